@@ -1,0 +1,126 @@
+// Package driver says what it means to run one workload on this machine.
+//
+// A [Driver] starts a [Spec] and gives back a [Workload], the handle of what now runs. Package
+// process is the driver for plain operating system processes:
+//
+//	var d driver.Driver = process.Driver{}
+//	w, err := d.Start(driver.Spec{
+//		Argv:   []string{"/usr/bin/xmrig", "--config=/var/lib/swarm/…/config.json"},
+//		Dir:    dir,
+//		Stdout: log.Writer(logs.Stdout),
+//		Stderr: log.Writer(logs.Stderr),
+//	})
+//	…
+//	err = w.Stop(ctx, 5*time.Second) // asks, waits, then ends the whole tree
+//	exit := w.Exit()
+//
+// A driver knows nothing of miners, messages or restarts; those who use it decide what an exit means.
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Limits of a Spec.
+const (
+	// MaxArgs bounds the number of arguments, the program itself included.
+	MaxArgs = 256
+	// MaxArgBytes bounds the bytes of all arguments together.
+	MaxArgBytes = 64 << 10
+)
+
+// ErrSpec says that a Spec can not be run as it is written. Trying again will not help.
+var ErrSpec = errors.New("bad workload spec")
+
+// Spec is what to run. It is plain data: nothing in it is interpreted by a shell.
+type Spec struct {
+	// Argv is the program, as an absolute path, and its arguments. Secrets do not belong here, as every
+	// user of the machine can read them: put them into a file with mode 0600.
+	Argv []string
+	// Dir is the working directory, an absolute path. It is also the workload's HOME.
+	Dir string
+	// Env holds "KEY=value" pairs that are added to the driver's short list. The environment of the
+	// agent is never handed on.
+	Env []string
+	// Stdout and Stderr take what the workload prints; nil drops it. They are written from one goroutine
+	// each, and never again once the workload is done.
+	Stdout, Stderr io.Writer
+}
+
+// Validate tells what is wrong with the spec; the error is an [ErrSpec].
+func (s Spec) Validate() error {
+	if len(s.Argv) == 0 || len(s.Argv) > MaxArgs {
+		return fmt.Errorf("%w: %d arguments, need 1 to %d", ErrSpec, len(s.Argv), MaxArgs)
+	}
+	if !filepath.IsAbs(s.Argv[0]) || !filepath.IsAbs(s.Dir) {
+		return fmt.Errorf("%w: program %q and directory %q must be absolute paths", ErrSpec, s.Argv[0], s.Dir)
+	}
+	size := 0
+	for _, arg := range s.Argv {
+		if size += len(arg); strings.ContainsRune(arg, 0) {
+			return fmt.Errorf("%w: zero byte in argument %q", ErrSpec, arg)
+		}
+	}
+	if size > MaxArgBytes {
+		return fmt.Errorf("%w: arguments take %d bytes, at most %d", ErrSpec, size, MaxArgBytes)
+	}
+	for _, kv := range s.Env {
+		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" || strings.ContainsRune(kv, 0) {
+			return fmt.Errorf("%w: environment entry %q is not KEY=value", ErrSpec, key)
+		}
+	}
+	return nil
+}
+
+// Driver starts workloads. It is safe for concurrent use.
+type Driver interface {
+	// Start returns once the workload really runs: a program that is missing or not executable is an
+	// error here. The workload does not end with the caller; call Stop.
+	Start(Spec) (Workload, error)
+}
+
+// Workload is one running (or ended) workload. All methods are safe for concurrent use.
+type Workload interface {
+	// PID is the process ID of the first process.
+	PID() int
+	// Done is closed when the workload has ended, nothing of its tree runs any more, and all output was
+	// written.
+	Done() <-chan struct{}
+	// Exit tells how it ended; before Done is closed it is the zero value.
+	Exit() Exit
+	// Stop asks the workload to end, waits up to grace, and then kills the whole tree. It returns when
+	// Done is closed, at once if it already is. When ctx ends first Stop returns its error, and the
+	// stopping goes on. Many calls do the same as one.
+	Stop(ctx context.Context, grace time.Duration) error
+	// Stats measures what the tree uses at this moment.
+	Stats(ctx context.Context) (Stats, error)
+}
+
+// Exit is the way a workload ended.
+type Exit struct {
+	// Code is the exit code, or -1 when a signal ended the process.
+	Code int
+	// Signal names the signal that ended it, as "killed"; empty when it exited.
+	Signal string
+}
+
+// String is the exit in words, as "exit code 2" or "signal killed".
+func (e Exit) String() string {
+	if e.Signal != "" {
+		return "signal " + e.Signal
+	}
+	return fmt.Sprintf("exit code %d", e.Code)
+}
+
+// Stats is what a workload uses.
+type Stats struct {
+	Processes  int     // processes alive
+	RSS        uint64  // resident memory of all of them, in bytes
+	CPUSeconds float64 // processor time the living ones have used, in seconds
+}

@@ -1,0 +1,43 @@
+package driver_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
+)
+
+func TestSpecValidate(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		name string
+		spec driver.Spec
+		ok   bool
+	}{
+		{"good", driver.Spec{Argv: []string{dir + "/x", "-a"}, Dir: dir, Env: []string{"A=b"}}, true},
+		{"no program", driver.Spec{Dir: dir}, false},
+		{"relative program", driver.Spec{Argv: []string{"x"}, Dir: dir}, false},
+		{"relative directory", driver.Spec{Argv: []string{dir}, Dir: "."}, false},
+		{"zero byte", driver.Spec{Argv: []string{dir, "a\x00b"}, Dir: dir}, false},
+		{"most arguments", driver.Spec{Argv: args(dir, driver.MaxArgs), Dir: dir}, true},
+		{"one argument more", driver.Spec{Argv: args(dir, driver.MaxArgs+1), Dir: dir}, false},
+		{"most bytes", driver.Spec{Argv: []string{dir, strings.Repeat("x", driver.MaxArgBytes-len(dir))}, Dir: dir}, true},
+		{"one byte more", driver.Spec{Argv: []string{dir, strings.Repeat("x", driver.MaxArgBytes-len(dir)+1)}, Dir: dir}, false},
+		{"environment without value", driver.Spec{Argv: []string{dir}, Dir: dir, Env: []string{"A"}}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := tt.spec.Validate()
+			if (err == nil) != tt.ok || err != nil && !errors.Is(err, driver.ErrSpec) {
+				t.Errorf("Validate() = %v, want ok %v", err, tt.ok)
+			}
+		})
+	}
+}
+
+func args(first string, n int) []string {
+	all := make([]string, n)
+	all[0] = first
+	return all
+}

@@ -1,0 +1,51 @@
+package process_test
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
+)
+
+func TestAgentKilled(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out buffer
+	cmd := exec.Command(exe, "agent")
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the workload", func() bool { return len(numbers(out.String())) == 1 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	pid := numbers(out.String())[0]
+	eventually(t, "the orphan to end", func() bool { return !alive(pid) })
+}
+
+// The parent death signal belongs to the thread that started the child: a workload must live on when the
+// goroutine that called Start, and its thread, are gone.
+func TestOutlivesTheStartingThread(t *testing.T) {
+	started := make(chan driver.Workload)
+	go func() {
+		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
+		w, err := process.Driver{}.Start(driver.Spec{Argv: []string{"/bin/sh", "-c", "sleep 0.3"}, Dir: t.TempDir()})
+		if err != nil {
+			t.Error(err)
+		}
+		started <- w
+	}()
+	if w := <-started; w != nil {
+		<-w.Done()
+		if w.Exit() != (driver.Exit{}) {
+			t.Errorf("Exit() = %+v, want a clean exit", w.Exit())
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func sysProcAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// killWithFirst waits until the first process has ended, leaves it unreaped, and kills the rest: until
+// cmd.Wait the kernel can not give its number to anybody else, so that this hits nobody else.
+func (t *tree) killWithFirst() {
+	for {
+		err := unix.Waitid(unix.P_PID, t.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	t.kill()
+}
+
+func (t *tree) alive() bool { return len(t.members()) > 0 }
+
+// members lists the living processes of the session. A shell with job control gives its children groups of
+// their own, but they stay in the session.
+func (t *tree) members() []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return nil
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return []int{t.pid}
+	}
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err == nil && livesInSession(pid, t.pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// livesInSession reads /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may hold spaces
+// and parentheses, so fields count from the last one.
+func livesInSession(pid, session int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, rest, ok := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(" "))
+	fields := bytes.Fields(rest)
+	if !ok || len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+		return false
+	}
+	return string(fields[3]) == strconv.Itoa(session)
+}
