@@ -1,0 +1,161 @@
+package streams
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+)
+
+// Host is the part of a libp2p host that this package needs.
+type Host interface {
+	ID() peer.ID
+	Network() network.Network
+	NewStream(ctx context.Context, p peer.ID, pids ...protocol.ID) (network.Stream, error)
+	SetStreamHandlerMatch(protocol.ID, func(protocol.ID) bool, network.StreamHandler)
+	RemoveStreamHandler(protocol.ID)
+}
+
+var _ Host = host.Host(nil)
+
+// Config is shared by a [Mux] and a [Client]. The zero value denies every verb
+// but [VerbPublic], is silent and has the default limits.
+type Config struct {
+	// Logger receives what the operator should know; nil is silent.
+	Logger *slog.Logger
+	// Authorize says whether p may do v here: nil for yes, an [Error] with the
+	// reason for no; any other error counts as no and is only logged. A nil
+	// Authorize denies. It is called for each request, concurrently.
+	Authorize func(ctx context.Context, p Peer, v Verb) error
+	// Member tells whether p belongs to this node's circle, so that the limits
+	// for members apply to it. Nil: everyone is a stranger.
+	Member func(p peer.ID) bool
+	// Observe is told the outcome of each exchange, concurrently, after it
+	// ended; it must not block. Nil is allowed.
+	Observe func(Outcome)
+	// Ready is called by the client before its first request on a connection
+	// and must return quickly when the connection is known already. It is
+	// where a node waits for its handshake. Streams made by DoOn skip it.
+	Ready func(ctx context.Context, c network.Conn) error
+	// Limits bound what a peer may use; zero fields have defaults.
+	Limits Limits
+}
+
+// Limits are the bounds of the guard. A zero field means its default.
+type Limits struct {
+	// Frame is the largest envelope in bytes, after the length prefix; 1 MiB.
+	// It cannot be raised: peers refuse more.
+	Frame int
+	// Depth is how deep JSON may be nested, the envelope included; 32.
+	Depth int
+	// FirstByte is how long a new stream may stay silent; 10 s.
+	FirstByte time.Duration
+	// Header is how long the rest of a frame may take from its first byte; 5 s.
+	Header time.Duration
+	// Idle is how long a kept stream may stay silent between requests; 5 min.
+	Idle time.Duration
+	// Stall is how long a write to, or a raw byte from, the peer may take; 30 s.
+	Stall time.Duration
+	// Drain is how long Serve waits for running handlers when it stops; 5 s.
+	Drain time.Duration
+	// ClockSkew is how far a timestamp may be from the sender's clock; 10 min.
+	ClockSkew time.Duration
+	// StrangerStreams is how many streams a stranger may have open; 4.
+	StrangerStreams int
+	// MemberStreams is how many streams a member may have open in a family; 128.
+	MemberStreams int
+	// StrangerRate and StrangerBurst bound a stranger's requests; 5/s, 20.
+	StrangerRate  float64
+	StrangerBurst int
+	// EffectRate and EffectBurst bound a member's requests that have an
+	// effect; 50/s, 500.
+	EffectRate  float64
+	EffectBurst int
+	// Records is how many answers to requests with an effect are kept for
+	// each peer, to answer a repeated one without a second effect; 1,024.
+	Records int
+	// Peers is for how many peers rates and records are kept; 4,096. The one
+	// not heard of for the longest time goes first.
+	Peers int
+	// ClientStreams is how many calls a client has under way to one peer in
+	// one family; further ones wait. 64.
+	ClientStreams int
+}
+
+// MaxFrame is the largest envelope on the wire, in bytes.
+const MaxFrame = 1 << 20
+
+func (l Limits) withDefaults() Limits {
+	def(&l.Frame, MaxFrame)
+	l.Frame = min(l.Frame, MaxFrame)
+	def(&l.Depth, 32)
+	def(&l.FirstByte, 10*time.Second)
+	def(&l.Header, 5*time.Second)
+	def(&l.Idle, 5*time.Minute)
+	def(&l.Stall, 30*time.Second)
+	def(&l.Drain, 5*time.Second)
+	def(&l.ClockSkew, 10*time.Minute)
+	def(&l.StrangerStreams, 4)
+	def(&l.MemberStreams, 128)
+	def(&l.StrangerRate, 5)
+	def(&l.StrangerBurst, 20)
+	def(&l.EffectRate, 50)
+	def(&l.EffectBurst, 500)
+	def(&l.Records, 1024)
+	def(&l.Peers, 4096)
+	def(&l.ClientStreams, 64)
+	return l
+}
+
+func def[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Authorize == nil {
+		c.Authorize = func(context.Context, Peer, Verb) error {
+			return Errorf(CodeForbidden, "this node accepts no commands")
+		}
+	}
+	if c.Member == nil {
+		c.Member = func(peer.ID) bool { return false }
+	}
+	if c.Observe == nil {
+		c.Observe = func(Outcome) {}
+	}
+	if c.Ready == nil {
+		c.Ready = func(context.Context, network.Conn) error { return nil }
+	}
+	c.Limits = c.Limits.withDefaults()
+	return c
+}
+
+// Outcome is what came of one exchange with a peer.
+type Outcome struct {
+	Peer    peer.ID
+	Family  string
+	Type    Type // the request's; empty when it could not be read
+	Inbound bool // the peer asked us
+	// Err is nil for success. For an inbound exchange it is the error that the
+	// peer was told, for an outbound one the error that the caller got.
+	Err      error
+	Duration time.Duration // from the request to the last reply
+}
+
+// Log keys.
+const (
+	keyPeer  = "peer"
+	keyType  = "type"
+	keyTrace = "trace"
+	keyErr   = "err"
+)

@@ -1,0 +1,28 @@
+// Package streams carries typed messages over libp2p streams: one JSON
+// envelope, and one place for limits, rights and errors.
+//
+// A message family is one stream protocol ID. Its types are declared as
+// values, which both sides share:
+//
+//	var Family = streams.Family{Name: "greet", Versions: []string{"1.0.0"}}
+//
+//	var Hello = streams.Call[HelloRequest, HelloReply]{
+//		Family: Family, Request: "hello", Reply: "hello_ack", Verb: "greet.read",
+//	}
+//
+// The serving side registers a handler on its [Mux], the asking side calls
+// through its [Client]:
+//
+//	err := Hello.Handle(mux, func(ctx context.Context, p streams.Peer, r HelloRequest) (HelloReply, error) { … })
+//	reply, err := Hello.Do(ctx, client, peerID, HelloRequest{…})
+//
+// There are four shapes on streams and one on pubsub: [Call] (one request, one
+// reply), [Feed] (one request, many items), [Upload] (one request and raw
+// bytes, one reply), [Notice] (one message, no reply) and [Topic] (pushed to
+// all subscribers).
+//
+// Every request passes the same guard before a handler sees it, in this
+// order: bounded read with a deadline, envelope, sender, freshness, rate,
+// rights, payload. A request that could be read is always answered, with a
+// reply or with a typed [Error]. The wire is described in docs/protocol.md.
+package streams

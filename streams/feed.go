@@ -1,0 +1,126 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Feed is a message type with many items for one request. The last item
+// carries "end":true.
+type Feed[Req, Item any] struct {
+	Family         Family
+	Request, Reply Type
+	Verb           Verb
+}
+
+// Spec returns the declaration without its payload types.
+func (f Feed[Req, Item]) Spec() Spec { return Spec{f.Family, ShapeFeed, f.Request, f.Reply, f.Verb} }
+
+// Do sends req to p and returns the items as they arrive. An error is the last
+// thing it yields. To stop iterating, or the end of ctx, resets the stream,
+// which tells the peer to stop.
+func (f Feed[Req, Item]) Do(ctx context.Context, cl *Client, p peer.ID, req Req) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		err := cl.feed(ctx, p, f.Spec(), req, func(m *Message) (bool, error) {
+			var item Item
+			if err := m.ParsePayload(&item); err != nil {
+				return false, err
+			}
+			return yield(item, nil), nil
+		})
+		if err != nil {
+			var none Item
+			yield(none, err)
+		}
+	}
+}
+
+// Handle registers fn as the handler of this type. send passes one item to the
+// peer at once and blocks while the peer is slow; the item that fn returns is
+// the last one. The context ends when the peer cancels, its connection ends or
+// the mux stops.
+func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req Req, send func(Item) error) (last Item, err error)) error {
+	return m.register(f.Spec(), func(ctx context.Context, x *exchange) error {
+		req, err := payloadOf[Req](x)
+		if err != nil {
+			return err
+		}
+		serve := func() error {
+			ctx, stop := x.watch(ctx)
+			defer stop()
+			last, err := fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
+			if err != nil {
+				return err
+			}
+			return x.reply(last, true)
+		}
+		if !f.Verb.HasEffect() {
+			return serve()
+		}
+		return x.onceFeed(ctx, serve)
+	})
+}
+
+// errGone ends the handler of a feed whose receiver went away.
+var errGone = Errorf(CodeUnavailable, "the receiver of the feed is gone")
+
+func (x *exchange) send(ctx context.Context, item any) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := x.reply(item, false); err != nil {
+		return err
+	}
+	if x.lost {
+		return errGone
+	}
+	return nil
+}
+
+// onceFeed runs serve, unless this message ID was used before: the items of a
+// feed are not recorded, so the repeated request is a conflict.
+func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
+	ran := false
+	_, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
+		ran = true
+		if err := serve(); err != nil {
+			return nil, x.travelling(err)
+		}
+		return struct{}{}, nil
+	})
+	if err == nil && !ran {
+		return Errorf(CodeConflict, "message ID %s was used before, and its items are not kept", x.msg.ID)
+	}
+	return err
+}
+
+// watch returns a context that ends when the peer resets the stream or the mux
+// begins to stop. While it watches, a goroutine reads ahead; stop ends that.
+func (x *exchange) watch(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stopFeeds := context.AfterFunc(x.mux.feeds, cancel)
+	var stopping atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// A next request stays in the buffer. The end of the peer's writing
+		// side is no reset: it still reads.
+		if _, err := x.br.Peek(1); err != nil && !errors.Is(err, io.EOF) && !stopping.Load() {
+			cancel()
+		}
+	}()
+	return ctx, func() {
+		stopping.Store(true)
+		stopFeeds()
+		x.SetReadDeadline(past)
+		<-done
+		x.SetReadDeadline(time.Time{})
+		cancel()
+	}
+}

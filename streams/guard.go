@@ -1,0 +1,100 @@
+package streams
+
+import (
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// admit takes a request that was read through the guard, up to and including
+// the sender's rights. The payload follows in the handler of the type.
+func (x *exchange) admit() error {
+	if err := x.envelope(); err != nil {
+		return err
+	}
+	if err := x.fresh(); err != nil {
+		return err
+	}
+	entry, err := x.mux.lookup(x.family, x.msg.Type)
+	if err != nil {
+		return x.rated(err)
+	}
+	x.entry = entry
+	x.spent = entry.Shape == ShapeUpload // its raw bytes follow, read or not
+	if !x.mux.rates.allow(x.peer.ID, x.peer.Member, entry.Verb.HasEffect()) {
+		return errRate
+	}
+	return x.permitted()
+}
+
+var errRate = Errorf(CodeTooMany, "too many requests: wait a second, then repeat with the same ID")
+
+// envelope decodes the frame and checks that its sender is the connection's peer.
+func (x *exchange) envelope() error {
+	if err := decodeEnvelope(x.in, &x.msg, x.ss.sender, x.mux.cfg.Limits.Depth); err != nil {
+		return x.rated(err)
+	}
+	if x.msg.Sender != x.peer.ID {
+		return x.rated(Errorf(CodeUnauthenticated, "sender %s is not the peer of this connection, %s", x.msg.Sender, x.peer.ID))
+	}
+	return nil
+}
+
+// rated returns err, the answer to a request that goes no further, and counts
+// the request. A stranger over its rate with requests of this kind is cut off.
+// Where it may have been an upload, raw bytes follow: the stream is spent.
+func (x *exchange) rated(err error) error {
+	x.spent = x.mux.takesUploads(x.family)
+	if x.mux.rates.allow(x.peer.ID, x.peer.Member, false) {
+		return err
+	}
+	x.ResetWithError(network.StreamRateLimited)
+	x.spent = true
+	return errRate
+}
+
+// fresh checks the timestamp against the sender's clock, whose offset the
+// handshake of this connection measured. The handshake itself has no measure yet.
+func (x *exchange) fresh() error {
+	now := time.Now()
+	if x.msg.Type == typeHandshake {
+		x.ss.offset.Store(int64(x.msg.Timestamp.Sub(now)))
+	}
+	offset := time.Duration(x.ss.offset.Load())
+	x.peer.ClockOffset = offset
+	if off := x.msg.Timestamp.Sub(now) - offset; off.Abs() > x.mux.cfg.Limits.ClockSkew {
+		return x.rated(skewError(x.msg.Timestamp, off, offset, x.mux.cfg.Limits.ClockSkew))
+	}
+	return nil
+}
+
+// skewError says in words how far a timestamp is off.
+func skewError(t time.Time, off, offset, limit time.Duration) *Error {
+	side := "ahead of"
+	if off < 0 {
+		side = "behind"
+	}
+	clock := "this node's clock"
+	if offset.Abs() > time.Second {
+		clock = "your clock as it was in this connection's handshake"
+	}
+	return Errorf(CodeInvalid, "timestamp %s is %v %s %s, more than %v: set the clock, or shake hands again",
+		t.Format(time.RFC3339), off.Abs().Round(time.Second), side, clock, limit)
+}
+
+// permitted asks for the sender's right to the type's verb.
+func (x *exchange) permitted() error {
+	if x.entry.Verb == VerbPublic {
+		return nil
+	}
+	err := x.mux.cfg.Authorize(x.ss.ctx, x.peer, x.entry.Verb)
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	x.mux.cfg.Logger.Warn("rights could not be judged", keyPeer, x.peer.ID, keyType, x.msg.Type, keyErr, err)
+	return Errorf(CodeForbidden, "not permitted: the right to %s could not be judged", x.entry.Verb)
+}

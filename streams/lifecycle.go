@@ -1,0 +1,183 @@
+package streams
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+const lifecycleName = "lifecycle"
+
+// LifecycleFamily greets, pings and says goodbye.
+var LifecycleFamily = Family{Name: lifecycleName, Versions: []string{"1.0.0"}}
+
+// ErrorFamily carries errors that answer no request.
+var ErrorFamily = Family{Name: "error", Versions: []string{"1.0.0"}}
+
+const (
+	typeHandshake Type = "handshake"
+	typeError     Type = "error"
+)
+
+// The types of the lifecycle and error families. They are open to everyone.
+var (
+	// Handshake is the first thing a dialler does on a new connection. Each
+	// side learns the other's clock from its timestamp.
+	Handshake = Call[Hello, Hello]{LifecycleFamily, typeHandshake, "handshake_ack", VerbPublic}
+	// Ping measures the round trip and the clocks.
+	Ping = Call[PingRequest, Pong]{LifecycleFamily, "ping", "pong", VerbPublic}
+	// Disconnect is said before a connection is closed on purpose.
+	Disconnect = Notice[Goodbye]{LifecycleFamily, "disconnect", VerbPublic}
+	// ErrorNotice tells a peer of an error that answers no request of its.
+	ErrorNotice = Notice[*Error]{ErrorFamily, typeError, VerbPublic}
+)
+
+// ProtocolVersion is the version of swarm's wire protocol as a whole. Nodes
+// with another major version cannot speak with this one.
+const ProtocolVersion = "1.0.0"
+
+// Bounds of what a peer says of itself.
+const (
+	MaxNameLength = 64
+	MaxFamilies   = 64
+	MaxVersions   = 16
+	MaxLabels     = 64
+)
+
+// Hello is the payload of a handshake and of its answer.
+type Hello struct {
+	Version  string            `json:"version"` // of the protocol, see ProtocolVersion
+	Families []FamilyInfo      `json:"families"`
+	Role     string            `json:"role,omitzero"` // "worker", "controller", …
+	Name     string            `json:"name,omitzero"` // what the node calls itself: display only
+	Labels   map[string]string `json:"labels,omitzero"`
+	// Grant and Records are reserved for the rights in a fleet.
+	Grant   jsontext.Value `json:"grant,omitzero"`
+	Records jsontext.Value `json:"records,omitzero"`
+	// Accepted is set in an answer; when it is false, Reason says why.
+	Accepted *bool  `json:"accepted,omitzero"`
+	Reason   string `json:"reason,omitzero"`
+}
+
+// Validate checks the bounds of what the peer says.
+func (h Hello) Validate() error {
+	switch {
+	case len(h.Version) == 0 || len(h.Version) > MaxNameLength:
+		return fmt.Errorf("version: want 1 to %d bytes", MaxNameLength)
+	case len(h.Families) > MaxFamilies:
+		return fmt.Errorf("families: want %d at most", MaxFamilies)
+	case len(h.Labels) > MaxLabels:
+		return fmt.Errorf("labels: want %d at most", MaxLabels)
+	case len(h.Role) > MaxNameLength || utf8.RuneCountInString(h.Name) > MaxNameLength:
+		return fmt.Errorf("role and name: want %d characters at most", MaxNameLength)
+	case len(h.Reason) > 1024:
+		return fmt.Errorf("reason: want 1024 bytes at most")
+	}
+	for _, f := range h.Families {
+		if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {
+			return fmt.Errorf("families: want names of [a-z0-9_-] with 1 to %d versions", MaxVersions)
+		}
+		for _, v := range f.Versions {
+			if len(v) > MaxNameLength {
+				return fmt.Errorf("families: a version has more than %d bytes", MaxNameLength)
+			}
+		}
+	}
+	for k, v := range h.Labels {
+		if k == "" || len(k) > MaxNameLength || len(v) > MaxNameLength {
+			return fmt.Errorf("labels: want keys and values of %d bytes at most", MaxNameLength)
+		}
+	}
+	return nil
+}
+
+// Compatible tells whether a node with this protocol version can be spoken with.
+func (h Hello) Compatible() bool { return compatible(ProtocolVersion, h.Version) }
+
+// PingRequest is the payload of a ping.
+type PingRequest struct {
+	SentAt int64 `json:"sentAt"` // the sender's clock, Unix milliseconds
+}
+
+// Pong is the payload of the answer to a ping.
+type Pong struct {
+	SentAt     int64 `json:"sentAt"`     // as in the ping
+	ReceivedAt int64 `json:"receivedAt"` // the answerer's clock, Unix milliseconds
+}
+
+// Answer returns the pong for p.
+func (p PingRequest) Answer() Pong { return Pong{p.SentAt, time.Now().UnixMilli()} }
+
+// DisconnectCode says why a connection is closed.
+type DisconnectCode int
+
+// The reasons to disconnect. The numbers are on the wire.
+const (
+	DisconnectRequested DisconnectCode = iota + 1
+	DisconnectNetworkError
+	DisconnectProtocolError
+	DisconnectUselessPeer
+	DisconnectTooManyPeers
+	DisconnectAlreadyConnected
+	DisconnectIncompatibleVersion
+	DisconnectInvalidIdentity
+	DisconnectShuttingDown
+	DisconnectUnexpectedIdentity
+	DisconnectSelf
+	DisconnectIdleTimeout
+	DisconnectRevoked
+	DisconnectSubprotocolError
+)
+
+var disconnectWords = map[DisconnectCode]string{
+	DisconnectRequested:           "requested",
+	DisconnectNetworkError:        "network error",
+	DisconnectProtocolError:       "protocol error",
+	DisconnectUselessPeer:         "useless peer",
+	DisconnectTooManyPeers:        "too many peers",
+	DisconnectAlreadyConnected:    "already connected",
+	DisconnectIncompatibleVersion: "incompatible version",
+	DisconnectInvalidIdentity:     "invalid identity",
+	DisconnectShuttingDown:        "shutting down",
+	DisconnectUnexpectedIdentity:  "unexpected identity",
+	DisconnectSelf:                "self",
+	DisconnectIdleTimeout:         "idle timeout",
+	DisconnectRevoked:             "revoked",
+	DisconnectSubprotocolError:    "subprotocol error",
+}
+
+// String returns the reason in words.
+func (c DisconnectCode) String() string {
+	if w, ok := disconnectWords[c]; ok {
+		return w
+	}
+	return fmt.Sprintf("reason %d", int(c))
+}
+
+// connCodeBase keeps our close codes apart from libp2p's, which begin at 0x1000.
+const connCodeBase = 0x53570000
+
+// ConnCode returns the code that a connection is closed with for this reason.
+func (c DisconnectCode) ConnCode() network.ConnErrorCode {
+	return connCodeBase + network.ConnErrorCode(c)
+}
+
+// Goodbye is the payload of a disconnect.
+type Goodbye struct {
+	Code   DisconnectCode `json:"code"`
+	Reason string         `json:"reason"`
+}
+
+// Validate checks that the reason is one of the enum.
+func (g Goodbye) Validate() error {
+	if _, ok := disconnectWords[g.Code]; !ok {
+		return fmt.Errorf("disconnect code %d: want %d to %d", g.Code, DisconnectRequested, DisconnectSubprotocolError)
+	}
+	if len(g.Reason) > 1024 {
+		return fmt.Errorf("reason: want 1024 bytes at most")
+	}
+	return nil
+}

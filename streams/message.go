@@ -1,0 +1,152 @@
+package streams
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Message is the envelope that every message travels in.
+//
+// Most programs never see one: [Call], [Feed], [Upload], [Notice] and [Topic]
+// make and check them. It is exported for those who handle raw messages.
+type Message struct {
+	ID        uuid.UUID // version 4, unique for every message
+	Type      Type
+	Sender    peer.ID
+	Payload   jsontext.Value // a JSON value that is not null; usually an object
+	Timestamp time.Time
+	ReplyTo   uuid.UUID // ID of the request; zero in a request
+	End       bool      // the last item of a feed
+}
+
+// NewMessage returns a message with a new ID, the present time and the
+// payload.
+func NewMessage(sender peer.ID, t Type, payload any) (*Message, error) {
+	m := &Message{ID: uuid.New(), Type: t, Sender: sender, Timestamp: time.Now()}
+	return m, m.SetPayload(payload)
+}
+
+// Reply returns a message that answers m.
+func (m *Message) Reply(sender peer.ID, t Type, payload any) (*Message, error) {
+	r, err := NewMessage(sender, t, payload)
+	r.ReplyTo = m.ID
+	return r, err
+}
+
+// SetPayload encodes v as the payload.
+func (m *Message) SetPayload(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode the payload of %s: %w", m.Type, err)
+	}
+	m.Payload = b
+	return nil
+}
+
+// ParsePayload decodes the payload into v, a pointer, and validates it when v
+// has a Validate method. The error is an [Error] with [CodeInvalid].
+func (m *Message) ParsePayload(v any) error { return parsePayload(m.Payload, v) }
+
+// ValidateResponse reports why resp is not the answer of type want to req from
+// the peer that req was sent to. An error message for this request is returned
+// as the [Error] it carries.
+func ValidateResponse(req, resp *Message, to peer.ID, want Type) error {
+	switch {
+	case resp.Sender != to:
+		return fmt.Errorf("reply comes from %s, not from %s", resp.Sender, to)
+	case resp.Type == typeError && (resp.ReplyTo == req.ID || resp.ReplyTo == uuid.Nil):
+		e := new(Error)
+		if err := resp.ParsePayload(e); err != nil {
+			return fmt.Errorf("error message: %w", err)
+		}
+		return e
+	case resp.ReplyTo != req.ID:
+		return fmt.Errorf("reply is to %s, not to %s", resp.ReplyTo, req.ID)
+	case resp.Type != want:
+		return fmt.Errorf("reply has type %s, not %s", resp.Type, want)
+	}
+	return nil
+}
+
+// ParseResponse validates resp as [ValidateResponse] does and returns its
+// payload.
+func ParseResponse[T any](req, resp *Message, to peer.ID, want Type) (T, error) {
+	var v T
+	if err := ValidateResponse(req, resp, to, want); err != nil {
+		return v, err
+	}
+	return v, resp.ParsePayload(&v)
+}
+
+// MarshalJSON returns the envelope as it is on the wire.
+func (m *Message) MarshalJSON() ([]byte, error) {
+	var f frame
+	b, err := f.encode(header{m.ID, m.Type, m.Sender.String(), m.Timestamp, m.ReplyTo, m.End}, m.Payload, MaxFrame)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// UnmarshalJSON reads an envelope strictly: valid UTF-8, no duplicate names,
+// nothing missing, nothing after it. Unknown names are ignored.
+func (m *Message) UnmarshalJSON(b []byte) error {
+	*m = Message{}
+	if err := decodeEnvelope(b, m, sender{}, Limits{}.withDefaults().Depth); err != nil {
+		return err
+	}
+	m.Payload = m.Payload.Clone()
+	return nil
+}
+
+// validator is what a payload with rules implements.
+type validator interface{ Validate() error }
+
+// secondPass are the options for JSON that decodeEnvelope has checked already.
+var secondPass = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+func parsePayload(raw jsontext.Value, v any) error {
+	if len(raw) == 0 || raw.Kind() == 'n' {
+		return Errorf(CodeInvalid, "the payload is missing: send an object, {} when there is nothing to say")
+	}
+	if err := json.Unmarshal(raw, v, secondPass); err != nil {
+		return Errorf(CodeInvalid, "payload: %s", jsonReason(err))
+	}
+	val, ok := v.(validator)
+	if !ok {
+		return nil
+	}
+	err := val.Validate()
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return Errorf(CodeInvalid, "payload: %w", err)
+}
+
+// jsonReason says where and why JSON could not be read, without Go's type
+// names.
+func jsonReason(err error) string {
+	if e, ok := errors.AsType[*json.SemanticError](err); ok {
+		where := string(e.JSONPointer)
+		if where == "" {
+			where = "/"
+		}
+		if e.Err != nil {
+			return fmt.Sprintf("%s: %v", where, e.Err)
+		}
+		return fmt.Sprintf("%s: a JSON %s does not fit here", where, e.JSONKind)
+	}
+	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return fmt.Sprintf("byte %d: %v", e.ByteOffset, e.Err)
+	}
+	return err.Error()
+}

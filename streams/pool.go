@@ -1,0 +1,191 @@
+package streams
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// idleMargin is how much earlier than the server a client closes an idle
+// stream, so that a request seldom meets a stream that is just being closed.
+const idleMargin = 30 * time.Second
+
+// pools keep the idle streams of a client.
+type pools struct {
+	limits   Limits
+	notifiee *network.NotifyBundle
+
+	mu     sync.Mutex // guards what follows
+	closed bool
+	pools  map[poolKey]*pool
+}
+
+type poolKey struct {
+	peer   peer.ID
+	family string
+}
+
+// pool is what a client has to one peer in one family.
+type pool struct {
+	idle  []*clientStream // the last one was used last
+	calls chan struct{}   // one token for each call under way
+	users int             // calls that hold or wait for a token
+}
+
+// slot waits until a call may begin. release must be called at its end.
+func (p *pools) slot(ctx context.Context, k poolKey) (release func(), err error) {
+	p.mu.Lock()
+	pl := p.get(k)
+	pl.users++
+	p.mu.Unlock()
+	leave := func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		pl.users--
+		p.drop(k, pl)
+	}
+	select {
+	case pl.calls <- struct{}{}:
+		return func() { <-pl.calls; leave() }, nil
+	default:
+	}
+	select {
+	case pl.calls <- struct{}{}:
+		return func() { <-pl.calls; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pools) get(k poolKey) *pool {
+	if p.pools == nil {
+		p.pools = make(map[poolKey]*pool)
+	}
+	pl := p.pools[k]
+	if pl == nil {
+		pl = &pool{calls: make(chan struct{}, p.limits.ClientStreams)}
+		p.pools[k] = pl
+	}
+	return pl
+}
+
+// drop forgets a pool that is of no use; p.mu is held.
+func (p *pools) drop(k poolKey, pl *pool) {
+	if pl.users == 0 && len(pl.idle) == 0 && p.pools[k] == pl {
+		delete(p.pools, k)
+	}
+}
+
+// take returns an idle stream, nil when there is none.
+func (p *pools) take(k poolKey) *clientStream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pl := p.pools[k]
+	for pl != nil && len(pl.idle) > 0 {
+		st := pl.idle[len(pl.idle)-1]
+		pl.idle = pl.idle[:len(pl.idle)-1]
+		st.expires.Stop()
+		if !st.Conn().IsClosed() {
+			return st
+		}
+		discard(st)
+	}
+	return nil
+}
+
+// put keeps a stream for the next request, for a while.
+func (p *pools) put(st *clientStream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || st.Conn().IsClosed() {
+		discard(st)
+		return
+	}
+	if cap(st.in) > growStep {
+		st.in = nil
+	}
+	pl := p.get(st.key)
+	pl.idle = append(pl.idle, st)
+	wait := max(p.limits.Idle-idleMargin, p.limits.Idle/2)
+	if st.expires == nil {
+		st.expires = time.AfterFunc(wait, func() { p.removeIf(st.key, func(s *clientStream) bool { return s == st }) })
+	} else {
+		st.expires.Reset(wait)
+	}
+}
+
+// discard closes an idle stream; nobody else uses it.
+func discard(st *clientStream) {
+	if st.expires != nil {
+		st.expires.Stop()
+	}
+	st.Close()
+	putReader(st.br)
+}
+
+// removeIf closes the idle streams of k that drop wants gone.
+func (p *pools) removeIf(k poolKey, drop func(*clientStream) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pl := p.pools[k]
+	if pl == nil {
+		return
+	}
+	kept := pl.idle[:0]
+	for _, st := range pl.idle {
+		if drop(st) {
+			discard(st)
+		} else {
+			kept = append(kept, st)
+		}
+	}
+	clear(pl.idle[len(kept):])
+	pl.idle = kept
+	p.drop(k, pl)
+}
+
+func (p *pools) keysOf(id peer.ID) []poolKey {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var keys []poolKey
+	for k := range p.pools {
+		if k.peer == id {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// connected drops idle streams over a relay when a direct connection appears,
+// so that the next requests take the better path.
+func (p *pools) connected(c network.Conn) {
+	if c.Stat().Limited {
+		return
+	}
+	for _, k := range p.keysOf(c.RemotePeer()) {
+		p.removeIf(k, func(st *clientStream) bool { return st.Conn().Stat().Limited })
+	}
+}
+
+func (p *pools) disconnected(c network.Conn) {
+	for _, k := range p.keysOf(c.RemotePeer()) {
+		p.removeIf(k, func(st *clientStream) bool { return st.Conn() == c })
+	}
+}
+
+func (p *pools) close() {
+	p.mu.Lock()
+	p.closed = true
+	var keys []poolKey
+	for k := range p.pools {
+		keys = append(keys, k)
+	}
+	p.mu.Unlock()
+	for _, k := range keys {
+		p.removeIf(k, func(*clientStream) bool { return true })
+	}
+}

@@ -1,0 +1,140 @@
+package streams
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/mod/semver"
+)
+
+// Prefix starts every stream protocol ID and topic name of swarm.
+const Prefix = "/swarm/"
+
+// Type names a message, such as "get_stats". It is what the envelope's "type"
+// holds: 1 to 64 of [a-z0-9_].
+type Type string
+
+// Verb names a right. Who may do a verb is for [Config.Authorize] to say.
+type Verb string
+
+// The verbs of swarm. An embedder may use its own; a verb that ends in
+// ".read" changes nothing at the peer, every other one has an effect.
+const (
+	// VerbPublic is open to everyone who can connect, within the limits for
+	// strangers. It is never asked of Authorize.
+	VerbPublic          Verb = "public"
+	VerbStatsRead       Verb = "stats.read"
+	VerbLogsRead        Verb = "logs.read"
+	VerbAuditRead       Verb = "audit.read"
+	VerbMinerControl    Verb = "miner.control"
+	VerbWorkloadControl Verb = "workload.control"
+	VerbDeploy          Verb = "deploy"
+	VerbRun             Verb = "run"
+	VerbAdmit           Verb = "admit"
+	VerbGrant           Verb = "grant"
+	VerbRevoke          Verb = "revoke"
+)
+
+// HasEffect tells whether a request with this verb changes something at the
+// peer. Such requests are rated, and executed once for each message ID.
+func (v Verb) HasEffect() bool {
+	return v != VerbPublic && !strings.HasSuffix(string(v), ".read")
+}
+
+// Family is a group of message types that share a stream protocol ID.
+type Family struct {
+	// Name is 1 to 64 of [a-z0-9_-].
+	Name string
+	// Versions are the semantic versions this side speaks, the preferred one
+	// first. A listener accepts every minor version of a major one it lists.
+	Versions []string
+}
+
+// ProtocolID returns the ID of the preferred version, such as
+// "/swarm/ops/1.0.0".
+func (f Family) ProtocolID() protocol.ID { return f.protocolID(f.Versions[0]) }
+
+func (f Family) protocolID(version string) protocol.ID {
+	return protocol.ID(Prefix + f.Name + "/" + version)
+}
+
+// ProtocolIDs returns the IDs of all versions, in the order of preference.
+func (f Family) ProtocolIDs() []protocol.ID {
+	ids := make([]protocol.ID, len(f.Versions))
+	for i, v := range f.Versions {
+		ids[i] = f.protocolID(v)
+	}
+	return ids
+}
+
+// version returns the version in a protocol ID of this family, and false when
+// the ID is not of this family.
+func (f Family) version(id protocol.ID) (string, bool) {
+	v, ok := strings.CutPrefix(string(id), Prefix+f.Name+"/")
+	return v, ok && semver.IsValid("v"+v)
+}
+
+// compatible tells whether version v of a peer can be spoken with ours: the
+// major versions are the same.
+func compatible(ours, theirs string) bool {
+	return semver.Major("v"+ours) == semver.Major("v"+theirs)
+}
+
+var (
+	familyName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
+	typeName   = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
+)
+
+func (f Family) validate() error {
+	if !familyName.MatchString(f.Name) {
+		return fmt.Errorf("family name %q: want 1 to 64 of [a-z0-9_-]", f.Name)
+	}
+	if len(f.Versions) == 0 {
+		return fmt.Errorf("family %s: no version", f.Name)
+	}
+	for _, v := range f.Versions {
+		if !semver.IsValid("v" + v) {
+			return fmt.Errorf("family %s: %q is not a semantic version", f.Name, v)
+		}
+	}
+	return nil
+}
+
+// Shape says how the messages of a type follow one another.
+type Shape string
+
+// The shapes of an exchange.
+const (
+	ShapeCall   Shape = "call"   // one request, one reply
+	ShapeFeed   Shape = "feed"   // one request, many items
+	ShapeUpload Shape = "upload" // one request and raw bytes, one reply
+	ShapeNotice Shape = "notice" // one message, no reply
+)
+
+// Spec is what a [Call], [Feed], [Upload] or [Notice] declares, without its
+// payload types.
+type Spec struct {
+	Family  Family
+	Shape   Shape
+	Request Type
+	Reply   Type // empty for a notice
+	Verb    Verb
+}
+
+func (s Spec) validate() error {
+	if err := s.Family.validate(); err != nil {
+		return err
+	}
+	if !typeName.MatchString(string(s.Request)) {
+		return fmt.Errorf("family %s: type %q: want 1 to 64 of [a-z0-9_]", s.Family.Name, s.Request)
+	}
+	if s.Shape != ShapeNotice && !typeName.MatchString(string(s.Reply)) {
+		return fmt.Errorf("type %s: reply type %q: want 1 to 64 of [a-z0-9_]", s.Request, s.Reply)
+	}
+	if s.Verb == "" {
+		return fmt.Errorf("type %s: no verb: every type names the right it needs (VerbPublic for none)", s.Request)
+	}
+	return nil
+}

@@ -1,0 +1,352 @@
+package streams
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// serverStream is one inbound stream while it is served.
+type serverStream struct {
+	network.Stream
+	mux    *Mux
+	family *family
+	ss     *session
+	peer   Peer
+	br     *bufio.Reader
+	in     []byte
+	out    frame
+	dog    *watchdog
+	idle   atomic.Bool // waiting for a next request
+}
+
+// past is a deadline that is over: it wakes a blocked read or write.
+var past = time.Unix(1, 0)
+
+// watchdog ends a blocked read or write of its stream after a time. It is one
+// timer for each stream, because to set a deadline for each frame costs
+// more than the codec.
+type watchdog struct {
+	timer *time.Timer
+	fired atomic.Bool
+}
+
+func newWatchdog(s network.Stream) *watchdog {
+	w := new(watchdog)
+	w.timer = time.AfterFunc(time.Hour, func() {
+		w.fired.Store(true)
+		s.SetDeadline(past)
+	})
+	w.timer.Stop()
+	return w
+}
+
+func (w *watchdog) arm(d time.Duration) { w.timer.Reset(d) }
+func (w *watchdog) disarm()             { w.timer.Stop() }
+
+func (m *Mux) serveStream(f *family, s network.Stream) {
+	ss := m.sessions.of(m.base, s.Conn())
+	member := m.cfg.Member(ss.id)
+	if !m.open.add(ss.id, f.Name, member, m.cfg.Limits) {
+		s.ResetWithError(network.StreamResourceLimitExceeded)
+		m.cfg.Observe(Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
+		return
+	}
+	defer m.open.remove(ss.id, f.Name)
+	version, _ := f.version(s.Protocol())
+	st := &serverStream{
+		Stream: s, mux: m, family: f, ss: ss,
+		peer: Peer{ID: ss.id, Version: version, Member: member, Conn: s.Conn()},
+		br:   getReader(s), dog: newWatchdog(s),
+	}
+	defer putReader(st.br)
+	defer st.dog.disarm()
+	if !m.enter(st) {
+		s.ResetWithError(network.StreamShutdown)
+		return
+	}
+	defer m.leave(st)
+	st.loop()
+}
+
+func (m *Mux) enter(s *serverStream) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.draining {
+		return false
+	}
+	m.running.Add(1)
+	m.streams[s] = struct{}{}
+	return true
+}
+
+func (m *Mux) leave(s *serverStream) {
+	m.mu.Lock()
+	delete(m.streams, s)
+	m.mu.Unlock()
+	m.running.Done()
+}
+
+func (m *Mux) isDraining() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.draining
+}
+
+// readers are reused: a node with many peers opens streams all the time.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+
+func getReader(r io.Reader) *bufio.Reader {
+	br := readers.Get().(*bufio.Reader)
+	br.Reset(r)
+	return br
+}
+
+func putReader(br *bufio.Reader) {
+	br.Reset(nil)
+	readers.Put(br)
+}
+
+// loop serves one request after the other until the stream ends.
+func (s *serverStream) loop() {
+	wait := s.mux.cfg.Limits.FirstByte
+	for s.await(wait) {
+		if !s.serveFrame() {
+			return
+		}
+		wait = s.mux.cfg.Limits.Idle
+	}
+}
+
+// await waits for the first byte of a frame. It ends the stream and returns
+// false when there will be none.
+func (s *serverStream) await(wait time.Duration) bool {
+	if s.br.Buffered() > 0 {
+		return true
+	}
+	s.dog.arm(wait)
+	s.idle.Store(true)
+	if s.mux.isDraining() {
+		s.Close()
+		return false
+	}
+	_, err := s.br.Peek(1)
+	s.idle.Store(false)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, io.EOF), s.dog.fired.Load(), s.mux.isDraining():
+		s.Close()
+	default:
+		s.Reset()
+	}
+	return false
+}
+
+// wake ends the stream's wait for a next request.
+func (s *serverStream) wake() {
+	if s.idle.Load() {
+		s.SetReadDeadline(past)
+	}
+}
+
+// serveFrame reads and answers one request. It returns false when the stream
+// has ended.
+func (s *serverStream) serveFrame() bool {
+	s.dog.arm(s.mux.cfg.Limits.Header)
+	in, err := readFrame(s.br, s.in, s.mux.cfg.Limits.Frame)
+	s.dog.disarm()
+	s.in = in
+	x := exchange{serverStream: s, started: time.Now()}
+	if err != nil {
+		x.refuseFrame(err)
+		return false
+	}
+	keep := x.answer()
+	if cap(s.in) > growStep {
+		s.in = nil // a kept stream does not hold on to a large buffer
+	}
+	return keep
+}
+
+// exchange is one request and its answer, on the serving side.
+type exchange struct {
+	*serverStream
+	started time.Time
+	msg     Message
+	entry   *entry
+	// spent is set when what follows on the stream is not a next request.
+	spent bool
+	// lost is set when a reply could not be written.
+	lost bool
+}
+
+// refuseFrame answers a frame that could not be read, and ends the stream.
+func (x *exchange) refuseFrame(err error) {
+	l := x.mux.cfg.Limits
+	switch {
+	case errors.As(err, new(tooLargeError)):
+		err = Errorf(CodeTooLarge, "%w", err)
+	case x.dog.fired.Load():
+		x.SetDeadline(time.Time{})
+		err = Errorf(CodeTimeout, "the frame was not complete %v after its first byte", l.Header)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = Errorf(CodeInvalid, "the stream ended within a frame")
+	case errors.Is(err, ErrInvalid):
+	default:
+		x.Reset()
+		return
+	}
+	x.spent = true
+	x.fail(err)
+	x.observe(err)
+}
+
+// answer runs the request in x.in through the guard and its handler. It
+// returns false when the stream has ended.
+func (x *exchange) answer() bool {
+	err := x.admit()
+	if err == nil {
+		err = x.handle()
+	}
+	keep := true
+	if err != nil {
+		keep = x.fail(err)
+	} else if x.lost {
+		x.Reset()
+		keep = false
+	} else if x.spent {
+		x.finish()
+		keep = false
+	}
+	x.observe(err)
+	return keep
+}
+
+// handle runs the handler. A panic in it is an internal error of this request.
+func (x *exchange) handle() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic in the handler: %v\n%s", r, debug.Stack())
+		}
+	}()
+	ctx := x.ss.ctx
+	if x.entry.Verb.HasEffect() {
+		// What was begun is finished, whether the asker is still there or not.
+		ctx = x.mux.base
+	}
+	return x.entry.serve(ctx, x)
+}
+
+// once runs fn once for this message ID and replies with what it returned, or
+// with what came of the first request with this ID.
+func (x *exchange) once(ctx context.Context, fn func() (any, error)) error {
+	if !x.entry.Verb.HasEffect() {
+		v, err := fn()
+		if err != nil {
+			return err
+		}
+		return x.reply(v, false)
+	}
+	raw, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
+		v, err := fn()
+		if err != nil {
+			return nil, x.travelling(err)
+		}
+		return v, nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.reply(raw, false)
+}
+
+// reply writes one reply. An error means that it could not be encoded; a
+// stream that is gone is noted in x.lost.
+func (x *exchange) reply(payload any, end bool) error {
+	return x.write(x.entry.Reply, payload, end)
+}
+
+func (x *exchange) write(t Type, payload any, end bool) error {
+	h := header{uuid.New(), t, x.mux.self.text, time.Now(), x.msg.ID, end}
+	b, err := x.out.encodeFrame(h, payload, x.mux.cfg.Limits.Frame)
+	if err != nil {
+		return err
+	}
+	x.dog.arm(x.mux.cfg.Limits.Stall)
+	defer x.dog.disarm()
+	if _, err := x.Write(b); err != nil {
+		x.lost = true
+	}
+	return nil
+}
+
+// fail tells the peer of err and ends the stream when it cannot be used any
+// more; then it returns false.
+func (x *exchange) fail(err error) bool {
+	if err := x.write(typeError, x.travelling(err), false); err != nil || x.lost {
+		x.Reset()
+		return false
+	}
+	if x.spent {
+		x.finish()
+	}
+	return !x.spent
+}
+
+// finish ends a stream whose remaining bytes make no sense. What the peer has
+// under way is read for a moment, so that it sees the reply and not a reset.
+func (x *exchange) finish() {
+	x.CloseWrite()
+	x.dog.arm(x.mux.cfg.Limits.Header)
+	defer x.dog.disarm()
+	if n, err := io.Copy(io.Discard, io.LimitReader(x.br, 2*MaxFrame)); err != nil || n == 2*MaxFrame {
+		x.ResetWithError(network.StreamProtocolViolation)
+		return
+	}
+	x.Close()
+}
+
+// travelling returns the error that the peer is told instead of err. What is
+// not an [Error] is logged whole, and the peer gets the trace ID of that line.
+func (x *exchange) travelling(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.Timestamp == 0 {
+			c := *e
+			c.Timestamp = time.Now().UnixMilli()
+			return &c
+		}
+		return e
+	}
+	if errors.Is(err, context.Canceled) && x.mux.isDraining() {
+		return Errorf(CodeUnavailable, "this node is shutting down")
+	}
+	e := Errorf(CodeInternal, "internal error")
+	e.Trace = newTrace()
+	x.mux.cfg.Logger.Error("request failed", keyPeer, x.peer.ID, keyType, x.msg.Type, keyTrace, e.Trace, keyErr, err)
+	return e
+}
+
+func (x *exchange) observe(err error) {
+	o := Outcome{Peer: x.peer.ID, Family: x.family.Name, Type: x.msg.Type, Inbound: true, Err: err, Duration: time.Since(x.started)}
+	if err != nil {
+		x.mux.cfg.Logger.Debug("request refused", keyPeer, o.Peer, keyType, o.Type, keyErr, err)
+	}
+	x.mux.cfg.Observe(o)
+}
+
+// payloadOf decodes and validates the payload of a request.
+func payloadOf[Req any](x *exchange) (Req, error) {
+	var req Req
+	err := parsePayload(x.msg.Payload, &req)
+	return req, err
+}

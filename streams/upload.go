@@ -1,0 +1,85 @@
+package streams
+
+import (
+	"context"
+	"io"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Sized is a payload that announces raw bytes. Its JSON has them as "size".
+type Sized interface {
+	// UploadSize is how many raw bytes follow the frame.
+	UploadSize() int64
+}
+
+// Upload is a message type whose request is followed by raw bytes, as many as
+// its payload says, and answered by one reply.
+type Upload[Req Sized, Res any] struct {
+	Family         Family
+	Request, Reply Type
+	Verb           Verb
+}
+
+// Spec returns the declaration without its payload types.
+func (u Upload[Req, Res]) Spec() Spec {
+	return Spec{u.Family, ShapeUpload, u.Request, u.Reply, u.Verb}
+}
+
+// Do sends req and then req.UploadSize() bytes of body to p, and returns the
+// reply. The peer may answer before it has read all; then the rest is not sent.
+func (u Upload[Req, Res]) Do(ctx context.Context, cl *Client, p peer.ID, req Req, body io.Reader) (Res, error) {
+	var res Res
+	err := cl.upload(ctx, p, u.Spec(), req, io.LimitReader(body, req.UploadSize()), req.UploadSize(), &res)
+	return res, err
+}
+
+// Handle registers fn as the handler of this type. body yields exactly
+// req.UploadSize() bytes, or io.ErrUnexpectedEOF when the peer sent fewer; fn
+// need not read all of it.
+func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req Req, body io.Reader) (Res, error)) error {
+	return m.register(u.Spec(), func(ctx context.Context, x *exchange) error {
+		x.spent = true // until the body was read
+		req, err := payloadOf[Req](x)
+		if err != nil {
+			return err
+		}
+		size := req.UploadSize()
+		if size < 0 {
+			return Errorf(CodeInvalid, "payload: size %d is negative", size)
+		}
+		body := &bodyReader{x: x, left: size}
+		return x.once(ctx, func() (any, error) {
+			res, err := fn(ctx, x.peer, req, body)
+			x.spent = body.left > 0
+			return res, err
+		})
+	})
+}
+
+// bodyReader reads the raw bytes behind a request; each read may take
+// Limits.Stall.
+type bodyReader struct {
+	x    *exchange
+	left int64
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	b.x.dog.arm(b.x.mux.cfg.Limits.Stall)
+	n, err := b.x.br.Read(p)
+	b.x.dog.disarm()
+	b.left -= int64(n)
+	switch {
+	case err == io.EOF && b.left > 0:
+		return n, io.ErrUnexpectedEOF
+	case err != nil && b.x.dog.fired.Load():
+		return n, Errorf(CodeTimeout, "no byte of the upload arrived for %v", b.x.mux.cfg.Limits.Stall)
+	}
+	return n, err
+}
