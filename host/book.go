@@ -1,0 +1,371 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+)
+
+// Bounds of the address book.
+const (
+	maxMembers    = 10_000
+	maxHints      = 256 // of them known only through discovery
+	maxNameLength = 64  // bytes, also of label keys, label values and roles
+	maxLabels     = 32
+	maxMemberFile = 16 << 10 // bytes
+)
+
+// Errors of the address book that a caller can act on.
+var (
+	// ErrUnknownPeer comes when no saved peer has the name or ID. Look for it by discovery, or ask for an address.
+	ErrUnknownPeer = errors.New("unknown peer")
+	// ErrAmbiguousPeer comes when several saved peers match. The text lists some; use more characters of the ID.
+	ErrAmbiguousPeer = errors.New("ambiguous peer")
+	// ErrBookFull comes when 10,000 peers are saved. Remove some.
+	ErrBookFull = errors.New("address book is full")
+)
+
+// Member is a saved peer.
+type Member struct {
+	Peer peer.ID `json:"peer"`
+	// Name and Labels are given by the owner of this node, and are what targets are chosen by.
+	Name   string            `json:"name,omitzero"`
+	Labels map[string]string `json:"labels,omitzero"`
+	// Addrs are multiaddrs without /p2p/, the best first; at most 16.
+	Addrs []string `json:"addrs"`
+	// LastSeen is when we were last connected, in Unix milliseconds; 0 is never.
+	LastSeen int64 `json:"lastSeen"`
+	// Role and ClaimedName are what the peer says about itself: to be shown, never to be believed.
+	Role        string `json:"role,omitzero"`
+	ClaimedName string `json:"claimedName,omitzero"`
+	// Hint marks a peer that only discovery told about. The oldest hints make room for new ones; saving a
+	// peer without the mark keeps it.
+	Hint bool `json:"hint,omitzero"`
+}
+
+// AddrInfo is how libp2p names the member. Addresses that cannot be read are left out.
+func (m Member) AddrInfo() peer.AddrInfo {
+	info := peer.AddrInfo{ID: m.Peer}
+	for _, s := range m.Addrs {
+		if a, err := multiaddr.NewMultiaddr(s); err == nil {
+			info.Addrs = append(info.Addrs, a)
+		}
+	}
+	return info
+}
+
+// Validate says what is wrong with a member in the words of its fields.
+func (m Member) Validate() error {
+	if err := m.Peer.Validate(); err != nil {
+		return fmt.Errorf("peer: %w", err)
+	}
+	if len(m.Addrs) > maxAddrs {
+		return fmt.Errorf("addrs: %d, at most %d are allowed", len(m.Addrs), maxAddrs)
+	}
+	if len(m.Labels) > maxLabels {
+		return fmt.Errorf("labels: %d, at most %d are allowed", len(m.Labels), maxLabels)
+	}
+	words := []string{m.Name, m.Role, m.ClaimedName}
+	words = slices.AppendSeq(slices.AppendSeq(words, maps.Keys(m.Labels)), maps.Values(m.Labels))
+	for _, w := range words {
+		if len(w) > maxNameLength {
+			return fmt.Errorf("%q…: longer than %d bytes", w[:16], maxNameLength)
+		}
+	}
+	for _, s := range m.Addrs {
+		if _, err := multiaddr.NewMultiaddr(s); err != nil {
+			return fmt.Errorf("addrs: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m Member) clone() Member {
+	m.Labels, m.Addrs = maps.Clone(m.Labels), slices.Clone(m.Addrs)
+	return m
+}
+
+// Book is the address book: the saved peers. Each is one small file, written atomically, so that several processes with one
+// state directory never damage each other's entries; of two that change the same entry at once, the last one wins.
+// Methods may be called concurrently.
+type Book struct {
+	dir string // empty: in memory only
+	log *slog.Logger
+
+	mu      sync.Mutex // guards members and the order of changes to files
+	members map[peer.ID]Member
+}
+
+// OpenBook reads the address book in dir, which is made if it is missing; an empty dir gives a book that lives in memory. A
+// damaged entry is skipped with a line in the log, and stays where it is. A nil logger is silent.
+func OpenBook(dir string, log *slog.Logger) (*Book, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	b := &Book{dir: dir, log: log}
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make address book: %w", err)
+		}
+	}
+	return b, b.Reload()
+}
+
+// Reload reads the files again, to see what other processes have saved since.
+func (b *Book) Reload() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dir == "" {
+		if b.members == nil {
+			b.members = make(map[peer.ID]Member)
+		}
+		return nil
+	}
+	entries, err := os.ReadDir(b.dir)
+	if err != nil {
+		return fmt.Errorf("read address book: %w", err)
+	}
+	members := make(map[peer.ID]Member, len(entries))
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && !strings.HasPrefix(name, ".") {
+			b.loadInto(members, name)
+		}
+	}
+	b.members = members
+	return nil
+}
+
+func (b *Book) loadInto(members map[peer.ID]Member, name string) {
+	if len(members) >= maxMembers {
+		b.log.Warn("skipped a saved peer, the address book is full", "file", name)
+		return
+	}
+	m, err := readMember(filepath.Join(b.dir, name+".json"))
+	if err == nil && m.Peer.String() != name {
+		err = fmt.Errorf("it is about peer %s", m.Peer)
+	}
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) { // removed by another process meanwhile
+			b.log.Warn("skipped a damaged entry of the address book", "file", name+".json", "err", err)
+		}
+		return
+	}
+	members[m.Peer] = m
+}
+
+// All returns the members, ordered by name and then peer ID.
+func (b *Book) All() []Member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := make([]Member, 0, len(b.members))
+	for _, m := range b.members {
+		all = append(all, m.clone())
+	}
+	slices.SortFunc(all, func(x, y Member) int {
+		if c := strings.Compare(x.Name, y.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(string(x.Peer), string(y.Peer))
+	})
+	return all
+}
+
+// Get returns the member p, and whether it is saved.
+func (b *Book) Get(p peer.ID) (Member, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m, ok := b.members[p]
+	return m.clone(), ok
+}
+
+// Find returns the member with that name, peer ID or unique beginning of a peer ID; names come first. The error matches
+// ErrUnknownPeer or ErrAmbiguousPeer.
+func (b *Book) Find(query string) (Member, error) {
+	var named, prefixed []Member
+	for _, m := range b.All() {
+		if query != "" && m.Name == query {
+			named = append(named, m)
+		}
+		if query != "" && strings.HasPrefix(m.Peer.String(), query) {
+			prefixed = append(prefixed, m)
+		}
+	}
+	if len(named) == 0 {
+		named = prefixed
+	}
+	switch len(named) {
+	case 0:
+		return Member{}, fmt.Errorf("%w: no saved peer has the name or ID %q", ErrUnknownPeer, query)
+	case 1:
+		return named[0], nil
+	}
+	return Member{}, fmt.Errorf("%w: %q fits %d peers: %s", ErrAmbiguousPeer, query, len(named), examples(named))
+}
+
+func examples(members []Member) string {
+	const shown = 4
+	var out []string
+	for _, m := range members[:min(len(members), shown)] {
+		out = append(out, strings.TrimSpace(m.Name+" "+m.Peer.String()))
+	}
+	if len(members) > shown {
+		out = append(out, "…")
+	}
+	return strings.Join(out, ", ")
+}
+
+// Put saves m, replacing what was saved about that peer. When it returns nil, it is on the disk.
+func (b *Book) Put(m Member) error {
+	_, err := b.Update(m.Peer, func(old *Member) { *old = m.clone() })
+	return err
+}
+
+// Update changes what is saved about p, beginning with an empty entry if there is none, and returns the result. It looks at
+// the newest state of the file, so that what another process has set is kept. change must not call the book.
+func (b *Book) Update(p peer.ID, change func(*Member)) (Member, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.newest(p)
+	change(&m)
+	m.Peer = p
+	if err := m.Validate(); err != nil {
+		return Member{}, fmt.Errorf("save peer %s: %w", p, err)
+	}
+	if err := b.makeRoom(m); err != nil {
+		return Member{}, err
+	}
+	if err := b.write(m); err != nil {
+		return Member{}, err
+	}
+	b.members[p] = m
+	return m.clone(), nil
+}
+
+// Remove forgets p. It is no error if it was not saved.
+func (b *Book) Remove(p peer.ID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.remove(p)
+}
+
+func (b *Book) remove(p peer.ID) error {
+	delete(b.members, p)
+	if b.dir == "" {
+		return nil
+	}
+	if err := os.Remove(b.path(p)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget peer %s: %w", p, err)
+	}
+	return durable.SyncDir(b.dir)
+}
+
+// newest returns the entry from its file, or what we remember if that cannot be read.
+func (b *Book) newest(p peer.ID) Member {
+	if b.dir != "" && p.Validate() == nil {
+		if m, err := readMember(b.path(p)); err == nil && m.Peer == p {
+			return m
+		}
+	}
+	return b.members[p].clone()
+}
+
+// makeRoom keeps the book within its bounds when m is added: hints give way, what the owner saved does not.
+func (b *Book) makeRoom(m Member) error {
+	if old, ok := b.members[m.Peer]; ok && old.Hint == m.Hint {
+		return nil
+	}
+	var oldest *Member
+	hints := 0
+	for _, other := range b.members {
+		if !other.Hint || other.Peer == m.Peer {
+			continue
+		}
+		hints++
+		if oldest == nil || other.LastSeen < oldest.LastSeen {
+			oldest = &other
+		}
+	}
+	_, known := b.members[m.Peer]
+	full := len(b.members) >= maxMembers && !known
+	switch {
+	case oldest != nil && (full || m.Hint && hints >= maxHints):
+		return b.remove(oldest.Peer)
+	case full:
+		return fmt.Errorf("%w: it holds %d peers", ErrBookFull, len(b.members))
+	}
+	return nil
+}
+
+func (b *Book) path(p peer.ID) string { return filepath.Join(b.dir, p.String()+".json") }
+
+func (b *Book) write(m Member) error {
+	if b.dir == "" {
+		return nil
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("save peer %s: %w", m.Peer, err)
+	}
+	return durable.WriteFile(b.path(m.Peer), append(text, '\n'), 0o600)
+}
+
+func readMember(path string) (Member, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Member{}, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxMemberFile+1))
+	if err != nil {
+		return Member{}, err
+	}
+	return decodeMember(text)
+}
+
+func decodeMember(text []byte) (Member, error) {
+	if len(text) > maxMemberFile {
+		return Member{}, fmt.Errorf("larger than %d bytes", maxMemberFile)
+	}
+	var m Member
+	if err := json.Unmarshal(text, &m); err != nil {
+		return Member{}, err
+	}
+	return m, m.Validate()
+}
+
+// seen notes that p was connected just now, at these addresses. It saves hints only if remember is set, and writes
+// nothing if it would only move LastSeen by a moment.
+func (b *Book) seen(p peer.ID, addrs []string, now time.Time, remember bool) error {
+	old, known := b.Get(p)
+	if !known && !remember {
+		return nil
+	}
+	addrs = addrs[:min(len(addrs), maxAddrs)]
+	fresh := now.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
+	if known && fresh && (len(addrs) == 0 || slices.Equal(addrs, old.Addrs)) {
+		return nil
+	}
+	_, err := b.Update(p, func(m *Member) {
+		m.Hint = m.Hint || !known
+		m.LastSeen = now.UnixMilli()
+		if len(addrs) > 0 {
+			m.Addrs = addrs
+		}
+	})
+	return err
+}

@@ -1,0 +1,197 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/discovery/routing"
+)
+
+const (
+	sourceDHT = "dht"
+
+	firstRound  = 250 * time.Millisecond // between questions while we know little
+	lastRound   = 10 * time.Minute       // between questions when nothing changes
+	changeRound = 5 * time.Second        // after the neighbourhood has changed
+	roundTime   = 15 * time.Second       // for one question
+	republish   = time.Hour              // provider records live 48 h, but the nodes that hold them do not
+)
+
+// DHTConfig says which DHT to take part in, and how.
+type DHTConfig struct {
+	// Prefix is put before the DHT's protocol ID, so that networks never mix: "/swarm" gives /swarm/kad/1.0.0.
+	Prefix protocol.ID
+	// Server answers others and announces this node; without it the node only asks.
+	Server bool
+	// Logger gets what happens. Nil means silent.
+	Logger *slog.Logger
+}
+
+// DHT finds peers through a private Kademlia DHT: those that announced themselves under the network's name, and, faster,
+// the neighbours of our own key. It works as soon as the host is connected to one member.
+type DHT struct {
+	host   host.Host
+	cfg    DHTConfig
+	kad    *dht.IpfsDHT
+	rdv    *routing.RoutingDiscovery
+	name   string
+	closed sync.Once
+	err    error
+}
+
+// NewDHT makes this host a part of the DHT and registers its handlers, so it belongs before listening. Close it after the last
+// Find has ended.
+func NewDHT(h host.Host, cfg DHTConfig) (*DHT, error) {
+	cfg.Logger = silentIfNil(cfg.Logger)
+	mode := dht.ModeClient
+	if cfg.Server {
+		// The automatic mode never becomes a server in a LAN.
+		mode = dht.ModeServer
+	}
+	kad, err := dht.New(h,
+		dht.Mode(mode),
+		dht.ProtocolPrefix(cfg.Prefix),
+		dht.DisableValues(),
+		dht.ProviderDatastore(newRecords(maxRecords)),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("start dht %s: %w", cfg.Prefix, err)
+	}
+	return &DHT{host: h, cfg: cfg, kad: kad, rdv: routing.NewRoutingDiscovery(kad), name: string(cfg.Prefix) + "/members"}, nil
+}
+
+// String names the way.
+func (d *DHT) String() string { return sourceDHT }
+
+// Close leaves the DHT. It may be called again.
+func (d *DHT) Close() error {
+	d.closed.Do(func() { d.err = d.kad.Close() })
+	return d.err
+}
+
+// FindPeer asks the DHT for the addresses of one peer.
+func (d *DHT) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
+	info, err := d.kad.FindPeer(ctx, p)
+	return bounded(sourceDHT, info).AddrInfo, err
+}
+
+// Find asks often at first and whenever our neighbourhood changes, and rarely when nothing does. A server announces
+// itself in between.
+func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
+	return func(yield func(Found) bool) {
+		var told announced
+		delay := firstRound
+		for last := -1; ctx.Err() == nil; {
+			size := d.kad.RoutingTable().Size()
+			if size > 0 {
+				d.announce(ctx, &told, size)
+				if !d.ask(ctx, yield) {
+					return
+				}
+			}
+			if delay = min(2*delay, lastRound); size == 0 {
+				delay = firstRound
+			}
+			last = size
+			if !d.wait(ctx, delay, last) {
+				return
+			}
+		}
+	}
+}
+
+// wait pauses between two rounds, cut short when the routing table is no longer of the size it was.
+func (d *DHT) wait(ctx context.Context, delay time.Duration, size int) bool {
+	delay += rand.N(delay/4 + 1)
+	for waited := time.Duration(0); waited < delay; {
+		step := min(changeRound, delay-waited)
+		if !pause(ctx, step) {
+			return false
+		}
+		if waited += step; d.kad.RoutingTable().Size() != size {
+			return true
+		}
+	}
+	return true
+}
+
+// announced remembers when, and with how many neighbours, we have announced ourselves.
+type announced struct {
+	at   time.Time
+	size int
+}
+
+func (d *DHT) announce(ctx context.Context, told *announced, size int) {
+	if !d.cfg.Server || (told.size == size && time.Since(told.at) < republish) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	if _, err := d.rdv.Advertise(ctx, d.name); err != nil {
+		d.cfg.Logger.Debug("announcing in the dht failed, will try again", "err", err)
+		return
+	}
+	*told = announced{at: time.Now(), size: size}
+}
+
+// ask yields what one question finds: neighbours we know, neighbours of our key, then those who announced themselves.
+func (d *DHT) ask(ctx context.Context, yield func(Found) bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	seen := map[peer.ID]bool{d.host.ID(): true}
+	tell := func(info peer.AddrInfo) bool {
+		if seen[info.ID] {
+			return true
+		}
+		if len(info.Addrs) == 0 {
+			info.Addrs = d.host.Peerstore().Addrs(info.ID)
+		}
+		if len(info.Addrs) == 0 {
+			return true
+		}
+		seen[info.ID] = true
+		return yield(bounded(sourceDHT, info))
+	}
+	for _, p := range d.kad.RoutingTable().ListPeers() {
+		if !tell(peer.AddrInfo{ID: p}) {
+			return false
+		}
+	}
+	near, err := d.kad.GetClosestPeers(ctx, string(d.host.ID()))
+	if err != nil {
+		d.cfg.Logger.Debug("asking the dht for neighbours failed, will try again", "err", err)
+	}
+	for _, p := range near {
+		if !tell(peer.AddrInfo{ID: p}) {
+			return false
+		}
+	}
+	return d.askMembers(ctx, tell)
+}
+
+func (d *DHT) askMembers(ctx context.Context, tell func(peer.AddrInfo) bool) bool {
+	// Leaving the loop early must end the query, or its goroutines wait for a reader.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	members, err := d.rdv.FindPeers(ctx, d.name, limitTo(MaxPeers))
+	if err != nil {
+		d.cfg.Logger.Debug("asking the dht for members failed, will try again", "err", err)
+		return true
+	}
+	more := true
+	for info := range members {
+		if more = more && tell(info); !more {
+			cancel()
+		}
+	}
+	return more
+}

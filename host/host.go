@@ -1,0 +1,178 @@
+// Package host is a libp2p node with a lasting identity that finds its peers and stays connected with them.
+//
+//	h, err := host.New(host.Config{StateDir: dir, Bootstrap: peers, MDNS: true, Logger: log})
+//	if err != nil {
+//		return err
+//	}
+//	defer h.Close()
+//	h.SetStreamHandler("/my/1.0.0", handle) // or a streams.Mux on h
+//	if err := h.Listen(); err != nil {      // only now others get in
+//		return err
+//	}
+//	return h.Run(ctx) // discovery and reconnecting, until ctx ends
+//
+// A Host is a libp2p host.Host with limits sized for a fleet instead of for strangers, an address book of saved peers, and
+// its own reconnect loop. It knows nothing of messages or of who may do what: packages streams and host/trust do.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/libp2p/go-libp2p"
+	corehost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
+
+	"github.com/seed-b490fa12/swarm/host/discovery"
+)
+
+// ErrClosed comes from a Host after Close.
+var ErrClosed = errors.New("host is closed")
+
+// Host is a node. Make one with New; its methods may be called concurrently.
+type Host struct {
+	corehost.Host // the libp2p node
+
+	cfg     Config
+	log     *slog.Logger
+	book    *Book
+	dht     *discovery.DHT // nil without
+	finders []discovery.Finder
+	found   *foundPeers
+	keeper  *keeper
+
+	listening sync.Mutex // serializes Listen
+
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	running sync.Mutex // held by Run
+	closing sync.Once
+	closed  error
+}
+
+// New makes a node. It is not reachable before Listen, and dials nobody before Run or Connect. Close it in the end.
+func New(cfg Config) (*Host, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.StateDir != "" {
+		if err := privateDir(cfg.StateDir); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Identity == nil {
+		if cfg.Identity, err = LoadOrCreateIdentity(filepath.Join(cfg.StateDir, identityFile)); err != nil {
+			return nil, err
+		}
+	}
+	book, err := openBookIn(cfg)
+	if err != nil {
+		return nil, err
+	}
+	node, err := newNode(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{Host: node, cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers()}
+	h.life, h.end = context.WithCancel(context.Background())
+	h.keeper = newKeeper(h.dialKept, h.log)
+	for _, p := range cfg.Bootstrap {
+		h.Keep(p)
+	}
+	if err := h.addFinders(); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return h, nil
+}
+
+func openBookIn(cfg Config) (*Book, error) {
+	if cfg.StateDir == "" {
+		return OpenBook("", cfg.Logger)
+	}
+	return OpenBook(filepath.Join(cfg.StateDir, "peers"), cfg.Logger)
+}
+
+// newNode puts libp2p together: TCP, QUIC and WebSocket; TLS 1.3 and Noise; yamux; our limits; no listener, no relay.
+func newNode(cfg Config) (corehost.Host, error) {
+	resources, err := newResourceManager(cfg.MaxPeers)
+	if err != nil {
+		return nil, fmt.Errorf("limit resources: %w", err)
+	}
+	conns, err := newConnManager(cfg.MaxPeers)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("limit connections: %w", err), resources.Close())
+	}
+	options := []libp2p.Option{
+		libp2p.Identity(cfg.Identity),
+		libp2p.UserAgent(cfg.UserAgent),
+		libp2p.NoListenAddrs, // also switches the relay transport off
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(libp2pquic.NewTransport),
+		libp2p.Transport(websocket.New),
+		libp2p.DefaultSecurity,
+		libp2p.DefaultMuxers,
+		libp2p.ResourceManager(resources),
+		libp2p.ConnectionManager(conns),
+		libp2p.PrometheusRegisterer(cfg.Metrics),
+	}
+	if cfg.Gater != nil {
+		options = append(options, libp2p.ConnectionGater(cfg.Gater))
+	}
+	node, err := libp2p.New(append(options, cfg.Options...)...)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start libp2p: %w", err), conns.Close(), resources.Close())
+	}
+	return node, nil
+}
+
+// Book is the address book of this node.
+func (h *Host) Book() *Book { return h.book }
+
+// Run looks for peers, keeps the connections to bootstrap and kept peers up, and saves good addresses. It returns when ctx
+// ends or the Host is closed, and then nothing that it started is running. A second Run waits for the first.
+func (h *Host) Run(ctx context.Context) error {
+	h.running.Lock()
+	defer h.running.Unlock()
+	if h.life.Err() != nil {
+		return ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(h.life, cancel)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	defer stop()
+
+	events, err := h.watchPeers()
+	if err != nil {
+		return err
+	}
+	wg.Go(func() { h.followPeers(ctx, events) })
+	wg.Go(func() { h.keeper.run(ctx) })
+	for _, f := range h.finders {
+		wg.Go(func() { h.follow(ctx, f) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Close ends Run and all connections, and frees everything. It may be called again.
+func (h *Host) Close() error {
+	h.closing.Do(func() {
+		h.end()
+		h.running.Lock() // Run has returned
+		defer h.running.Unlock()
+		if h.dht != nil {
+			h.closed = h.dht.Close()
+		}
+		h.closed = errors.Join(h.closed, h.Host.Close())
+	})
+	return h.closed
+}

@@ -1,0 +1,199 @@
+package host
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+)
+
+const (
+	identityFile    = "identity.pem" // the name inside a state directory
+	maxIdentitySize = 4 << 10        // bytes; ours has about 230
+	pemType         = "PRIVATE KEY"
+	pemPeerHeader   = "Peer-Id"
+)
+
+// ErrIdentity is the kind of every error about an identity file that exists but must not be used: damaged, readable by
+// others, owned by someone else, or no regular file. Such a file is never replaced, because the machine would
+// silently become another peer: a person has to look. Do not retry.
+var ErrIdentity = errors.New("identity file refused")
+
+// LoadOrCreateIdentity returns the Ed25519 private key kept in the file path, and makes the file with a new key
+// if there is none. The file is PKCS#8 in PEM, readable by its owner only, with a header that names the peer ID:
+// the key is checked against it, so that a flipped bit shows as damage and not as another identity.
+//
+// A missing parent directory is created with 0700; one that everybody may write to is refused. Several processes
+// may call it at once on one path and all get the same key. What is wrong with an existing file is told by an error
+// that matches ErrIdentity.
+func LoadOrCreateIdentity(path string) (crypto.PrivKey, error) {
+	if err := privateDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	key, err := loadIdentity(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if err := createIdentity(path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	// Read it back in any case: another process may have been first.
+	return loadIdentity(path)
+}
+
+// privateDir makes dir if it is missing and refuses one where any user could put files.
+func privateDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look at state directory: %w", err)
+	}
+	if unixPermissions && info.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("%w: every user may write to its directory %s; run `chmod 700 %s`, or choose another state directory",
+			ErrIdentity, dir, dir)
+	}
+	return nil
+}
+
+func createIdentity(path string) error {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make identity: %w", err)
+	}
+	text, err := encodeIdentity(private)
+	if err != nil {
+		return fmt.Errorf("make identity: %w", err)
+	}
+	return durable.CreateFile(path, text, 0o600)
+}
+
+func loadIdentity(path string) (crypto.PrivKey, error) {
+	text, err := readPrivate(path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := decodeIdentity(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to get a new identity (other machines will not know it)",
+			ErrIdentity, path, err)
+	}
+	return key, nil
+}
+
+// readPrivate reads a small regular file that belongs to us alone.
+func readPrivate(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, fmt.Errorf("look at identity: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is %s; put the key file itself there", ErrIdentity, path, kindOf(info.Mode()))
+	}
+	f, err := openNoFollow(path)
+	if err != nil {
+		return nil, fmt.Errorf("open identity: %w", err)
+	}
+	defer f.Close()
+	// Judge what is open now, not what had the name a moment ago.
+	if info, err = f.Stat(); err != nil {
+		return nil, fmt.Errorf("look at identity: %w", err)
+	}
+	if err := checkOwner(path, info); err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxIdentitySize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	return text, nil
+}
+
+func checkOwner(path string, info fs.FileInfo) error {
+	if owner, us, ok := foreignOwner(info); ok {
+		return fmt.Errorf("%w: %s belongs to user %d and we run as user %d; run as its owner, or choose another state directory",
+			ErrIdentity, path, owner, us)
+	}
+	if unixPermissions && info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%w: others may read %s (mode %04o), so its key may be known to them; run `chmod 600 %s` if you trust every user of this machine, else move it away",
+			ErrIdentity, path, info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case mode.IsDir():
+		return "a directory"
+	}
+	return "no regular file"
+}
+
+func encodeIdentity(private ed25519.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	_, id, err := libp2pKey(private)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Headers: map[string]string{pemPeerHeader: id.String()}, Bytes: der}), nil
+}
+
+// decodeIdentity is strict: what it accepts is byte for byte what encodeIdentity writes for the same key.
+func decodeIdentity(text []byte) (crypto.PrivKey, error) {
+	switch {
+	case len(text) == 0:
+		return nil, errors.New("the file is empty")
+	case len(text) > maxIdentitySize:
+		return nil, fmt.Errorf("the file is larger than %d bytes", maxIdentitySize)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != pemType {
+		return nil, errors.New("the file is damaged: no PEM block with a private key")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("the file is damaged: %w", err)
+	}
+	private, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return nil, errors.New("the key is not an Ed25519 key")
+	}
+	key, id, err := libp2pKey(private)
+	if err != nil {
+		return nil, err
+	}
+	if named := block.Headers[pemPeerHeader]; named != id.String() {
+		return nil, fmt.Errorf("the file is damaged: it names peer %q and holds the key of %s", named, id)
+	}
+	if again, err := encodeIdentity(private); err != nil || !bytes.Equal(again, text) {
+		return nil, errors.New("the file is damaged: something was added or changed around the key")
+	}
+	return key, nil
+}
+
+func libp2pKey(private ed25519.PrivateKey) (crypto.PrivKey, peer.ID, error) {
+	key, err := crypto.UnmarshalEd25519PrivateKey(private)
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	return key, id, err
+}

@@ -1,0 +1,185 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+
+	"github.com/seed-b490fa12/swarm/host/discovery"
+)
+
+const (
+	keptTag      = "swarm-kept" // protects kept peers from trimming
+	eventQueue   = 256
+	maxFound     = 4096             // peers remembered from discovery
+	foundAddrTTL = 30 * time.Minute // a hint is asked for again before that
+	foundRetry   = time.Minute      // between dials of one found peer
+	foundDials   = 4                // at once
+	foundTimeout = 10 * time.Second
+)
+
+// Keep stays connected with p while Run runs: it is dialled now and whenever it is lost, every 5 s for 10 minutes and then
+// every 30 s. Its addresses replace those given before.
+func (h *Host) Keep(p peer.AddrInfo) {
+	if p.ID == h.ID() {
+		return
+	}
+	h.ConnManager().Protect(p.ID, keptTag)
+	h.keeper.add(p)
+}
+
+// Forget undoes Keep. The connection, if there is one, stays.
+func (h *Host) Forget(p peer.ID) {
+	h.ConnManager().Unprotect(p, keptTag)
+	h.keeper.remove(p)
+}
+
+// dialKept is how the keeper dials.
+func (h *Host) dialKept(ctx context.Context, p peer.AddrInfo) error {
+	return h.Connect(ctx, p)
+}
+
+// Found returns the peers that discovery has found lately, at most 4,096.
+func (h *Host) Found() []discovery.Found { return h.found.list() }
+
+// addFinders sets up the ways to find peers that the Config asks for.
+func (h *Host) addFinders() error {
+	h.finders = append(h.finders, discovery.Known("saved", h.savedPeers))
+	if h.cfg.DHT != DHTOff {
+		dht, err := discovery.NewDHT(h.Host, discovery.DHTConfig{
+			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Logger: h.log,
+		})
+		if err != nil {
+			return err
+		}
+		h.dht = dht
+		h.finders = append(h.finders, dht)
+	}
+	if h.cfg.MDNS {
+		h.finders = append(h.finders, discovery.NewMDNS(h.Host, discovery.MDNSConfig{
+			Service: mdnsService(string(h.cfg.ProtocolPrefix)), Announce: !h.cfg.NoListen, Logger: h.log,
+		}))
+	}
+	return nil
+}
+
+// savedPeers lists the address book for discovery, last seen first by the order in which they are worth a dial.
+func (h *Host) savedPeers() []peer.AddrInfo {
+	var out []peer.AddrInfo
+	for _, m := range h.book.All() {
+		if len(m.Addrs) > 0 {
+			out = append(out, m.AddrInfo())
+		}
+	}
+	return out
+}
+
+// follow takes what one way finds.
+func (h *Host) follow(ctx context.Context, finder discovery.Finder) {
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	slots := make(chan struct{}, foundDials)
+	for f := range finder.Find(ctx) {
+		if f.ID == h.ID() || f.ID.Validate() != nil || len(f.Addrs) == 0 {
+			continue
+		}
+		if h.found.add(f) {
+			h.log.Info("found a peer", "peer", f.ID, "by", f.Source)
+		}
+		h.Peerstore().AddAddrs(f.ID, f.Addrs, foundAddrTTL)
+		if h.cfg.OnFound != nil {
+			h.cfg.OnFound(f)
+		}
+		if !h.wantsMore(f.ID) {
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+			dials.Go(func() {
+				defer func() { <-slots }()
+				h.dialFound(ctx, f)
+			})
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// wantsMore says whether a found peer is worth a connection: beyond the few that make us a part of the network, a worker
+// only remembers where others are, so that a fleet does not become a full mesh.
+func (h *Host) wantsMore(p peer.ID) bool {
+	return len(h.Network().Peers()) < h.cfg.Connections &&
+		h.Network().Connectedness(p) != network.Connected && !h.keeper.has(p) && h.found.mayDial(p, time.Now())
+}
+
+func (h *Host) dialFound(ctx context.Context, f discovery.Found) {
+	ctx, cancel := context.WithTimeout(ctx, foundTimeout)
+	defer cancel()
+	if err := h.Connect(ctx, f.AddrInfo); err != nil {
+		h.log.Debug("found peer cannot be reached", "peer", f.ID, "by", f.Source, "err", err)
+	}
+}
+
+// watchPeers subscribes to what Run acts on.
+func (h *Host) watchPeers() (event.Subscription, error) {
+	sub, err := h.EventBus().Subscribe(
+		[]any{new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted)},
+		eventbus.Name("swarm-host"), eventbus.BufSize(eventQueue))
+	if err != nil {
+		return nil, fmt.Errorf("watch connections: %w", err)
+	}
+	return sub, nil
+}
+
+// followPeers tells the keeper about lost peers and the address book about reached ones.
+func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
+	defer events.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, ok := <-events.Out():
+			if !ok {
+				return
+			}
+			switch e := e.(type) {
+			case event.EvtPeerConnectednessChanged:
+				if e.Connectedness != network.Connected {
+					h.log.Debug("peer is gone", "peer", e.Peer)
+				}
+				h.keeper.wake(e.Peer)
+			case event.EvtPeerIdentificationCompleted:
+				h.saveSeen(e)
+			}
+		}
+	}
+}
+
+// saveSeen remembers where a peer was reached. Strangers that came by themselves are not saved: only peers that are saved
+// already, kept, or found by us. A process that does not listen saves no hints, being gone in a moment.
+func (h *Host) saveSeen(e event.EvtPeerIdentificationCompleted) {
+	ours := e.Conn.Stat().Direction == network.DirOutbound
+	remember := h.keeper.has(e.Peer) || ours && !h.cfg.NoListen
+	var addrs []string
+	if ours {
+		addrs = append(addrs, e.Conn.RemoteMultiaddr().String())
+	}
+	for _, a := range e.ListenAddrs {
+		if s := a.String(); len(addrs) < maxAddrs && !slices.Contains(addrs, s) {
+			addrs = append(addrs, s)
+		}
+	}
+	if err := h.book.seen(e.Peer, addrs, time.Now(), remember); err != nil && !errors.Is(err, ErrBookFull) {
+		h.log.Warn("saving a peer's address failed", "peer", e.Peer, "err", err)
+	}
+	h.Peerstore().AddAddrs(e.Peer, e.ListenAddrs[:min(len(e.ListenAddrs), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
+}

@@ -1,0 +1,170 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// How often a kept peer that is away is dialled: fast for what a restart or a short outage takes, then steadily, so that a
+// machine that comes back after a night is there within half a minute.
+const (
+	redialFast    = 5 * time.Second
+	redialSlow    = 30 * time.Second
+	redialPatient = 10 * time.Minute // fast until then
+	redialTimeout = 5 * time.Second  // for one attempt
+)
+
+// redialDelay is the pause after a failed attempt to reach a peer that has been away for the given time, a fifth up or
+// down at random, so that a fleet that lost its controller does not come back in step.
+func redialDelay(away time.Duration) time.Duration {
+	d := redialFast
+	if away >= redialPatient {
+		d = redialSlow
+	}
+	return d - d/5 + rand.N(2*d/5)
+}
+
+// keeper dials peers until they are connected, and again when they are lost: libp2p never does.
+type keeper struct {
+	dial func(context.Context, peer.AddrInfo) error // returns at once when connected
+	log  *slog.Logger
+
+	mu    sync.Mutex // guards what follows
+	peers map[peer.ID]*kept
+	wg    *sync.WaitGroup // of the running run, else nil
+	ctx   context.Context // of the running run
+}
+
+// kept is one peer that is kept.
+type kept struct {
+	info peer.AddrInfo
+	lost chan struct{} // has a token when the peer may have been lost
+	stop context.CancelFunc
+}
+
+func newKeeper(dial func(context.Context, peer.AddrInfo) error, log *slog.Logger) *keeper {
+	return &keeper{dial: dial, log: log, peers: make(map[peer.ID]*kept)}
+}
+
+// run keeps all peers, also those added later, until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	k.mu.Lock()
+	k.ctx, k.wg = ctx, &wg
+	for _, p := range k.peers {
+		k.start(p)
+	}
+	k.mu.Unlock()
+	<-ctx.Done()
+	k.mu.Lock()
+	k.ctx, k.wg = nil, nil
+	k.mu.Unlock()
+	wg.Wait()
+}
+
+// start begins to keep p, if run is running. The lock is held.
+func (k *keeper) start(p *kept) {
+	if k.wg == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(k.ctx)
+	p.stop = stop
+	k.wg.Go(func() {
+		defer stop()
+		k.keep(ctx, p)
+	})
+}
+
+func (k *keeper) add(info peer.AddrInfo) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if old := k.peers[info.ID]; old != nil {
+		old.stop()
+	}
+	p := &kept{info: info, lost: make(chan struct{}, 1), stop: func() {}}
+	k.peers[info.ID] = p
+	k.start(p)
+}
+
+func (k *keeper) remove(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := k.peers[id]; p != nil {
+		p.stop()
+		delete(k.peers, id)
+	}
+}
+
+func (k *keeper) has(id peer.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.peers[id] != nil
+}
+
+// wake makes the loop of id look at once, and reports whether it is kept.
+func (k *keeper) wake(id peer.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := k.peers[id]
+	if p == nil {
+		return false
+	}
+	select {
+	case p.lost <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// keep dials p until it is connected, waits until it is lost, and begins again.
+func (k *keeper) keep(ctx context.Context, p *kept) {
+	for ctx.Err() == nil {
+		if !k.reach(ctx, p) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.lost:
+		}
+	}
+}
+
+// reach dials p until that succeeds, or ctx ends.
+func (k *keeper) reach(ctx context.Context, p *kept) bool {
+	since := time.Now()
+	for attempt := 1; ; attempt++ {
+		err := k.try(ctx, p.info)
+		if err == nil {
+			if attempt > 1 {
+				k.log.Info("peer is back", "peer", p.info.ID, "away", time.Since(since).Round(time.Second), "attempts", attempt)
+			}
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if attempt == 1 {
+			k.log.Warn("peer cannot be reached, will keep trying", "peer", p.info.ID, "err", err)
+		}
+		timer := time.NewTimer(redialDelay(time.Since(since)))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-p.lost: // something happened with it: it may have connected to us
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+func (k *keeper) try(ctx context.Context, info peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, redialTimeout)
+	defer cancel()
+	return k.dial(ctx, info)
+}
