@@ -66,7 +66,7 @@ type request struct {
 	began time.Time
 	st    *clientStream
 	stop  func() bool // unties st from the context
-	out   frame
+	reply Message     // the last message received; its payload aliases st.in
 }
 
 func (c *Client) newRequest(p peer.ID, s Spec) *request {
@@ -190,7 +190,9 @@ func (r *request) stale(err error) bool {
 
 func (r *request) send(req any) error {
 	h := header{id: r.id, typ: r.spec.Request, sender: r.c.self.text, timestamp: time.Now()}
-	b, err := r.out.encodeFrame(h, req, r.c.cfg.Limits.Frame)
+	out := frames.Get().(*frame)
+	defer out.release()
+	b, err := out.encodeFrame(h, req, r.c.cfg.Limits.Frame)
 	if err != nil {
 		return localError{err}
 	}
@@ -212,7 +214,8 @@ func (r *request) receive() (*Message, error) {
 		}
 		return nil, err
 	}
-	m := new(Message)
+	m := &r.reply
+	*m = Message{}
 	if err := decodeEnvelope(in, m, r.st.remote, r.c.cfg.Limits.Depth); err != nil {
 		return nil, fmt.Errorf("%w: %s", errBadReply, err.Error())
 	}

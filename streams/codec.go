@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -36,6 +37,14 @@ type header struct {
 // ready to use; it is not for concurrent use.
 type frame struct {
 	buf bytes.Buffer
+}
+
+var frames = sync.Pool{New: func() any { return new(frame) }}
+
+func (f *frame) release() {
+	if f.buf.Cap() <= growStep {
+		frames.Put(f)
+	}
 }
 
 // encode returns the envelope as JSON, without its length prefix. The bytes
@@ -168,6 +177,31 @@ const (
 	fieldTimestamp
 )
 
+// decoder is a JSON decoder that is used again and again: the tables with which
+// it finds duplicate names are most of what decoding would allocate.
+type decoder struct {
+	buf bytes.Buffer
+	dec *jsontext.Decoder
+}
+
+var decoders = sync.Pool{New: func() any {
+	d := new(decoder)
+	d.dec = jsontext.NewDecoder(&d.buf)
+	return d
+}}
+
+// reset makes the decoder read b, in place: it does so for a bytes.Buffer.
+func (d *decoder) reset(b []byte) *jsontext.Decoder {
+	d.buf = *bytes.NewBuffer(b)
+	d.dec.Reset(&d.buf)
+	return d.dec
+}
+
+func (d *decoder) release() {
+	d.reset(nil)
+	decoders.Put(d)
+}
+
 // decodeEnvelope reads one envelope into m, whose Payload aliases b. Errors are
 // of type *Error with CodeInvalid; m.ID is set when it was read before the error, so that
 // the answer can name it.
@@ -175,9 +209,9 @@ func decodeEnvelope(b []byte, m *Message, known sender, depth int) error {
 	if err := checkDepth(b, depth); err != nil {
 		return err
 	}
-	var buf bytes.Buffer
-	buf = *bytes.NewBuffer(b) // the decoder reads a Buffer's bytes in place
-	dec := jsontext.NewDecoder(&buf)
+	d := decoders.Get().(*decoder)
+	defer d.release()
+	dec := d.reset(b)
 	if dec.PeekKind() != '{' {
 		if _, err := dec.ReadValue(); err != nil {
 			return notJSON(err)

@@ -383,7 +383,7 @@ type fakeConn struct {
 func (f *fakeConn) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Limited: f.limited}}
 }
-func (f *fakeConn) IsClosed() bool        { return false }
+func (f *fakeConn) IsClosed() bool         { return false }
 func (f *fakeConn) RemotePeer() (p peerID) { return "p" }
 
 type fakeStream struct {

@@ -24,7 +24,6 @@ type serverStream struct {
 	peer   Peer
 	br     *bufio.Reader
 	in     []byte
-	out    frame
 	dog    *watchdog
 	idle   atomic.Bool // waiting for a next request
 }
@@ -278,7 +277,9 @@ func (x *exchange) reply(payload any, end bool) error {
 
 func (x *exchange) write(t Type, payload any, end bool) error {
 	h := header{uuid.New(), t, x.mux.self.text, time.Now(), x.msg.ID, end}
-	b, err := x.out.encodeFrame(h, payload, x.mux.cfg.Limits.Frame)
+	out := frames.Get().(*frame)
+	defer out.release()
+	b, err := out.encodeFrame(h, payload, x.mux.cfg.Limits.Frame)
 	if err != nil {
 		return err
 	}
