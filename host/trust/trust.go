@@ -1,0 +1,89 @@
+// Package trust answers, for one node, who belongs to it and who may do what.
+//
+//	judge := trust.NewOpen(controllerID)
+//	if err := judge.May(peerID, "miner.control"); err != nil {
+//		return err // says why not, in words that may be shown
+//	}
+//
+// A node without a fleet is open: it knows the peers that its owner named with
+// --allow, and everybody else is a stranger. Every right goes through a
+// [Judge], so that the rights of a fleet have one place to stand in.
+package trust
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Judge decides for one node. It is used concurrently.
+type Judge interface {
+	// Member tells whether p belongs to this node's circle: it gets the limits
+	// of a member and hears what the node is called.
+	Member(p peer.ID) bool
+	// May returns nil when p may do the verb here, and a [*Denied] otherwise.
+	May(p peer.ID, verb string) error
+}
+
+// Denied says that a peer may not do something, and why.
+type Denied struct {
+	Peer   peer.ID
+	Verb   string
+	Reason string // whole words for the peer's user, with what to do next
+}
+
+// Error returns the reason.
+func (d *Denied) Error() string { return d.Reason }
+
+// Open is the judge of a node without a fleet: all verbs for the peers on its
+// list, none for others.
+type Open struct {
+	mu      sync.RWMutex
+	allowed map[peer.ID]struct{}
+}
+
+var _ Judge = (*Open)(nil)
+
+// NewOpen returns the judge of a node that lets these peers, and no others, do
+// everything.
+func NewOpen(allow ...peer.ID) *Open {
+	o := &Open{allowed: make(map[peer.ID]struct{}, len(allow))}
+	for _, p := range allow {
+		o.allowed[p] = struct{}{}
+	}
+	return o
+}
+
+// Allow adds a peer to the list.
+func (o *Open) Allow(p peer.ID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.allowed[p] = struct{}{}
+}
+
+// Allowed returns the list, sorted.
+func (o *Open) Allowed() []peer.ID {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return slices.Sorted(maps.Keys(o.allowed))
+}
+
+// Member tells whether p is on the list.
+func (o *Open) Member(p peer.ID) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	_, ok := o.allowed[p]
+	return ok
+}
+
+// May returns nil for a peer on the list.
+func (o *Open) May(p peer.ID, verb string) error {
+	if o.Member(p) {
+		return nil
+	}
+	return &Denied{p, verb, fmt.Sprintf(
+		"not permitted: this node does not take %s from %s; its owner allows it with: swarm worker --allow %s", verb, p, p)}
+}
