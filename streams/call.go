@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -31,12 +32,26 @@ func (c Call[Req, Res]) Do(ctx context.Context, cl *Client, p peer.ID, req Req) 
 }
 
 // DoOn is Do over a new stream on this very connection, which is closed
-// afterwards. It is for what concerns a connection, such as its handshake.
-func (c Call[Req, Res]) DoOn(ctx context.Context, cl *Client, conn network.Conn, req Req) (Res, error) {
+// afterwards. It is for what concerns a connection, such as its handshake, and
+// also returns when the exchange happened by both clocks.
+func (c Call[Req, Res]) DoOn(ctx context.Context, cl *Client, conn network.Conn, req Req) (Res, Timing, error) {
 	var res Res
-	err := cl.callOn(ctx, conn, c.Spec(), req, &res)
-	return res, err
+	timing, err := cl.callOn(ctx, conn, c.Spec(), req, &res)
+	return res, timing, err
 }
+
+// Timing is when an exchange happened.
+type Timing struct {
+	Sent, Received time.Time // by our clock
+	Answered       time.Time // by the peer's clock, from its reply
+}
+
+// RTT is the round trip, with the time that the peer took.
+func (t Timing) RTT() time.Duration { return t.Received.Sub(t.Sent) }
+
+// ClockOffset is how far the peer's clock is ahead of ours, as if it had
+// answered in the middle of the round trip.
+func (t Timing) ClockOffset() time.Duration { return t.Answered.Sub(t.Sent.Add(t.RTT() / 2)) }
 
 // Handle registers fn as the handler of this type. It runs concurrently with
 // itself. Its context ends with the connection, or for a verb with an effect

@@ -96,17 +96,19 @@ func (c *Client) call(ctx context.Context, p peer.ID, s Spec, req, res any) (err
 }
 
 // callOn does one exchange on a stream of its own, over conn.
-func (c *Client) callOn(ctx context.Context, conn network.Conn, s Spec, req, res any) (err error) {
+func (c *Client) callOn(ctx context.Context, conn network.Conn, s Spec, req, res any) (t Timing, err error) {
 	r := c.newRequest(conn.RemotePeer(), s)
 	defer func() { err = r.done(ctx, err) }()
 	stream, err := openOn(ctx, conn, s.Family.ProtocolIDs())
 	if err != nil {
-		return err
+		return t, err
 	}
 	r.use(ctx, &clientStream{Stream: stream, key: r.key(), remote: newSender(r.to), br: getReader(stream)})
+	t.Sent = time.Now()
 	_, err = r.roundTrip(req, res)
+	t.Received, t.Answered = time.Now(), r.reply.Timestamp
 	r.discard(err)
-	return err
+	return t, err
 }
 
 func (r *request) key() poolKey { return poolKey{r.to, r.spec.Family.Name} }
