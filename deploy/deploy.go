@@ -1,0 +1,128 @@
+// Package deploy moves a bundle to a worker and puts it in place, or leaves things as they were.
+//
+// A bundle is a directory or a file. Its manifest names every file with its size and hash; the bytes follow in one upload.
+// The worker stages and verifies them, and only then switches, in one step:
+//
+//	bundle, err := deploy.Open("./miner", "", 0)
+//	if err != nil {
+//		return err
+//	}
+//	ack, err := deploy.Send(ctx, client, worker, bundle, nil)
+//	fmt.Println(ack.Release, ack.State)
+//
+// On the worker, which has to be allowed to by its owner:
+//
+//	store, err := deploy.OpenStore(deploy.StoreConfig{Dir: filepath.Join(state, "deploy")})
+//	if err != nil {
+//		return err
+//	}
+//	err = deploy.Register(mux, store)
+//
+// A deployment "miner" is then found below <state>/deploy/miner/current, see Store.Current.
+package deploy
+
+import (
+	"context"
+	"io"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// DefaultMaxBytes is the largest bundle, unless the owner says otherwise: 1 GiB.
+const DefaultMaxBytes = 1 << 30
+
+// Family is the message family of this package.
+var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
+
+// Deploy uploads a bundle. Its errors: 400 a manifest that breaks the rules or a body that ends early, 409 another upload of
+// the same name is under way, 413 too large, 422 not enabled by the owner, no room, or a file whose hash is not the announced
+// one. After every error the deployment is as it was.
+var Deploy = streams.Upload[Request, Ack]{Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: streams.VerbDeploy}
+
+// Request announces a bundle. The contents of its files follow, in the order of the manifest.
+type Request struct {
+	Manifest Manifest `json:"manifest"`
+	// Size is the number of bytes that follow: the sum of the files' sizes.
+	Size int64 `json:"size"`
+}
+
+// UploadSize is how many bytes follow.
+func (r Request) UploadSize() int64 { return r.Size }
+
+// Validate checks the manifest, and that the size fits it.
+func (r Request) Validate() error {
+	if err := r.Manifest.Validate(); err != nil {
+		return err
+	}
+	if want := r.Manifest.Size(); r.Size != want {
+		return streams.Errorf(streams.CodeInvalid, "size is %d, the files have %d bytes", r.Size, want)
+	}
+	return nil
+}
+
+// State says what a deployment did.
+type State string
+
+// What a deployment did.
+const (
+	StateDeployed  State = "deployed"  // the bundle was uploaded and is current now
+	StateSwitched  State = "switched"  // the worker had this release from before and made it current again
+	StateUnchanged State = "unchanged" // this release was current already
+)
+
+// Ack tells what a worker did.
+type Ack struct {
+	Name    string `json:"name"`
+	Success bool   `json:"success"`
+	// Release is the current one now.
+	Release string `json:"release"`
+	// Previous was the current one before; empty when there was none.
+	Previous string `json:"previous"`
+	// Bytes is how many were taken from the upload.
+	Bytes int64 `json:"bytes"`
+	State State `json:"state"`
+}
+
+// Receiver is what a worker offers to be deployed to. Store is one.
+type Receiver interface {
+	// Apply puts a bundle in place, whose contents are read from body, or fails and leaves things as they were.
+	Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error)
+}
+
+// Register serves deployments on m. A nil Receiver means that the owner has not enabled them: then every one is
+// refused with 422 and the way to change that.
+func Register(m *streams.Mux, r Receiver) error {
+	return Deploy.Handle(m, func(ctx context.Context, _ streams.Peer, req Request, body io.Reader) (Ack, error) {
+		if r == nil {
+			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine; its owner can start the worker with --enable deploy")
+		}
+		return r.Apply(ctx, req.Manifest, body)
+	})
+}
+
+// Send deploys a bundle to one worker. Progress, if not nil, is called as bytes leave, in one goroutine; a worker that has the
+// release already asks for none. A Bundle may be sent to several workers at once.
+func Send(ctx context.Context, c *streams.Client, worker peer.ID, b *Bundle, progress func(sent, total int64)) (Ack, error) {
+	body := b.Body()
+	defer body.Close()
+	req := Request{Manifest: b.Manifest, Size: b.Manifest.Size()}
+	return Deploy.Do(ctx, c, worker, req, &counted{Reader: body, total: req.Size, tell: progress})
+}
+
+// counted tells how far a reader has been read.
+type counted struct {
+	io.Reader
+	sent, total int64
+	tell        func(sent, total int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.sent += int64(n)
+	if c.tell != nil && n > 0 {
+		c.tell(c.sent, c.total)
+	}
+	return n, err
+}

@@ -1,0 +1,172 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+const copyBuffer = 128 << 10 // bytes
+
+// stage writes the bundle into a directory of its own, verified and synced, and returns that directory. On an
+// error nothing is left of it.
+func (d *deployment) stage(ctx context.Context, body io.Reader) (string, error) {
+	dir, err := os.MkdirTemp(d.dir, stagingPrefix)
+	if err != nil {
+		return "", fmt.Errorf("stage: %w", err)
+	}
+	if err := d.stageIn(ctx, dir, body); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
+func (d *deployment) stageIn(ctx context.Context, dir string, body io.Reader) error {
+	// A root cannot be left, by whatever the manifest says.
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("stage: %w", err)
+	}
+	defer root.Close()
+	buf := make([]byte, copyBuffer)
+	for _, f := range d.m.Files {
+		d.step("file")
+		if err := d.stageFile(ctx, root, f, body, buf); err != nil {
+			return err
+		}
+	}
+	return syncTree(dir, d.m.Files)
+}
+
+// stageFile writes and verifies one file.
+func (d *deployment) stageFile(ctx context.Context, root *os.Root, f File, body io.Reader, buf []byte) (err error) {
+	if err := root.MkdirAll(path.Dir(f.Path), 0o755); err != nil {
+		return fmt.Errorf("stage %s: %w", f.Path, err)
+	}
+	perm := fs.FileMode(0o644)
+	if f.Mode == ModeExec {
+		perm = 0o755
+	}
+	out, err := root.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", f.Path, err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	h := sha256.New()
+	n, err := io.CopyBuffer(io.MultiWriter(out, h), &limited{ctx: ctx, r: body, left: f.Size}, buf)
+	d.take += n
+	if err != nil {
+		return d.explainBody(f, n, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != f.SHA256 {
+		return streams.Errorf(streams.CodeRefused, "file %q arrived with SHA-256 %s, the manifest says %s; did it change while it was sent?",
+			shorten(f.Path), got, f.SHA256)
+	}
+	// The umask may have taken bits away.
+	if err := out.Chmod(perm); err != nil {
+		return fmt.Errorf("stage %s: %w", f.Path, err)
+	}
+	if err := out.Sync(); err != nil {
+		return fmt.Errorf("stage %s: %w", f.Path, err)
+	}
+	return nil
+}
+
+// explainBody tells the caller's faults from ours.
+func (d *deployment) explainBody(f File, n int64, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return streams.Errorf(streams.CodeInvalid, "the upload ended in file %q after %d of %d bytes", shorten(f.Path), n, f.Size)
+	}
+	return fmt.Errorf("stage %s: %w", f.Path, err)
+}
+
+// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends.
+type limited struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left == 0 {
+		return 0, io.EOF
+	}
+	if err := l.ctx.Err(); err != nil {
+		return 0, context.Cause(l.ctx)
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	if err == io.EOF {
+		err = nil
+		if l.left > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
+}
+
+// syncTree makes the names in all directories of a release lasting, the deepest first.
+func syncTree(dir string, files []File) error {
+	dirs := map[string]bool{".": true}
+	for _, f := range files {
+		for p := path.Dir(f.Path); p != "."; p = path.Dir(p) {
+			dirs[p] = true
+		}
+	}
+	ordered := make([]string, 0, len(dirs))
+	for p := range dirs {
+		ordered = append(ordered, p)
+	}
+	slices.SortFunc(ordered, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
+	for _, p := range ordered {
+		if err := durable.SyncDir(joinSlash(dir, p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole reports whether the directory in releases holds exactly what the manifest says, hashes included. More files, as a
+// program may write beside its own, do not matter.
+func (d *deployment) whole(ctx context.Context, name string) bool {
+	root, err := os.OpenRoot(d.release(name))
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	for _, f := range d.m.Files {
+		if ctx.Err() != nil || !sameFile(root, f) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameFile(root *os.Root, f File) bool {
+	in, err := root.Open(f.Path)
+	if err != nil {
+		return false
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil || info.Size() != f.Size || unixModes && (info.Mode().Perm()&0o100 != 0) != (f.Mode == ModeExec) {
+		return false
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, in)
+	return err == nil && hex.EncodeToString(h.Sum(nil)) == f.SHA256
+}
+
+func joinSlash(dir, p string) string { return filepath.Join(dir, filepath.FromSlash(p)) }
