@@ -1,0 +1,249 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime"
+	"time"
+
+	"github.com/seed-b490fa12/swarm/ops/miner"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// upTime is how long an answer waits for the first word of a new miner.
+const upTime = 3 * time.Second
+
+// StartMiner starts what is asked, unless it runs already. It returns once the process is up.
+func (s *Service) StartMiner(ctx context.Context, req StartRequest) (MinerAck, error) {
+	adapter, spec, err := s.resolve(req)
+	if err != nil {
+		return MinerAck{}, err
+	}
+	w, err := s.takeWorkload(ctx, spec.Name)
+	if err != nil {
+		return MinerAck{}, err
+	}
+	defer w.release()
+	r := w.current()
+	if r != nil && isClosed(r.stopped) { // a stop is under way whose caller has left
+		if err := wait(ctx, r.done); err != nil {
+			return MinerAck{}, err
+		}
+		r = nil
+	}
+	if r != nil {
+		if r.adapter.Name() != adapter.Name() || !reflect.DeepEqual(r.spec, spec) {
+			return MinerAck{}, streams.Errorf(streams.CodeConflict,
+				"%s runs with other settings: stop it first, or start this one under another name", w.name)
+		}
+		return w.ack(), nil
+	}
+	return w.begin(ctx, adapter, spec)
+}
+
+// StopMiner stops a workload. When it returns without error, nothing of the workload runs.
+func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, error) {
+	w, err := s.find(req.Name)
+	if err != nil {
+		return MinerAck{}, err
+	}
+	if err := w.take(ctx); err != nil {
+		return MinerAck{}, err
+	}
+	defer w.release()
+	if r := w.current(); r != nil {
+		r.cancel()
+		if err := wait(ctx, r.done); err != nil {
+			return MinerAck{}, err
+		}
+	}
+	w.mu.Lock()
+	w.failed = false
+	w.mu.Unlock()
+	return w.ack(), nil
+}
+
+// resolve turns a request into what to run here, or says why it may not run.
+func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
+	adapter := s.adapters[req.Miner]
+	if adapter == nil {
+		return nil, miner.Spec{}, streams.Errorf(streams.CodeNotFound, "no miner %q; there are: %s", req.Miner, s.kinds())
+	}
+	if !s.cfg.Policy.allows(req.Miner) {
+		return nil, miner.Spec{}, streams.Errorf(streams.CodeRefused,
+			"miner %s is not enabled on this machine; its owner allows it with: --enable miner=%s", req.Miner, req.Miner)
+	}
+	threads, err := threadsFor(req, runtime.NumCPU())
+	if err != nil {
+		return nil, miner.Spec{}, err
+	}
+	spec := miner.Spec{
+		Name: req.Name, Algorithm: req.Algorithm, Threads: threads, Pool: req.Pool, Wallet: req.Wallet, Password: req.Password,
+	}
+	if spec.Name == "" {
+		spec.Name = req.Miner
+	}
+	if len(req.Config) > 0 {
+		spec.Config = req.Config.Clone()
+		if err := spec.Config.Canonicalize(); err != nil { // so that the same settings compare as the same
+			return nil, miner.Spec{}, streams.Errorf(streams.CodeInvalid, "config: %v", err)
+		}
+	}
+	return adapter, spec, nil
+}
+
+// threadsFor is the number of threads asked for, 0 to leave it to the miner.
+func threadsFor(req StartRequest, processors int) (int, error) {
+	if req.Threads > processors {
+		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors", req.Threads, processors)
+	}
+	switch req.Profile {
+	case "":
+		return req.Threads, nil
+	case "eco":
+		return max(1, processors/4), nil
+	case "balanced":
+		return max(1, processors/2), nil
+	case "full":
+		return processors, nil
+	}
+	return 0, streams.Errorf(streams.CodeRefused, "no profile %q; there are: eco, balanced, full", req.Profile)
+}
+
+// takeWorkload obtains the workload and the turn to change it.
+func (s *Service) takeWorkload(ctx context.Context, name string) (*workload, error) {
+	for {
+		w, err := s.obtain(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.take(ctx); err != nil {
+			return nil, err
+		}
+		w.mu.Lock()
+		forgot := w.forgot
+		w.mu.Unlock()
+		if !forgot {
+			return w, nil
+		}
+		w.release() // its first start failed while we waited: begin with a new one
+	}
+}
+
+// begin starts a stopped workload; the caller has the turn.
+func (w *workload) begin(ctx context.Context, adapter miner.Adapter, spec miner.Spec) (MinerAck, error) {
+	r, err := w.startRun(ctx, adapter, spec)
+	if err != nil {
+		return MinerAck{}, w.startError(adapter.Name(), err)
+	}
+	up := time.NewTimer(upTime)
+	defer up.Stop()
+	for w.ack().State == miner.Starting {
+		select {
+		case <-time.After(startingEvery):
+		case <-up.C:
+			return w.ack(), nil
+		case <-ctx.Done():
+			return MinerAck{}, ctx.Err()
+		case <-r.died:
+			return MinerAck{}, w.giveUp(ctx, r)
+		}
+	}
+	if isClosed(r.died) {
+		return MinerAck{}, w.giveUp(ctx, r)
+	}
+	return w.ack(), nil
+}
+
+// giveUp ends a run whose first process died before it was up: nobody is helped by trying that again.
+func (w *workload) giveUp(ctx context.Context, r *run) error {
+	r.cancel()
+	if err := wait(ctx, r.done); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = true
+	return streams.Errorf(streams.CodeInternal, "%s ended with %s as soon as it was started; get_logs %s tells why",
+		w.name, w.exit, w.name)
+}
+
+// startRun starts the first process and the goroutine that looks after it.
+func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec miner.Spec) (*run, error) {
+	info, err := adapter.Detect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(os.RemoveAll(w.runDir()), os.MkdirAll(w.runDir(), 0o700)); err != nil {
+		return nil, fmt.Errorf("make directory for %s: %w", w.name, err)
+	}
+	r := &run{adapter: adapter, spec: spec, died: make(chan struct{}), done: make(chan struct{})}
+	p, err := w.launch(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	life, cancel := context.WithCancel(context.Background())
+	r.cancel, r.stopped = cancel, life.Done()
+	w.mu.Lock()
+	w.run, w.failed, w.restarts, w.exit = r, false, 0, nil
+	w.mu.Unlock()
+	err = w.keep(record{Kind: adapter.Name(), Algorithm: spec.Algorithm, Pool: spec.Pool})
+	if err == nil {
+		err = w.svc.spawn(func(service context.Context) {
+			defer context.AfterFunc(service, cancel)()
+			w.supervise(life, r, p)
+		})
+	}
+	if err != nil {
+		err = errors.Join(err, p.Stop(context.WithoutCancel(ctx), 0))
+		w.ended(p)
+		w.finish(r, false)
+		return nil, err
+	}
+	w.svc.cfg.Logger.Info("workload started", "workload", w.name, "kind", adapter.Name(), "version", info.Version, "pid", p.PID())
+	return r, nil
+}
+
+// startError puts a failed start into words for the caller, and takes back a workload that never ran.
+func (w *workload) startError(kind string, err error) error {
+	w.mu.Lock()
+	w.forgot = w.record.Kind == ""
+	forgot := w.forgot
+	w.mu.Unlock()
+	if forgot {
+		err = errors.Join(err, w.svc.forget(w))
+	}
+	var refusal *miner.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return streams.Errorf(streams.CodeRefused, "%s", refusal.Reason)
+	case errors.Is(err, miner.ErrNotInstalled):
+		return streams.Errorf(streams.CodeRefused, "%s is not installed on this machine; its owner has to do that: it is never downloaded", kind)
+	}
+	if e, ok := errors.AsType[*streams.Error](err); ok {
+		return e
+	}
+	return fmt.Errorf("start %s: %w", w.name, err)
+}
+
+// wait waits for a channel to close.
+func wait(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the workload to end: %w", ctx.Err())
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

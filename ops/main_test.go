@@ -1,0 +1,160 @@
+package ops_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/miner"
+	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
+	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
+)
+
+// easy is a difficulty of about 43,000 hashes a share.
+const easy = 1e-5
+
+// TestMain also plays the workloads.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "miner-refpow":
+			os.Exit(refpow.Main(context.Background(), os.Args[2:], os.Stdout, os.Stderr))
+		case "child":
+			os.Exit(child(os.Args[2], os.Args[3]))
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// child is a workload that does what its mode says. It counts its runs in the file.
+func child(mode, file string) int {
+	runs := 1
+	if b, err := os.ReadFile(file); err == nil {
+		n, _ := strconv.Atoi(string(b))
+		runs += n
+	}
+	if err := os.WriteFile(file, []byte(strconv.Itoa(runs)), 0o600); err != nil {
+		return 9
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	fmt.Println("run", runs)
+	switch mode {
+	case "dies at once":
+		return 3
+	case "dies soon":
+		time.Sleep(200 * time.Millisecond)
+		return 4
+	case "talks":
+		out := bufio.NewWriter(os.Stdout)
+		for i := range 3000 {
+			fmt.Fprintln(out, "line", i)
+		}
+		_ = out.Flush()
+	}
+	<-ctx.Done()
+	fmt.Println("bye")
+	return 0
+}
+
+// scripted is an adapter for child.
+type scripted struct {
+	t    testing.TB
+	name string // also the mode
+	runs string // file that counts the runs
+	bad  error  // what Render returns
+}
+
+func (a *scripted) Name() string                               { return a.name }
+func (a *scripted) Detect(context.Context) (miner.Info, error) { return miner.Info{}, nil }
+
+func (a *scripted) Render(_ context.Context, spec miner.Spec, dir string) (driver.Spec, error) {
+	modes := map[string]string{"dies-at-once": "dies at once", "dies-soon": "dies soon", "talks": "talks", "waits": "waits"}
+	return driver.Spec{Argv: []string{executable(a.t), "child", modes[a.name], a.runs}, Dir: dir}, a.bad
+}
+
+func (a *scripted) Status(context.Context, string) (miner.Status, error) {
+	if _, err := os.Stat(a.runs); err != nil {
+		return miner.Status{State: miner.Starting}, nil
+	}
+	rate := 7.0
+	return miner.Status{State: miner.Mining, Algorithm: "sleep", HashRate: &rate}, nil
+}
+
+func executable(t testing.TB) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+// serve runs a pool.
+func serve(t *testing.T) *pool.Pool {
+	t.Helper()
+	p, err := pool.Listen(pool.Config{Difficulty: easy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	background(t, p.Serve)
+	return p
+}
+
+// background runs something until the test ends, or stop is called.
+func background(t testing.TB, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// newService makes a service whose owner allows everything there is, and runs it.
+func newService(t testing.TB, dir string, configure ...func(*ops.Config)) (s *ops.Service, stop func()) {
+	t.Helper()
+	cfg := ops.Config{Dir: dir, Node: "node", Name: "rig-01", Restart: ops.RestartPolicy{Min: time.Millisecond}}
+	cfg.Adapters = []miner.Adapter{refpow.New(refpow.AdapterConfig{Command: []string{executable(t), "miner-refpow"}})}
+	for _, mode := range []string{"dies-at-once", "dies-soon", "talks", "waits"} {
+		cfg.Adapters = append(cfg.Adapters, &scripted{t: t, name: mode, runs: dir + "/" + mode + ".runs"})
+	}
+	for _, a := range cfg.Adapters {
+		cfg.Policy.Miners = append(cfg.Policy.Miners, a.Name())
+	}
+	for _, c := range configure {
+		c(&cfg)
+	}
+	s, err := ops.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = background(t, s.Run)
+	return s, stop
+}

@@ -1,0 +1,280 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
+	"github.com/seed-b490fa12/swarm/ops/logs"
+	"github.com/seed-b490fa12/swarm/ops/miner"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// MaxWorkloads is the most workloads a service knows, those that have stopped included.
+const MaxWorkloads = 64
+
+// DefaultGrace is how long a workload may take to stop by itself.
+const DefaultGrace = 5 * time.Second
+
+// Config is the configuration of a [Service]. Dir is required.
+type Config struct {
+	// Dir is an absolute path, below which the service keeps all its files. It is made with mode 0700. No
+	// other service may use it.
+	Dir string
+	// Node and Name are told in stats: the peer ID and the name of this machine.
+	Node, Name string
+	// Adapters are the miners there are. Which may run is for Policy to say.
+	Adapters []miner.Adapter
+	// Policy is the owner's; its zero value allows nothing.
+	Policy Policy
+	// Driver runs the workloads; nil for the process driver.
+	Driver driver.Driver
+	// Logger gets what happens; nil is silent.
+	Logger *slog.Logger
+	// Grace is how long a workload may take to stop by itself; 0 for DefaultGrace.
+	Grace time.Duration
+	// Restart says what happens when a workload dies; zero fields have defaults.
+	Restart RestartPolicy
+	// Logs is the size of each workload's log; zero fields have defaults.
+	Logs logs.Config
+}
+
+func (c Config) withDefaults() Config {
+	if c.Driver == nil {
+		c.Driver = process.Driver{}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
+	c.Restart = c.Restart.withDefaults()
+	return c
+}
+
+// Policy is what the owner of a machine allows. No message can change it.
+type Policy struct {
+	// Miners are the kinds that may be started.
+	Miners []string
+}
+
+func (p Policy) allows(kind string) bool { return slices.Contains(p.Miners, kind) }
+
+// Service runs the workloads of one machine. It is a [Worker]. All its methods are safe for concurrent use.
+type Service struct {
+	cfg      Config
+	adapters map[string]miner.Adapter
+	started  time.Time
+	boot     int64
+
+	mu        sync.Mutex
+	life      context.Context      // guarded by mu: of Run while it runs, else nil; workloads end with it
+	closed    bool                 // guarded by mu: was run, or closed
+	workloads map[string]*workload // guarded by mu
+	host      Host                 // guarded by mu: as last measured
+	seq       uint64               // guarded by mu: of the last Stats
+
+	parts sync.WaitGroup // the goroutines of workloads; added to under mu while life is there
+}
+
+var _ Worker = (*Service)(nil)
+
+// New makes a service. It finds the workloads of earlier runs, whose logs can be read; they are stopped.
+func New(cfg Config) (*Service, error) {
+	if !filepath.IsAbs(cfg.Dir) {
+		return nil, fmt.Errorf("ops: directory %q is not an absolute path", cfg.Dir)
+	}
+	s := &Service{
+		cfg: cfg.withDefaults(), adapters: make(map[string]miner.Adapter), started: time.Now(),
+		workloads: make(map[string]*workload),
+	}
+	for _, a := range cfg.Adapters {
+		s.adapters[a.Name()] = a
+	}
+	for _, kind := range cfg.Policy.Miners {
+		if s.adapters[kind] == nil {
+			return nil, fmt.Errorf("ops: enabled miner %q does not exist; there are: %s", kind, s.kinds())
+		}
+	}
+	if err := os.MkdirAll(s.workloadsDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("ops: make state directory: %w", err)
+	}
+	var err error
+	if s.boot, err = nextBoot(filepath.Join(cfg.Dir, "boot"), s.started); err != nil {
+		return nil, err
+	}
+	if err := s.findWorkloads(); err != nil {
+		return nil, errors.Join(err, s.closeLogs())
+	}
+	return s, nil
+}
+
+func (s *Service) workloadsDir() string { return filepath.Join(s.cfg.Dir, "workloads") }
+
+// kinds lists the miners there are, for error messages.
+func (s *Service) kinds() string { return strings.Join(slices.Sorted(maps.Keys(s.adapters)), ", ") }
+
+// Run lets workloads start, and blocks until ctx ends. Then it stops them all; when it returns none of their
+// processes and none of its goroutines is left. A service runs once.
+func (s *Service) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return errors.New("ops: service was run or closed before")
+	}
+	s.life, s.closed = ctx, true
+	s.mu.Unlock()
+	s.sampleHost(ctx)
+	s.mu.Lock()
+	s.life = nil
+	s.mu.Unlock()
+	s.parts.Wait()
+	return s.closeLogs()
+}
+
+// Close gives back what New took, for a service that was never run. After Run it does nothing.
+func (s *Service) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.closeLogs()
+}
+
+// closeLogs is for the end, when nobody writes any more.
+func (s *Service) closeLogs() error {
+	var errs []error
+	for _, w := range s.workloads {
+		errs = append(errs, w.log.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Stats is the state of the machine and its workloads, as last measured.
+func (s *Service) Stats(context.Context) (Stats, error) {
+	s.mu.Lock()
+	s.seq++
+	st := Stats{
+		Node: s.cfg.Node, Name: s.cfg.Name, UptimeSeconds: time.Since(s.started).Seconds(),
+		Host: s.host, Seq: s.seq, Boot: s.boot, Workloads: []Workload{},
+	}
+	all := slices.SortedFunc(maps.Values(s.workloads), func(a, b *workload) int { return strings.Compare(a.name, b.name) })
+	s.mu.Unlock()
+	for _, w := range all {
+		st.Workloads = append(st.Workloads, w.stats())
+	}
+	return st, nil
+}
+
+// find returns a workload by its name.
+func (s *Service) find(name string) (*workload, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.workloads[name]; w != nil {
+		return w, nil
+	}
+	if len(s.workloads) == 0 {
+		return nil, streams.Errorf(streams.CodeNotFound, "no workload %q: none was ever started here", name)
+	}
+	return nil, streams.Errorf(streams.CodeNotFound, "no workload %q; there are: %s", name, s.names())
+}
+
+// names needs mu.
+func (s *Service) names() string { return strings.Join(slices.Sorted(maps.Keys(s.workloads)), ", ") }
+
+func errNotRunning() error {
+	return streams.Errorf(streams.CodeUnavailable, "the worker is starting or stopping: try again in a moment")
+}
+
+// obtain returns the workload of that name, and makes it when there is none.
+func (s *Service) obtain(name string) (*workload, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == nil {
+		return nil, errNotRunning()
+	}
+	if w := s.workloads[name]; w != nil {
+		return w, nil
+	}
+	if len(s.workloads) >= MaxWorkloads {
+		return nil, streams.Errorf(streams.CodeRefused, "this machine has had %d workloads, the most it keeps: use one of their names: %s",
+			MaxWorkloads, s.names())
+	}
+	w, err := s.newWorkload(name)
+	if err != nil {
+		return nil, err
+	}
+	s.workloads[name] = w
+	return w, nil
+}
+
+// forget undoes obtain for a workload that never ran.
+func (s *Service) forget(w *workload) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.workloads, w.name)
+	return errors.Join(w.log.Close(), os.RemoveAll(w.dir))
+}
+
+// spawn starts the goroutine of a workload, unless the service is at its end.
+func (s *Service) spawn(run func(life context.Context)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life == nil || s.life.Err() != nil {
+		return errNotRunning()
+	}
+	life := s.life
+	s.parts.Go(func() { run(life) })
+	return nil
+}
+
+// findWorkloads makes the workloads that earlier runs have left on disk.
+func (s *Service) findWorkloads() error {
+	entries, err := os.ReadDir(s.workloadsDir())
+	if err != nil {
+		return fmt.Errorf("ops: list workloads: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() || miner.ValidName(e.Name()) != nil {
+			continue
+		}
+		w, err := s.newWorkload(e.Name())
+		if err != nil {
+			return err
+		}
+		s.workloads[w.name] = w
+	}
+	return nil
+}
+
+// nextBoot names this run by its start in Unix ms, or more if the clock went back since the last one.
+func nextBoot(path string, now time.Time) (int64, error) {
+	boot := now.UnixMilli()
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("ops: read the last boot: %w", err)
+	}
+	if last, err := strconv.ParseInt(strings.TrimSpace(string(old)), 10, 64); err == nil {
+		boot = max(boot, last+1)
+	}
+	if err := durable.WriteFile(path, []byte(strconv.FormatInt(boot, 10)+"\n"), 0o600); err != nil {
+		return 0, fmt.Errorf("ops: keep the boot: %w", err)
+	}
+	return boot, nil
+}

@@ -1,0 +1,301 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/logs"
+	"github.com/seed-b490fa12/swarm/ops/miner"
+)
+
+const (
+	// statusEvery is how often a running miner is asked for its status.
+	statusEvery = time.Second
+	// startingEvery is how often while it has not said anything yet.
+	startingEvery = 50 * time.Millisecond
+	// statusTime is how long an answer may take.
+	statusTime = 2 * time.Second
+)
+
+// workload is one name: what ran under it last, or runs now, and its log. On disk it is a directory with the
+// record, the log, and the files of the miner.
+type workload struct {
+	name, dir string
+	svc       *Service
+	log       *logs.Log
+	turn      chan struct{} // holds one token: who takes it may start and stop
+
+	mu       sync.Mutex
+	record   record       // guarded by mu
+	forgot   bool         // guarded by mu: taken off the service, as it never ran
+	run      *run         // guarded by mu: nil when stopped or failed
+	failed   bool         // guarded by mu: given up, see RestartPolicy
+	status   miner.Status // guarded by mu: as last told by the miner
+	started  time.Time    // guarded by mu: of the process; zero when none runs
+	restarts int64        // guarded by mu
+	exit     *driver.Exit // guarded by mu: of the last process, nil when unknown
+}
+
+// record is what is kept of a workload on disk. It holds no secrets.
+type record struct {
+	Kind      string `json:"kind"`
+	Algorithm string `json:"algorithm,omitzero"`
+	Pool      string `json:"pool,omitzero"`
+}
+
+// run is the time from a start to the stop, with all restarts in between.
+type run struct {
+	adapter miner.Adapter
+	spec    miner.Spec
+	cancel  context.CancelFunc
+	stopped <-chan struct{} // closed when it was asked to stop
+	died    chan struct{}   // closed when the first process ends
+	done    chan struct{}   // closed when nothing of it is left
+}
+
+// newWorkload opens what is on disk, or makes it.
+func (s *Service) newWorkload(name string) (*workload, error) {
+	w := &workload{name: name, dir: filepath.Join(s.workloadsDir(), name), svc: s, turn: make(chan struct{}, 1)}
+	var err error
+	if w.log, err = logs.Open(filepath.Join(w.dir, "log"), s.cfg.Logs); err != nil {
+		return nil, fmt.Errorf("workload %s: %w", name, err)
+	}
+	b, err := os.ReadFile(w.recordFile())
+	if err == nil {
+		err = json.Unmarshal(b, &w.record)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("workload %s: read record: %w", name, err), w.log.Close())
+	}
+	return w, nil
+}
+
+func (w *workload) recordFile() string { return filepath.Join(w.dir, "workload.json") }
+func (w *workload) runDir() string     { return filepath.Join(w.dir, "run") }
+
+// take waits for the turn to start or stop.
+func (w *workload) take(ctx context.Context) error {
+	select {
+	case w.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another command on %s: %w", w.name, ctx.Err())
+	}
+}
+
+func (w *workload) release() { <-w.turn }
+
+// current returns the run, nil when there is none.
+func (w *workload) current() *run {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.run
+}
+
+// keep writes the record and gives the miner an empty directory.
+func (w *workload) keep(rec record) error {
+	b, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("encode record: %w", err)
+	}
+	if err := durable.WriteFile(w.recordFile(), b, 0o600); err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.record = rec
+	return nil
+}
+
+// proc is one process of a run, with its output.
+type proc struct {
+	driver.Workload
+	started time.Time
+	out     []*logs.Writer
+}
+
+// launch starts a process for the run.
+func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
+	spec, err := r.adapter.Render(ctx, r.spec, w.runDir())
+	if err != nil {
+		return nil, err
+	}
+	stdout, stderr := w.log.Writer(logs.Stdout), w.log.Writer(logs.Stderr)
+	spec.Stdout, spec.Stderr = stdout, stderr
+	p := &proc{started: time.Now(), out: []*logs.Writer{stdout, stderr}}
+	if p.Workload, err = w.svc.cfg.Driver.Start(spec); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.started, w.status = p.started, miner.Status{State: miner.Starting}
+	return p, nil
+}
+
+// ended takes the end of a process into the state and its last words into the log.
+func (w *workload) ended(p *proc) {
+	for _, out := range p.out {
+		_ = out.Close() // it writes to the log, which counts what it loses
+	}
+	exit := p.Exit()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.exit, w.started, w.status = &exit, time.Time{}, miner.Status{State: miner.Degraded}
+}
+
+// supervise keeps a run alive from its first process on, until ctx ends or it is given up.
+func (w *workload) supervise(ctx context.Context, r *run, p *proc) {
+	log := w.svc.cfg.Logger.With("workload", w.name)
+	d := deaths{policy: w.svc.cfg.Restart}
+	failed := false
+	for p != nil && !failed {
+		w.watch(ctx, r, p)
+		asked := ctx.Err() != nil
+		if err := p.Stop(context.WithoutCancel(ctx), w.svc.cfg.Grace); err != nil {
+			log.Error("workload did not stop", "err", err)
+		}
+		w.ended(p)
+		if asked {
+			break
+		}
+		log.Warn("workload ended by itself", "exit", p.Exit().String())
+		closeOnce(r.died)
+		p, failed = w.again(ctx, r, &d, time.Since(p.started))
+	}
+	w.finish(r, failed)
+}
+
+// again starts the next process after a pause; none when ctx ended, failed when it is given up.
+func (w *workload) again(ctx context.Context, r *run, d *deaths, ran time.Duration) (next *proc, failed bool) {
+	for {
+		pause, again := d.add(time.Now(), ran)
+		if !again {
+			return nil, true
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, false
+		}
+		w.mu.Lock()
+		w.restarts++
+		w.mu.Unlock()
+		p, err := w.launch(ctx, r)
+		if err == nil {
+			return p, false
+		}
+		if ctx.Err() != nil {
+			return nil, false
+		}
+		w.svc.cfg.Logger.Error("workload does not start again", "workload", w.name, "err", err)
+		ran = 0
+	}
+}
+
+// finish ends a run, after its last process.
+func (w *workload) finish(r *run, failed bool) {
+	r.cancel()
+	w.mu.Lock()
+	w.run, w.failed, w.started = nil, failed, time.Time{}
+	w.mu.Unlock()
+	closeOnce(r.died)
+	close(r.done)
+	state := miner.Stopped
+	if failed {
+		state = miner.Failed
+	}
+	w.svc.cfg.Logger.Info("workload ended", "workload", w.name, "state", string(state))
+}
+
+// closeOnce is for a channel that one goroutine alone closes.
+func closeOnce(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+		close(c)
+	}
+}
+
+// watch asks the miner how it goes until the process or ctx ends.
+func (w *workload) watch(ctx context.Context, r *run, p *proc) {
+	for {
+		wait := statusEvery
+		if w.ask(ctx, r) == miner.Starting {
+			wait = startingEvery
+		}
+		select {
+		case <-p.Done():
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (w *workload) ask(ctx context.Context, r *run) miner.State {
+	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	status, err := r.adapter.Status(ctx, w.runDir())
+	if err != nil && ctx.Err() == nil {
+		w.svc.cfg.Logger.Debug("miner does not tell its status", "workload", w.name, "err", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status = status
+	return status.State
+}
+
+// stats is the workload as others see it.
+func (w *workload) stats() Workload {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	st := Workload{
+		Name: w.name, Kind: w.record.Kind, State: w.state(), Algorithm: w.record.Algorithm, Pool: w.record.Pool,
+		Restarts: w.restarts,
+	}
+	if w.run == nil {
+		return st
+	}
+	st.HashRate, st.SharesAccepted, st.SharesRejected = w.status.HashRate, w.status.SharesAccepted, w.status.SharesRejected
+	if w.status.Algorithm != "" {
+		st.Algorithm = w.status.Algorithm
+	}
+	if w.status.Pool != "" {
+		st.Pool = w.status.Pool
+	}
+	if !w.started.IsZero() {
+		up := time.Since(w.started).Seconds()
+		st.UptimeSeconds = &up
+	}
+	return st
+}
+
+// state needs mu.
+func (w *workload) state() miner.State {
+	switch {
+	case w.run != nil:
+		return w.status.State
+	case w.failed:
+		return miner.Failed
+	}
+	return miner.Stopped
+}
+
+// ack is the answer to a command.
+func (w *workload) ack() MinerAck {
+	st := w.stats()
+	return MinerAck{
+		Name: w.name, Running: st.State != miner.Stopped && st.State != miner.Failed, State: st.State,
+		HashRate: st.HashRate, Algorithm: st.Algorithm,
+	}
+}
