@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,31 +83,46 @@ func (p *pools) drop(k poolKey, pl *pool) {
 
 // take returns an idle stream, nil when there is none.
 func (p *pools) take(k poolKey) *clientStream {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	pl := p.pools[k]
-	for pl != nil && len(pl.idle) > 0 {
-		st := pl.idle[len(pl.idle)-1]
-		pl.idle = pl.idle[:len(pl.idle)-1]
-		st.expires.Stop()
-		if !st.Conn().IsClosed() {
+	for {
+		st := p.pop(k)
+		if st == nil || !st.Conn().IsClosed() {
 			return st
 		}
 		discard(st)
 	}
-	return nil
+}
+
+func (p *pools) pop(k poolKey) *clientStream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pl := p.pools[k]
+	if pl == nil || len(pl.idle) == 0 {
+		return nil
+	}
+	last := len(pl.idle) - 1
+	st := pl.idle[last]
+	pl.idle[last] = nil
+	pl.idle = pl.idle[:last]
+	st.expires.Stop()
+	p.drop(k, pl)
+	return st
 }
 
 // put keeps a stream for the next request, for a while.
 func (p *pools) put(st *clientStream) {
+	if cap(st.in) > growStep {
+		st.in = nil
+	}
+	if !p.push(st) {
+		discard(st)
+	}
+}
+
+func (p *pools) push(st *clientStream) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || st.Conn().IsClosed() {
-		discard(st)
-		return
-	}
-	if cap(st.in) > growStep {
-		st.in = nil
+		return false
 	}
 	pl := p.get(st.key)
 	pl.idle = append(pl.idle, st)
@@ -116,9 +132,11 @@ func (p *pools) put(st *clientStream) {
 	} else {
 		st.expires.Reset(wait)
 	}
+	return true
 }
 
-// discard closes an idle stream; nobody else uses it.
+// discard closes an idle stream; nobody else uses it. To close may block on a
+// jammed connection, so the pools' lock must not be held.
 func discard(st *clientStream) {
 	if st.expires != nil {
 		st.expires.Stop()
@@ -129,23 +147,28 @@ func discard(st *clientStream) {
 
 // removeIf closes the idle streams of k that drop wants gone.
 func (p *pools) removeIf(k poolKey, drop func(*clientStream) bool) {
+	for _, st := range p.cut(k, drop) {
+		discard(st)
+	}
+}
+
+// cut takes the idle streams of k that drop wants gone out of their pool.
+func (p *pools) cut(k poolKey, drop func(*clientStream) bool) (gone []*clientStream) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pl := p.pools[k]
 	if pl == nil {
-		return
+		return nil
 	}
-	kept := pl.idle[:0]
-	for _, st := range pl.idle {
-		if drop(st) {
-			discard(st)
-		} else {
-			kept = append(kept, st)
+	pl.idle = slices.DeleteFunc(pl.idle, func(st *clientStream) bool {
+		if !drop(st) {
+			return false
 		}
-	}
-	clear(pl.idle[len(kept):])
-	pl.idle = kept
+		gone = append(gone, st)
+		return true
+	})
 	p.drop(k, pl)
+	return gone
 }
 
 func (p *pools) keysOf(id peer.ID) []poolKey {
