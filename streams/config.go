@@ -76,7 +76,8 @@ type Limits struct {
 	EffectRate  float64
 	EffectBurst int
 	// Records is how many answers to requests with an effect are kept for
-	// each peer, to answer a repeated one without a second effect; 1,024.
+	// each peer, to answer a repeated one without a second effect, within
+	// MaxRecordBytes; 1,024.
 	Records int
 	// Peers is for how many peers rates and records are kept; 4,096. The one
 	// not heard of for the longest time goes first.

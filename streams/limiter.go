@@ -60,12 +60,12 @@ type rates struct {
 }
 
 func newRates(l Limits) *rates {
-	return &rates{strangers: newLRU[peer.ID, *rate.Limiter](l.Peers), effects: newLRU[peer.ID, *rate.Limiter](l.Peers), limits: l}
+	return &rates{strangers: newLRU[peer.ID, *rate.Limiter](l.Peers, nil), effects: newLRU[peer.ID, *rate.Limiter](l.Peers, nil), limits: l}
 }
 
 // newLRU makes a table of n entries; NewLRU fails for n below 1 only.
-func newLRU[K comparable, V any](n int) *simplelru.LRU[K, V] {
-	l, err := simplelru.NewLRU[K, V](max(n, 1), nil)
+func newLRU[K comparable, V any](n int, evicted func(K, V)) *simplelru.LRU[K, V] {
+	l, err := simplelru.NewLRU(max(n, 1), evicted)
 	if err != nil {
 		panic(err)
 	}

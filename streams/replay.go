@@ -18,8 +18,32 @@ import (
 type replays struct {
 	mu      sync.Mutex
 	running map[replayKey]*record // bounded by the streams that peers may open
-	done    *simplelru.LRU[peer.ID, *simplelru.LRU[uuid.UUID, *record]]
+	done    *simplelru.LRU[peer.ID, *records]
 	perPeer int
+}
+
+// MaxRecordBytes bounds the answers that are kept for one peer, in bytes.
+const MaxRecordBytes = 1 << 20
+
+// records are the answers to one peer.
+type records struct {
+	lru   *simplelru.LRU[uuid.UUID, *record]
+	bytes int
+}
+
+func newRecords(n int) *records {
+	r := new(records)
+	r.lru = newLRU(n, func(_ uuid.UUID, old *record) { r.bytes -= old.size() })
+	return r
+}
+
+// add keeps rec, and lets the oldest ones go for it.
+func (r *records) add(id uuid.UUID, rec *record) {
+	r.bytes += rec.size()
+	r.lru.Add(id, rec)
+	for r.bytes > MaxRecordBytes && r.lru.Len() > 1 {
+		r.lru.RemoveOldest()
+	}
 }
 
 type replayKey struct {
@@ -35,10 +59,18 @@ type record struct {
 	err     *Error
 }
 
+// size is what the answer takes, without the fixed cost of a record.
+func (r *record) size() int {
+	if r.err != nil {
+		return len(r.err.Message) + len(r.err.Details)
+	}
+	return len(r.payload)
+}
+
 func newReplays(l Limits) *replays {
 	return &replays{
 		running: make(map[replayKey]*record),
-		done:    newLRU[peer.ID, *simplelru.LRU[uuid.UUID, *record]](l.Peers),
+		done:    newLRU[peer.ID, *records](l.Peers, nil),
 		perPeer: l.Records,
 	}
 }
@@ -76,7 +108,7 @@ func (r *replays) begin(k replayKey, hash [sha256.Size]byte) (rec *record, first
 		return rec, false
 	}
 	if t, ok := r.done.Get(k.peer); ok {
-		if rec, ok := t.Get(k.id); ok {
+		if rec, ok := t.lru.Get(k.id); ok {
 			return rec, false
 		}
 	}
@@ -112,8 +144,8 @@ func (r *replays) finish(k replayKey, rec *record) {
 	}
 	t, ok := r.done.Get(k.peer)
 	if !ok {
-		t = newLRU[uuid.UUID, *record](r.perPeer)
+		t = newRecords(r.perPeer)
 		r.done.Add(k.peer, t)
 	}
-	t.Add(k.id, rec)
+	t.add(k.id, rec)
 }
