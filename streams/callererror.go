@@ -34,7 +34,7 @@ func callerError(ctx context.Context, p peer.ID, f Family, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e // from Ready
 	}
-	if errors.Is(err, errBadReply) {
+	if errors.Is(err, ErrBadReply) {
 		return wrap(CodeInternal, err, "%s broke the protocol: %v", p, err)
 	}
 	if code := resetCode(err); code != 0 {
@@ -61,7 +61,7 @@ func unreachable(p peer.ID, f Family, err error) *Error {
 	var words string
 	switch {
 	case errors.As(err, new(openError)):
-		words = fmt.Sprintf("cannot reach %s: %s", p, strings.Join(strings.Fields(err.Error()), " "))
+		words = "offline or cut off: " + strings.Join(strings.Fields(err.Error()), " ")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		words = fmt.Sprintf("%s closed the %s stream without an answer", p, f.Name)
 	default:

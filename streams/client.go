@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -99,7 +99,7 @@ func (c *Client) call(ctx context.Context, p peer.ID, s Spec, req, res any) (err
 func (c *Client) callOn(ctx context.Context, conn network.Conn, s Spec, req, res any) (t Timing, err error) {
 	r := c.newRequest(conn.RemotePeer(), s)
 	defer func() { err = r.done(ctx, err) }()
-	stream, err := openOn(ctx, conn, s.Family.ProtocolIDs())
+	stream, err := openOn(ctx, conn, s.Family.proposals())
 	if err != nil {
 		return t, err
 	}
@@ -136,7 +136,7 @@ func (r *request) use(ctx context.Context, st *clientStream) {
 
 func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStream, error) {
 	// Our own relays carry control messages without a limit.
-	s, err := c.host.NewStream(network.WithAllowLimitedConn(ctx, f.Name), p, f.ProtocolIDs()...)
+	s, err := c.host.NewStream(network.WithAllowLimitedConn(ctx, f.Name), p, c.propose(p, f)...)
 	if err != nil {
 		return nil, openError{err}
 	}
@@ -147,6 +147,27 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStr
 		}
 	}
 	return &clientStream{Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), br: getReader(s)}, nil
+}
+
+// propose returns the protocol IDs to open a stream to p with, the highest
+// version first. libp2p prefers an ID that p announced letter by letter to a
+// higher one that p accepts, so where p announced what it speaks, the choice is
+// made here.
+func (c *Client) propose(p peer.ID, f Family) []protocol.ID {
+	ids := f.proposals()
+	if len(ids) < 2 {
+		return ids
+	}
+	announced, err := c.host.Network().Peerstore().GetProtocols(p)
+	if err != nil {
+		return ids // negotiation finds out
+	}
+	for i, id := range ids {
+		if slices.ContainsFunc(announced, func(theirs protocol.ID) bool { return f.matches(id, theirs) }) {
+			return ids[i : i+1]
+		}
+	}
+	return ids
 }
 
 // openOn opens a stream over this connection and no other.
@@ -186,7 +207,7 @@ func (r *request) roundTrip(req, res any) (stale bool, err error) {
 
 // stale tells whether err says no more than that a kept stream had died.
 func (r *request) stale(err error) bool {
-	answered := errors.As(err, new(answerError)) || errors.As(err, new(localError)) || errors.Is(err, errBadReply)
+	answered := errors.As(err, new(answerError)) || errors.As(err, new(localError)) || errors.Is(err, ErrBadReply)
 	return r.st.used && !answered
 }
 
@@ -202,38 +223,39 @@ func (r *request) send(req any) error {
 	return err
 }
 
-// errBadReply is in the chain of an error about a reply that breaks the protocol.
-var errBadReply = errors.New("bad reply")
+// ErrBadReply is in the chain of an error about a reply that breaks the
+// protocol: it is not JSON, not from the peer, or not an answer to the request.
+var ErrBadReply = errors.New("bad reply")
 
 // receive reads one message that answers the request. An error message is
 // returned as the error it carries.
 func (r *request) receive() (*Message, error) {
-	in, err := readFrame(r.st.br, r.st.in, MaxFrame)
+	in, err := readFrame(r.st.br, r.st.in, MaxFrame, nil)
 	r.st.in = in
 	if err != nil {
-		if errors.As(err, new(tooLargeError)) {
-			err = fmt.Errorf("%w: %w", errBadReply, err)
+		if errors.As(err, new(tooLargeError)) || errors.Is(err, ErrInvalid) {
+			err = fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 		}
 		return nil, err
 	}
 	m := &r.reply
 	*m = Message{}
 	if err := decodeEnvelope(in, m, r.st.remote, r.c.cfg.Limits.Depth); err != nil {
-		return nil, fmt.Errorf("%w: %s", errBadReply, err.Error())
+		return nil, fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 	}
 	err = ValidateResponse(&Message{ID: r.id}, m, r.to, r.spec.Reply)
 	if e, ok := errors.AsType[*Error](err); ok {
 		return nil, answerError{e}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBadReply, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadReply, err)
 	}
 	return m, nil
 }
 
 func (r *request) decode(m *Message, res any) error {
 	if err := m.ParsePayload(res); err != nil {
-		return fmt.Errorf("%w: %s", errBadReply, err.Error())
+		return fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 	}
 	return nil
 }
@@ -332,7 +354,7 @@ func (c *Client) feed(ctx context.Context, p peer.ID, s Spec, req any, next func
 	}()
 	for m := first; ; {
 		if wanted, err = next(m); err != nil {
-			return fmt.Errorf("%w: %s", errBadReply, err.Error())
+			return fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 		}
 		if ended = m.End; ended || !wanted {
 			return nil
@@ -381,32 +403,48 @@ func (c *Client) upload(ctx context.Context, p peer.ID, s Spec, req any, body io
 		r.discard(err)
 		return err
 	}
-	var bodyErr atomic.Pointer[error]
-	sent := make(chan struct{})
-	go func() {
-		defer close(sent)
-		n, err := io.Copy(r.st.Stream, body)
-		if err == nil && n < size {
-			err = fmt.Errorf("the body has %d bytes, %d were announced: %w", n, size, io.ErrUnexpectedEOF)
-			bodyErr.Store(&err)
-			r.st.Reset()
-		}
-	}()
+	sent := make(chan error, 1)
+	go func() { sent <- r.sendBody(body, size) }()
 	m, err := r.receive()
-	r.discard(errOr(err, errStopped)) // unblocks the sender
-	<-sent
-	if short := bodyErr.Load(); short != nil {
-		return localError{*short}
+	r.discard(errStopped) // unblocks the sender
+	fault := <-sent
+	switch {
+	case err == nil:
+		return r.decode(m, res)
+	case fault != nil && !errors.As(err, new(answerError)):
+		return localError{fault}
 	}
-	if err != nil {
-		return err
-	}
-	return r.decode(m, res)
+	return err
 }
 
-func errOr(err, other error) error {
-	if err != nil {
-		return err
+// sendBody sends the raw bytes of an upload. It returns, and resets the stream
+// for, an error of body itself; one of the stream is for the receiver to tell.
+func (r *request) sendBody(body io.Reader, size int64) error {
+	src := &source{Reader: body}
+	n, err := io.Copy(r.st.Stream, src)
+	switch {
+	case src.err != nil:
+		err = fmt.Errorf("read the body: %w", src.err)
+	case err == nil && n < size:
+		err = fmt.Errorf("the body has %d bytes, %d were announced: %w", n, size, io.ErrUnexpectedEOF)
+	default:
+		return nil
 	}
-	return other
+	r.st.Reset()
+	return err
+}
+
+// source keeps the error of a reader apart from that of the writer it is
+// copied to.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }

@@ -129,8 +129,9 @@ func (e tooLargeError) Error() string {
 const growStep = 64 << 10
 
 // readFrame reads one length prefix and as many bytes into buf, which it grows
-// as the bytes arrive. It returns io.EOF when the stream ends before the first byte.
-func readFrame(r byteReader, buf []byte, limit int) ([]byte, error) {
+// as the bytes arrive. Before it reads more than growStep bytes it asks reserve,
+// which may be nil. It returns io.EOF when the stream ends before the first byte.
+func readFrame(r byteReader, buf []byte, limit int, reserve func(n int) error) ([]byte, error) {
 	n, err := varint.ReadUvarint(r)
 	switch {
 	case errors.Is(err, varint.ErrOverflow), err == nil && n > uint64(limit):
@@ -139,6 +140,11 @@ func readFrame(r byteReader, buf []byte, limit int) ([]byte, error) {
 		return buf, Errorf(CodeInvalid, "the length prefix is not in its shortest form")
 	case err != nil:
 		return buf, err
+	}
+	if n > growStep && reserve != nil {
+		if err := reserve(int(n)); err != nil {
+			return buf, err
+		}
 	}
 	buf = buf[:0]
 	for left := int(n); left > 0; {
@@ -312,10 +318,11 @@ func setType(m *Message, v jsontext.Value, _ sender) error {
 	if err != nil {
 		return err
 	}
-	if len(s) == 0 || len(s) > 64 {
-		return Errorf(CodeInvalid, "type: want 1 to 64 characters, got %d", len(s))
+	t := Type(s)
+	if !t.valid() {
+		return Errorf(CodeInvalid, "type: want 1 to %d of [a-z0-9_]", MaxTypeLength)
 	}
-	m.Type = Type(s)
+	m.Type = t
 	return nil
 }
 

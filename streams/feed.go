@@ -68,7 +68,7 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 }
 
 // errGone ends the handler of a feed whose receiver went away.
-var errGone = Errorf(CodeUnavailable, "the receiver of the feed is gone")
+var errGone = &Error{Code: CodeUnavailable, Message: "the receiver of the feed is gone"}
 
 func (x *exchange) send(ctx context.Context, item any) error {
 	if err := ctx.Err(); err != nil {

@@ -28,7 +28,8 @@ func (x *exchange) admit() error {
 	return x.permitted()
 }
 
-var errRate = Errorf(CodeTooMany, "too many requests: wait a second, then repeat with the same ID")
+// errRate gets its time when it is sent.
+var errRate = &Error{Code: CodeTooMany, Message: "too many requests: wait a second, then repeat with the same ID"}
 
 // envelope decodes the frame and checks that its sender is the connection's peer.
 func (x *exchange) envelope() error {
@@ -58,7 +59,7 @@ func (x *exchange) rated(err error) error {
 // handshake of this connection measured. The handshake itself has no measure yet.
 func (x *exchange) fresh() error {
 	now := time.Now()
-	if x.msg.Type == typeHandshake {
+	if x.msg.Type == typeHandshake && x.family.Name == lifecycleName {
 		x.ss.offset.Store(int64(x.msg.Timestamp.Sub(now)))
 	}
 	offset := time.Duration(x.ss.offset.Load())

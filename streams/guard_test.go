@@ -60,7 +60,7 @@ func (r *rawPeer) write(b []byte) {
 // answer reads one message; code is 0 for one that is no error.
 func (r *rawPeer) answer() (m Message, code Code, words string) {
 	r.t.Helper()
-	b, err := readFrame(r.br, nil, MaxFrame)
+	b, err := readFrame(r.br, nil, MaxFrame, nil)
 	if err != nil {
 		r.t.Fatalf("no answer: %v", err)
 	}

@@ -3,6 +3,7 @@ package streams
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -63,7 +64,7 @@ func ValidateResponse(req, resp *Message, to peer.ID, want Type) error {
 	case resp.Type == typeError && (resp.ReplyTo == req.ID || resp.ReplyTo == uuid.Nil):
 		e := new(Error)
 		if err := resp.ParsePayload(e); err != nil {
-			return fmt.Errorf("error message: %w", err)
+			return fmt.Errorf("error message: %s", err.Error()) // not an Error of the peer
 		}
 		return e
 	case resp.ReplyTo != req.ID:
@@ -75,17 +76,23 @@ func ValidateResponse(req, resp *Message, to peer.ID, want Type) error {
 }
 
 // ParseResponse validates resp as [ValidateResponse] does and returns its
-// payload.
+// payload. Only an error that the peer sent is an [Error].
 func ParseResponse[T any](req, resp *Message, to peer.ID, want Type) (T, error) {
 	var v T
 	if err := ValidateResponse(req, resp, to, want); err != nil {
 		return v, err
 	}
-	return v, resp.ParsePayload(&v)
+	if err := resp.ParsePayload(&v); err != nil {
+		return v, fmt.Errorf("reply: %s", err.Error()) // not an Error of the peer
+	}
+	return v, nil
 }
 
 // MarshalJSON returns the envelope as it is on the wire.
 func (m *Message) MarshalJSON() ([]byte, error) {
+	if !m.Type.valid() {
+		return nil, fmt.Errorf("encode a message: type %q: want 1 to 64 of [a-z0-9_]", m.Type)
+	}
 	var f frame
 	b, err := f.encode(header{m.ID, m.Type, m.Sender.String(), m.Timestamp, m.ReplyTo, m.End}, m.Payload, MaxFrame)
 	if err != nil {
@@ -118,11 +125,7 @@ func parsePayload(raw jsontext.Value, v any) error {
 	if err := json.Unmarshal(raw, v, secondPass); err != nil {
 		return Errorf(CodeInvalid, "payload: %s", jsonReason(err))
 	}
-	val, ok := v.(validator)
-	if !ok {
-		return nil
-	}
-	err := val.Validate()
+	err := validate(v)
 	if err == nil {
 		return nil
 	}
@@ -130,6 +133,18 @@ func parsePayload(raw jsontext.Value, v any) error {
 		return e
 	}
 	return Errorf(CodeInvalid, "payload: %w", err)
+}
+
+// validate calls the Validate method of what v points to, if it has one. The
+// payload type may be a pointer itself.
+func validate(v any) error {
+	if val, ok := v.(validator); ok {
+		return val.Validate()
+	}
+	if p := reflect.ValueOf(v).Elem(); p.Kind() == reflect.Pointer && !p.IsNil() {
+		return validate(p.Interface())
+	}
+	return nil
 }
 
 // jsonReason says where and why JSON could not be read, without Go's type

@@ -271,9 +271,7 @@ func (m *Mux) takesUploads(f *family) bool {
 
 func (m *Mux) listen(f *family) {
 	for _, v := range f.Versions {
-		m.host.SetStreamHandlerMatch(f.protocolID(v), func(id protocol.ID) bool {
-			theirs, ok := f.version(id)
-			return ok && compatible(v, theirs)
-		}, func(s network.Stream) { m.serveStream(f, s) })
+		ours := f.protocolID(v)
+		m.host.SetStreamHandlerMatch(ours, func(theirs protocol.ID) bool { return f.matches(ours, theirs) }, func(s network.Stream) { m.serveStream(f, s) })
 	}
 }

@@ -3,6 +3,7 @@ package streams
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -15,6 +16,21 @@ const Prefix = "/swarm/"
 // Type names a message, such as "get_stats". It is what the envelope's "type"
 // holds: 1 to 64 of [a-z0-9_].
 type Type string
+
+// MaxTypeLength is the longest type, in characters.
+const MaxTypeLength = 64
+
+func (t Type) valid() bool {
+	if len(t) == 0 || len(t) > MaxTypeLength {
+		return false
+	}
+	for _, c := range []byte(t) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return true
+}
 
 // Verb names a right. Who may do a verb is for [Config.Authorize] to say.
 type Verb string
@@ -48,7 +64,8 @@ type Family struct {
 	// Name is 1 to 64 of [a-z0-9_-].
 	Name string
 	// Versions are the semantic versions this side speaks, the preferred one
-	// first. A listener accepts every minor version of a major one it lists.
+	// first. A listener accepts every minor version of a major one it lists; a
+	// caller proposes the highest version whose major one both speak.
 	Versions []string
 }
 
@@ -82,10 +99,23 @@ func compatible(ours, theirs string) bool {
 	return semver.Major("v"+ours) == semver.Major("v"+theirs)
 }
 
-var (
-	familyName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
-	typeName   = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
-)
+// proposals returns the IDs of all versions, the highest first.
+func (f Family) proposals() []protocol.ID {
+	if len(f.Versions) > 1 {
+		f.Versions = slices.SortedStableFunc(slices.Values(f.Versions), func(a, b string) int { return semver.Compare("v"+b, "v"+a) })
+	}
+	return f.ProtocolIDs()
+}
+
+// matches tells whether ours and theirs are IDs of this family that can be
+// spoken with one another.
+func (f Family) matches(ours, theirs protocol.ID) bool {
+	a, ok := f.version(ours)
+	b, too := f.version(theirs)
+	return ok && too && compatible(a, b)
+}
+
+var familyName = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
 
 func (f Family) validate() error {
 	if !familyName.MatchString(f.Name) {
@@ -127,10 +157,10 @@ func (s Spec) validate() error {
 	if err := s.Family.validate(); err != nil {
 		return err
 	}
-	if !typeName.MatchString(string(s.Request)) {
+	if !s.Request.valid() {
 		return fmt.Errorf("family %s: type %q: want 1 to 64 of [a-z0-9_]", s.Family.Name, s.Request)
 	}
-	if s.Shape != ShapeNotice && !typeName.MatchString(string(s.Reply)) {
+	if s.Shape != ShapeNotice && !s.Reply.valid() {
 		return fmt.Errorf("type %s: reply type %q: want 1 to 64 of [a-z0-9_]", s.Request, s.Reply)
 	}
 	if s.Verb == "" {

@@ -161,10 +161,22 @@ func (s *serverStream) wake() {
 // serveFrame reads and answers one request. It returns false when the stream
 // has ended.
 func (s *serverStream) serveFrame() bool {
+	reserved := 0
 	s.dog.arm(s.mux.cfg.Limits.Header)
-	in, err := readFrame(s.br, s.in, s.mux.cfg.Limits.Frame)
+	in, err := readFrame(s.br, s.in, s.mux.cfg.Limits.Frame, func(n int) error {
+		if err := s.Scope().ReserveMemory(n, network.ReservationPriorityMedium); err != nil {
+			return noMemoryError{err}
+		}
+		reserved = n
+		return nil
+	})
 	s.dog.disarm()
 	s.in = in
+	defer func() {
+		if reserved > 0 {
+			s.Scope().ReleaseMemory(reserved)
+		}
+	}()
 	x := exchange{serverStream: s, started: time.Now()}
 	if err != nil {
 		x.refuseFrame(err)
@@ -175,6 +187,19 @@ func (s *serverStream) serveFrame() bool {
 		s.in = nil // a kept stream does not hold on to a large buffer
 	}
 	return keep
+}
+
+// noMemoryError says that the resource manager has no room for a large frame.
+type noMemoryError struct{ error }
+
+// late tells whether the watchdog ended a read, and lifts its deadline so that
+// the peer can be told.
+func (s *serverStream) late() bool {
+	if !s.dog.fired.Swap(false) {
+		return false
+	}
+	s.SetDeadline(time.Time{})
+	return true
 }
 
 // exchange is one request and its answer, on the serving side.
@@ -195,8 +220,9 @@ func (x *exchange) refuseFrame(err error) {
 	switch {
 	case errors.As(err, new(tooLargeError)):
 		err = Errorf(CodeTooLarge, "%w", err)
-	case x.dog.fired.Load():
-		x.SetDeadline(time.Time{})
+	case errors.As(err, new(noMemoryError)):
+		err = Errorf(CodeTooMany, "no memory for a frame of this size now: wait, then repeat: %w", err)
+	case x.late():
 		err = Errorf(CodeTimeout, "the frame was not complete %v after its first byte", l.Header)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = Errorf(CodeInvalid, "the stream ended within a frame")

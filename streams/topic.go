@@ -122,6 +122,34 @@ func (s *Subject[T]) Publish(ctx context.Context, v T) error {
 // Subscribers returns the connected peers that subscribe to the topic.
 func (s *Subject[T]) Subscribers() []peer.ID { return s.topic.ListPeers() }
 
+// Joins returns a channel that gets a value when a peer begins to subscribe;
+// several at once may give one value. It ends with ctx; stop waits for that.
+func (s *Subject[T]) Joins(ctx context.Context) (joined <-chan struct{}, stop func(), err error) {
+	events, err := s.topic.EventHandler()
+	if err != nil {
+		return nil, nil, fmt.Errorf("watch the subscribers of %s: %w", s.def.Name, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ch, ended := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer events.Cancel()
+		for {
+			e, err := events.NextPeerEvent(ctx)
+			if err != nil {
+				return
+			}
+			if e.Type == pubsub.PeerJoin {
+				select {
+				case ch <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}()
+	return ch, func() { cancel(); <-ended }, nil
+}
+
 // Relay passes messages on without reading them, until stop is called.
 func (s *Subject[T]) Relay() (stop func(), err error) { return s.topic.Relay() }
 

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"io"
 
@@ -62,11 +63,12 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 type bodyReader struct {
 	x    *exchange
 	left int64
+	err  error // of an earlier read
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
+	if b.left == 0 || b.err != nil {
+		return 0, cmp.Or(b.err, io.EOF)
 	}
 	if int64(len(p)) > b.left {
 		p = p[:b.left]
@@ -77,9 +79,10 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case err == io.EOF && b.left > 0:
-		return n, io.ErrUnexpectedEOF
-	case err != nil && b.x.dog.fired.Load():
-		return n, Errorf(CodeTimeout, "no byte of the upload arrived for %v", b.x.mux.cfg.Limits.Stall)
+		err = io.ErrUnexpectedEOF
+	case err != nil && b.x.late():
+		err = Errorf(CodeTimeout, "no byte of the upload arrived for %v", b.x.mux.cfg.Limits.Stall)
 	}
+	b.err = err
 	return n, err
 }

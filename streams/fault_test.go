@@ -1,0 +1,120 @@
+package streams
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// The body's own error is what the caller gets, at once; it used to wait until
+// the peer missed the bytes.
+func TestUploadWhoseBodyFails(t *testing.T) {
+	p := newPair(t, allowAll)
+	serveAll(t, p)
+	broken := errors.New("disk on fire")
+	body := io.MultiReader(strings.NewReader("abc"), errReader{broken})
+	began := time.Now()
+	_, err := push.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x", Size: 10}, body)
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "read the body") {
+		t.Errorf("got %v", err)
+	}
+	if d := time.Since(began); d > 5*time.Second {
+		t.Errorf("it took %v", d)
+	}
+}
+
+type errReader struct{ err error }
+
+func (e errReader) Read([]byte) (int, error) { return 0, e.err }
+
+// A sender whose upload stalls is told so; the deadline that ended the wait used
+// to stop the answer too.
+func TestUploadThatStalls(t *testing.T) {
+	p := newPair(t, allowAll, func(c *Config) { c.Limits.Stall, c.Limits.Header = 100*time.Millisecond, 100*time.Millisecond })
+	serveAll(t, p)
+	r := p.raw(t, push.Family)
+	r.frame(`{"id":"$id","type":"push","sender":"$me","payload":{"text":"x","size":10},"timestamp":"$now"}`)
+	r.write([]byte("abc"))
+	if _, code, words := r.answer(); code != CodeTimeout || !strings.Contains(words, "100ms") {
+		t.Errorf("got %d %q, want 408", code, words)
+	}
+}
+
+// The time of a refusal is that of the refusal, not of the program's start.
+func TestRefusalsHaveTheirTime(t *testing.T) {
+	p := newPair(t, func(c *Config) { c.Limits.StrangerBurst, c.Limits.StrangerRate = 1, 0.001 })
+	must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
+	before := time.Now().UnixMilli()
+	for range 2 {
+		_, err := Ping.Do(t.Context(), p.client, p.server.ID(), PingRequest{})
+		if e, ok := errors.AsType[*Error](err); ok && e.Timestamp < before {
+			t.Errorf("timestamp %d is before the request at %d", e.Timestamp, before)
+		} else if ok {
+			return
+		}
+	}
+	t.Error("no refusal")
+}
+
+// The payload of an error notice is a pointer type; its rules used to be skipped.
+func TestErrorNoticeIsValidated(t *testing.T) {
+	p := newPair(t)
+	got := make(chan *Error, 2)
+	must(t, ErrorNotice.Handle(p.mux, func(_ context.Context, _ Peer, e *Error) error {
+		got <- e
+		return nil
+	}))
+	must(t, ErrorNotice.Send(t.Context(), p.client, p.server.ID(), Errorf(CodeUnavailable, "going down")))
+	if e := <-got; e.Code != CodeUnavailable || e.Message != "going down" {
+		t.Errorf("got %v", e)
+	}
+	for _, bad := range []Code{0, 399, 600} {
+		if err := ErrorNotice.Send(t.Context(), p.client, p.server.ID(), &Error{Code: bad, Message: "x"}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("code %d: got %v, want 400", bad, err)
+		}
+	}
+	if len(got) != 0 {
+		t.Errorf("the handler saw %v", <-got)
+	}
+}
+
+func TestRecordsAreBoundedInBytes(t *testing.T) {
+	r := newReplays(Limits{}.withDefaults())
+	answer := strings.Repeat("x", MaxRecordBytes/4-2) // with its quotes a quarter
+	for range 5 {
+		_, err := r.once(t.Context(), "p", &Message{ID: uuid.New(), Type: "x"}, func() (any, *Error) { return answer, nil })
+		must(t, err)
+	}
+	recs, _ := r.done.Get("p")
+	if recs.lru.Len() != 4 || recs.bytes != MaxRecordBytes {
+		t.Errorf("%d records of %d bytes, want 4 of %d", recs.lru.Len(), recs.bytes, MaxRecordBytes)
+	}
+}
+
+// A frame that needs more memory than the resource manager gives is refused,
+// and the memory of those that were read is given back.
+func TestLargeFramesReserveMemory(t *testing.T) {
+	var reserved int
+	frame := append([]byte{0x80, 0x80, 0x08}, make([]byte, 128<<10)...)
+	take := func(n int) error {
+		reserved = n
+		return nil
+	}
+	if _, err := readFrame(bytes.NewReader(frame), nil, MaxFrame, take); err != nil || reserved != 128<<10 {
+		t.Errorf("reserved %d, %v", reserved, err)
+	}
+	full := noMemoryError{errors.New("full")}
+	if _, err := readFrame(bytes.NewReader(frame), nil, MaxFrame, func(int) error { return full }); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	reserved = 0
+	if _, err := readFrame(bytes.NewReader(append([]byte{0x80, 0x80, 0x04}, make([]byte, growStep)...)), nil, MaxFrame, take); err != nil || reserved != 0 {
+		t.Errorf("a frame of %d bytes reserved %d, %v", growStep, reserved, err)
+	}
+}
