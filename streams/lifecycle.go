@@ -45,6 +45,7 @@ const (
 	MaxFamilies   = 64
 	MaxVersions   = 16
 	MaxLabels     = 64
+	MaxReason     = 1024 // bytes of a reason in words
 )
 
 // Hello is the payload of a handshake and of its answer.
@@ -73,8 +74,8 @@ func (h Hello) Validate() error {
 		return fmt.Errorf("labels: want %d at most", MaxLabels)
 	case len(h.Role) > MaxNameLength || utf8.RuneCountInString(h.Name) > MaxNameLength:
 		return fmt.Errorf("role and name: want %d characters at most", MaxNameLength)
-	case len(h.Reason) > 1024:
-		return fmt.Errorf("reason: want 1024 bytes at most")
+	case len(h.Reason) > MaxReason:
+		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	}
 	for _, f := range h.Families {
 		if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {
@@ -176,8 +177,8 @@ func (g Goodbye) Validate() error {
 	if _, ok := disconnectWords[g.Code]; !ok {
 		return fmt.Errorf("disconnect code %d: want %d to %d", g.Code, DisconnectRequested, DisconnectSubprotocolError)
 	}
-	if len(g.Reason) > 1024 {
-		return fmt.Errorf("reason: want 1024 bytes at most")
+	if len(g.Reason) > MaxReason {
+		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	}
 	return nil
 }
