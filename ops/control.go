@@ -188,7 +188,7 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	life, cancel := context.WithCancel(context.Background())
 	r.cancel, r.stopped = cancel, life.Done()
 	w.mu.Lock()
-	w.run, w.failed, w.restarts, w.exit = r, false, 0, nil
+	w.run, w.failed, w.restarts = r, false, 0
 	w.mu.Unlock()
 	err = w.keep(record{Kind: adapter.Name(), Algorithm: spec.Algorithm, Pool: spec.Pool})
 	if err == nil {

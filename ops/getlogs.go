@@ -18,7 +18,7 @@ func (s *Service) Logs(ctx context.Context, req LogsRequest, send func(Logs) err
 	if err != nil {
 		return Logs{}, err
 	}
-	f := follower{w: w, req: req}
+	f := follower{w: w, run: w.current(), req: req}
 	for {
 		item, err := f.next()
 		if err != nil || f.over {
@@ -56,6 +56,7 @@ func (s *Service) findOnly(name string) (*workload, error) {
 // follower reads on in a log from one item to the next.
 type follower struct {
 	w      *workload
+	run    *run // the one that is followed, nil when none runs: a later start is not followed
 	req    LogsRequest
 	begun  bool
 	offset int64
@@ -65,7 +66,7 @@ type follower struct {
 
 // next reads what there is.
 func (f *follower) next() (Logs, error) {
-	ended := f.w.current() == nil // looked at before reading, so that the last words are not missed
+	ended := f.run == nil || isClosed(f.run.done) // looked at before reading, so that the last words are not missed
 	late := f.req.Until > 0 && time.Now().UnixMilli() > f.req.Until
 	page, more, err := f.read()
 	if err != nil {
@@ -112,13 +113,7 @@ func (f *follower) read() (page logs.Page, more bool, err error) {
 
 // wait returns when there may be something to read.
 func (f *follower) wait(ctx context.Context) error {
-	if f.more {
-		return ctx.Err()
-	}
-	var done <-chan struct{}
-	if r := f.w.current(); r != nil {
-		done = r.done
-	} else {
+	if f.more || f.run == nil {
 		return ctx.Err()
 	}
 	var until <-chan time.Time
@@ -127,7 +122,7 @@ func (f *follower) wait(ctx context.Context) error {
 	}
 	select {
 	case <-f.w.log.Changed(f.offset):
-	case <-done:
+	case <-f.run.done:
 		return ctx.Err()
 	case <-until:
 	case <-ctx.Done():
@@ -136,7 +131,7 @@ func (f *follower) wait(ctx context.Context) error {
 	select {
 	case <-time.After(followPause):
 		return nil
-	case <-done:
+	case <-f.run.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

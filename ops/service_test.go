@@ -111,6 +111,9 @@ func TestMine(t *testing.T) {
 			t.Errorf("%d processes after the stop", n)
 		}
 	}
+	if _, err := os.Stat(filepath.Join(dir, "workloads", "refpow", "run")); !os.IsNotExist(err) {
+		t.Errorf("the miner's files, with its password, are still there: %v", err)
+	}
 	if again := mustStart(t, s, other); !again.Running { // after a stop other settings are fine
 		t.Errorf("start after the stop: %+v", again)
 	}

@@ -201,9 +201,12 @@ func (w *workload) again(ctx context.Context, r *run, d *deaths, ran time.Durati
 	}
 }
 
-// finish ends a run, after its last process.
+// finish ends a run, after its last process. The miner's files go, as they hold its secrets.
 func (w *workload) finish(r *run, failed bool) {
 	r.cancel()
+	if err := os.RemoveAll(w.runDir()); err != nil {
+		w.svc.cfg.Logger.Error("files of a workload could not be removed", "workload", w.name, "err", err)
+	}
 	w.mu.Lock()
 	w.run, w.failed, w.started = nil, failed, time.Time{}
 	w.mu.Unlock()
@@ -248,6 +251,9 @@ func (w *workload) ask(ctx context.Context, r *run) miner.State {
 	status, err := r.adapter.Status(ctx, w.runDir())
 	if err != nil && ctx.Err() == nil {
 		w.svc.cfg.Logger.Debug("miner does not tell its status", "workload", w.name, "err", err)
+	}
+	if len(status.Algorithm) > miner.MaxAlgorithm || len(status.Pool) > miner.MaxPool {
+		status.Algorithm, status.Pool = "", "" // a miner may say anything, but stats must stay small
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

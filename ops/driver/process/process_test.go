@@ -7,14 +7,14 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	gopsutil "github.com/shirou/gopsutil/v4/process"
 	"go.uber.org/goleak"
 
 	"github.com/seed-b490fa12/swarm/ops/driver"
@@ -71,17 +71,17 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // alive says whether a process runs; a zombie does not.
 func alive(pid int) bool {
-	if err := syscall.Kill(pid, 0); err != nil {
+	p, err := gopsutil.NewProcess(int32(pid))
+	if err != nil {
 		return false
 	}
-	out, _ := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
-	state := strings.TrimSpace(string(out))
-	return state != "" && state[0] != 'Z'
+	state, err := p.Status()
+	return err == nil && !slices.Contains(state, gopsutil.Zombie)
 }
 
 func numbers(s string) []int {
 	var ns []int
-	for _, f := range strings.Fields(s) {
+	for f := range strings.FieldsSeq(s) {
 		if n, err := strconv.Atoi(f); err == nil {
 			ns = append(ns, n)
 		}

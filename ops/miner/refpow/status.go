@@ -32,6 +32,10 @@ func readStatus(path string) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
+	return parseStatus(b)
+}
+
+func parseStatus(b []byte) (status, error) {
 	var s status
 	if err := json.Unmarshal(b, &s); err != nil {
 		return status{}, fmt.Errorf("read status: %w", err)

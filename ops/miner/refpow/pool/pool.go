@@ -164,7 +164,9 @@ func (p *Pool) NewJob() {
 	p.mu.Unlock()
 	for c := range conns {
 		if c.ready.Load() {
-			_ = c.Call(0, "mining.notify", job.Params()...)
+			if err := c.Call(0, "mining.notify", job.Params()...); err != nil {
+				_ = c.nc.Close() // half a line may be out
+			}
 		}
 	}
 }
