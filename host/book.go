@@ -369,3 +369,6 @@ func (b *Book) seen(p peer.ID, addrs []string, now time.Time, remember bool) err
 	})
 	return err
 }
+
+// BookDir is where a node with this state directory keeps its address book.
+func BookDir(stateDir string) string { return filepath.Join(stateDir, "peers") }

@@ -96,7 +96,7 @@ func openBookIn(cfg Config) (*Book, error) {
 	if cfg.StateDir == "" {
 		return OpenBook("", cfg.Logger)
 	}
-	return OpenBook(filepath.Join(cfg.StateDir, "peers"), cfg.Logger)
+	return OpenBook(BookDir(cfg.StateDir), cfg.Logger)
 }
 
 // newNode puts libp2p together: TCP, QUIC and WebSocket; TLS 1.3 and Noise; yamux; our limits; no listener, no relay.
@@ -121,6 +121,9 @@ func newNode(cfg Config) (corehost.Host, error) {
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
 		libp2p.PrometheusRegisterer(cfg.Metrics),
+		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
+		libp2p.UDPBlackHoleSuccessCounter(nil),
+		libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	if cfg.Gater != nil {
 		options = append(options, libp2p.ConnectionGater(cfg.Gater))

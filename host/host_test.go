@@ -11,12 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	"go.uber.org/goleak"
 
 	"github.com/seed-b490fa12/swarm/host"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // listenLoopback keeps the tests off other interfaces.
 var listenLoopback = []multiaddr.Multiaddr{
@@ -52,15 +49,21 @@ func newHost(t *testing.T, cfg host.Config) *host.Host {
 // run lets h run until the test ends, and fails the test if Run does.
 func run(t *testing.T, h *host.Host) {
 	t.Helper()
+	t.Cleanup(runUntil(t, h))
+}
+
+// runUntil lets h run until the returned function is called.
+func runUntil(t *testing.T, h *host.Host) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
-	t.Cleanup(func() {
+	return func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, host.ErrClosed) {
 			t.Errorf("run: %v", err)
 		}
-	})
+	}
 }
 
 func addrInfo(h *host.Host) peer.AddrInfo { return peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()} }

@@ -1,0 +1,289 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/test"
+)
+
+func randomPeer(t testing.TB) peer.ID {
+	t.Helper()
+	p, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func openBook(t testing.TB, dir string) *Book {
+	t.Helper()
+	b, err := OpenBook(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func put(t testing.TB, b *Book, m Member) Member {
+	t.Helper()
+	if m.Peer == "" {
+		m.Peer = randomPeer(t)
+	}
+	if err := b.Put(m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestBookLasts(t *testing.T) {
+	for _, dir := range []string{"", filepath.Join(t.TempDir(), "peers")} {
+		t.Run("in "+filepath.Base(dir), func(t *testing.T) {
+			b := openBook(t, dir)
+			want := put(t, b, Member{Name: "rig-01", Labels: map[string]string{"gpu": "3080"},
+				Addrs: []string{"/ip4/192.0.2.1/tcp/4747"}, LastSeen: 7, Role: "worker", ClaimedName: "Rig"})
+			other := put(t, b, Member{Name: "rig-02"})
+			if dir != "" {
+				b = openBook(t, dir)
+			}
+			got, ok := b.Get(want.Peer)
+			if !ok || fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if info := got.AddrInfo(); info.ID != want.Peer || len(info.Addrs) != 1 {
+				t.Errorf("AddrInfo: %v", info)
+			}
+			if all := b.All(); len(all) != 2 || all[0].Name != "rig-01" || all[1].Name != "rig-02" {
+				t.Errorf("All: %v", all)
+			}
+			for range 2 { // the second time there is nothing to remove
+				if err := b.Remove(other.Peer); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := b.Reload(); err != nil || len(b.All()) != 1 {
+				t.Errorf("after Remove: %v, %v", b.All(), err)
+			}
+		})
+	}
+}
+
+func TestBookFind(t *testing.T) {
+	b := openBook(t, "")
+	one := put(t, b, Member{Name: "one"})
+	put(t, b, Member{Name: "twice"})
+	put(t, b, Member{Name: "twice"})
+	named := put(t, b, Member{Name: one.Peer.String()[:20]}) // a name that looks like a peer ID goes first
+	tests := []struct {
+		query string
+		want  peer.ID
+		is    error
+	}{
+		{"one", one.Peer, nil},
+		{one.Peer.String(), one.Peer, nil},
+		{one.Peer.String()[:21], one.Peer, nil},
+		{one.Peer.String()[:20], named.Peer, nil},
+		{"twice", "", ErrAmbiguousPeer},
+		{one.Peer.String()[:2], "", ErrAmbiguousPeer},
+		{"no", "", ErrUnknownPeer},
+		{"", "", ErrUnknownPeer},
+		{"ONE", "", ErrUnknownPeer},
+	}
+	for _, tt := range tests {
+		got, err := b.Find(tt.query)
+		if got.Peer != tt.want || !errors.Is(err, tt.is) {
+			t.Errorf("%q: got %v, %v, want %v, %v", tt.query, got.Peer, err, tt.want, tt.is)
+		}
+	}
+}
+
+// TestBookSkipsDamage: damaged entries are told and left alone, the others are read.
+func TestBookSkipsDamage(t *testing.T) {
+	dir := t.TempDir()
+	b := openBook(t, dir)
+	good := put(t, b, Member{Name: "good"})
+	whole, err := os.ReadFile(b.path(good.Peer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := map[string][]byte{
+		randomPeer(t).String() + ".json": whole, // about another peer
+		randomPeer(t).String() + ".json": whole[:len(whole)/2],
+		randomPeer(t).String() + ".json": {},
+		"large.json":                     bytes.Repeat([]byte(" "), maxMemberFile+1),
+		"x.json":                         []byte(`{"peer":"x"}`),
+	}
+	for name, text := range damaged {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	b, err = OpenBook(dir, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil || len(b.All()) != 1 {
+		t.Errorf("got %v, %v, want the good one", b.All(), err)
+	}
+	if got := strings.Count(log.String(), "damaged entry"); got != len(damaged) {
+		t.Errorf("%d lines in the log, want %d:\n%s", got, len(damaged), &log)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != len(damaged)+1 {
+		t.Errorf("%d files left, want all %d", len(entries), len(damaged)+1)
+	}
+}
+
+func TestBookBounds(t *testing.T) {
+	b := openBook(t, "")
+	p := randomPeer(t)
+	long, addr := strings.Repeat("x", maxNameLength), "/ip4/192.0.2.1/tcp/1"
+	labels := func(n int) map[string]string {
+		out := map[string]string{}
+		for i := range n {
+			out[fmt.Sprint(i)] = ""
+		}
+		return out
+	}
+	tests := []struct {
+		name string
+		m    Member
+		ok   bool
+	}{
+		{"longest name", Member{Name: long}, true},
+		{"name", Member{Name: long + "x"}, false},
+		{"claimed name", Member{ClaimedName: long + "x"}, false},
+		{"label key", Member{Labels: map[string]string{long + "x": ""}}, false},
+		{"label value", Member{Labels: map[string]string{"": long + "x"}}, false},
+		{"most labels", Member{Labels: labels(maxLabels)}, true},
+		{"labels", Member{Labels: labels(maxLabels + 1)}, false},
+		{"most addresses", Member{Addrs: repeatString(addr, maxAddrs)}, true},
+		{"addresses", Member{Addrs: repeatString(addr, maxAddrs+1)}, false},
+		{"bad address", Member{Addrs: []string{"192.0.2.1"}}, false},
+	}
+	for _, tt := range tests {
+		tt.m.Peer = p
+		if err := b.Put(tt.m); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	if err := b.Put(Member{}); err == nil {
+		t.Error("a member without a peer ID was saved")
+	}
+}
+
+func repeatString(s string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = s
+	}
+	return out
+}
+
+// TestBookFull: hints make room for members, members do not make room for anybody.
+func TestBookFull(t *testing.T) {
+	b := openBook(t, "")
+	for i := range maxHints + 5 {
+		put(t, b, Member{Peer: peer.ID(fmt.Sprintf("hint-%05d", i)), Hint: true, LastSeen: int64(i)})
+	}
+	if got := len(b.All()); got != maxHints {
+		t.Errorf("%d hints, want %d", got, maxHints)
+	}
+	if _, ok := b.Get("hint-00004"); ok {
+		t.Error("the oldest hints are still there")
+	}
+	for i := range maxMembers {
+		b.members[peer.ID(fmt.Sprintf("member-%05d", i))] = Member{Peer: peer.ID(fmt.Sprintf("member-%05d", i))}
+		if len(b.members) == maxMembers {
+			break
+		}
+	}
+	put(t, b, Member{Peer: "new"})
+	if got := len(b.All()); got != maxMembers {
+		t.Errorf("%d members, want %d", got, maxMembers)
+	}
+	for p, m := range b.members {
+		if m.Hint {
+			b.members[p] = Member{Peer: p}
+		}
+	}
+	if err := b.Put(Member{Peer: "one too many"}); !errors.Is(err, ErrBookFull) {
+		t.Errorf("got %v, want ErrBookFull", err)
+	}
+	put(t, b, Member{Peer: "new", Name: "changed"})
+}
+
+// TestBookOfSeveralProcesses: two books on one directory, as of two processes, keep each other's changes to different fields.
+func TestBookOfSeveralProcesses(t *testing.T) {
+	dir := t.TempDir()
+	p := randomPeer(t)
+	one, two := openBook(t, dir), openBook(t, dir)
+	if _, err := one.Update(p, func(m *Member) { m.Name = "rig" }); err != nil {
+		t.Fatal(err)
+	}
+	got, err := two.Update(p, func(m *Member) { m.LastSeen = 9 })
+	if err != nil || got.Name != "rig" || got.LastSeen != 9 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			b := openBook(t, dir)
+			for range 20 {
+				put(t, b, Member{Peer: p, Name: fmt.Sprint(i)})
+				put(t, b, Member{Name: "other"})
+			}
+		})
+	}
+	wg.Wait()
+	if err := one.Reload(); err != nil || len(one.All()) != 8*20+1 {
+		t.Errorf("%d members, %v, want %d", len(one.All()), err, 8*20+1)
+	}
+}
+
+func TestSeen(t *testing.T) {
+	b := openBook(t, "")
+	now := time.UnixMilli(1_000_000_000)
+	known := put(t, b, Member{Name: "known", Addrs: []string{"/ip4/192.0.2.9/tcp/1"}})
+	stranger, found := randomPeer(t), randomPeer(t)
+	addrs := []string{"/ip4/192.0.2.1/tcp/1"}
+	for _, err := range []error{
+		b.seen(known.Peer, addrs, now, false),
+		b.seen(stranger, addrs, now, false),
+		b.seen(found, addrs, now, true),
+		b.seen(found, nil, now.Add(time.Second), true), // too soon to be worth a write
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if m, _ := b.Get(known.Peer); m.LastSeen != now.UnixMilli() || m.Addrs[0] != addrs[0] || m.Name != "known" || m.Hint {
+		t.Errorf("known: %+v", m)
+	}
+	if _, ok := b.Get(stranger); ok {
+		t.Error("a stranger was saved")
+	}
+	if m, ok := b.Get(found); !ok || !m.Hint || m.LastSeen != now.UnixMilli() {
+		t.Errorf("found: %+v", m)
+	}
+}
+
+func FuzzMember(f *testing.F) {
+	f.Add([]byte(`{"peer":"12D3KooWQ4KEYFjPEAJq79ECcGa7mEi2xLzThQcsKtCbB8yFniLd","name":"a","addrs":["/ip4/1.2.3.4/tcp/1"],"lastSeen":1}`))
+	f.Add([]byte(`{"peer":"","addrs":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, err := decodeMember(text)
+		if err != nil {
+			return
+		}
+		if m.Validate() != nil || len(m.AddrInfo().Addrs) != len(m.Addrs) {
+			t.Fatalf("accepted %+v", m)
+		}
+	})
+}

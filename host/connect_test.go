@@ -1,0 +1,220 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/test"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host"
+)
+
+// closedPort is a loopback address where nobody listens.
+func closedPort(t *testing.T) multiaddr.Multiaddr {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
+}
+
+func TestConnectErrors(t *testing.T) {
+	worker := newHost(t, host.Config{DHT: host.DHTOff})
+	h := newHost(t, host.Config{NoListen: true})
+	other, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		to   peer.AddrInfo
+		is   error
+		want string
+	}{
+		{"self", peer.AddrInfo{ID: h.ID()}, host.ErrSelf, "itself"},
+		{"no address", peer.AddrInfo{ID: other}, host.ErrNoAddress, "/p2p/" + other.String()},
+		{"nobody there", peer.AddrInfo{ID: other, Addrs: []multiaddr.Multiaddr{closedPort(t)}}, host.ErrUnreachable, "connection refused"},
+		{"another peer there", peer.AddrInfo{ID: other, Addrs: worker.Addrs()[:1]}, host.ErrOtherPeer, worker.ID().String()},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			for range 2 { // the second time the library alone would only say "dial backoff"
+				err := h.Connect(ctx, tt.to)
+				if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("got %q, want one line with %q and kind %q", err, tt.want, tt.is)
+				}
+			}
+		})
+	}
+	if err := h.Connect(t.Context(), addrInfo(worker)); err != nil {
+		t.Errorf("a good peer: %v", err)
+	}
+}
+
+// TestConnectBySavedAddress: the address book is enough.
+func TestConnectBySavedAddress(t *testing.T) {
+	worker := newHost(t, host.Config{DHT: host.DHTOff})
+	h := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff})
+	if err := h.Book().Put(host.Member{Peer: worker.ID(), Addrs: []string{worker.Addrs()[0].String()}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Connect(t.Context(), peer.AddrInfo{ID: worker.ID()}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSavedPeersAreEnough: after a restart without bootstrap peers a worker dials the one it remembers.
+func TestSavedPeersAreEnough(t *testing.T) {
+	dir := t.TempDir()
+	friend := newHost(t, host.Config{DHT: host.DHTOff})
+	first := newHost(t, host.Config{StateDir: dir, DHT: host.DHTOff, Bootstrap: []peer.AddrInfo{addrInfo(friend)}})
+	stop := runUntil(t, first)
+	eventually(t, 10*time.Second, "the friend's address is saved", func() bool {
+		m, ok := first.Book().Get(friend.ID())
+		return ok && len(m.Addrs) > 0 && m.LastSeen > 0
+	})
+	stop()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newHost(t, host.Config{StateDir: dir, DHT: host.DHTOff})
+	run(t, again)
+	eventually(t, 10*time.Second, "connected with the saved peer", func() bool { return len(again.Network().ConnsToPeer(friend.ID())) > 0 })
+	if f := again.Found(); len(f) != 1 || f[0].Source != "saved" {
+		t.Errorf("found %v, want the saved one", f)
+	}
+	if _, ok := friend.Book().Get(again.ID()); ok {
+		t.Error("a stranger that came by itself was saved")
+	}
+}
+
+func TestCloseEndsRun(t *testing.T) {
+	h := newHost(t, host.Config{MDNS: true})
+	done := make(chan error, 1)
+	go func() { done <- h.Run(context.Background()) }()
+	eventually(t, 5*time.Second, "running", func() bool { return len(h.Addrs()) > 0 })
+	for range 2 {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	select {
+	case err := <-done:
+		if err != nil && !errors.Is(err, host.ErrClosed) {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Run goes on after Close")
+	}
+	if err := h.Run(t.Context()); !errors.Is(err, host.ErrClosed) {
+		t.Errorf("Run after Close: %v, want ErrClosed", err)
+	}
+	if err := h.Listen(); !errors.Is(err, host.ErrClosed) {
+		t.Errorf("Listen after Close: %v, want ErrClosed", err)
+	}
+}
+
+// TestPortIsTaken: TCP listeners are opened so that they could be shared, but a second node must not take half of the first
+// one's connections.
+func TestPortIsTaken(t *testing.T) {
+	tests := []string{"/ip4/127.0.0.1/tcp/%d", "/ip4/127.0.0.1/udp/%d/quic-v1", "/ip4/127.0.0.1/tcp/%d/ws"}
+	for _, format := range tests {
+		t.Run(strings.Trim(strings.ReplaceAll(format, "/", " "), " "), func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			port := l.Addr().(*net.TCPAddr).Port
+			l.Close()
+			listen := []multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf(format, port))}
+			newHost(t, host.Config{Listen: listen, DHT: host.DHTOff})
+			second, err := host.New(host.Config{StateDir: t.TempDir(), Listen: listen, DHT: host.DHTOff})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer second.Close()
+			if err := second.Listen(); !errors.Is(err, host.ErrAddrInUse) {
+				t.Errorf("got %v, want ErrAddrInUse", err)
+			}
+			if got := second.Network().ListenAddresses(); len(got) != 0 {
+				t.Errorf("listens on %v after the error", got)
+			}
+		})
+	}
+}
+
+// TestWebSocket: a node that listens on WebSocket is reached there.
+func TestWebSocket(t *testing.T) {
+	worker := newHost(t, host.Config{Listen: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/0/ws")}, DHT: host.DHTOff})
+	h := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff})
+	if err := h.Connect(t.Context(), addrInfo(worker)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigRefused(t *testing.T) {
+	id, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]peer.AddrInfo, 257)
+	for i := range many {
+		many[i] = peer.AddrInfo{ID: id, Addrs: listenLoopback}
+	}
+	tests := []struct {
+		name string
+		cfg  host.Config
+		want string
+	}{
+		{"no identity", host.Config{}, "StateDir or an Identity"},
+		{"bootstrap without address", host.Config{StateDir: "x", Bootstrap: []peer.AddrInfo{{ID: id}}}, "needs a peer ID and an address"},
+		{"bootstrap without ID", host.Config{StateDir: "x", Bootstrap: []peer.AddrInfo{{Addrs: listenLoopback}}}, "needs a peer ID and an address"},
+		{"too many bootstrap peers", host.Config{StateDir: "x", Bootstrap: many}, "at most 256"},
+		{"negative size", host.Config{StateDir: "x", MaxPeers: -1}, "MaxPeers"},
+		{"too large a size", host.Config{StateDir: "x", MaxPeers: 100_001}, "MaxPeers"},
+		{"both", host.Config{StateDir: "x", NoListen: true, Listen: listenLoopback}, "exclude"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.cfg.StateDir != "" {
+				tt.cfg.StateDir = filepath.Join(t.TempDir(), tt.cfg.StateDir)
+			}
+			if _, err := host.New(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want one with %q", err, tt.want)
+			}
+			if _, err := os.Stat(tt.cfg.StateDir); tt.cfg.StateDir != "" && err == nil {
+				t.Error("a refused config left a state directory")
+			}
+		})
+	}
+}
+
+func TestParsePeers(t *testing.T) {
+	id, err := test.RandPeerID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p2p := "/p2p/" + id.String()
+	got, err := host.ParsePeers("/ip4/192.0.2.1/tcp/4747"+p2p, "/ip4/192.0.2.1/udp/4747/quic-v1"+p2p)
+	if err != nil || len(got) != 1 || got[0].ID != id || len(got[0].Addrs) != 2 {
+		t.Errorf("got %v, %v, want one peer with two addresses", got, err)
+	}
+	for _, bad := range []string{"", "192.0.2.1:4747", "/ip4/192.0.2.1/tcp/4747", p2p, "/ip4/192.0.2.1/tcp/4747/p2p/x"} {
+		if got, err := host.ParsePeers(bad); err == nil {
+			t.Errorf("%q: got %v, want an error", bad, got)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+// Package node is a ready member for apps: a host with its rights, the
+// handshake, and the two ends of typed messages, in one value.
+//
+//	n, err := node.New(node.Config{Host: host.Config{StateDir: dir}, Name: "rig-01"})
+//	if err != nil {
+//		return err
+//	}
+//	defer n.Close()
+//	err = Hello.Handle(n.Mux, sayHello)       // register message families
+//	if err := n.Listen(); err != nil {        // only now others get in
+//		return err
+//	}
+//	return n.Run(ctx)                         // until ctx ends
+//
+// Others are called through n.Client, as in Hello.Do(ctx, n.Client, peerID, …).
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/scoring"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// Config says what kind of member New makes. Its zero value lacks only an
+// identity: give Host.StateDir, or Host.Identity for a node that leaves no trace.
+type Config struct {
+	Host host.Config
+	// Role, Name and Labels are what members are told in the handshake. They
+	// are display data at the other side.
+	Role   string
+	Name   string
+	Labels map[string]string
+	// Judge decides who may do what; nil means that nobody may do anything.
+	Judge trust.Judge
+	// Topics are the pubsub topics this node may join; none means no pubsub.
+	Topics []string
+	// Limits bound what peers may use; zero fields have defaults.
+	Limits streams.Limits
+	// Observe is told the outcome of each exchange, after the scores were.
+	Observe func(streams.Outcome)
+	// Logger gets what happens; nil is silent.
+	Logger *slog.Logger
+}
+
+// Node is a member. Its methods may be called concurrently.
+type Node struct {
+	*host.Host
+	// Mux serves requests; register handlers on it before Listen.
+	Mux *streams.Mux
+	// Client sends requests.
+	Client *streams.Client
+	// PubSub is nil when the Config names no topics.
+	PubSub *pubsub.PubSub
+	// Scores are what this node thinks of its peers.
+	Scores *scoring.Book
+	// Streams is the configuration that Mux and Client share.
+	Streams streams.Config
+
+	cfg       Config
+	log       *slog.Logger
+	greetings greetings
+	notifiee  *network.NotifyBundle
+	life      context.Context // ends with Close
+	end       context.CancelFunc
+	running   sync.WaitGroup // handshakes
+	closing   sync.Once
+	closed    error
+}
+
+// New makes a member that is not reachable yet. Close it in the end.
+func New(cfg Config) (*Node, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Judge == nil {
+		cfg.Judge = trust.NewOpen()
+	}
+	if cfg.Host.Logger == nil {
+		cfg.Host.Logger = cfg.Logger
+	}
+	h, err := host.New(cfg.Host)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Host: h, cfg: cfg, log: cfg.Logger}
+	n.life, n.end = context.WithCancel(context.Background())
+	if err := n.setUp(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) setUp() error {
+	n.Scores = n.loadScores()
+	n.Streams = streams.Config{
+		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
+		Observe: n.observe, Ready: n.ready, Limits: n.cfg.Limits,
+	}
+	d := dialler{n.Host}
+	n.Mux = streams.NewMux(d, n.Streams)
+	n.Client = streams.NewClient(d, n.Streams)
+	n.notifiee = &network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected}
+	n.Network().Notify(n.notifiee)
+	if err := n.registerLifecycle(); err != nil {
+		return err
+	}
+	return n.startPubSub()
+}
+
+// dialler opens streams by way of the host's own Connect, which knows the
+// address book and says in one line why a peer cannot be reached.
+type dialler struct{ *host.Host }
+
+func (d dialler) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+	if d.Network().Connectedness(p) == network.NotConnected {
+		if err := d.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
+			return nil, err
+		}
+	}
+	return d.Host.NewStream(ctx, p, ids...)
+}
+
+func (n *Node) startPubSub() (err error) {
+	if len(n.cfg.Topics) == 0 {
+		return nil
+	}
+	n.PubSub, err = pubsub.NewGossipSub(n.life, n.Host.Host,
+		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
+			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
+		pubsub.WithPeerScore(&pubsub.PeerScoreParams{
+			AppSpecificScore:  func(p peer.ID) float64 { return n.Scores.Score(p) - scoring.Neutral },
+			AppSpecificWeight: 1,
+			DecayInterval:     pubsub.DefaultDecayInterval,
+			DecayToZero:       pubsub.DefaultDecayToZero,
+			// Colocation is no sign of anything here: a fleet sits behind one address.
+			IPColocationFactorWeight: 0,
+		}, &pubsub.PeerScoreThresholds{GossipThreshold: -60, PublishThreshold: -70, GraylistThreshold: -80}),
+	)
+	if err != nil {
+		return fmt.Errorf("start pubsub: %w", err)
+	}
+	return nil
+}
+
+// Run serves requests, finds peers, and keeps the connections that are to be
+// kept. It returns when ctx ends and all it started has ended.
+func (n *Node) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.Mux.Serve(ctx) })
+	g.Go(func() error { return n.Host.Run(ctx) })
+	g.Go(func() error { return n.keepScores(ctx) })
+	return g.Wait()
+}
+
+// Close ends all connections and frees everything. It may be called again.
+func (n *Node) Close() error {
+	n.closing.Do(func() {
+		n.end()
+		if n.notifiee != nil {
+			n.Network().StopNotify(n.notifiee)
+		}
+		n.running.Wait()
+		if n.Client != nil {
+			n.closed = n.Client.Close()
+		}
+		n.closed = errors.Join(n.closed, n.Host.Close())
+	})
+	return n.closed
+}
+
+// authorize puts the judge's answer in the terms of streams.
+func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) error {
+	err := n.cfg.Judge.May(p.ID, string(v))
+	if d, ok := errors.AsType[*trust.Denied](err); ok {
+		return streams.Errorf(streams.CodeForbidden, "%s", d.Reason)
+	}
+	return err
+}
