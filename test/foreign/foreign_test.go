@@ -1,0 +1,170 @@
+//go:build slow
+
+// Package foreign_test tries a worker with a client in another language, which
+// was written from docs/protocol.md alone: Node.js with js-libp2p.
+//
+//	go test -tags slow ./test/foreign
+//
+// It needs node (20 or later) and npm, which gets the packages of
+// package-lock.json into a temporary directory.
+package foreign_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	seed     = "0101010101010101010101010101010101010101010101010101010101010101"
+	stranger = "0202020202020202020202020202020202020202020202020202020202020202"
+)
+
+// step is one line that the client prints.
+type step struct {
+	Step   string
+	Worker string
+	OK     bool
+	Answer struct {
+		Version  string
+		Role     string
+		Accepted bool
+	}
+	Payload struct{ Node string }
+	Error   struct{ Code int }
+}
+
+func TestForeignClient(t *testing.T) {
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	dir := install(ctx, t)
+	id := strings.TrimSpace(string(run(ctx, t, dir, "node", "client.mjs", "id", seed)))
+	addrs := startWorker(ctx, t, id)
+	args := append([]string{"--experimental-websocket", "client.mjs", "run", seed, stranger}, addrs...)
+	out := run(ctx, t, dir, "node", args...)
+
+	var got []step
+	for line := range bytes.Lines(out) {
+		var s step
+		if err := json.Unmarshal(line, &s); err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		got = append(got, s)
+	}
+	if len(got) != 12*len(addrs)+1 || !got[len(got)-1].OK {
+		t.Fatalf("the client did not come to its end:\n%s", out)
+	}
+	for i := range addrs {
+		checkRun(t, got[12*i:12*(i+1)])
+	}
+}
+
+// checkRun checks what the client saw at one address.
+func checkRun(t *testing.T, got []step) {
+	t.Helper()
+	worker := got[0].Worker
+	codes := map[string]int{"unknown type": 501, "logs of none": 404, "stranger": 403, "stranger forges": 401}
+	for _, s := range got {
+		switch s.Step {
+		case "handshake":
+			if !s.Answer.Accepted || s.Answer.Version != "1.0.0" || s.Answer.Role != "worker" {
+				t.Errorf("handshake of a member: %+v", s.Answer)
+			}
+		case "stranger handshake":
+			if !s.Answer.Accepted || s.Answer.Role != "" {
+				t.Errorf("handshake of a stranger: %+v", s.Answer)
+			}
+		case "get_stats", "get_stats again", "pushed":
+			if s.Payload.Node != worker {
+				t.Errorf("%s: stats of %q, want %q", s.Step, s.Payload.Node, worker)
+			}
+		}
+		if want := codes[s.Step]; s.Error.Code != want {
+			t.Errorf("%s: got code %d, want %d", s.Step, s.Error.Code, want)
+		}
+	}
+}
+
+// install copies the client to a directory of its own and gets its packages.
+func install(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := filepath.Glob("*.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, "package.json", "package-lock.json") {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f == "package-lock.json" && bytes.Contains(b, []byte(`"resolved"`)) {
+			t.Error("package-lock.json names a registry: remove its \"resolved\" members")
+		}
+		if err := os.WriteFile(filepath.Join(dir, f), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(ctx, t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	return dir
+}
+
+// run runs a program to its end and returns what it wrote to standard output.
+func run(ctx context.Context, t *testing.T, dir, name string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s\n%s", name, strings.Join(args, " "), err, out, stderr.Bytes())
+	}
+	return out
+}
+
+// startWorker starts the real worker, which the peer may command, and returns
+// its addresses: TCP and WebSocket.
+func startWorker(ctx context.Context, t *testing.T, allow string) []string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "swarm")
+	run(ctx, t, ".", "go", "build", "-o", bin, "github.com/seed-b490fa12/swarm/cmd/swarm")
+	cmd := exec.Command(bin, "worker", "--json", "--state", t.TempDir(), "--mdns=false", "--allow", allow, "--stats-every", "1s",
+		"--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/tcp/0/ws")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the worker ended with %v:\n%s", err, stderr.Bytes())
+		}
+	})
+	var ready struct{ Addrs []string }
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &ready)
+	}
+	if err != nil || len(ready.Addrs) != 2 {
+		t.Fatalf("the worker said %q: %v\n%s", line, err, stderr.Bytes())
+	}
+	return ready.Addrs
+}
