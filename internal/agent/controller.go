@@ -1,0 +1,209 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// ControllerConfig says what kind of controller NewController makes.
+type ControllerConfig struct {
+	// StateDir holds the controller's identity and address book.
+	StateDir string
+	// Bootstrap are addresses to begin with, each ending in /p2p/<peer ID>.
+	Bootstrap []string
+	// MDNS looks for machines in the local network.
+	MDNS bool
+	// Watch joins the stats topic, see Controller.Watch.
+	Watch bool
+	// FanOut is how many machines are asked at the same time; 0 means 64.
+	FanOut int
+	Logger *slog.Logger
+}
+
+// Controller asks and commands workers. It does not listen, and announces
+// itself nowhere, so that several of one identity can run at a time.
+type Controller struct {
+	Node *node.Node
+
+	cfg  ControllerConfig
+	log  *slog.Logger
+	stop context.CancelFunc
+	ran  chan error // the result of Node.Run
+
+	mu        sync.Mutex // guards what follows
+	found     map[peer.ID]discovery.Found
+	listeners map[chan<- peer.ID]struct{}
+	closed    bool
+}
+
+const defaultFanOut = 64
+
+// NewController makes a controller and starts it. Close it in the end.
+func NewController(cfg ControllerConfig) (*Controller, error) {
+	if cfg.FanOut <= 0 {
+		cfg.FanOut = defaultFanOut
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
+	if err != nil {
+		return nil, err
+	}
+	c := &Controller{
+		cfg: cfg, log: cfg.Logger, ran: make(chan error, 1),
+		found: make(map[peer.ID]discovery.Found), listeners: make(map[chan<- peer.ID]struct{}),
+	}
+	nc := node.Config{
+		Role: RoleController, Logger: cfg.Logger,
+		Host: host.Config{
+			StateDir: cfg.StateDir, NoListen: true, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
+		},
+	}
+	if cfg.Watch {
+		nc.Topics = []string{StatsTopic.Name}
+	}
+	if c.Node, err = node.New(nc); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	go func() { c.ran <- c.Node.Run(ctx) }()
+	return c, nil
+}
+
+// Close says nothing to anyone and frees everything.
+func (c *Controller) Close() error {
+	c.mu.Lock()
+	closed := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.stop()
+	return errors.Join(<-c.ran, c.Node.Close())
+}
+
+func (c *Controller) onFound(f discovery.Found) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.found[f.ID]; ok || len(c.found) >= host.DefaultMaxPeers {
+		return
+	}
+	c.found[f.ID] = f
+	for l := range c.listeners {
+		select {
+		case l <- f.ID:
+		default: // as long as the table of found peers: never full
+		}
+	}
+}
+
+// discover tells of machines that discovery has found, until wait is over:
+// those that can be reached and speak the family.
+func (c *Controller) discover(ctx context.Context, wait time.Duration, family string, tell func(Target)) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	found := make(chan peer.ID, host.DefaultMaxPeers)
+	c.mu.Lock()
+	c.listeners[found] = struct{}{}
+	for id := range c.found {
+		found <- id
+	}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.listeners, found)
+		c.mu.Unlock()
+	}()
+
+	reached := make(chan Target)
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	slots := make(chan struct{}, c.cfg.FanOut)
+	for {
+		select {
+		case id := <-found:
+			dials.Go(func() {
+				select {
+				case slots <- struct{}{}:
+					defer func() { <-slots }()
+				case <-ctx.Done():
+					return
+				}
+				if t, ok := c.probe(ctx, id, family); ok {
+					select {
+					case reached <- t:
+					case <-ctx.Done():
+					}
+				}
+			})
+		case t := <-reached:
+			tell(t)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// probe reaches a found peer and says whether it speaks the family. Discovery
+// is a hint only: who does not answer is no target.
+func (c *Controller) probe(ctx context.Context, id peer.ID, family string) (Target, bool) {
+	info, err := c.Node.Greeting(ctx, id)
+	if err != nil {
+		c.log.Debug("a found peer does not answer", "peer", id, "err", err)
+		return Target{}, false
+	}
+	speaks := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == family })
+	t := Target{Peer: id, Claimed: info.Hello.Name, found: true}
+	if m, ok := c.Node.Book().Get(id); ok {
+		t = targetOf(m)
+		t.found = true
+	}
+	return t, speaks && info.Hello.Role != RoleController
+}
+
+// save puts a machine that took a command into the address book.
+func (c *Controller) save(p peer.ID) {
+	var addrs []string
+	for _, conn := range c.Node.Network().ConnsToPeer(p) {
+		addrs = append(addrs, conn.RemoteMultiaddr().String())
+	}
+	claimed := ""
+	for _, i := range c.Node.Peers() {
+		if i.ID == p {
+			claimed = i.Hello.Name
+		}
+	}
+	old, known := c.Node.Book().Get(p)
+	if known && !old.Hint && (claimed == "" || old.ClaimedName == claimed) && len(old.Addrs) > 0 {
+		return
+	}
+	_, err := c.Node.Book().Update(p, func(m *host.Member) {
+		m.Hint = false
+		if claimed != "" {
+			m.ClaimedName, m.Role = claimed, RoleWorker
+		}
+		for _, a := range addrs {
+			if !slices.Contains(m.Addrs, a) {
+				m.Addrs = append([]string{a}, m.Addrs[:min(len(m.Addrs), 8)]...)
+			}
+		}
+		m.LastSeen = time.Now().UnixMilli()
+	})
+	if err != nil {
+		c.log.Warn("a machine could not be saved", "peer", p, "err", err)
+	}
+}

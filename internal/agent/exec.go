@@ -1,0 +1,245 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// Operations are the message types that a controller can ask for.
+func Operations() []streams.Spec {
+	return []streams.Spec{
+		streams.Ping.Spec(),
+		ops.GetStats.Spec(), ops.StartMiner.Spec(), ops.StopMiner.Spec(), ops.GetLogs.Spec(),
+		deploy.Deploy.Spec(),
+	}
+}
+
+// FindOperation returns the operation of this name.
+func FindOperation(name string) (streams.Spec, error) {
+	var names []string
+	for _, s := range Operations() {
+		if string(s.Request) == name {
+			return s, nil
+		}
+		names = append(names, string(s.Request))
+	}
+	slices.Sort(names)
+	return streams.Spec{}, fmt.Errorf("unknown operation %q: want one of %s", name, strings.Join(names, ", "))
+}
+
+// Job is one operation to be done on machines.
+type Job struct {
+	Operation streams.Spec
+	// Payload is the request's; for a deployment it is made from Bundle.
+	Payload jsontext.Value
+	Bundle  *deploy.Bundle
+	// Timeout is how long a machine may take; for a feed or an upload, how long
+	// it may take until it answers or takes further bytes.
+	Timeout time.Duration
+	// Progress is told how much of an upload each machine was sent.
+	Progress func(t Target, sent, total int64)
+}
+
+// Result is one line of a job's outcome. A feed gives one for each item and a
+// last one, with Done and no payload; every other operation gives one.
+type Result struct {
+	Target  Target
+	Type    streams.Type
+	Payload jsontext.Value
+	Err     error // set in the last result of a machine only
+	Done    bool  // this is the last result of a machine
+	Feed    bool
+}
+
+// Summary counts the machines of a job by what came of them.
+type Summary struct {
+	OK          int
+	Unreachable int // could not be reached, or did not answer in time
+	Denied      int // 401 and 403
+	Failed      int // any other error
+}
+
+// Total is how many machines there were.
+func (s Summary) Total() int { return s.OK + s.Unreachable + s.Denied + s.Failed }
+
+// Add counts one machine.
+func (s *Summary) Add(err error) {
+	switch code := streams.CodeOf(err); {
+	case err == nil:
+		s.OK++
+	case errors.Is(err, streams.ErrUnreachable), code == streams.CodeTimeout, code == streams.CodeUnavailable:
+		s.Unreachable++
+	case code == streams.CodeUnauthenticated, code == streams.CodeForbidden:
+		s.Denied++
+	default:
+		s.Failed++
+	}
+}
+
+// Exec does the job on every selected machine, many at a time, and hands each
+// result to emit as it arrives, one at a time. An error means that no machine
+// was asked.
+func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Result)) (Summary, error) {
+	var (
+		mu  sync.Mutex
+		sum Summary
+		wg  sync.WaitGroup
+	)
+	slots := make(chan struct{}, c.cfg.FanOut)
+	out := func(r Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Done {
+			sum.Add(r.Err)
+		}
+		emit(r)
+	}
+	_, err := c.each(ctx, s, j.Operation.Family.Name, func(t Target) {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			c.ask(ctx, j, t, out)
+		})
+	})
+	wg.Wait()
+	return sum, err
+}
+
+// ask does the job on one machine.
+func (c *Controller) ask(ctx context.Context, j Job, t Target, out func(Result)) {
+	var err error
+	switch j.Operation.Shape {
+	case streams.ShapeFeed:
+		err = c.askFeed(ctx, j, t, out)
+		out(Result{Target: t, Type: j.Operation.Reply, Err: err, Done: true, Feed: true})
+	case streams.ShapeUpload:
+		var payload jsontext.Value
+		payload, err = c.upload(ctx, j, t)
+		out(Result{Target: t, Type: j.Operation.Reply, Payload: payload, Err: err, Done: true})
+	default:
+		var payload jsontext.Value
+		payload, err = c.call(ctx, j, t)
+		t.Claimed = c.claimed(t)
+		out(Result{Target: t, Type: j.Operation.Reply, Payload: payload, Err: err, Done: true})
+	}
+	if err == nil {
+		c.save(t.Peer)
+	}
+}
+
+// claimed is what the machine calls itself, as far as it told us.
+func (c *Controller) claimed(t Target) string {
+	for _, i := range c.Node.Peers() {
+		if i.ID == t.Peer && i.Hello.Name != "" {
+			return i.Hello.Name
+		}
+	}
+	return t.Claimed
+}
+
+func (c *Controller) call(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
+	defer cancel()
+	s := j.Operation
+	raw := streams.Call[jsontext.Value, jsontext.Value]{Family: s.Family, Request: s.Request, Reply: s.Reply, Verb: s.Verb}
+	return raw.Do(ctx, c.Node.Client, t.Peer, j.Payload)
+}
+
+// askFeed passes the items on. The timeout is for the first one only: a feed
+// may be silent for as long as there is nothing to say.
+func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Result)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
+	s := j.Operation
+	raw := streams.Feed[jsontext.Value, jsontext.Value]{Family: s.Family, Request: s.Request, Reply: s.Reply, Verb: s.Verb}
+	for item, err := range raw.Do(ctx, c.Node.Client, t.Peer, j.Payload) {
+		timer.Stop()
+		if err != nil {
+			return timedOut(ctx, t, err)
+		}
+		t.Claimed = c.claimed(t)
+		out(Result{Target: t, Type: s.Reply, Payload: item, Feed: true})
+	}
+	return nil
+}
+
+// upload sends the bundle. The timeout begins anew with each piece sent.
+func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
+	defer timer.Stop()
+	ack, err := deploy.Send(ctx, c.Node.Client, t.Peer, j.Bundle, func(sent, total int64) {
+		timer.Reset(j.Timeout)
+		if j.Progress != nil {
+			j.Progress(t, sent, total)
+		}
+	})
+	if err != nil {
+		return nil, timedOut(ctx, t, err)
+	}
+	payload, err := json.Marshal(ack)
+	return payload, err
+}
+
+// timedOut tells our own timeout apart from a cancel by the user.
+func timedOut(ctx context.Context, t Target, err error) error {
+	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return streams.Errorf(streams.CodeTimeout, "no answer from %s in time", t.Label())
+	}
+	return err
+}
+
+// PingResult is the answer to a ping.
+type PingResult struct {
+	RTT time.Duration
+	// ClockOffset is how far the machine's clock is ahead of ours, as if it had
+	// answered in the middle of the round trip.
+	ClockOffset time.Duration
+	Addr        string // of the machine, as we are connected with it
+}
+
+// Ping measures the way to a machine.
+func (c *Controller) Ping(ctx context.Context, t Target, timeout time.Duration) (PingResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if _, err := c.Node.Greeting(ctx, t.Peer); err != nil {
+		return PingResult{}, unreachable(ctx, t, err)
+	}
+	sent := time.Now()
+	pong, err := streams.Ping.Do(ctx, c.Node.Client, t.Peer, streams.PingRequest{SentAt: sent.UnixMilli()})
+	if err != nil {
+		return PingResult{}, err
+	}
+	rtt := time.Since(sent)
+	r := PingResult{RTT: rtt, ClockOffset: time.UnixMilli(pong.ReceivedAt).Sub(sent.Add(rtt / 2))}
+	for _, conn := range c.Node.Network().ConnsToPeer(t.Peer) {
+		r.Addr = conn.RemoteMultiaddr().String()
+	}
+	return r, nil
+}
+
+// unreachable puts an error of connecting in the terms of a call.
+func unreachable(ctx context.Context, t Target, err error) error {
+	if _, ok := errors.AsType[*streams.Error](err); ok {
+		return err
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return streams.Errorf(streams.CodeTimeout, "no answer from %s in time", t.Label())
+	}
+	return streams.Errorf(streams.CodeUnavailable, "offline or cut off: %w", err)
+}

@@ -1,0 +1,212 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host"
+)
+
+// Selection says which machines an operation is for. One of its parts is used:
+// Names, All, On or Best.
+type Selection struct {
+	// Names are names of the address book, unique prefixes of peer IDs, or
+	// multiaddrs that end in /p2p/<peer ID>.
+	Names []string
+	// All means every saved machine, and those that discovery gives within Wait.
+	All bool
+	// On picks saved machines by their labels: "key=value", several joined by commas.
+	On string
+	// Best picks this many of the saved machines, the best ones by score and
+	// round trip.
+	Best int
+	// Wait is for how long All listens to discovery.
+	Wait time.Duration
+}
+
+// ErrSelection is in the chain of errors about a selection that names nothing:
+// nobody was asked.
+var ErrSelection = errors.New("no such target")
+
+// Target is a machine that an operation is for.
+type Target struct {
+	Peer peer.ID
+	// Name is the owner's name for it; empty when it has none.
+	Name string
+	// Claimed is what the machine calls itself.
+	Claimed string
+	// found is set when only discovery told of it.
+	found bool
+}
+
+// Label is how a person knows the target: by its name, or by what it calls
+// itself, in quotes, and its peer ID.
+func (t Target) Label() string {
+	id := t.Peer.String()
+	switch {
+	case t.Name != "":
+		return t.Name
+	case t.Claimed != "":
+		return fmt.Sprintf("%q %s", t.Claimed, id[:min(len(id), 16)])
+	}
+	return id
+}
+
+// display is the name for programs: the owner's, else the machine's own.
+func (t Target) display() string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return t.Claimed
+}
+
+func targetOf(m host.Member) Target {
+	return Target{Peer: m.Peer, Name: m.Name, Claimed: m.ClaimedName}
+}
+
+// pick returns the targets that are known now.
+func (c *Controller) pick(s Selection) ([]Target, error) {
+	switch {
+	case len(s.Names) > 0:
+		return c.pickNames(s.Names)
+	case s.All:
+		return c.pickMembers(func(host.Member) bool { return true }), nil
+	case s.On != "":
+		return c.pickLabels(s.On)
+	case s.Best > 0:
+		return c.pickBest(s.Best)
+	}
+	return nil, fmt.Errorf("%w: name a machine, or use --all, --on or --best", ErrSelection)
+}
+
+func (c *Controller) pickNames(names []string) (out []Target, err error) {
+	for _, name := range names {
+		t, err := c.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(out, func(o Target) bool { return o.Peer == t.Peer }) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// Find returns the one machine that a word of the command line means.
+func (c *Controller) Find(word string) (Target, error) {
+	if strings.HasPrefix(word, "/") {
+		return c.findAddr(word)
+	}
+	m, err := c.Node.Book().Find(word)
+	if err == nil {
+		return targetOf(m), nil
+	}
+	if errors.Is(err, host.ErrAmbiguousPeer) {
+		return Target{}, fmt.Errorf("%w: %w", ErrSelection, err)
+	}
+	if id, err := peer.Decode(word); err == nil {
+		return Target{Peer: id}, nil
+	}
+	if claimed := c.claimants(word); len(claimed) > 0 {
+		return Target{}, fmt.Errorf("%w: no machine is named %q here. %s calls itself so: if it is the one, name it with: swarm peers add %s --name %s",
+			ErrSelection, word, claimed[0], claimed[0], word)
+	}
+	return Target{}, fmt.Errorf("%w: no machine is named %q here. See: swarm peers; or give its address, /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, word)
+}
+
+func (c *Controller) findAddr(addr string) (Target, error) {
+	infos, err := host.ParsePeers(addr)
+	if err != nil {
+		return Target{}, fmt.Errorf("%w: %w", ErrSelection, err)
+	}
+	info := infos[0]
+	c.Node.Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour)
+	if m, ok := c.Node.Book().Get(info.ID); ok {
+		return targetOf(m), nil
+	}
+	return Target{Peer: info.ID}, nil
+}
+
+// claimants returns the saved peers that call themselves name.
+func (c *Controller) claimants(name string) (out []peer.ID) {
+	for _, m := range c.Node.Book().All() {
+		if m.ClaimedName == name {
+			out = append(out, m.Peer)
+		}
+	}
+	return out
+}
+
+func (c *Controller) pickMembers(want func(host.Member) bool) (out []Target) {
+	for _, m := range c.Node.Book().All() {
+		if !m.Hint && m.Peer != c.Node.ID() && want(m) {
+			out = append(out, targetOf(m))
+		}
+	}
+	return out
+}
+
+func (c *Controller) pickLabels(selector string) ([]Target, error) {
+	want, err := ParseLabels(strings.Split(selector, ","))
+	if err != nil {
+		return nil, fmt.Errorf("%w: selector %q: %w", ErrSelection, selector, err)
+	}
+	out := c.pickMembers(func(m host.Member) bool {
+		for k, v := range want {
+			if m.Labels[k] != v {
+				return false
+			}
+		}
+		return true
+	})
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: no saved machine has the labels %s. See: swarm peers", ErrSelection, selector)
+	}
+	return out, nil
+}
+
+// ParseLabels reads labels of the form key=value.
+func ParseLabels(words []string) (map[string]string, error) {
+	labels := make(map[string]string, len(words))
+	for _, w := range words {
+		k, v, ok := strings.Cut(w, "=")
+		if !ok || k == "" {
+			return nil, fmt.Errorf("label %q: want key=value", w)
+		}
+		labels[k] = v
+	}
+	return labels, nil
+}
+
+// each hands every target of the selection to do: those known now at once, and
+// for All those that discovery finds within s.Wait as they are found. It
+// returns how many there were.
+func (c *Controller) each(ctx context.Context, s Selection, family string, do func(Target)) (int, error) {
+	targets, err := c.pick(s)
+	if err != nil {
+		return 0, err
+	}
+	seen := make(map[peer.ID]bool)
+	for _, t := range targets {
+		seen[t.Peer] = true
+		do(t)
+	}
+	if s.All && s.Wait > 0 {
+		c.discover(ctx, s.Wait, family, func(t Target) {
+			if !seen[t.Peer] {
+				seen[t.Peer] = true
+				do(t)
+			}
+		})
+	}
+	if len(seen) == 0 {
+		return 0, fmt.Errorf("%w: no machine is known and none was found in %v. Give the address of one: --bootstrap /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, s.Wait)
+	}
+	return len(seen), nil
+}

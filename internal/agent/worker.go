@@ -1,0 +1,261 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/miner"
+	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
+	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// Roles as they are told in the handshake.
+const (
+	RoleWorker     = "worker"
+	RoleController = "controller"
+)
+
+// RefpowCommand is the word by which the program becomes the refpow miner.
+const RefpowCommand = "miner-refpow"
+
+// DefaultStatsEvery is how often stats are pushed.
+const DefaultStatsEvery = 5 * time.Second
+
+// WorkerConfig says what kind of worker NewWorker makes.
+type WorkerConfig struct {
+	// StateDir holds all that the worker keeps.
+	StateDir string
+	// Name is what the worker calls itself; empty means the host name.
+	Name string
+	// Listen are the multiaddrs to listen on; none means port 4747.
+	Listen []string
+	// Bootstrap are addresses to begin with, each ending in /p2p/<peer ID>.
+	Bootstrap []string
+	// MDNS announces the worker in the local network and looks for others.
+	MDNS bool
+	// Allow are the peers that may command this worker.
+	Allow []peer.ID
+	// Enable is what may run here: "miner=NAME" and "deploy". None means nothing.
+	Enable []string
+	// StatsEvery is how often stats are pushed while somebody listens; 0 means 5 s.
+	StatsEvery time.Duration
+	// Program is the path of this program, which also is the refpow miner; empty means os.Executable.
+	Program string
+	Logger  *slog.Logger
+}
+
+// Worker serves one machine.
+type Worker struct {
+	Node *node.Node
+	Ops  *ops.Service
+
+	cfg WorkerConfig
+	log *slog.Logger
+}
+
+// NewWorker makes a worker, which is reachable from Listen on. Close it in the end.
+func NewWorker(cfg WorkerConfig) (*Worker, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.StatsEvery == 0 {
+		cfg.StatsEvery = DefaultStatsEvery
+	}
+	if cfg.Name == "" {
+		cfg.Name, _ = os.Hostname()
+	}
+	enabled, err := parseEnable(cfg.Enable)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := workerNode(cfg)
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{Node: n, cfg: cfg, log: cfg.Logger}
+	if err := w.register(enabled); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return w, nil
+}
+
+func workerNode(cfg WorkerConfig) (node.Config, error) {
+	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
+	if err != nil {
+		return node.Config{}, err
+	}
+	var listen []multiaddr.Multiaddr
+	for _, s := range cfg.Listen {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
+			return node.Config{}, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
+		}
+		listen = append(listen, a)
+	}
+	return node.Config{
+		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...),
+		Topics: []string{StatsTopic.Name}, Logger: cfg.Logger,
+		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS},
+	}, nil
+}
+
+// enabled is what the owner lets run.
+type enabled struct {
+	miners []string
+	deploy bool
+}
+
+// parseEnable reads words such as "miner=xmrig" and "deploy"; several may stand
+// in one, joined by commas.
+func parseEnable(words []string) (enabled, error) {
+	var e enabled
+	for _, word := range strings.Split(strings.Join(words, ","), ",") {
+		kind, name, _ := strings.Cut(strings.TrimSpace(word), "=")
+		switch {
+		case kind == "":
+		case kind == "deploy" && name == "":
+			e.deploy = true
+		case kind == "miner" && name != "":
+			e.miners = append(e.miners, name)
+		default:
+			return e, fmt.Errorf("enable %q: want miner=NAME or deploy", word)
+		}
+	}
+	return e, nil
+}
+
+// register puts the families on the node.
+func (w *Worker) register(e enabled) error {
+	adapters, err := w.adapters()
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(w.cfg.StateDir)
+	if err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	w.Ops, err = ops.New(ops.Config{
+		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
+		Adapters: adapters, Policy: ops.Policy{Miners: e.miners}, Logger: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	var receiver deploy.Receiver
+	if e.deploy {
+		store, err := deploy.OpenStore(deploy.StoreConfig{Dir: filepath.Join(dir, "deploy"), Logger: w.log})
+		if err != nil {
+			return err
+		}
+		receiver = store
+	}
+	return errors.Join(ops.Register(w.Node.Mux, w.Ops), deploy.Register(w.Node.Mux, receiver))
+}
+
+// adapters are the miners this program can drive.
+func (w *Worker) adapters() ([]miner.Adapter, error) {
+	program := w.cfg.Program
+	if program == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program: %w", err)
+		}
+		program = exe
+	}
+	return []miner.Adapter{
+		refpow.New(refpow.AdapterConfig{Command: []string{program, RefpowCommand}}),
+		xmrig.New(xmrig.Config{}),
+	}, nil
+}
+
+// Listen opens the worker's addresses. From then on it can be reached.
+func (w *Worker) Listen() error { return w.Node.Listen() }
+
+// Addrs returns the worker's addresses, each with its peer ID.
+func (w *Worker) Addrs() ([]string, error) {
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: w.Node.ID(), Addrs: w.Node.Addrs()})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(addrs))
+	for i, a := range addrs {
+		out[i] = a.String()
+	}
+	return out, nil
+}
+
+// Run serves until ctx ends; then the workloads have been stopped.
+func (w *Worker) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.Node.Run(ctx) })
+	g.Go(func() error { return w.Ops.Run(ctx) })
+	g.Go(func() error { return w.pushStats(ctx) })
+	return g.Wait()
+}
+
+// Close frees everything.
+func (w *Worker) Close() error { return w.Node.Close() }
+
+// pushStats publishes the stats while somebody listens, and at once to one who
+// begins to.
+func (w *Worker) pushStats(ctx context.Context) error {
+	subject, err := StatsTopic.Join(w.Node.PubSub, w.Node.ID(), w.Node.Streams, nil)
+	if err != nil {
+		return err
+	}
+	joins, stop, err := subject.Joins(ctx)
+	if err != nil {
+		return err
+	}
+	defer subject.Close()
+	defer stop()
+	tick := time.NewTicker(w.cfg.StatsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-joins:
+		case <-tick.C:
+		}
+		if len(subject.Subscribers()) > 0 {
+			w.publish(ctx, subject)
+		}
+	}
+}
+
+func (w *Worker) publish(ctx context.Context, subject *streams.Subject[ops.Stats]) {
+	stats, err := w.Ops.Stats(ctx)
+	if err == nil {
+		err = subject.Publish(ctx, stats)
+	}
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("stats could not be pushed", "err", err)
+	}
+}
+
+// RunRefpow is the refpow miner as a program; it returns the exit code.
+func RunRefpow(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return refpow.Main(ctx, args, stdout, stderr)
+}
