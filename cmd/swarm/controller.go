@@ -1,0 +1,54 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+func (a *app) controllerCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Ask and command your machines",
+		Example: `  swarm controller exec get_stats --all
+  swarm controller watch`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.execCommand(), a.watchCommand())
+	return cmd
+}
+
+// reach are the flags of all commands that connect to machines.
+type reach struct {
+	bootstrap []string
+	mdns      bool
+}
+
+func (r *reach) flags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&r.bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	cmd.Flags().BoolVar(&r.mdns, "mdns", true, "look for machines in the local network")
+}
+
+// controller makes the controller of this command.
+func (a *app) controller(r reach, watch bool) (*agent.Controller, error) {
+	dir, err := a.stateDir(agent.RoleController)
+	if err != nil {
+		return nil, err
+	}
+	return agent.NewController(agent.ControllerConfig{
+		StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: watch, Logger: a.log,
+	})
+}
+
+// selection are the flags that say which machines are meant.
+type selection struct{ agent.Selection }
+
+func (s *selection) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&s.All, "all", false, "all saved machines, and those found within --wait")
+	f.StringVar(&s.On, "on", "", "saved machines with these labels: `KEY=VALUE`, several joined by commas")
+	f.IntVar(&s.Best, "best", 0, "the best `N` of the saved machines, by score and round trip")
+	f.DurationVar(&s.Wait, "wait", defaultWait, "how long --all looks for machines that are not saved")
+	cmd.MarkFlagsMutuallyExclusive("all", "on", "best")
+}

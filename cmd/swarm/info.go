@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+func (a *app) infoCommand() *cobra.Command {
+	var (
+		r       reach
+		timeout time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "info [TARGET]",
+		Short: "Show what a machine says of itself, or this controller",
+		Long: `Show what a machine says of itself in the handshake: its versions, the message
+families it speaks and, to those it knows, its role, name and labels. Without a
+TARGET, show this controller.`,
+		Example: `  swarm info
+  swarm info rig-01 --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			c, err := a.controller(r, false)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, c.Close()) }()
+			info := ownInfo(c)
+			if len(args) == 1 {
+				if info, err = peerInfo(cmd.Context(), c, args[0], timeout); err != nil {
+					return err
+				}
+			}
+			return a.print(info, func() error { return a.printInfo(info) })
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for an answer")
+	return cmd
+}
+
+// nodeInfo is what "swarm info" shows.
+type nodeInfo struct {
+	Peer     peer.ID              `json:"peer"`
+	Name     string               `json:"name"`
+	Role     string               `json:"role"`
+	Labels   map[string]string    `json:"labels,omitzero"`
+	Protocol string               `json:"protocol"`
+	Agent    string               `json:"agent"`
+	Families []streams.FamilyInfo `json:"families"`
+	Addrs    []string             `json:"addrs"`
+	// Extra is what sub-protocols say of this node, or of the peer.
+	Extra    map[string]any `json:"extra,omitzero"`
+	RTTMs    float64        `json:"rttMs,omitzero"`
+	OffsetMs int64          `json:"clockOffsetMs,omitzero"`
+}
+
+func ownInfo(c *agent.Controller) nodeInfo {
+	return nodeInfo{
+		Peer: c.Node.ID(), Role: agent.RoleController, Protocol: streams.ProtocolVersion, Agent: "swarm/" + buildVersion(),
+		Families: c.Node.Mux.Families(), Addrs: []string{}, Extra: c.Node.Mux.NodeInfo(),
+	}
+}
+
+func peerInfo(ctx context.Context, c *agent.Controller, word string, timeout time.Duration) (nodeInfo, error) {
+	t, err := c.Find(word)
+	if err != nil {
+		return nodeInfo{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	p, err := c.Node.Greeting(ctx, t.Peer)
+	if err != nil {
+		return nodeInfo{}, &codeError{exitUnreachable, fmt.Errorf("%s is offline or cut off: %w", t.Label(), err)}
+	}
+	info := nodeInfo{
+		Peer: p.ID, Name: nameOf(t), Role: p.Hello.Role, Labels: p.Hello.Labels, Protocol: p.Hello.Version,
+		Families: p.Hello.Families, RTTMs: float64(p.RTT.Microseconds()) / 1000, OffsetMs: p.ClockOffset.Milliseconds(),
+	}
+	if info.Name == "" {
+		info.Name = p.Hello.Name
+	}
+	if v, err := c.Node.Peerstore().Get(p.ID, "AgentVersion"); err == nil {
+		info.Agent, _ = v.(string)
+	}
+	for _, conn := range c.Node.Network().ConnsToPeer(p.ID) {
+		info.Addrs = append(info.Addrs, conn.RemoteMultiaddr().String())
+		info.Extra = c.Node.Mux.PeerInfo(streams.Peer{ID: p.ID, Conn: conn, ClockOffset: p.ClockOffset})
+	}
+	return info, nil
+}
+
+func (a *app) printInfo(i nodeInfo) error {
+	line := func(k, v string) { fmt.Fprintf(a.stdout, "%-10s %s\n", k, orDash(v)) }
+	line("peer", i.Peer.String())
+	line("name", i.Name)
+	line("role", i.Role)
+	line("labels", labels(i.Labels))
+	line("agent", i.Agent)
+	line("protocol", i.Protocol)
+	var families []string
+	for _, f := range i.Families {
+		families = append(families, f.Name+" "+strings.Join(f.Versions, ","))
+	}
+	line("families", strings.Join(families, "; "))
+	line("addresses", strings.Join(i.Addrs, " "))
+	if i.RTTMs > 0 {
+		line("round trip", fmt.Sprintf("%.2f ms", i.RTTMs))
+		line("clock", fmt.Sprintf("%+d ms", i.OffsetMs))
+	}
+	return nil
+}

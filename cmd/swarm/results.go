@@ -1,0 +1,216 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// results shows what machines answer, as it arrives.
+type results struct {
+	a      *app
+	job    agent.Job
+	single bool // one machine was named: logs need no prefix
+	header bool // the table's header was printed
+
+	mu   sync.Mutex // guards what follows
+	bars map[peer.ID]int64
+	bar  *progressbar.ProgressBar
+}
+
+func (a *app) newResults(j agent.Job, single bool) *results {
+	return &results{a: a, job: j, single: single, bars: make(map[peer.ID]int64)}
+}
+
+// resultLine is a result as a line of JSON.
+type resultLine struct {
+	Peer    peer.ID        `json:"peer"`
+	Name    string         `json:"name,omitzero"`
+	OK      bool           `json:"ok"`
+	Done    bool           `json:"done,omitzero"` // the last line of a feed
+	Type    streams.Type   `json:"type,omitzero"`
+	Payload jsontext.Value `json:"payload,omitzero"`
+	Error   *errorLine     `json:"error,omitzero"`
+}
+
+type errorLine struct {
+	Code    streams.Code   `json:"code"`
+	Message string         `json:"message"`
+	Details jsontext.Value `json:"details,omitzero"`
+	Trace   string         `json:"trace,omitzero"`
+}
+
+func newErrorLine(err error) *errorLine {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*streams.Error](err); ok {
+		return &errorLine{e.Code, e.Message, e.Details, e.Trace}
+	}
+	return &errorLine{Code: streams.CodeOf(err), Message: err.Error()}
+}
+
+// result shows one result. It is called for one at a time.
+func (r *results) result(res agent.Result) {
+	if r.a.json {
+		line := resultLine{
+			Peer: res.Target.Peer, Name: nameOf(res.Target), OK: res.Err == nil, Payload: res.Payload,
+			Error: newErrorLine(res.Err), Done: res.Feed && res.Done,
+		}
+		if res.Payload != nil {
+			line.Type = res.Type
+		}
+		r.a.printJSON(line)
+		return
+	}
+	if res.Err != nil {
+		r.clearBar()
+		fmt.Fprintf(r.a.stderr, "swarm: %s: %s\n", printable(res.Target.Label()), printable(words(res.Err)))
+		return
+	}
+	if res.Payload != nil {
+		r.clearBar()
+		r.text(res)
+	}
+}
+
+func nameOf(t agent.Target) string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return t.Claimed
+}
+
+// words is an error for a person: without the code, which scripts find in JSON.
+func words(err error) string {
+	e, ok := errors.AsType[*streams.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	if e.Trace != "" {
+		return fmt.Sprintf("%s; the machine's log says more at trace %s", e.Message, e.Trace)
+	}
+	return e.Message
+}
+
+func (r *results) text(res agent.Result) {
+	switch res.Type {
+	case ops.GetStats.Reply:
+		show(r, res, r.stats)
+	case ops.StartMiner.Reply:
+		show(r, res, r.ack)
+	case ops.GetLogs.Reply:
+		show(r, res, r.logs)
+	case deploy.Deploy.Reply:
+		show(r, res, r.deployed)
+	default:
+		fmt.Fprintf(r.a.stdout, "%s: %s\n", printable(res.Target.Label()), printable(string(res.Payload)))
+	}
+}
+
+// show decodes the payload for a printer of its type.
+func show[T any](r *results, res agent.Result, print func(agent.Target, T)) {
+	var v T
+	if err := json.Unmarshal(res.Payload, &v); err != nil {
+		fmt.Fprintf(r.a.stderr, "swarm: %s: an answer that cannot be read: %v\n", printable(res.Target.Label()), err)
+		return
+	}
+	print(res.Target, v)
+}
+
+const statsFormat = "%-24.24s %8s %5s %5s %6s  %-12.12s %-10s %12s %9s %s\n"
+
+func (r *results) stats(t agent.Target, s ops.Stats) {
+	if !r.header {
+		r.header = true
+		fmt.Fprintf(r.a.stdout, statsFormat, "MACHINE", "UP", "CPU", "MEM", "LOAD", "WORKLOAD", "STATE", "HASH RATE", "SHARES", "POOL")
+	}
+	h := s.Host
+	head := []any{printable(t.Label()), seconds(s.UptimeSeconds), percent(h.CPUPercent), share(h.MemUsed, h.MemTotal), load(h.Load1)}
+	if len(s.Workloads) == 0 {
+		fmt.Fprintf(r.a.stdout, statsFormat, append(head, unknown, "", "", "", "")...)
+	}
+	for _, w := range s.Workloads {
+		fmt.Fprintf(r.a.stdout, statsFormat, append(head, printable(w.Name), printable(string(w.State)), hashRate(w.HashRate),
+			number(w.SharesAccepted)+"/"+number(w.SharesRejected), printable(w.Pool))...)
+		head = []any{"", "", "", "", ""}
+	}
+}
+
+func load(v *float64) string {
+	if v == nil {
+		return unknown
+	}
+	return fmt.Sprintf("%.2f", *v)
+}
+
+func (r *results) ack(t agent.Target, m ops.MinerAck) {
+	fmt.Fprintf(r.a.stdout, "%-24s %-12s %-10s %-10s %s\n", printable(t.Label()), printable(m.Name), printable(string(m.State)),
+		printable(m.Algorithm), hashRate(m.HashRate))
+}
+
+func (r *results) logs(t agent.Target, l ops.Logs) {
+	prefix := ""
+	if !r.single {
+		prefix = printable(t.Label()) + " | "
+	}
+	if l.Gap != nil {
+		fmt.Fprintf(r.a.stderr, "swarm: %s: bytes %d to %d of the log are gone: they were dropped before they could be sent\n",
+			printable(t.Label()), l.Gap.From, l.Gap.To)
+	}
+	for _, line := range l.Lines {
+		fmt.Fprintf(r.a.stdout, "%s%s\n", prefix, printable(line.Text))
+	}
+	if l.Exit != nil {
+		fmt.Fprintf(r.a.stderr, "swarm: %s: %s ended with exit code %d\n", printable(t.Label()), printable(l.Name), l.Exit.Code)
+	}
+}
+
+func (r *results) deployed(t agent.Target, d deploy.Ack) {
+	previous := ""
+	if d.Previous != "" && d.Previous != d.Release {
+		previous = ", was " + printable(d.Previous)
+	}
+	fmt.Fprintf(r.a.stdout, "%-24s %s %s %s (%s sent%s)\n", printable(t.Label()), printable(d.Name), printable(d.Release),
+		printable(string(d.State)), size(d.Bytes), previous)
+}
+
+// progress shows how much of a bundle all machines together were sent.
+func (r *results) progress(t agent.Target, sent, total int64) {
+	if r.a.json || !isTerminal(r.a.stderr) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bar == nil {
+		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(r.a.stderr), progressbar.OptionShowBytes(true),
+			progressbar.OptionSetDescription("sending"), progressbar.OptionClearOnFinish())
+	}
+	r.bars[t.Peer] = sent
+	var all int64
+	for _, n := range r.bars {
+		all += n
+	}
+	r.bar.ChangeMax64(total * int64(len(r.bars)))
+	r.bar.Set64(all)
+}
+
+func (r *results) clearBar() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bar != nil {
+		r.bar.Clear()
+	}
+}
+
+func (r *results) end() { r.clearBar() }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	var (
+		cfg   agent.WorkerConfig
+		allow []string
+	)
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run the worker of this machine",
+		Long: `Run the worker of this machine: it takes commands from the peers named with
+--allow and from nobody else, and runs only what --enable names. Workloads run with
+the rights of the worker, so do not run it as root if you can help it.
+
+The first lines say who the worker is and where it can be reached.`,
+		Example: `  swarm worker --allow 12D3KooW… --enable miner=refpow,deploy
+  swarm worker --bootstrap /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --allow 12D3KooW… --enable miner=xmrig`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			cfg.Logger = a.log
+			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
+				return err
+			}
+			return a.worker(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Name, "name", "", "what the worker calls itself (default: the host name)")
+	f.StringArrayVar(&cfg.Listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
+	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
+	f.BoolVar(&cfg.MDNS, "mdns", true, "announce the worker in the local network, and look for others there")
+	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
+	return cmd
+}
+
+func parsePeerIDs(words []string) (out []peer.ID, err error) {
+	for _, w := range words {
+		id, err := peer.Decode(w)
+		if err != nil {
+			return nil, fmt.Errorf("--allow %q: not a peer ID; \"swarm id\" on the controller prints one", w)
+		}
+		out = append(out, id)
+	}
+	return out, nil
+}
+
+func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig) (err error) {
+	if cfg.StatsEvery < 100*time.Millisecond {
+		return fmt.Errorf("--stats-every %v: want 100ms at least", cfg.StatsEvery)
+	}
+	if cfg.StateDir, err = a.stateDir(agent.RoleWorker); err != nil {
+		return err
+	}
+	w, err := agent.NewWorker(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if err := w.Listen(); err != nil {
+		return err
+	}
+	if err := a.printReady(w, cfg); err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
+	addrs, err := w.Addrs()
+	if err != nil {
+		return err
+	}
+	ready := struct {
+		Event string   `json:"event"`
+		Peer  peer.ID  `json:"peer"`
+		Addrs []string `json:"addrs"`
+	}{"ready", w.Node.ID(), addrs}
+	return a.print(ready, func() error {
+		fmt.Fprintf(a.stdout, "worker %s is ready at\n", w.Node.ID())
+		for _, addr := range addrs {
+			fmt.Fprintf(a.stdout, "  %s\n", addr)
+		}
+		if len(cfg.Allow) == 0 {
+			fmt.Fprintln(a.stdout, "Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
+		}
+		if len(cfg.Enable) == 0 {
+			fmt.Fprintln(a.stdout, "Nothing may run on it: start it with --enable, for example --enable miner=refpow,deploy.")
+		}
+		_, err := fmt.Fprintln(a.stdout, "Workloads run with the rights of this process.")
+		return err
+	})
+}
+
+// refpowCommand is how the worker starts the refpow miner: as a child process
+// of the same program. Its flags are the miner's own.
+func (a *app) refpowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                agent.RefpowCommand,
+		Short:              "Run the refpow miner (started by the worker)",
+		Example:            "  swarm " + agent.RefpowCommand + " --config FILE",
+		DisableFlagParsing: true,
+		PersistentPreRunE:  func(*cobra.Command, []string) error { return nil }, // settings are not for it
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if code := agent.RunRefpow(cmd.Context(), args, a.stdout, a.stderr); code != 0 {
+				return &codeError{code: code}
+			}
+			return nil
+		},
+	}
+}
