@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
 )
+
+// lookupTime is how long Connect asks the DHT about a peer that does not answer.
+const lookupTime = 5 * time.Second
 
 // Errors of Connect that a caller can act on.
 var (
@@ -25,37 +31,41 @@ var (
 )
 
 // Connect makes sure there is a connection to a peer, dialling the addresses given and all that are known from discovery and
-// the address book; as a last resort the DHT is asked. Unlike libp2p's it dials at once even when an attempt has just
-// failed, and its error says in one line what was tried and how each address failed.
+// the address book; when none of them answers the DHT is asked for others. Unlike libp2p's it dials at once even
+// when an attempt has just failed, and its error says in one line what was tried and how each address failed.
 func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
+	err := h.dial(ctx, p)
+	if h.dht == nil || !errors.Is(err, ErrNoAddress) && !errors.Is(err, ErrUnreachable) {
+		return err
+	}
+	tried := h.Peerstore().Addrs(p.ID)
+	lookup, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	found, findErr := h.dht.FindPeer(lookup, p.ID)
+	news := slices.DeleteFunc(found.Addrs, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(tried, a) })
+	if findErr != nil || len(news) == 0 {
+		return err
+	}
+	h.log.Debug("the dht knows other addresses of a peer", "peer", p.ID, "addrs", news)
+	return h.dial(ctx, peer.AddrInfo{ID: p.ID, Addrs: news})
+}
+
+// dial is Connect without the DHT: what the reconnect loop repeats has to be quiet.
+func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if p.ID == h.ID() {
 		return fmt.Errorf("connect to %s: %w", p.ID, ErrSelf)
 	}
 	if h.Network().Connectedness(p.ID) == network.Connected {
 		return nil
 	}
-	p, err := h.withKnownAddrs(ctx, p)
-	if err != nil {
-		return err
+	if m, ok := h.book.Get(p.ID); ok {
+		p.Addrs = slices.Concat(p.Addrs, m.AddrInfo().Addrs)
+	}
+	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 {
+		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
 	}
 	h.clearBackoff(p.ID)
 	return explainDial(p.ID, h.Host.Connect(ctx, p))
-}
-
-// withKnownAddrs adds saved addresses, and asks the DHT if there is none at all.
-func (h *Host) withKnownAddrs(ctx context.Context, p peer.AddrInfo) (peer.AddrInfo, error) {
-	if m, ok := h.book.Get(p.ID); ok {
-		p.Addrs = append(p.Addrs[:len(p.Addrs):len(p.Addrs)], m.AddrInfo().Addrs...)
-	}
-	if len(p.Addrs) > 0 || len(h.Peerstore().Addrs(p.ID)) > 0 {
-		return p, nil
-	}
-	if h.dht != nil {
-		if info, err := h.dht.FindPeer(ctx, p.ID); err == nil && len(info.Addrs) > 0 {
-			return info, nil
-		}
-	}
-	return p, fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
 }
 
 // clearBackoff lets the next dial happen now: the library would refuse it for minutes after a failed one.

@@ -218,3 +218,27 @@ func TestParsePeers(t *testing.T) {
 		}
 	}
 }
+
+// TestMovedPeer: a peer whose saved address is out of date is found through the DHT.
+func TestMovedPeer(t *testing.T) {
+	a := newHost(t, host.Config{})
+	run(t, a)
+	moved := newHost(t, host.Config{Bootstrap: []peer.AddrInfo{addrInfo(a)}})
+	run(t, moved)
+	h := newHost(t, host.Config{NoListen: true})
+	for _, err := range []error{
+		h.Book().Put(host.Member{Peer: moved.ID(), Addrs: []string{closedPort(t).String()}}),
+		h.Connect(t.Context(), addrInfo(a)),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	eventually(t, 10*time.Second, "connected at the new address", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err = h.Connect(ctx, peer.AddrInfo{ID: moved.ID()})
+		return err == nil
+	})
+}

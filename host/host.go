@@ -46,6 +46,7 @@ type Host struct {
 	finders []discovery.Finder
 	found   *foundPeers
 	keeper  *keeper
+	seen    sightings
 
 	listening sync.Mutex // serializes Listen
 
@@ -82,7 +83,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{Host: node, cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers()}
 	h.life, h.end = context.WithCancel(context.Background())
-	h.keeper = newKeeper(h.dialKept, h.log)
+	h.keeper = newKeeper(h.dial, h.log)
 	for _, p := range cfg.Bootstrap {
 		h.Keep(p)
 	}
@@ -158,6 +159,7 @@ func (h *Host) Run(ctx context.Context) error {
 		return err
 	}
 	wg.Go(func() { h.followPeers(ctx, events) })
+	wg.Go(func() { h.saveSightings(ctx) })
 	wg.Go(func() { h.keeper.run(ctx) })
 	for _, f := range h.finders {
 		wg.Go(func() { h.follow(ctx, f) })

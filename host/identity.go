@@ -55,7 +55,7 @@ func LoadOrCreateIdentity(path string) (crypto.PrivKey, error) {
 
 // privateDir makes dir if it is missing and refuses one where any user could put files.
 func privateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
 	info, err := os.Stat(dir)
@@ -67,6 +67,17 @@ func privateDir(dir string) error {
 			ErrIdentity, dir, dir)
 	}
 	return nil
+}
+
+// makeDir makes a directory that survives a power cut: what is in it is only as lasting as its own name.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 func createIdentity(path string) error {

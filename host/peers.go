@@ -1,8 +1,8 @@
 package host
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
@@ -43,11 +42,6 @@ func (h *Host) Forget(p peer.ID) {
 	h.keeper.remove(p)
 }
 
-// dialKept is how the keeper dials.
-func (h *Host) dialKept(ctx context.Context, p peer.AddrInfo) error {
-	return h.Connect(ctx, p)
-}
-
 // Found returns the peers that discovery has found lately, at most 4,096.
 func (h *Host) Found() []discovery.Found { return h.found.list() }
 
@@ -72,10 +66,12 @@ func (h *Host) addFinders() error {
 	return nil
 }
 
-// savedPeers lists the address book for discovery, last seen first by the order in which they are worth a dial.
+// savedPeers lists the address book for discovery, those seen last first: they are the likeliest to be there.
 func (h *Host) savedPeers() []peer.AddrInfo {
 	var out []peer.AddrInfo
-	for _, m := range h.book.All() {
+	all := h.book.All()
+	slices.SortStableFunc(all, func(a, b Member) int { return cmp.Compare(b.LastSeen, a.LastSeen) })
+	for _, m := range all {
 		if len(m.Addrs) > 0 {
 			out = append(out, m.AddrInfo())
 		}
@@ -155,31 +151,12 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 			case event.EvtPeerConnectednessChanged:
 				if e.Connectedness != network.Connected {
 					h.log.Debug("peer is gone", "peer", e.Peer)
+					h.seen.add(e.Peer, sighting{at: time.Now()})
 				}
 				h.keeper.wake(e.Peer)
 			case event.EvtPeerIdentificationCompleted:
-				h.saveSeen(e)
+				h.notice(e)
 			}
 		}
 	}
-}
-
-// saveSeen remembers where a peer was reached. Strangers that came by themselves are not saved: only peers that are saved
-// already, kept, or found by us. A process that does not listen saves no hints, being gone in a moment.
-func (h *Host) saveSeen(e event.EvtPeerIdentificationCompleted) {
-	ours := e.Conn.Stat().Direction == network.DirOutbound
-	remember := h.keeper.has(e.Peer) || ours && !h.cfg.NoListen
-	var addrs []string
-	if ours {
-		addrs = append(addrs, e.Conn.RemoteMultiaddr().String())
-	}
-	for _, a := range e.ListenAddrs {
-		if s := a.String(); len(addrs) < maxAddrs && !slices.Contains(addrs, s) {
-			addrs = append(addrs, s)
-		}
-	}
-	if err := h.book.seen(e.Peer, addrs, time.Now(), remember); err != nil && !errors.Is(err, ErrBookFull) {
-		h.log.Warn("saving a peer's address failed", "peer", e.Peer, "err", err)
-	}
-	h.Peerstore().AddAddrs(e.Peer, e.ListenAddrs[:min(len(e.ListenAddrs), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
 }

@@ -1,0 +1,90 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+)
+
+// seenEvery is how often sightings are written to the address book.
+const seenEvery = 2 * time.Second
+
+// sightings collects where peers were reached, until they are saved: every save waits for the disk, and whoever hears of a
+// connection must not, because libp2p waits for it.
+type sightings struct {
+	mu   sync.Mutex // guards last
+	last map[peer.ID]sighting
+}
+
+// sighting is that a peer was connected.
+type sighting struct {
+	addrs    []string // empty: as before
+	at       time.Time
+	remember bool // save it even if it is not in the book
+}
+
+func (s *sightings) add(p peer.ID, new sighting) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		s.last = make(map[peer.ID]sighting)
+	}
+	if old, ok := s.last[p]; ok {
+		new.remember = new.remember || old.remember
+		if len(new.addrs) == 0 {
+			new.addrs = old.addrs
+		}
+	} else if len(s.last) >= maxFound {
+		return // a flood; the next sighting will do
+	}
+	s.last[p] = new
+}
+
+func (s *sightings) take() map[peer.ID]sighting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.last
+	s.last = nil
+	return last
+}
+
+// saveSightings writes what was seen, until ctx ends, and the rest then.
+func (h *Host) saveSightings(ctx context.Context) {
+	ticker := time.NewTicker(seenEvery)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		}
+		for p, s := range h.seen.take() {
+			if err := h.book.seen(p, s.addrs, s.at, s.remember); err != nil && !errors.Is(err, ErrBookFull) {
+				h.log.Warn("saving a peer's address failed", "peer", p, "err", err)
+			}
+		}
+	}
+}
+
+// notice remembers where a peer was reached. Strangers that came by themselves are not saved: only peers that are saved
+// already, kept, or found by us. A process that does not listen saves no hints, being gone in a moment.
+func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
+	ours := e.Conn.Stat().Direction == network.DirOutbound
+	s := sighting{at: time.Now(), remember: h.keeper.has(e.Peer) || ours && !h.cfg.NoListen}
+	if ours {
+		s.addrs = append(s.addrs, e.Conn.RemoteMultiaddr().String())
+	}
+	for _, a := range e.ListenAddrs {
+		if text := a.String(); len(s.addrs) < maxAddrs && !slices.Contains(s.addrs, text) {
+			s.addrs = append(s.addrs, text)
+		}
+	}
+	h.seen.add(e.Peer, s)
+	h.Peerstore().AddAddrs(e.Peer, e.ListenAddrs[:min(len(e.ListenAddrs), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
+}
