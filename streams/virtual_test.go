@@ -1,0 +1,477 @@
+package streams_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/streams/streamtest"
+)
+
+// The tests in this file run in virtual time, with the default limits.
+
+type text struct {
+	Text string `json:"text"`
+	Size int64  `json:"size,omitzero"`
+}
+
+func (t text) UploadSize() int64 { return t.Size }
+
+var (
+	family = streams.Family{Name: "virtual", Versions: []string{"1.0.0"}}
+	read   = streams.Call[text, text]{family, "read", "read_ack", streams.VerbStatsRead}
+	work   = streams.Call[text, text]{family, "work", "work_ack", streams.VerbRun}
+	follow = streams.Feed[text, text]{family, "follow", "followed", streams.VerbLogsRead}
+	send   = streams.Upload[text, text]{streams.Family{Name: "send", Versions: []string{"1.0.0"}}, "send", "send_ack", streams.VerbDeploy}
+)
+
+// forMember lets everyone in as a member.
+func forMember() streams.Config {
+	return streams.Config{
+		Authorize: func(context.Context, streams.Peer, streams.Verb) error { return nil },
+		Member:    func(peer.ID) bool { return true },
+	}
+}
+
+// forStranger lets a stranger do everything.
+func forStranger() streams.Config {
+	cfg := forMember()
+	cfg.Member = nil
+	return cfg
+}
+
+// newPipe returns a pipe that is closed with the test.
+func newPipe(t *testing.T, serve streams.Config) *streamtest.Pipe {
+	t.Helper()
+	p := streamtest.New(streamtest.PeerID("server"), streamtest.PeerID("caller"), serve, streams.Config{})
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func echoed(_ context.Context, _ streams.Peer, v text) (text, error) { return v, nil }
+
+func noError(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// rawStream is a caller's stream without the client.
+type rawStream struct {
+	t *testing.T
+	network.Stream
+	*bufio.Reader
+	self peer.ID
+}
+
+func openRaw(t *testing.T, p *streamtest.Pipe, f streams.Family) *rawStream {
+	t.Helper()
+	s, err := p.Caller.NewStream(t.Context(), p.Server.ID(), f.ProtocolID())
+	noError(t, err)
+	t.Cleanup(func() { s.Reset() })
+	return &rawStream{t, s, bufio.NewReader(s), p.Caller.ID()}
+}
+
+func (r *rawStream) Read(b []byte) (int, error) { return r.Reader.Read(b) }
+
+// frame returns a request as it is on the wire.
+func (r *rawStream) frame(typ streams.Type, payload any) []byte {
+	r.t.Helper()
+	m, err := streams.NewMessage(r.self, typ, payload)
+	noError(r.t, err)
+	b, err := m.MarshalJSON()
+	noError(r.t, err)
+	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+}
+
+func (r *rawStream) put(b []byte) {
+	r.t.Helper()
+	_, err := r.Write(b)
+	noError(r.t, err)
+}
+
+// answer returns the code of the next message, 0 for one that is no error.
+func (r *rawStream) answer() (streams.Code, string) {
+	r.t.Helper()
+	n, err := binary.ReadUvarint(r.Reader)
+	noError(r.t, err)
+	b := make([]byte, n)
+	_, err = io.ReadFull(r.Reader, b)
+	noError(r.t, err)
+	var m streams.Message
+	noError(r.t, json.Unmarshal(b, &m))
+	if m.Type != "error" {
+		return 0, ""
+	}
+	var e streams.Error
+	noError(r.t, m.ParsePayload(&e))
+	return e.Code, e.Message
+}
+
+// endsAfter checks that the peer ends the stream after d, without a word.
+func (r *rawStream) endsAfter(d time.Duration) {
+	r.t.Helper()
+	began := time.Now()
+	if _, err := r.ReadByte(); err != io.EOF || time.Since(began) != d {
+		r.t.Errorf("the stream ended with %v after %v, want EOF after %v", err, time.Since(began), d)
+	}
+}
+
+func TestSilentStreamsAreClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		noError(t, read.Handle(p.Mux, echoed))
+		openRaw(t, p, family).endsAfter(10 * time.Second)
+
+		r := openRaw(t, p, family)
+		time.Sleep(9 * time.Second)
+		r.put(r.frame("read", text{Text: "x"}))
+		if code, words := r.answer(); code != 0 {
+			t.Fatal(code, words)
+		}
+		r.endsAfter(5 * time.Minute)
+	})
+}
+
+func TestKeptStreamsExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		noError(t, read.Handle(p.Mux, echoed))
+		open := func() int { return len(p.Conn.GetStreams()) }
+		for range 3 {
+			_, err := read.Do(t.Context(), p.Client, p.Server.ID(), text{})
+			noError(t, err)
+			time.Sleep(4*time.Minute + 29*time.Second) // each use begins the wait anew
+			if open() != 1 {
+				t.Fatalf("%d streams are kept, want 1", open())
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if open() != 0 {
+			t.Error("the stream is still kept after 4.5 minutes")
+		}
+	})
+}
+
+func TestHeaderDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		noError(t, read.Handle(p.Mux, echoed))
+		r := openRaw(t, p, family)
+		frame := r.frame("read", text{Text: "x"})
+		for i := range 4 { // four seconds are not too slow
+			time.Sleep(time.Second)
+			r.put(frame[i*10 : (i+1)*10])
+		}
+		r.put(frame[40:])
+		if code, words := r.answer(); code != 0 {
+			t.Fatal(code, words)
+		}
+		began := time.Now()
+		r.put(frame[:50])
+		if code, _ := r.answer(); code != streams.CodeTimeout || time.Since(began) != 5*time.Second {
+			t.Errorf("got %d after %v, want 408 after 5s", code, time.Since(began))
+		}
+		r.CloseWrite()
+		if _, err := r.ReadByte(); err != io.EOF {
+			t.Errorf("the stream ended with %v", err)
+		}
+	})
+}
+
+func TestDrainInTime(t *testing.T) {
+	tests := []struct {
+		name    string
+		handler time.Duration // how long it takes
+		heeds   bool          // its context
+		served  time.Duration // when Serve returns
+		ok      bool          // with no error
+		answer  error
+	}{
+		{"short", 3 * time.Second, false, 3 * time.Second, true, nil},
+		{"long", time.Hour, true, 5 * time.Second, true, streams.ErrUnavailable},
+		{"deaf", time.Minute, false, 10 * time.Second, false, streams.ErrUnavailable},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server, caller := streamtest.NewHost(streamtest.PeerID("server")), streamtest.NewHost(streamtest.PeerID("caller"))
+				defer server.Close()
+				defer caller.Close()
+				streamtest.Connect(caller, server)
+				mux, client := streams.NewMux(server, forMember()), streams.NewClient(caller, streams.Config{})
+				defer client.Close()
+				noError(t, work.Handle(mux, func(ctx context.Context, _ streams.Peer, v text) (text, error) {
+					if !tc.heeds {
+						ctx = context.Background()
+					}
+					select {
+					case <-time.After(tc.handler):
+						return v, nil
+					case <-ctx.Done():
+						return v, ctx.Err()
+					}
+				}))
+				ctx, stop := context.WithCancel(t.Context())
+				answered := make(chan error, 1)
+				go func() {
+					_, err := work.Do(t.Context(), client, server.ID(), text{})
+					answered <- err
+				}()
+				synctest.Wait()
+				began := time.Now()
+				stop()
+				if err := mux.Serve(ctx); (err == nil) != tc.ok || time.Since(began) != tc.served {
+					t.Errorf("Serve returned %v after %v, want it after %v", err, time.Since(began), tc.served)
+				}
+				if err := <-answered; !errors.Is(err, tc.answer) {
+					t.Errorf("the caller got %v, want %v", err, tc.answer)
+				}
+				time.Sleep(tc.handler) // let the deaf one end
+			})
+		})
+	}
+}
+
+func TestRatesRefill(t *testing.T) {
+	tests := []struct {
+		name  string
+		cfg   streams.Config
+		call  streams.Call[text, text]
+		burst int
+		rate  int
+	}{
+		{"a stranger's reads", forStranger(), read, 20, 5},
+		{"a stranger's effects", forStranger(), work, 20, 5},
+		{"a member's effects", forMember(), work, 500, 50},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipe(t, tc.cfg)
+				noError(t, read.Handle(p.Mux, echoed), work.Handle(p.Mux, echoed))
+				// succeed counts the calls until one is refused.
+				succeed := func() (n int) {
+					for ; ; n++ {
+						_, err := tc.call.Do(t.Context(), p.Client, p.Server.ID(), text{})
+						if errors.Is(err, streams.ErrTooMany) {
+							return n
+						}
+						noError(t, err)
+					}
+				}
+				if n := succeed(); n != tc.burst {
+					t.Errorf("%d at once, want %d", n, tc.burst)
+				}
+				for range 3 {
+					time.Sleep(time.Second)
+					if n := succeed(); n != tc.rate {
+						t.Errorf("%d in a second, want %d", n, tc.rate)
+					}
+				}
+				time.Sleep(time.Hour)
+				if n := succeed(); n != tc.burst {
+					t.Errorf("%d after an hour, want %d", n, tc.burst)
+				}
+			})
+		})
+	}
+}
+
+func TestStreamsOfAPeer(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		cfg   streams.Config
+		limit int
+	}{{"stranger", forStranger(), 4}, {"member", forMember(), 128}} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipe(t, tc.cfg)
+				noError(t, read.Handle(p.Mux, echoed))
+				var held []*rawStream
+				for range tc.limit {
+					held = append(held, openRaw(t, p, family))
+				}
+				synctest.Wait()
+				if _, err := read.Do(t.Context(), p.Client, p.Server.ID(), text{}); !errors.Is(err, streams.ErrTooMany) {
+					t.Errorf("stream %d: got %v, want 429", tc.limit+1, err)
+				}
+				held[0].Close()
+				synctest.Wait()
+				if _, err := read.Do(t.Context(), p.Client, p.Server.ID(), text{}); err != nil {
+					t.Errorf("stream %d: %v", tc.limit, err)
+				}
+			})
+		})
+	}
+}
+
+// A receiver that does not read must not hold a handler for ever.
+func TestFeedToAStalledReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		ended := make(chan error, 1)
+		noError(t, follow.Handle(p.Mux, func(_ context.Context, _ streams.Peer, v text, send func(text) error) (text, error) {
+			for {
+				if err := send(text{Text: strings.Repeat("x", 64<<10)}); err != nil {
+					ended <- err
+					return v, err
+				}
+			}
+		}))
+		r := openRaw(t, p, family)
+		r.put(r.frame("follow", text{}))
+		began := time.Now()
+		if err := <-ended; err == nil || time.Since(began) != 30*time.Second {
+			t.Errorf("the handler ended with %v after %v, want an error after 30s", err, time.Since(began))
+		}
+	})
+}
+
+func TestStalledUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		noError(t, send.Handle(p.Mux, func(_ context.Context, _ streams.Peer, v text, body io.Reader) (text, error) {
+			_, err := io.Copy(io.Discard, body)
+			return v, err
+		}))
+		r := openRaw(t, p, send.Family)
+		r.put(r.frame("send", text{Size: 4}))
+		for _, b := range []byte("abc") { // slow is not stalled
+			time.Sleep(29 * time.Second)
+			r.put([]byte{b})
+		}
+		began := time.Now()
+		if code, _ := r.answer(); code != streams.CodeTimeout || time.Since(began) != 30*time.Second {
+			t.Errorf("got %d after %v, want 408 after 30s", code, time.Since(began))
+		}
+	})
+}
+
+// A call waits for its turn when ClientStreams calls are under way, and its
+// context ends that wait.
+func TestCallsWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		noError(t, read.Handle(p.Mux, func(_ context.Context, _ streams.Peer, v text) (text, error) {
+			time.Sleep(time.Minute)
+			return v, nil
+		}))
+		began := time.Now()
+		done := make(chan time.Duration, 65)
+		for range 65 {
+			go func() {
+				_, err := read.Do(t.Context(), p.Client, p.Server.ID(), text{})
+				if err != nil {
+					t.Error(err)
+				}
+				done <- time.Since(began)
+			}()
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := read.Do(ctx, p.Client, p.Server.ID(), text{}); !errors.Is(err, streams.ErrTimeout) {
+			t.Errorf("a call that waits in vain got %v", err)
+		}
+		if n := len(p.Conn.GetStreams()); n != 64 {
+			t.Errorf("%d streams are open, want 64", n)
+		}
+		late := 0
+		for range 65 {
+			if <-done > time.Minute {
+				late++
+			}
+		}
+		if late != 1 {
+			t.Errorf("%d calls waited, want 1", late)
+		}
+	})
+}
+
+func TestRequestsMoveToABetterPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, caller := streamtest.NewHost(streamtest.PeerID("server")), streamtest.NewHost(streamtest.PeerID("caller"))
+		defer server.Close()
+		defer caller.Close()
+		mux, client := streams.NewMux(server, forMember()), streams.NewClient(caller, streams.Config{})
+		defer client.Close()
+		var limited []bool
+		noError(t, read.Handle(mux, func(_ context.Context, p streams.Peer, v text) (text, error) {
+			limited = append(limited, p.Conn.Stat().Limited)
+			return v, nil
+		}))
+		call := func() {
+			_, err := read.Do(t.Context(), client, server.ID(), text{})
+			noError(t, err)
+		}
+		relay := streamtest.ConnectLimited(caller, server)
+		call()
+		streamtest.Connect(caller, server)
+		call()
+		synctest.Wait()
+		if len(limited) != 2 || !limited[0] || limited[1] {
+			t.Errorf("the calls went over limited connections: %v, want true, false", limited)
+		}
+		if n := len(relay.GetStreams()); n != 0 {
+			t.Errorf("%d streams are kept on the relay", n)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		noError(t, mux.Serve(ctx))
+	})
+}
+
+// Two requests with one ID at the same time have one effect and the same answer.
+func TestRepeatedAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		runs := 0
+		noError(t, work.Handle(p.Mux, func(_ context.Context, _ streams.Peer, v text) (text, error) {
+			runs++
+			time.Sleep(time.Minute)
+			return v, nil
+		}))
+		m, err := streams.NewMessage(p.Caller.ID(), "work", text{Text: "x"})
+		noError(t, err)
+		m.ID = uuid.New()
+		b, err := m.MarshalJSON()
+		noError(t, err)
+		frame := append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+		var all []*rawStream
+		for range 8 {
+			r := openRaw(t, p, family)
+			r.put(bytes.Clone(frame))
+			all = append(all, r)
+		}
+		for _, r := range all {
+			if code, words := r.answer(); code != 0 {
+				t.Error(code, words)
+			}
+		}
+		if runs != 1 {
+			t.Errorf("%d effects, want 1", runs)
+		}
+	})
+}
