@@ -348,27 +348,34 @@ func decodeMember(text []byte) (Member, error) {
 	return m, m.Validate()
 }
 
-// seen notes that p was connected just now, at these addresses. It saves hints only if remember is set, and writes
-// nothing if it would only move LastSeen by a moment.
-func (b *Book) seen(p peer.ID, addrs []string, now time.Time, remember bool) error {
+// remembering says what a sighting means for a peer that is not in the book.
+type remembering int
+
+const (
+	onlySaved remembering = iota // it is not added
+	asHint                       // added as a hint
+	asMember                     // added as the owner's own wish, also if it was a hint
+)
+
+// seen notes that p was connected at this time, at these addresses; no addresses leaves them as they were. It writes nothing
+// if that would only move LastSeen by a moment.
+func (b *Book) seen(p peer.ID, addrs []string, at time.Time, how remembering) error {
 	old, known := b.Get(p)
-	if !known && !remember {
+	if !known && how == onlySaved {
 		return nil
 	}
 	addrs = addrs[:min(len(addrs), maxAddrs)]
-	fresh := now.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
-	if known && fresh && (len(addrs) == 0 || slices.Equal(addrs, old.Addrs)) {
+	fresh := at.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
+	same := len(addrs) == 0 || slices.Equal(addrs, old.Addrs)
+	if known && fresh && same && !(old.Hint && how == asMember) {
 		return nil
 	}
 	_, err := b.Update(p, func(m *Member) {
-		m.Hint = m.Hint || !known
-		m.LastSeen = now.UnixMilli()
+		m.Hint = how != asMember && (m.Hint || !known)
+		m.LastSeen = at.UnixMilli()
 		if len(addrs) > 0 {
 			m.Addrs = addrs
 		}
 	})
 	return err
 }
-
-// BookDir is where a node with this state directory keeps its address book.
-func BookDir(stateDir string) string { return filepath.Join(stateDir, "peers") }

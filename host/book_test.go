@@ -254,10 +254,10 @@ func TestSeen(t *testing.T) {
 	stranger, found := randomPeer(t), randomPeer(t)
 	addrs := []string{"/ip4/192.0.2.1/tcp/1"}
 	for _, err := range []error{
-		b.seen(known.Peer, addrs, now, false),
-		b.seen(stranger, addrs, now, false),
-		b.seen(found, addrs, now, true),
-		b.seen(found, nil, now.Add(time.Second), true), // too soon to be worth a write
+		b.seen(known.Peer, addrs, now, onlySaved),
+		b.seen(stranger, addrs, now, onlySaved),
+		b.seen(found, addrs, now, asHint),
+		b.seen(found, nil, now.Add(time.Second), asHint), // too soon to be worth a write
 	} {
 		if err != nil {
 			t.Error(err)
@@ -271,6 +271,12 @@ func TestSeen(t *testing.T) {
 	}
 	if m, ok := b.Get(found); !ok || !m.Hint || m.LastSeen != now.UnixMilli() {
 		t.Errorf("found: %+v", m)
+	}
+	if err := b.seen(found, addrs, now, asMember); err != nil {
+		t.Error(err)
+	}
+	if m, _ := b.Get(found); m.Hint {
+		t.Error("a kept peer is still a hint")
 	}
 }
 

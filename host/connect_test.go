@@ -84,7 +84,7 @@ func TestSavedPeersAreEnough(t *testing.T) {
 	stop := runUntil(t, first)
 	eventually(t, 10*time.Second, "the friend's address is saved", func() bool {
 		m, ok := first.Book().Get(friend.ID())
-		return ok && len(m.Addrs) > 0 && m.LastSeen > 0
+		return ok && len(m.Addrs) > 0 && m.LastSeen > 0 && !m.Hint
 	})
 	stop()
 	if err := first.Close(); err != nil {

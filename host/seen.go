@@ -25,9 +25,9 @@ type sightings struct {
 
 // sighting is that a peer was connected.
 type sighting struct {
-	addrs    []string // empty: as before
-	at       time.Time
-	remember bool // save it even if it is not in the book
+	addrs []string // empty: as before
+	at    time.Time
+	how   remembering
 }
 
 func (s *sightings) add(p peer.ID, new sighting) {
@@ -37,7 +37,7 @@ func (s *sightings) add(p peer.ID, new sighting) {
 		s.last = make(map[peer.ID]sighting)
 	}
 	if old, ok := s.last[p]; ok {
-		new.remember = new.remember || old.remember
+		new.how = max(new.how, old.how)
 		if len(new.addrs) == 0 {
 			new.addrs = old.addrs
 		}
@@ -65,7 +65,7 @@ func (h *Host) saveSightings(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for p, s := range h.seen.take() {
-			if err := h.book.seen(p, s.addrs, s.at, s.remember); err != nil && !errors.Is(err, ErrBookFull) {
+			if err := h.book.seen(p, s.addrs, s.at, s.how); err != nil && !errors.Is(err, ErrBookFull) {
 				h.log.Warn("saving a peer's address failed", "peer", p, "err", err)
 			}
 		}
@@ -73,10 +73,17 @@ func (h *Host) saveSightings(ctx context.Context) {
 }
 
 // notice remembers where a peer was reached. Strangers that came by themselves are not saved: only peers that are saved
-// already, kept, or found by us. A process that does not listen saves no hints, being gone in a moment.
+// already, or kept (which bootstrap peers are), and as hints those found by us. A process that does not listen saves no hints,
+// being gone in a moment.
 func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
 	ours := e.Conn.Stat().Direction == network.DirOutbound
-	s := sighting{at: time.Now(), remember: h.keeper.has(e.Peer) || ours && !h.cfg.NoListen}
+	s := sighting{at: time.Now()}
+	switch {
+	case h.keeper.has(e.Peer):
+		s.how = asMember
+	case ours && !h.cfg.NoListen:
+		s.how = asHint
+	}
 	if ours {
 		s.addrs = append(s.addrs, e.Conn.RemoteMultiaddr().String())
 	}
