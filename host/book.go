@@ -379,3 +379,6 @@ func (b *Book) seen(p peer.ID, addrs []string, at time.Time, how remembering) er
 	})
 	return err
 }
+
+// BookDir is where a node with this state directory keeps its address book.
+func BookDir(stateDir string) string { return filepath.Join(stateDir, "peers") }
