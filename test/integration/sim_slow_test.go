@@ -1,0 +1,10 @@
+//go:build slow
+
+package integration
+
+import (
+	"testing"
+	"time"
+)
+
+func TestFleetForAnHour(t *testing.T) { fleet(t, 20, time.Hour) }
