@@ -42,6 +42,7 @@ The first lines say who the worker is and where it can be reached.`,
 	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
+	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
 	f.BoolVar(&cfg.MDNS, "mdns", true, "announce the worker in the local network, and look for others there")
 	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -28,7 +29,9 @@ type ControllerConfig struct {
 	Watch bool
 	// FanOut is how many machines are asked at the same time; 0 means 64.
 	FanOut int
-	Logger *slog.Logger
+	// Options are passed to libp2p, for instance a simulated network in tests.
+	Options []libp2p.Option
+	Logger  *slog.Logger
 }
 
 // Controller asks and commands workers. It does not listen, and announces
@@ -69,6 +72,7 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 		Role: RoleController, Logger: cfg.Logger,
 		Host: host.Config{
 			StateDir: cfg.StateDir, NoListen: true, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
+			Options: cfg.Options,
 		},
 	}
 	if cfg.Watch {

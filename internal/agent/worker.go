@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
@@ -58,6 +59,10 @@ type WorkerConfig struct {
 	StatsEvery time.Duration
 	// Program is the path of this program, which also is the refpow miner; empty means os.Executable.
 	Program string
+	// XMRig is the path of the xmrig program; empty means to look in PATH.
+	XMRig string
+	// Options are passed to libp2p, for instance a simulated network in tests.
+	Options []libp2p.Option
 	Logger  *slog.Logger
 }
 
@@ -116,7 +121,7 @@ func workerNode(cfg WorkerConfig) (node.Config, error) {
 	return node.Config{
 		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...),
 		Topics: []string{StatsTopic.Name}, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS},
+		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
 	}, nil
 }
 
@@ -185,7 +190,7 @@ func (w *Worker) adapters() ([]miner.Adapter, error) {
 	}
 	return []miner.Adapter{
 		refpow.New(refpow.AdapterConfig{Command: []string{program, RefpowCommand}}),
-		xmrig.New(xmrig.Config{}),
+		xmrig.New(xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log}),
 	}, nil
 }
 
