@@ -76,6 +76,7 @@ type Node struct {
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 	running   sync.WaitGroup // handshakes
+	runs      sync.Mutex     // held by Run
 	closing   sync.Once
 	closed    error
 }
@@ -159,6 +160,14 @@ func (n *Node) startPubSub() (err error) {
 // Run serves requests, finds peers, and keeps the connections that are to be
 // kept. It returns when ctx ends and all it started has ended.
 func (n *Node) Run(ctx context.Context) error {
+	n.runs.Lock()
+	defer n.runs.Unlock()
+	if n.life.Err() != nil {
+		return host.ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.life, cancel)()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.Mux.Serve(ctx) })
 	g.Go(func() error { return n.Host.Run(ctx) })
@@ -166,10 +175,12 @@ func (n *Node) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Close ends all connections and frees everything. It may be called again.
+// Close ends Run and all connections, and frees everything. It may be called again.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		n.end()
+		n.runs.Lock() // Run has returned
+		defer n.runs.Unlock()
 		if n.notifiee != nil {
 			n.Network().StopNotify(n.notifiee)
 		}
