@@ -31,6 +31,12 @@ const (
 // silently become another peer: a person has to look. Do not retry.
 var ErrIdentity = errors.New("identity file refused")
 
+// NewIdentity makes an Ed25519 identity that is kept nowhere: for tests, and nodes that leave no trace.
+func NewIdentity() (crypto.PrivKey, error) {
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	return key, err
+}
+
 // LoadOrCreateIdentity returns the Ed25519 private key kept in the file path, and makes the file with a new key
 // if there is none. The file is PKCS#8 in PEM, readable by its owner only, with a header that names the peer ID:
 // the key is checked against it, so that a flipped bit shows as damage and not as another identity.
