@@ -15,8 +15,11 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// lookupTime is how long Connect asks the DHT about a peer that does not answer.
-const lookupTime = 5 * time.Second
+// How Connect asks the DHT about a peer that does not answer.
+const (
+	lookupTime  = 5 * time.Second
+	lookupPeers = 4 // others to turn to while we are not a part of the DHT
+)
 
 // Errors of Connect that a caller can act on.
 var (
@@ -39,15 +42,44 @@ func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
 		return err
 	}
 	tried := h.Peerstore().Addrs(p.ID)
-	lookup, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	found, findErr := h.dht.FindPeer(lookup, p.ID)
-	news := slices.DeleteFunc(found.Addrs, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(tried, a) })
-	if findErr != nil || len(news) == 0 {
+	news := slices.DeleteFunc(h.lookUp(ctx, p.ID), func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(tried, a) })
+	if len(news) == 0 {
 		return err
 	}
 	h.log.Debug("the dht knows other addresses of a peer", "peer", p.ID, "addrs", news)
 	return h.dial(ctx, peer.AddrInfo{ID: p.ID, Addrs: news})
+}
+
+// lookUp asks the DHT where a peer is. A process that has just started is not a part of it yet, so it first turns to
+// others it knows.
+func (h *Host) lookUp(ctx context.Context, p peer.ID) []multiaddr.Multiaddr {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	if !h.dht.Ready() && (!h.reachOthers(ctx, p) || !h.dht.WaitReady(ctx)) {
+		return nil
+	}
+	info, err := h.dht.FindPeer(ctx, p)
+	if err != nil {
+		return nil
+	}
+	return info.Addrs
+}
+
+// reachOthers connects with one of a few kept or saved peers, and reports whether any answered. Dials that are still under way
+// end with ctx.
+func (h *Host) reachOthers(ctx context.Context, but peer.ID) bool {
+	others := slices.DeleteFunc(slices.Concat(h.keeper.list(), h.savedPeers()), func(o peer.AddrInfo) bool { return o.ID == but })
+	others = others[:min(len(others), lookupPeers)]
+	answers := make(chan bool, len(others))
+	for _, o := range others {
+		go func() { answers <- h.dial(ctx, o) == nil }()
+	}
+	for range others {
+		if <-answers {
+			return true
+		}
+	}
+	return false
 }
 
 // dial is Connect without the DHT: what the reconnect loop repeats has to be quiet.

@@ -106,6 +106,16 @@ func (k *keeper) has(id peer.ID) bool {
 	return k.peers[id] != nil
 }
 
+func (k *keeper) list() []peer.AddrInfo {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]peer.AddrInfo, 0, len(k.peers))
+	for _, p := range k.peers {
+		out = append(out, p.info)
+	}
+	return out
+}
+
 // wake makes the loop of id look at once, and reports whether it is kept.
 func (k *keeper) wake(id peer.ID) bool {
 	k.mu.Lock()

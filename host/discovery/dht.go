@@ -19,6 +19,7 @@ import (
 const (
 	sourceDHT = "dht"
 
+	readyPoll   = 20 * time.Millisecond  // the library has no event for the first neighbour
 	firstRound  = 250 * time.Millisecond // between questions while we know little
 	lastRound   = 10 * time.Minute       // between questions when nothing changes
 	changeRound = 5 * time.Second        // after the neighbourhood has changed
@@ -76,6 +77,19 @@ func (d *DHT) String() string { return sourceDHT }
 func (d *DHT) Close() error {
 	d.closed.Do(func() { d.err = d.kad.Close() })
 	return d.err
+}
+
+// Ready reports whether we know a member to ask.
+func (d *DHT) Ready() bool { return d.kad.RoutingTable().Size() > 0 }
+
+// WaitReady waits until Ready, or returns false when ctx ends first. A connection with a member has to be made by others.
+func (d *DHT) WaitReady(ctx context.Context) bool {
+	for !d.Ready() {
+		if !pause(ctx, readyPoll) {
+			return false
+		}
+	}
+	return true
 }
 
 // FindPeer asks the DHT for the addresses of one peer.
