@@ -1,0 +1,23 @@
+//go:build linux && slow
+
+package netlab_test
+
+import (
+	"os/exec"
+	"testing"
+)
+
+func TestFleetBehindNAT(t *testing.T) {
+	needLab(t)
+	scenario(t, "fleet_nat", buildSwarm(t), "20")
+}
+
+// TestRig checks that the faults are what they say.
+func TestRig(t *testing.T) {
+	for _, program := range []string{"ping", "conntrack", "ethtool"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("THE RIG CANNOT BE TESTED ON THIS MACHINE: %v; see README.md for what to install", err)
+		}
+	}
+	scenario(t, "selftest")
+}
