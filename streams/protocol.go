@@ -90,7 +90,14 @@ func (f Family) ProtocolIDs() []protocol.ID {
 // the ID is not of this family.
 func (f Family) version(id protocol.ID) (string, bool) {
 	v, ok := strings.CutPrefix(string(id), Prefix+f.Name+"/")
-	return v, ok && semver.IsValid("v"+v)
+	return v, ok && validVersion(v)
+}
+
+// validVersion tells whether v is a semantic version with all of its three
+// numbers.
+func validVersion(v string) bool {
+	v = "v" + v
+	return semver.IsValid(v) && semver.Canonical(v)+semver.Build(v) == v
 }
 
 // compatible tells whether version v of a peer can be spoken with ours: the
@@ -125,7 +132,7 @@ func (f Family) validate() error {
 		return fmt.Errorf("family %s: no version", f.Name)
 	}
 	for _, v := range f.Versions {
-		if !semver.IsValid("v" + v) {
+		if !validVersion(v) {
 			return fmt.Errorf("family %s: %q is not a semantic version", f.Name, v)
 		}
 	}

@@ -43,9 +43,10 @@ type Subject[T any] struct {
 // Join joins the topic on ps, whose messages must be signed (pubsub's
 // default). Every message is checked before it is delivered or passed on:
 // its size, the envelope, that its sender signed it, its timestamp against
-// our clock, its type and payload, and then accept, which may be nil.
-// accept returns [ErrIgnore] to drop a message, any other error to refuse it
-// and count it against its sender. Join it once for each pubsub.
+// our clock, its type and payload, and then accept, which may be nil and is
+// called concurrently. accept returns [ErrIgnore] to drop a message, any other
+// error to refuse it and count it against its sender. Join it once for each
+// pubsub.
 func (t Topic[T]) Join(ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(from peer.ID, v T) error) (*Subject[T], error) {
 	cfg = cfg.withDefaults()
 	validate := func(_ context.Context, _ peer.ID, msg *pubsub.Message) pubsub.ValidationResult {

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -113,13 +112,7 @@ func (r *rawStream) put(b []byte) {
 // answer returns the code of the next message, 0 for one that is no error.
 func (r *rawStream) answer() (streams.Code, string) {
 	r.t.Helper()
-	n, err := binary.ReadUvarint(r.Reader)
-	noError(r.t, err)
-	b := make([]byte, n)
-	_, err = io.ReadFull(r.Reader, b)
-	noError(r.t, err)
-	var m streams.Message
-	noError(r.t, json.Unmarshal(b, &m))
+	m := readMessage(r.t, r.Reader)
 	if m.Type != "error" {
 		return 0, ""
 	}
