@@ -69,26 +69,6 @@ func TestDisconnectCodes(t *testing.T) {
 	}
 }
 
-// A connection that was closed with one of our codes shows it at the other side.
-func TestCloseCodeArrives(t *testing.T) {
-	p := newPair(t, allowAll)
-	began := make(chan struct{})
-	must(t, echo.Handle(p.mux, func(ctx context.Context, peer Peer, g greeting) (greeting, error) {
-		close(began)
-		<-ctx.Done() // a read ends with its connection
-		return g, ctx.Err()
-	}))
-	go func() {
-		<-began
-		p.server.Network().ConnsToPeer(p.caller.ID())[0].CloseWithError(DisconnectRevoked.ConnCode())
-	}()
-	_, err := echo.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"})
-	e, ok := errors.AsType[*network.ConnError](err)
-	if !ok || !e.Remote || e.ErrorCode != DisconnectRevoked.ConnCode() || !errors.Is(err, ErrUnreachable) {
-		t.Errorf("got %v, want the code of a revoked peer", err)
-	}
-}
-
 func TestValidateResponse(t *testing.T) {
 	me, to := vectorPeer(t, 1), vectorPeer(t, 2)
 	req, err := NewMessage(me, "get_stats", struct{}{})

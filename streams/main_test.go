@@ -19,14 +19,26 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// The transports that the exchanges are tried on.
+const (
+	overTCP       = "/ip4/127.0.0.1/tcp/0"
+	overQUIC      = "/ip4/127.0.0.1/udp/0/quic-v1"
+	overWebSocket = "/ip4/127.0.0.1/tcp/0/ws"
+)
+
 // newHost returns a real host on loopback: over TCP, whose streams are yamux's.
 func newHost(t testing.TB) host.Host {
+	t.Helper()
+	return newHostOn(t, overTCP)
+}
+
+func newHostOn(t testing.TB, listen string) host.Host {
 	t.Helper()
 	rm, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(rcmgr.InfiniteLimits))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.ResourceManager(rm), libp2p.DisableMetrics())
+	h, err := libp2p.New(libp2p.ListenAddrStrings(listen), libp2p.ResourceManager(rm), libp2p.DisableMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +89,12 @@ func allowAll(cfg *Config) {
 
 func newPair(t testing.TB, configure ...func(*Config)) *pair {
 	t.Helper()
-	p := &pair{server: newHost(t), caller: newHost(t), log: new(syncBuffer)}
+	return newPairOn(t, overTCP, configure...)
+}
+
+func newPairOn(t testing.TB, listen string, configure ...func(*Config)) *pair {
+	t.Helper()
+	p := &pair{server: newHostOn(t, listen), caller: newHostOn(t, listen), log: new(syncBuffer)}
 	cfg := Config{
 		Logger: slog.New(slog.NewTextHandler(p.log, nil)),
 		Observe: func(o Outcome) {
