@@ -85,6 +85,13 @@ type Driver interface {
 	Start(Spec) (Workload, error)
 }
 
+// Sweeper is a driver that can find what an agent that was killed has left behind.
+type Sweeper interface {
+	// Sweep ends all that still runs of workloads that were started with the directory dir, and returns how
+	// many processes that were. It must not be called while one of them is wanted.
+	Sweep(dir string) (killed int, err error)
+}
+
 // Workload is one running (or ended) workload. All methods are safe for concurrent use.
 type Workload interface {
 	// PID is the process ID of the first process.

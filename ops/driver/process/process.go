@@ -7,7 +7,8 @@
 //   - The whole tree ends: after the grace of Stop, and also when the first process dies by itself, every
 //     process left of its session (Linux), process group (other Unix systems) or job object (Windows) is killed.
 //   - When the agent is killed, so is the workload's first process on Linux (parent death signal) and
-//     the whole tree on Windows (job object).
+//     the whole tree on Windows (job object). What is left of the tree on Linux is found by Sweep when the
+//     agent is back: each process carries the variable SWARM_WORKLOAD with its workload's directory.
 //
 // What it does not promise: a process that leaves the session (setsid, a daemon) escapes on Unix, and workloads
 // run with the rights of the agent. A container or a cgroup closes both.
@@ -58,6 +59,8 @@ func (Driver) Start(spec driver.Spec) (driver.Workload, error) {
 	}
 	return w, nil
 }
+
+var _ driver.Sweeper = Driver{}
 
 type workload struct {
 	cmd  *exec.Cmd
@@ -179,5 +182,9 @@ func exitOf(state *os.ProcessState) driver.Exit {
 // environment is all a workload gets to see.
 func environment(spec driver.Spec) []string {
 	env := append(systemEnvironment(), "HOME="+spec.Dir, "TMPDIR="+spec.Dir, "LANG=C.UTF-8")
-	return append(env, spec.Env...)
+	env = append(env, spec.Env...)
+	return append(env, marker(spec.Dir))
 }
+
+// marker is the variable by which Sweep knows the processes of a workload.
+func marker(dir string) string { return "SWARM_WORKLOAD=" + dir }

@@ -3,9 +3,11 @@ package process
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +30,52 @@ func (t *tree) killWithFirst() {
 
 func (t *tree) alive() bool { return len(t.members()) > 0 }
 
+// Sweep ends what an earlier agent has left of the workloads in dir. See [driver.Sweeper].
+func (Driver) Sweep(dir string) (killed int, err error) {
+	seen := make(map[int]bool)
+	for end := time.Now().Add(sweepTime); ; time.Sleep(sweepPause) {
+		left := marked(dir)
+		for _, pid := range left {
+			seen[pid] = true
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if len(left) == 0 {
+			return len(seen), nil
+		}
+		if time.Now().After(end) {
+			return len(seen), fmt.Errorf("%d processes of %s do not end: %w", len(left), dir, err)
+		}
+	}
+}
+
+// marked lists the living processes whose environment has the marker of dir. That of other users' processes
+// can not be read, and is not ours. A zombie has none.
+func marked(dir string) []int {
+	want := append([]byte{0}, marker(dir)+"\x00"...)
+	var pids []int
+	for _, pid := range allProcesses() {
+		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		if err == nil && bytes.Contains(append([]byte{0}, env...), want) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func allProcesses() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // members lists the living processes of the session. A shell with job control gives its children groups of
 // their own, but they stay in the session.
 func (t *tree) members() []int {
@@ -36,14 +84,9 @@ func (t *tree) members() []int {
 	if t.gone {
 		return nil
 	}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return []int{t.pid}
-	}
 	var pids []int
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err == nil && livesInSession(pid, t.pid) {
+	for _, pid := range allProcesses() {
+		if livesInSession(pid, t.pid) {
 			pids = append(pids, pid)
 		}
 	}
