@@ -32,7 +32,7 @@ const DefaultGrace = 5 * time.Second
 // Config is the configuration of a [Service]. Dir is required.
 type Config struct {
 	// Dir is an absolute path, below which the service keeps all its files. It is made with mode 0700. No
-	// other service may use it.
+	// other service may use it at the same time: New ends the workloads it finds there.
 	Dir string
 	// Node and Name are told in stats: the peer ID and the name of this machine.
 	Node, Name string
@@ -93,7 +93,8 @@ type Service struct {
 
 var _ Worker = (*Service)(nil)
 
-// New makes a service. It finds the workloads of earlier runs, whose logs can be read; they are stopped.
+// New makes a service. It finds the workloads of earlier runs, whose logs can be read. What still runs of
+// them, because the agent was killed, is ended.
 func New(cfg Config) (*Service, error) {
 	if !filepath.IsAbs(cfg.Dir) {
 		return nil, fmt.Errorf("ops: directory %q is not an absolute path", cfg.Dir)
@@ -259,8 +260,24 @@ func (s *Service) findWorkloads() error {
 			return err
 		}
 		s.workloads[w.name] = w
+		s.sweep(w)
 	}
 	return nil
+}
+
+// sweep ends what is left of a workload from an agent that was killed. A run that ended well has no directory.
+func (s *Service) sweep(w *workload) {
+	sweeper, ok := s.cfg.Driver.(driver.Sweeper)
+	if _, err := os.Stat(w.runDir()); !ok || err != nil {
+		return
+	}
+	killed, err := sweeper.Sweep(w.runDir())
+	if killed > 0 || err != nil {
+		s.cfg.Logger.Warn("ended what an earlier run has left", "workload", w.name, "processes", killed, "err", err)
+	}
+	if err := os.RemoveAll(w.runDir()); err != nil {
+		s.cfg.Logger.Error("files of a workload could not be removed", "workload", w.name, "err", err)
+	}
 }
 
 // nextBoot names this run by its start in Unix ms, or more if the clock went back since the last one.

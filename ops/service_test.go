@@ -13,6 +13,8 @@ import (
 	gopsutil "github.com/shirou/gopsutil/v4/process"
 
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -350,6 +352,26 @@ func TestEndOfTheService(t *testing.T) {
 	}
 }
 
+func TestLeftoversOfAKilledAgentAreEnded(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("see process.Driver")
+	}
+	dir := t.TempDir()
+	run := filepath.Join(dir, "workloads", "waits", "run")
+	if err := os.MkdirAll(run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	left, err := process.Driver{}.Start(driver.Spec{Argv: []string{executable(t), "child", "waits", dir + "/runs"}, Dir: run})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newService(t, dir)
+	<-left.Done()
+	if _, err := os.Stat(run); !os.IsNotExist(err) {
+		t.Errorf("its files are still there: %v", err)
+	}
+}
+
 func TestWorkloadsAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	name := func(i int) string { return "w" + strings.Repeat("x", i) }
@@ -389,6 +411,9 @@ func TestHostStats(t *testing.T) {
 }
 
 func TestStateIsPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such modes there")
+	}
 	p := serve(t)
 	dir := filepath.Join(t.TempDir(), "ops")
 	s, _ := newService(t, dir, func(c *ops.Config) { c.Adapters, c.Policy.Miners = c.Adapters[:1], c.Policy.Miners[:1] })

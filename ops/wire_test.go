@@ -228,3 +228,13 @@ func ExampleService() {
 	// rig-01 0 <nil>
 	// <nil>
 }
+
+func BenchmarkStats(b *testing.B) {
+	s, _ := newService(b, b.TempDir())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Stats(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

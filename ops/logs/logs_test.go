@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,9 @@ func TestRestart(t *testing.T) {
 }
 
 func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such modes there")
+	}
 	dir := filepath.Join(t.TempDir(), "log")
 	open(t, dir, logs.Config{})
 	files, _ := filepath.Glob(filepath.Join(dir, "*"))

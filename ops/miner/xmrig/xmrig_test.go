@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -302,38 +301,4 @@ func TestDetect(t *testing.T) {
 	if _, err := xmrig.New(xmrig.Config{Binary: "bin/xmrig"}).Detect(t.Context()); err == nil {
 		t.Error("a relative path was taken")
 	}
-}
-
-// FuzzStatus gives the adapter any answer an impostor at the port could give.
-func FuzzStatus(f *testing.F) {
-	for _, name := range []string{"summary1.json", "summary2.json", "backends.json"} {
-		b, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Add([]byte(`{"hashrate":{"total":[null]},"connection":{"uptime":-1}}`))
-	var answer []byte
-	srv := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.Copy(w, bytes.NewReader(answer))
-	})}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		f.Fatal(err)
-	}
-	go func() { _ = srv.Serve(l) }()
-	f.Cleanup(func() { _ = srv.Close() })
-	dir := f.TempDir()
-	config := fmt.Sprintf(`{"http":{"host":"127.0.0.1","port":%d,"access-token":"x"}}`, l.Addr().(*net.TCPAddr).Port)
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
-		f.Fatal(err)
-	}
-	a := xmrig.New(xmrig.Config{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		answer = b
-		if s, err := a.Status(t.Context(), dir); s.State == "" || err != nil && s.HashRate != nil {
-			t.Errorf("got %+v, %v", s, err)
-		}
-	})
 }
