@@ -1,0 +1,113 @@
+package rules_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport says which of our own packages each one may know; a pattern that
+// ends in /... means a whole folder. What is not here may import none: a new
+// package has to find its place in docs/architecture.md first.
+var mayImport = map[string][]string{
+	"cmd/swarm":             {"internal/agent", "host", "streams", "ops/...", "deploy"},
+	"internal/agent":        {"host/...", "streams", "scoring", "ops/...", "deploy", "internal/durable"},
+	"host":                  {"host/discovery", "internal/durable"},
+	"host/node":             {"host", "host/discovery", "host/trust", "streams", "scoring", "internal/durable"},
+	"host/discovery":        {},
+	"host/trust":            {"internal/durable"},
+	"streams":               {},
+	"streams/streamtest":    {"streams"},
+	"scoring":               {"internal/durable"},
+	"ops":                   {"ops/...", "streams", "internal/durable"},
+	"ops/...":               {"ops/...", "internal/durable"},
+	"deploy":                {"streams", "internal/durable"},
+	"internal/durable":      {},
+	"test/integration/...":  {"..."},
+	"examples/...":          {"host/...", "streams"},
+	"ops/miner/refpow/pool": {"ops/miner/refpow/..."}, // a pool for tests and the demo knows no worker
+}
+
+// onlyProgram are libraries for talking to people or for serving numbers; the
+// library packages and internal/agent leave that to cmd/swarm.
+var onlyProgram = map[string]string{
+	"github.com/spf13/cobra":         "command lines are parsed in cmd/swarm",
+	"github.com/spf13/pflag":         "command lines are parsed in cmd/swarm",
+	"github.com/goccy/go-yaml":       "configuration files are read in cmd/swarm",
+	"go.yaml.in/yaml":                "configuration files are read in cmd/swarm",
+	"gopkg.in/yaml":                  "configuration files are read in cmd/swarm",
+	"github.com/schollz/progressbar": "progress is shown in cmd/swarm",
+	"github.com/lmittmann/tint":      "a *slog.Logger comes with the Config",
+	"github.com/mattn/go-isatty":     "only cmd/swarm knows terminals",
+	"charm.land":                     "only cmd/swarm knows terminals",
+	"text/tabwriter":                 "tables are made in cmd/swarm",
+	"github.com/prometheus/client_golang/prometheus/promhttp": "numbers are served in cmd/swarm",
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		t.Run(p.name(), func(t *testing.T) {
+			may, known := lookUp(mayImport, p.name())
+			for _, path := range p.Imports {
+				name, ours := strings.CutPrefix(path, module+"/")
+				switch {
+				case !ours:
+					if why, ok := under(onlyProgram, path); ok && p.name() != "cmd/swarm" {
+						t.Errorf("imports %s: %s", path, why)
+					}
+				case !known:
+					t.Errorf("imports %s, and has no line in mayImport: say there what it may know", name)
+				case !slices.ContainsFunc(may, func(pattern string) bool { return matches(pattern, name) }):
+					t.Errorf("imports %s: it may know only %v (docs/architecture.md, direction of imports)", name, may)
+				}
+			}
+		})
+	}
+}
+
+// TestStrangers keeps apart, through all that they import, the three packages
+// that must be usable without one another.
+func TestStrangers(t *testing.T) {
+	apart := []string{"host", "streams", "scoring"}
+	for _, p := range packages(t) {
+		if !slices.Contains(apart, p.name()) {
+			continue
+		}
+		for _, other := range apart {
+			if other != p.name() && slices.Contains(p.Deps, module+"/"+other) {
+				t.Errorf("%s depends on %s: host/node is where they meet", p.name(), other)
+			}
+		}
+	}
+}
+
+func matches(pattern, name string) bool {
+	dir, all := strings.CutSuffix(pattern, "...")
+	if !all {
+		return pattern == name
+	}
+	return dir == "" || name+"/" == dir || strings.HasPrefix(name, dir)
+}
+
+// lookUp finds the most exact pattern for name.
+func lookUp(rules map[string][]string, name string) ([]string, bool) {
+	if may, ok := rules[name]; ok {
+		return may, true
+	}
+	for pattern, may := range rules {
+		if matches(pattern, name) {
+			return may, true
+		}
+	}
+	return nil, false
+}
+
+// under finds the library that a path belongs to.
+func under(libraries map[string]string, path string) (why string, ok bool) {
+	for lib, why := range libraries {
+		if rest, ok := strings.CutPrefix(path, lib); ok && (rest == "" || rest[0] == '/' || rest[0] == '.') {
+			return why, true
+		}
+	}
+	return "", false
+}
