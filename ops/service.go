@@ -32,7 +32,7 @@ const DefaultGrace = 5 * time.Second
 // Config is the configuration of a [Service]. Dir is required.
 type Config struct {
 	// Dir is an absolute path, below which the service keeps all its files. It is made with mode 0700. No
-	// other service may use it at the same time: New ends the workloads it finds there.
+	// other service can use it at the same time; New returns ErrInUse then.
 	Dir string
 	// Node and Name are told in stats: the peer ID and the name of this machine.
 	Node, Name string
@@ -74,12 +74,16 @@ type Policy struct {
 
 func (p Policy) allows(kind string) bool { return slices.Contains(p.Miners, kind) }
 
+// ErrInUse says that another agent, which still runs, uses the same directory.
+var ErrInUse = errors.New("state directory is in use by another running agent")
+
 // Service runs the workloads of one machine. It is a [Worker]. All its methods are safe for concurrent use.
 type Service struct {
 	cfg      Config
 	adapters map[string]miner.Adapter
 	started  time.Time
 	boot     int64
+	lock     *os.File // keeps other services away from the directory while it is open
 
 	mu        sync.Mutex
 	life      context.Context      // guarded by mu: of Run while it runs, else nil; workloads end with it
@@ -114,14 +118,35 @@ func New(cfg Config) (*Service, error) {
 	if err := os.MkdirAll(s.workloadsDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("ops: make state directory: %w", err)
 	}
-	var err error
-	if s.boot, err = nextBoot(filepath.Join(cfg.Dir, "boot"), s.started); err != nil {
+	if err := s.takeDir(); err != nil {
 		return nil, err
 	}
-	if err := s.findWorkloads(); err != nil {
-		return nil, errors.Join(err, s.closeLogs())
+	if err := s.load(); err != nil {
+		return nil, errors.Join(err, s.closeFiles())
 	}
 	return s, nil
+}
+
+// takeDir locks the directory for the life of the service: two would write the same logs, and end each other's
+// workloads.
+func (s *Service) takeDir() error {
+	f, err := os.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("ops: open lock: %w", err)
+	}
+	if err := lock(f); err != nil {
+		return errors.Join(fmt.Errorf("ops: lock %s: %w (%w)", s.cfg.Dir, ErrInUse, err), f.Close())
+	}
+	s.lock = f
+	return nil
+}
+
+// load reads what is left of earlier runs.
+func (s *Service) load() (err error) {
+	if s.boot, err = nextBoot(filepath.Join(s.cfg.Dir, "boot"), s.started); err != nil {
+		return err
+	}
+	return s.findWorkloads()
 }
 
 func (s *Service) workloadsDir() string { return filepath.Join(s.cfg.Dir, "workloads") }
@@ -144,7 +169,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.life = nil
 	s.mu.Unlock()
 	s.parts.Wait()
-	return s.closeLogs()
+	return s.closeFiles()
 }
 
 // Close gives back what New took, for a service that was never run. After Run it does nothing.
@@ -155,16 +180,16 @@ func (s *Service) Close() error {
 		return nil
 	}
 	s.closed = true
-	return s.closeLogs()
+	return s.closeFiles()
 }
 
-// closeLogs is for the end, when nobody writes any more.
-func (s *Service) closeLogs() error {
+// closeFiles is for the end, when nobody writes any more.
+func (s *Service) closeFiles() error {
 	var errs []error
 	for _, w := range s.workloads {
 		errs = append(errs, w.log.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.lock.Close())...)
 }
 
 // Stats is the state of the machine and its workloads, as last measured.

@@ -2,6 +2,7 @@ package ops_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -177,6 +178,21 @@ func TestNewRefusesAnUnknownMiner(t *testing.T) {
 	if _, err := ops.New(ops.Config{Dir: t.TempDir(), Policy: ops.Policy{Miners: []string{"typo"}}}); err == nil {
 		t.Error("a policy with an unknown miner was taken")
 	}
+}
+
+func TestOneServiceForADirectory(t *testing.T) {
+	dir := t.TempDir()
+	s, err := ops.New(ops.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ops.New(ops.Config{Dir: dir}); !errors.Is(err, ops.ErrInUse) {
+		t.Errorf("a second service: %v", err)
+	}
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	newService(t, dir)
 }
 
 func TestConcurrentStartsMakeOneProcess(t *testing.T) {
