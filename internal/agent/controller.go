@@ -25,7 +25,8 @@ type ControllerConfig struct {
 	Bootstrap []string
 	// MDNS looks for machines in the local network.
 	MDNS bool
-	// Watch joins the stats topic, see Controller.Watch.
+	// Watch joins the stats topic, see Controller.Watch. Such a controller has a
+	// passing identity, and so no rights: it only listens.
 	Watch bool
 	// FanOut is how many machines are asked at the same time; 0 means 64.
 	FanOut int
@@ -77,6 +78,11 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 	}
 	if cfg.Watch {
 		nc.Topics = []string{StatsTopic.Name}
+		// Pubsub keeps one stream for each peer ID, which may end at another
+		// process of this controller. Whoever listens has a name of its own.
+		if nc.Host.Identity, err = host.NewIdentity(); err != nil {
+			return nil, err
+		}
 	}
 	if c.Node, err = node.New(nc); err != nil {
 		return nil, err

@@ -120,9 +120,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 				return
 			}
 			t := list.target(r.From)
-			if t.Claimed == "" {
-				t.Claimed = r.Payload.Name
-			}
+			t.Claimed = r.Payload.Name
 			if !yield(Pushed{t, r.Timestamp, r.Payload}, nil) {
 				return
 			}

@@ -1,8 +1,10 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -216,6 +218,59 @@ func TestEightAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Watches and commands of one controller run side by side: each watch hears
+// every worker, also one that was killed and came back.
+func TestWatchBesideCommands(t *testing.T) {
+	c := newController(t)
+	args := []string{"--allow", c.id, "--stats-every", "500ms"}
+	first := startWorker(t, t.TempDir(), append(args, "--name", "rig-0")...)
+	args = append(args, "--bootstrap", first.addr)
+	second := startWorker(t, t.TempDir(), append(args, "--name", "rig-1")...)
+	for _, w := range []*process{first, second} {
+		if r, _ := c.exec("get_stats", w.addr); r.code != 0 {
+			t.Fatalf("get_stats: %+v", r)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watches := []*buffer{watch(ctx, t, c), watch(ctx, t, c)}
+	for range 5 {
+		if r, lines := c.exec("get_stats", "--all", "--wait", "0"); r.code != 0 || len(lines) != 2 {
+			t.Errorf("get_stats beside watches: %+v", r)
+		}
+	}
+	heard := func(names ...string) {
+		t.Helper()
+		for i, w := range watches {
+			for _, name := range names {
+				waitFor(t, fmt.Sprintf("watch %d to hear %s", i+1, name), func() bool {
+					return strings.Contains(w.String(), `"name":"`+name+`","type":"stats"`)
+				})
+			}
+		}
+	}
+	heard("rig-0", "rig-1")
+	second.kill()
+	back := startWorker(t, second.state, append(args, "--name", "rig-back")...) // at another port
+	if back.peer != second.peer {
+		t.Errorf("the worker came back as %s, was %s", back.peer, second.peer)
+	}
+	heard("rig-back")
+}
+
+// watch runs "swarm controller watch" until ctx ends, and returns its output.
+func watch(ctx context.Context, t *testing.T, c controller) *buffer {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, program, "controller", "watch", "--json", "--mdns=false", "--state", c.state)
+	cmd.Env = environment(t)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	out := new(buffer)
+	cmd.Stdout = out
+	must(t, cmd.Start())
+	t.Cleanup(func() { cmd.Wait() })
+	return out
 }
 
 // A worker that is idle stays small.

@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/marcopolo/simnet"
 	"github.com/quic-go/quic-go"
 	"go.uber.org/fx"
 
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -100,10 +102,10 @@ func (s *simulation) worker(i int, cfg agent.WorkerConfig) running {
 	}}
 }
 
-func (s *simulation) controller(cfg agent.ControllerConfig) *agent.Controller {
+func (s *simulation) controller(ip string, cfg agent.ControllerConfig) *agent.Controller {
 	s.t.Helper()
 	cfg.StateDir = filepath.Join(s.dir, "controller")
-	cfg.Options = s.options("1.0.1.1")
+	cfg.Options = s.options(ip)
 	c, err := agent.NewController(cfg)
 	s.must(err)
 	return c
@@ -125,11 +127,11 @@ func TestFleetForTenMinutes(t *testing.T) { fleet(t, 20, 10*time.Minute) }
 func fleet(t *testing.T, workers int, long time.Duration) {
 	simulate(t, func(s *simulation) {
 		start := time.Now()
-		identity := s.controller(agent.ControllerConfig{})
-		allow := agent.WorkerConfig{}
-		allow.Allow = append(allow.Allow, identity.Node.ID())
-		s.must(identity.Close())
-
+		key, err := host.LoadOrCreateIdentity(filepath.Join(s.dir, "controller", "identity.pem"))
+		s.must(err)
+		id, err := peer.IDFromPrivateKey(key)
+		s.must(err)
+		allow := agent.WorkerConfig{Allow: []peer.ID{id}}
 		var rigs []running
 		for i := 1; i <= workers; i++ {
 			cfg := allow
@@ -138,10 +140,11 @@ func fleet(t *testing.T, workers int, long time.Duration) {
 			}
 			rigs = append(rigs, s.worker(i, cfg))
 		}
-		c := s.controller(agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0]), Watch: true})
+		c := s.controller("1.0.1.1", agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
+		watcher := s.controller("1.0.1.2", agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0]), Watch: true})
 
 		ctx, cancel := context.WithCancel(context.Background())
-		heard := hear(ctx, s, c)
+		heard := hear(ctx, s, watcher)
 		found := s.asked(c, workers, time.Minute)
 		t.Logf("%d workers answered %v after the start", workers, found.Sub(start))
 
@@ -174,6 +177,7 @@ func fleet(t *testing.T, workers int, long time.Duration) {
 			}
 		}
 		s.must(c.Close())
+		s.must(watcher.Close())
 		for _, r := range rigs {
 			r.stop()
 		}
