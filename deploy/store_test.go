@@ -253,6 +253,20 @@ func TestFailuresLeaveTheOldRelease(t *testing.T) {
 	}
 }
 
+// TestNoRoom: a bundle that does not fit is refused before a byte of it is read.
+func TestNoRoom(t *testing.T) {
+	s := newStore(t, StoreConfig{MaxBytes: 1 << 62})
+	m := manifestOf("app", "f")
+	m.Files[0].Size = 1 << 61
+	m.Release = m.ComputeRelease()
+	_, err := s.Apply(t.Context(), m, readerFunc(func([]byte) (int, error) {
+		t.Error("the body was read")
+		return 0, io.EOF
+	}))
+	checkError(t, err, "not enough room", streams.ErrRefused)
+	checkTidy(t, s, "app")
+}
+
 func TestCancelledUpload(t *testing.T) {
 	s := newStore(t, StoreConfig{})
 	apply(t, s, bundleOf(t, "app", oldTree))
