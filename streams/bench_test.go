@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,4 +217,42 @@ func BenchmarkEncodeFrame(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkFanOut100 is one request to each of 100 servers, all under way at
+// once, as "exec get_stats --all" does. An operation is all 100.
+func BenchmarkFanOut100(b *testing.B) {
+	const servers = 100
+	caller := newHost(b)
+	client := NewClient(caller, Config{})
+	b.Cleanup(func() { client.Close() })
+	reply := newBenchReply()
+	var cfg Config
+	allowAll(&cfg)
+	ids := make([]peerID, servers)
+	for i := range ids {
+		h := newHost(b)
+		mux := NewMux(h, cfg)
+		must(b, benchCall.Handle(mux, func(context.Context, Peer, benchRequest) (benchReply, error) { return reply, nil }))
+		serve(b, mux)
+		ids[i] = h.ID()
+		caller.Peerstore().AddAddrs(h.ID(), h.Addrs(), peerstoreTTL)
+	}
+	all := func() {
+		var wg sync.WaitGroup
+		for _, id := range ids {
+			wg.Go(func() {
+				if _, err := benchCall.Do(b.Context(), client, id, newBenchRequest()); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	all() // connects
+	b.ReportAllocs()
+	for b.Loop() {
+		all()
+	}
+	b.ReportMetric(float64(servers)*float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 }

@@ -107,19 +107,24 @@ func newPairOn(t testing.TB, listen string, configure ...func(*Config)) *pair {
 		c(&cfg)
 	}
 	p.mux = NewMux(p.server, cfg)
+	serve(t, p.mux)
+	p.client = NewClient(p.caller, Config{Limits: cfg.Limits})
+	t.Cleanup(func() { p.client.Close() })
+	p.caller.Peerstore().AddAddrs(p.server.ID(), p.server.Addrs(), peerstore.PermanentAddrTTL)
+	return p
+}
+
+// serve runs the mux until the test ends.
+func serve(t testing.TB, m *Mux) {
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- p.mux.Serve(ctx) }()
+	go func() { served <- m.Serve(ctx) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
-	p.client = NewClient(p.caller, Config{Limits: cfg.Limits})
-	t.Cleanup(func() { p.client.Close() })
-	p.caller.Peerstore().AddAddrs(p.server.ID(), p.server.Addrs(), peerstore.PermanentAddrTTL)
-	return p
 }
 
 // seen returns the outcomes observed so far, once there are n at least.
