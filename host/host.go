@@ -25,7 +25,8 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	corehost "github.com/libp2p/go-libp2p/core/host"
-	"github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 
@@ -122,6 +123,7 @@ func newNode(cfg Config) (corehost.Host, error) {
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
 		libp2p.PrometheusRegisterer(cfg.Metrics),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
 		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),

@@ -1,0 +1,42 @@
+package host
+
+import (
+	"testing"
+
+	"github.com/multiformats/go-multiaddr"
+)
+
+func TestTCPIsDialledFirst(t *testing.T) {
+	const (
+		tcp    = "/ip4/192.168.1.7/tcp/4747"
+		quic   = "/ip4/192.168.1.7/udp/4747/quic-v1"
+		public = "/ip4/16.1.0.10/tcp/4747"
+	)
+	tests := []struct {
+		name  string
+		addrs []string
+		first string
+		later string // dialled only after a while; empty: nothing
+	}{
+		{"both", []string{quic, tcp}, tcp, quic},
+		{"QUIC only", []string{quic}, quic, ""},
+		{"TCP only", []string{tcp}, tcp, ""},
+		{"two networks", []string{quic, public}, public, quic},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			var addrs []multiaddr.Multiaddr
+			for _, a := range tc.addrs {
+				addrs = append(addrs, multiaddr.StringCast(a))
+			}
+			got := rankDials(addrs)
+			if len(got) != len(addrs) || got[0].Addr.String() != tc.first || got[0].Delay != 0 {
+				t.Fatalf("got %v", got)
+			}
+			last := got[len(got)-1]
+			if tc.later != "" && (last.Addr.String() != tc.later || last.Delay < quicDelay) {
+				t.Errorf("last is %v", last)
+			}
+		})
+	}
+}
