@@ -100,6 +100,9 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	}
 	w := &Worker{Node: n, cfg: cfg, log: cfg.Logger}
 	if err := w.register(enabled); err != nil {
+		if w.Ops != nil {
+			err = errors.Join(err, w.Ops.Close())
+		}
 		return nil, errors.Join(err, n.Close())
 	}
 	return w, nil
@@ -219,8 +222,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Close frees everything.
-func (w *Worker) Close() error { return w.Node.Close() }
+// Close frees everything, also of a worker that never ran.
+func (w *Worker) Close() error { return errors.Join(w.Node.Close(), w.Ops.Close()) }
 
 // pushStats publishes the stats while somebody listens, and at once to one who
 // begins to.
