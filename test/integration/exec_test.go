@@ -263,13 +263,20 @@ func TestWatchBesideCommands(t *testing.T) {
 // watch runs "swarm controller watch" until ctx ends, and returns its output.
 func watch(ctx context.Context, t *testing.T, c controller) *buffer {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, program, "controller", "watch", "--json", "--mdns=false", "--state", c.state)
+	cmd := exec.CommandContext(ctx, program, "controller", "watch", "--json", "--mdns=false", "--state", c.state, "--log-level", "debug")
 	cmd.Env = environment(t)
+	said := new(buffer)
+	cmd.Stderr = said
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	out := new(buffer)
 	cmd.Stdout = out
 	must(t, cmd.Start())
-	t.Cleanup(func() { cmd.Wait() })
+	t.Cleanup(func() {
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("watch printed\n%s\nand said\n%s", out, said)
+		}
+	})
 	return out
 }
 
