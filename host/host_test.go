@@ -141,11 +141,7 @@ func TestOneBootstrapAddressIsEnough(t *testing.T) {
 	start := time.Now()
 	run(t, controller)
 	eventually(t, 10*time.Second, "the controller has found three peers", func() bool { return len(controller.Found()) == 3 })
-	took := time.Since(start)
-	t.Logf("found all after %v", took)
-	if took > 3*time.Second {
-		t.Errorf("finding two peers through a third took %v, want at most 3 s", took)
-	}
+	t.Logf("found all after %v", time.Since(start)) // a bound is tested in virtual time, where the machine's load does not count
 	if got := len(controller.Network().ListenAddresses()); got != 0 {
 		t.Errorf("a command-line process listens on %d addresses", got)
 	}

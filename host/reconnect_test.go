@@ -264,8 +264,8 @@ func TestFleetFindsItself(t *testing.T) {
 		defer controller.stop()
 		took := until(t, time.Minute, "the controller has found all", func() bool { return len(controller.Found()) == 10 })
 		t.Logf("10 workers found after %v", took)
-		if took > 5*time.Second {
-			t.Errorf("took %v, want at most 5 s", took)
+		if took > 3*time.Second {
+			t.Errorf("took %v, want at most 3 s", took)
 		}
 		took = until(t, time.Minute, "all have found all", func() bool {
 			for _, n := range all {
