@@ -85,6 +85,7 @@ func (d *demo) walk(ctx context.Context) error {
 		{"a controller gets its identity", d.identity},
 		{"three workers start; two know only the address of the first", d.start},
 		{"the controller is told one address and finds all three", d.find},
+		{"its owner gives them names", d.name},
 		{"refpow starts mining on all of them", d.mine},
 		{"the pool accepts shares of each", d.shares},
 		{"stats are pushed while somebody watches", d.watch},
@@ -179,6 +180,20 @@ func (d *demo) find(ctx context.Context) (string, error) {
 	}
 	out, err := d.exec(ctx, "get_stats", "--all", "--wait", "0")
 	return "$ swarm controller exec get_stats --all\n" + out, err
+}
+
+// name puts the machines into the address book by the names they claim: here
+// we know who they are.
+func (d *demo) name(ctx context.Context) (string, error) {
+	var said strings.Builder
+	for _, w := range d.workers {
+		id := w.addr[strings.LastIndex(w.addr, "/")+1:]
+		if _, err := d.swarm(ctx, 0, "peers", "add", id, "--name", w.name, "--state", d.state("controller")); err != nil {
+			return said.String(), err
+		}
+		fmt.Fprintf(&said, "$ swarm peers add %s --name %s\n", id, w.name)
+	}
+	return said.String(), nil
 }
 
 func (d *demo) mine(ctx context.Context) (string, error) {
