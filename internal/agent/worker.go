@@ -98,6 +98,9 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range cfg.Allow {
+		n.ConnManager().Protect(p, RoleController) // never trimmed, however full it is
+	}
 	w := &Worker{Node: n, cfg: cfg, log: cfg.Logger}
 	if err := w.register(enabled); err != nil {
 		if w.Ops != nil {
