@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -119,8 +120,15 @@ func (a *app) prepare(cmd *cobra.Command) error {
 			return fmt.Errorf("log level %q: want debug, info, warn or error", a.logLevel)
 		}
 	}
-	a.log = slog.New(tint.NewHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.stderr)}))
-	gologshim.SetDefaultHandler(tint.NewHandler(a.stderr, &tint.Options{Level: max(level, slog.LevelError), NoColor: !isTerminal(a.stderr)}))
+	handler := func(level slog.Level) slog.Handler {
+		return tint.NewHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.stderr)})
+	}
+	a.log = slog.New(handler(level))
+	// What libraries say by themselves: libp2p its faults, the mDNS library
+	// by the standard logger what is of use in a search for trouble only.
+	gologshim.SetDefaultHandler(handler(max(level, slog.LevelError)))
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(handler(level), slog.LevelDebug).Writer())
 	return nil
 }
 
