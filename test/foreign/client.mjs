@@ -1,4 +1,4 @@
-// A client of swarm on js-libp2p, written from docs/protocol.md alone.
+// A client of swarm on js-libp2p, which knows what docs/protocol.md says.
 //
 //   node client.mjs id SEED                    prints the peer ID of a key
 //   node client.mjs run SEED STRANGER ADDR…    tries a worker at each address

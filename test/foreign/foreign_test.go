@@ -1,7 +1,7 @@
 //go:build slow
 
-// Package foreign_test tries a worker with a client in another language, which
-// was written from docs/protocol.md alone: Node.js with js-libp2p.
+// Package foreign_test tries worker and controller against an implementation in
+// another language, which knows what docs/protocol.md says: Node.js with js-libp2p.
 //
 //	go test -tags slow ./test/foreign
 //
@@ -25,6 +25,7 @@ import (
 const (
 	seed     = "0101010101010101010101010101010101010101010101010101010101010101"
 	stranger = "0202020202020202020202020202020202020202020202020202020202020202"
+	worker   = "0303030303030303030303030303030303030303030303030303030303030303"
 )
 
 // step is one line that the client prints.
@@ -41,7 +42,7 @@ type step struct {
 	Error   struct{ Code int }
 }
 
-func TestForeignClient(t *testing.T) {
+func TestForeign(t *testing.T) {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skip(err)
@@ -49,9 +50,51 @@ func TestForeignClient(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	dir := install(ctx, t)
+	dir, swarm := install(ctx, t), build(ctx, t)
+	t.Run("vectors", func(t *testing.T) { tryVectors(ctx, t, dir) })
+	t.Run("client", func(t *testing.T) { tryClient(ctx, t, dir, swarm) })
+	t.Run("worker", func(t *testing.T) { tryWorker(ctx, t, dir, swarm) })
+}
+
+// tryVectors runs the test vectors by the other implementation.
+func tryVectors(ctx context.Context, t *testing.T, dir string) {
+	vectors, err := filepath.Abs(filepath.Join("..", "..", "streams", "testdata", "vectors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", run(ctx, t, dir, "node", "vectors.mjs", vectors))
+}
+
+// tryWorker commands a worker in the other language with our controller.
+func tryWorker(ctx context.Context, t *testing.T, dir, swarm string) {
+	cmd := exec.CommandContext(ctx, "node", "worker.mjs", worker)
+	cmd.Dir = dir
+	addr := strings.TrimSpace(string(firstLine(t, cmd)))
+	state := t.TempDir()
+	for _, tc := range []struct {
+		operation, more string
+		exit            int
+	}{
+		{"get_stats", `"type":"stats"`, 0},
+		{"start_miner", `"code":403`, 5},
+		{"get_logs", `"code":501`, 2},
+	} {
+		args := []string{"--state", state, "--json", "controller", "exec", tc.operation, addr}
+		if tc.operation == "start_miner" {
+			args = append(args, "--payload", `{"miner":"refpow"}`)
+		}
+		cmd := exec.CommandContext(ctx, swarm, args...)
+		out, err := cmd.Output()
+		if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != tc.exit || !bytes.Contains(out, []byte(tc.more)) {
+			t.Errorf("%s: %v, want exit code %d and %s:\n%s", tc.operation, err, tc.exit, tc.more, out)
+		}
+	}
+}
+
+// tryClient runs the client in the other language against our worker.
+func tryClient(ctx context.Context, t *testing.T, dir, swarm string) {
 	id := strings.TrimSpace(string(run(ctx, t, dir, "node", "client.mjs", "id", seed)))
-	addrs := startWorker(ctx, t, id)
+	addrs := startWorker(t, swarm, id)
 	args := append([]string{"--experimental-websocket", "client.mjs", "run", seed, stranger}, addrs...)
 	out := run(ctx, t, dir, "node", args...)
 
@@ -135,36 +178,50 @@ func run(ctx context.Context, t *testing.T, dir, name string, args ...string) []
 	return out
 }
 
-// startWorker starts the real worker, which the peer may command, and returns
-// its addresses: TCP and WebSocket.
-func startWorker(ctx context.Context, t *testing.T, allow string) []string {
+// build returns the path of the swarm binary.
+func build(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "swarm")
 	run(ctx, t, ".", "go", "build", "-o", bin, "github.com/seed-b490fa12/swarm/cmd/swarm")
-	cmd := exec.Command(bin, "worker", "--json", "--state", t.TempDir(), "--mdns=false", "--allow", allow, "--stats-every", "1s",
+	return bin
+}
+
+// startWorker starts the real worker, which the peer may command, and returns
+// its addresses: TCP and WebSocket.
+func startWorker(t *testing.T, swarm, allow string) []string {
+	t.Helper()
+	cmd := exec.Command(swarm, "worker", "--json", "--state", t.TempDir(), "--mdns=false", "--allow", allow, "--stats-every", "1s",
 		"--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/tcp/0/ws")
+	var ready struct{ Addrs []string }
+	line := firstLine(t, cmd)
+	if err := json.Unmarshal(line, &ready); err != nil || len(ready.Addrs) != 2 {
+		t.Fatalf("the worker said %q: %v", line, err)
+	}
+	return ready.Addrs
+}
+
+// firstLine starts a program, which is told to stop with the test, and returns
+// the first line it prints.
+func firstLine(t *testing.T, cmd *exec.Cmd) []byte {
+	t.Helper()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = cmd.Start()
 	}
-	if err := cmd.Start(); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the worker ended with %v:\n%s", err, stderr.Bytes())
+		if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() > 0 {
+			t.Errorf("%s ended with %v:\n%s", cmd.Path, err, stderr.Bytes())
 		}
 	})
-	var ready struct{ Addrs []string }
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &ready)
+	if err != nil {
+		t.Fatalf("%s said %q: %v", cmd.Path, line, err)
 	}
-	if err != nil || len(ready.Addrs) != 2 {
-		t.Fatalf("the worker said %q: %v\n%s", line, err, stderr.Bytes())
-	}
-	return ready.Addrs
+	return line
 }

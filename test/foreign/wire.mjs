@@ -2,8 +2,10 @@
 // two shapes of exchange this client needs.
 
 import { randomUUID } from 'node:crypto'
+import { peerIdFromString } from '@libp2p/peer-id'
 
 const MAX_FRAME = 1 << 20
+const MAX_DEPTH = 32
 
 // SwarmError is an error message of a peer (section 6).
 export class SwarmError extends Error {
@@ -13,6 +15,9 @@ export class SwarmError extends Error {
     this.payload = payload
   }
 }
+
+// TooLarge is a frame over the limit: 413.
+export class TooLarge extends Error {}
 
 // uvarint encodes a length (section 3).
 export function uvarint (n) {
@@ -46,13 +51,47 @@ export function encodeFrame (message) {
   return concat(uvarint(body.length), body)
 }
 
-// decodeEnvelope checks what JSON.parse does not.
+// decodeEnvelope reads a message strictly (section 3).
 export function decodeEnvelope (bytes) {
-  const m = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  const m = JSON.parse(text)
+  if (typeof m !== 'object' || m === null || Array.isArray(m)) throw new Error('a message is a JSON object')
+  checkStructure(text)
   for (const name of ['id', 'type', 'sender', 'timestamp']) {
     if (typeof m[name] !== 'string') throw new Error(`the message has no ${name}`)
   }
+  if (!UUID.test(m.id)) throw new Error('id: want a UUID of version 4')
+  if (m.replyTo !== undefined && !UUID.test(m.replyTo)) throw new Error('replyTo: want a UUID of version 4')
+  if (!TYPE.test(m.type)) throw new Error('type: want 1 to 64 of [a-z0-9_]')
+  if (!RFC3339.test(m.timestamp) || Number.isNaN(Date.parse(m.timestamp))) throw new Error('timestamp: want RFC 3339')
+  if (m.end !== undefined && typeof m.end !== 'boolean') throw new Error('end: want true or false')
+  peerIdFromString(m.sender)
   return m
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i
+const TYPE = /^[a-z0-9_]{1,64}$/
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
+const TOKENS = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g
+
+// checkStructure checks what JSON.parse lets through: depth, names that occur
+// twice, unpaired surrogates.
+function checkStructure (text) {
+  const open = []
+  for (const [token, colon] of text.matchAll(TOKENS)) {
+    if (token === '{' || token === '[') {
+      if (open.push(new Set()) > MAX_DEPTH) throw new Error(`JSON is nested deeper than ${MAX_DEPTH}`)
+    } else if (token === '}' || token === ']') {
+      open.pop()
+    } else {
+      const value = JSON.parse(colon === undefined ? token : token.slice(0, -colon.length))
+      if (!value.isWellFormed()) throw new Error('an unpaired surrogate')
+      if (colon === undefined) continue
+      const names = open.at(-1)
+      if (names.has(value)) throw new Error(`the name ${value} occurs twice`)
+      names.add(value)
+    }
+  }
 }
 
 // Frames reads the frames of a stream.
@@ -84,7 +123,7 @@ export class Frames {
       length += (b & 0x7f) * 2 ** (7 * at)
       last = b < 0x80
       if (last && at > 0 && b === 0) throw new Error('the length is not in its shortest form')
-      if (length > MAX_FRAME || at > 3) throw new Error('the frame is too large')
+      if (length > MAX_FRAME || at > 8) throw new TooLarge('the frame is too large')
     }
     while (this.rest.length < at + length) {
       if (!await this.more()) throw new Error('the stream ended within a frame')
