@@ -41,7 +41,7 @@ func callerError(ctx context.Context, p peer.ID, f Family, err error) error {
 		return wrap(code, err, "%s", resetWords(p, code))
 	}
 	if notSupported, ok := errors.AsType[msmux.ErrNotSupported[protocol.ID]](err); ok {
-		return wrap(CodeUnsupported, err, "%s does not speak %v", p, notSupported.Protos)
+		return wrap(CodeUnsupported, err, "%s does not speak %s", p, strings.Join(protocol.ConvertToStrings(notSupported.Protos), " or "))
 	}
 	if errors.Is(err, network.ErrResourceLimitExceeded) {
 		return wrap(CodeTooMany, err, "this node is at its own limit of streams or connections: %v", err)

@@ -155,7 +155,8 @@ func (s *Subject[T]) Joins(ctx context.Context) (joined <-chan struct{}, stop fu
 func (s *Subject[T]) Relay() (stop func(), err error) { return s.topic.Relay() }
 
 // Subscribe returns the messages of others as they arrive, until ctx ends;
-// then it yields its error once.
+// then it yields its error once. The sequence must be ranged over, and ends the
+// subscription when it is left.
 func (s *Subject[T]) Subscribe(ctx context.Context) (iter.Seq2[Received[T], error], error) {
 	sub, err := s.topic.Subscribe()
 	if err != nil {
