@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"sync/atomic"
@@ -122,5 +123,63 @@ func (x *exchange) watch(ctx context.Context) (_ context.Context, stop func()) {
 		<-done
 		x.SetReadDeadline(time.Time{})
 		cancel()
+	}
+}
+
+// feed sends one request and hands each item to next, which tells whether it
+// wants more.
+func (c *Client) feed(ctx context.Context, p peer.ID, s Spec, req any, next func(*Message) (bool, error)) (err error) {
+	r := c.newRequest(p, s)
+	defer func() { err = r.done(ctx, err) }()
+	first, err := r.begin(ctx, req)
+	if err != nil {
+		return err
+	}
+	wanted, ended := true, false
+	defer func() {
+		if err == nil && !ended {
+			err, wanted = errStopped, false
+		}
+		r.release(err)
+		if errors.Is(err, errStopped) {
+			err = nil
+		}
+	}()
+	for m := first; ; {
+		if wanted, err = next(m); err != nil {
+			return fmt.Errorf("%w: %s", ErrBadReply, err.Error())
+		}
+		if ended = m.End; ended || !wanted {
+			return nil
+		}
+		if m, err = r.receive(); err != nil {
+			return err
+		}
+	}
+}
+
+// errStopped says that the caller of a feed wants no more items.
+var errStopped = errors.New("no more items wanted")
+
+// begin sends the request of a feed and returns its first item; a kept stream
+// that turns out to be dead is replaced once.
+func (r *request) begin(ctx context.Context, req any) (*Message, error) {
+	for attempt := 0; ; attempt++ {
+		if err := r.open(ctx, attempt == 0); err != nil {
+			return nil, err
+		}
+		var m *Message
+		err := r.send(req)
+		if err == nil {
+			m, err = r.receive()
+		}
+		if err == nil {
+			return m, nil
+		}
+		stale := r.stale(err)
+		r.release(err)
+		if !stale || attempt > 0 || ctx.Err() != nil {
+			return nil, err
+		}
 	}
 }

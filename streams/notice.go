@@ -2,6 +2,8 @@ package streams
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -33,4 +35,25 @@ func (n Notice[T]) Handle(m *Mux, fn func(ctx context.Context, p Peer, v T) erro
 		}
 		return fn(ctx, x.peer, v)
 	})
+}
+
+// notify sends one message on a stream of its own and waits for its end.
+func (c *Client) notify(ctx context.Context, p peer.ID, s Spec, v any) (err error) {
+	r := c.newRequest(p, s)
+	defer func() { err = r.done(ctx, err) }()
+	if err := r.open(ctx, false); err != nil {
+		return err
+	}
+	defer func() { r.discard(err) }()
+	if err := r.send(v); err != nil {
+		return err
+	}
+	if err := r.st.CloseWrite(); err != nil {
+		return err
+	}
+	_, err = r.receive()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }

@@ -3,6 +3,8 @@ package streams
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -84,5 +86,63 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 		err = Errorf(CodeTimeout, "no byte of the upload arrived for %v", b.x.mux.cfg.Limits.Stall)
 	}
 	b.err = err
+	return n, err
+}
+
+// upload sends one request and its raw bytes while it waits for the reply,
+// which may come before all bytes are sent. The stream is not kept.
+func (c *Client) upload(ctx context.Context, p peer.ID, s Spec, req any, body io.Reader, size int64, res any) (err error) {
+	r := c.newRequest(p, s)
+	defer func() { err = r.done(ctx, err) }()
+	if err := r.open(ctx, false); err != nil {
+		return err
+	}
+	if err := r.send(req); err != nil {
+		r.discard(err)
+		return err
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- r.sendBody(body, size) }()
+	m, err := r.receive()
+	r.discard(errStopped) // unblocks the sender
+	fault := <-sent
+	switch {
+	case err == nil:
+		return r.decode(m, res)
+	case fault != nil && !errors.As(err, new(answerError)):
+		return localError{fault}
+	}
+	return err
+}
+
+// sendBody sends the raw bytes of an upload. It returns, and resets the stream
+// for, an error of body itself; one of the stream is for the receiver to tell.
+func (r *request) sendBody(body io.Reader, size int64) error {
+	src := &source{Reader: body}
+	n, err := io.Copy(r.st.Stream, src)
+	switch {
+	case src.err != nil:
+		err = fmt.Errorf("read the body: %w", src.err)
+	case err == nil && n < size:
+		err = fmt.Errorf("the body has %d bytes, %d were announced: %w", n, size, io.ErrUnexpectedEOF)
+	default:
+		return nil
+	}
+	r.st.Reset()
+	return err
+}
+
+// source keeps the error of a reader apart from that of the writer it is
+// copied to.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != io.EOF {
+		s.err = err
+	}
 	return n, err
 }
