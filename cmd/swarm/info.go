@@ -83,7 +83,7 @@ func peerInfo(ctx context.Context, c *agent.Controller, word string, timeout tim
 		return nodeInfo{}, &codeError{exitUnreachable, fmt.Errorf("%s is offline or cut off: %w", t.Label(), err)}
 	}
 	info := nodeInfo{
-		Peer: p.ID, Name: nameOf(t), Role: p.Hello.Role, Labels: p.Hello.Labels, Protocol: p.Hello.Version,
+		Peer: p.ID, Name: t.Display(), Role: p.Hello.Role, Labels: p.Hello.Labels, Protocol: p.Hello.Version,
 		Families: p.Hello.Families, RTTMs: float64(p.RTT.Microseconds()) / 1000, OffsetMs: p.ClockOffset.Milliseconds(),
 	}
 	if info.Name == "" {

@@ -71,7 +71,7 @@ func (a *app) ping(ctx context.Context, c *agent.Controller, word string, count 
 		}
 		p, err := c.Ping(ctx, t, timeout)
 		sum.Add(err)
-		line := pingLine{Peer: t.Peer, Name: nameOf(t), OK: err == nil, Seq: i + 1, Error: newErrorLine(err)}
+		line := pingLine{Peer: t.Peer, Name: t.Display(), OK: err == nil, Seq: i + 1, Error: newErrorLine(err)}
 		if err == nil {
 			line.RTTMs, line.OffsetMs, line.Addr = float64(p.RTT.Microseconds())/1000, p.ClockOffset.Milliseconds(), p.Addr
 		}

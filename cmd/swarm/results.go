@@ -64,7 +64,7 @@ func newErrorLine(err error) *errorLine {
 func (r *results) result(res agent.Result) {
 	if r.a.json {
 		line := resultLine{
-			Peer: res.Target.Peer, Name: nameOf(res.Target), OK: res.Err == nil, Payload: res.Payload,
+			Peer: res.Target.Peer, Name: res.Target.Display(), OK: res.Err == nil, Payload: res.Payload,
 			Error: newErrorLine(res.Err), Done: res.Feed && res.Done,
 		}
 		if res.Payload != nil {
@@ -82,13 +82,6 @@ func (r *results) result(res agent.Result) {
 		r.clearBar()
 		r.text(res)
 	}
-}
-
-func nameOf(t agent.Target) string {
-	if t.Name != "" {
-		return t.Name
-	}
-	return t.Claimed
 }
 
 // words is an error for a person: without the code, which scripts find in JSON.

@@ -67,7 +67,7 @@ func (a *app) watch(ctx context.Context, r reach, s agent.Selection) (err error)
 			table.stats(p.Target, p.Stats)
 			continue
 		}
-		if err := a.printJSON(pushedLine{p.Target.Peer, nameOf(p.Target), agent.StatsTopic.Type, p.Stats, p.Timestamp}); err != nil {
+		if err := a.printJSON(pushedLine{p.Target.Peer, p.Target.Display(), agent.StatsTopic.Type, p.Stats, p.Timestamp}); err != nil {
 			return err
 		}
 	}

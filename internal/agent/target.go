@@ -58,8 +58,8 @@ func (t Target) Label() string {
 	return id
 }
 
-// display is the name for programs: the owner's, else the machine's own.
-func (t Target) display() string {
+// Display is the name for programs: the owner's, else the machine's own.
+func (t Target) Display() string {
 	if t.Name != "" {
 		return t.Name
 	}
