@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/libp2p/go-libp2p"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 )
 
 // The body's own error is what the caller gets, at once; it used to wait until
@@ -116,5 +118,38 @@ func TestLargeFramesReserveMemory(t *testing.T) {
 	reserved = 0
 	if _, err := readFrame(bytes.NewReader(append([]byte{0x80, 0x80, 0x04}, make([]byte, growStep)...)), nil, MaxFrame, take); err != nil || reserved != 0 {
 		t.Errorf("a frame of %d bytes reserved %d, %v", growStep, reserved, err)
+	}
+}
+
+// The memory for large frames is the resource manager's to give: without it the
+// frame is refused, and the connection goes on.
+func TestLargeFrameWithoutMemory(t *testing.T) {
+	limits := rcmgr.PartialLimitConfig{Stream: rcmgr.ResourceLimits{Memory: 512 << 10}}.Build(rcmgr.InfiniteLimits)
+	rm, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits))
+	must(t, err)
+	server, err := libp2p.New(libp2p.ListenAddrStrings(overTCP), libp2p.ResourceManager(rm), libp2p.DisableMetrics())
+	must(t, err)
+	t.Cleanup(func() { server.Close() })
+	var cfg Config
+	allowAll(&cfg)
+	mux := NewMux(server, cfg)
+	must(t, echo.Handle(mux, func(context.Context, Peer, greeting) (greeting, error) { return greeting{Text: "got it"}, nil }))
+	serve(t, mux)
+	caller := newHost(t)
+	caller.Peerstore().AddAddrs(server.ID(), server.Addrs(), peerstoreTTL)
+	client := NewClient(caller, Config{})
+	defer client.Close()
+	for range 20 { // what is not given back adds up
+		if _, err := echo.Do(t.Context(), client, server.ID(), greeting{Text: strings.Repeat("x", 200<<10)}); err != nil {
+			t.Fatalf("200 KiB: %v", err)
+		}
+	}
+	for range 2 {
+		if _, err := echo.Do(t.Context(), client, server.ID(), greeting{Text: strings.Repeat("x", 900<<10)}); !errors.Is(err, ErrTooMany) {
+			t.Errorf("900 KiB: got %v, want 429", err)
+		}
+	}
+	if _, err := echo.Do(t.Context(), client, server.ID(), greeting{Text: "x"}); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }

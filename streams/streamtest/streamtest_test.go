@@ -197,6 +197,23 @@ func TestNetworkView(t *testing.T) {
 	if s, err := b.NewStream(network.WithAllowLimitedConn(t.Context(), "test"), a.ID(), rawProtocol); err == nil || s != nil {
 		t.Errorf("a protocol nobody serves: %v", err)
 	}
+	for _, end := range []network.Conn{direct, b.Network().ConnsToPeer(a.ID())[0]} {
+		if key := end.RemotePublicKey(); key == nil || !end.RemotePeer().MatchesPublicKey(key) || end.LocalPeer() != b.ID() || end.RemotePeer() != a.ID() {
+			t.Errorf("connection %s of %s with %s", end.ID(), end.LocalPeer(), end.RemotePeer())
+		}
+		if end.LocalMultiaddr().String() != end.RemoteMultiaddr().String() || end.ConnState().Transport != "memory" || end.As(nil) || end.Scope() == nil {
+			t.Errorf("connection %s: %v at %s", end.ID(), end.ConnState(), end.LocalMultiaddr())
+		}
+	}
+	if c, err := a.Network().DialPeer(t.Context(), b.ID()); err != nil || c.RemotePeer() != b.ID() {
+		t.Errorf("dial a connected peer: %v", err)
+	}
+	if _, err := b.Network().DialPeer(t.Context(), c.ID()); err == nil {
+		t.Error("a peer without a connection was dialled")
+	}
+	if err := a.Network().Listen(); err == nil || len(a.Network().ListenAddresses()) != 0 || a.Network().CanDial(b.ID(), nil) {
+		t.Error("memory has an address")
+	}
 	if state := a.Network().Connectedness(b.ID()); state != network.Connected || direct.Stat().Direction != network.DirOutbound {
 		t.Errorf("with a direct connection: %v", state)
 	}
@@ -216,4 +233,27 @@ func name(p peer.ID) string {
 		}
 	}
 	return "?"
+}
+
+// A handler of the network takes streams before any protocol is named.
+func TestRawStreamHandler(t *testing.T) {
+	a, b := NewHost(PeerID("a")), NewHost(PeerID("b"))
+	defer a.Close()
+	defer b.Close()
+	b.Network().SetStreamHandler(func(s network.Stream) {
+		s.Write([]byte("hello"))
+		s.Close()
+	})
+	Connect(a, b)
+	s, err := a.Network().NewStream(t.Context(), b.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got, err := io.ReadAll(s); string(got) != "hello" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := a.Network().NewStream(t.Context(), PeerID("c")); !errors.Is(err, network.ErrNoConn) {
+		t.Errorf("a stream to nobody: %v", err)
+	}
 }
