@@ -165,7 +165,7 @@ func TestSelection(t *testing.T) {
 				}
 				return
 			}
-			for _, n := range strings.Fields(tc.want) {
+			for n := range strings.FieldsSeq(tc.want) {
 				if !names[n] {
 					t.Errorf("%s is missing in %v", n, names)
 				}
