@@ -24,5 +24,8 @@
 // Every request passes the same guard before a handler sees it, in this
 // order: bounded read with a deadline, envelope, sender, freshness, rate,
 // rights, payload. A request that could be read is always answered, with a
-// reply or with a typed [Error]. The wire is described in docs/protocol.md.
+// reply or with a typed [Error]. The wire is described in docs/protocol.md, and
+// testdata/vectors holds test vectors for other implementations.
+//
+// A family is tested without sockets by package streamtest.
 package streams
