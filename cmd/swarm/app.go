@@ -121,7 +121,7 @@ func (a *app) prepare(cmd *cobra.Command) error {
 		}
 	}
 	handler := func(level slog.Level) slog.Handler {
-		return tint.NewHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.stderr)})
+		return tint.NewTextHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.stderr)})
 	}
 	a.log = slog.New(handler(level))
 	// What libraries say by themselves: libp2p its faults, the mDNS library

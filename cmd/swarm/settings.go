@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,9 +117,7 @@ func allFlags(cmd *cobra.Command) map[string]bool {
 	cmd.PersistentFlags().VisitAll(add)
 	cmd.Flags().VisitAll(add)
 	for _, sub := range cmd.Commands() {
-		for name, ok := range allFlags(sub) {
-			names[name] = ok
-		}
+		maps.Copy(names, allFlags(sub))
 	}
 	return names
 }
