@@ -17,8 +17,8 @@ import (
 
 // How Connect asks the DHT about a peer that does not answer.
 const (
-	lookupTime  = 5 * time.Second
-	lookupPeers = 4 // others to turn to while we are not a part of the DHT
+	lookupTime  = 2 * time.Second // for others to say where a peer is; and never more than half of what the caller gives
+	lookupPeers = 4               // others to turn to while we are not a part of the DHT
 )
 
 // Errors of Connect that a caller can act on.
@@ -53,7 +53,11 @@ func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
 // lookUp asks the DHT where a peer is. A process that has just started is not a part of it yet, so it first turns to
 // others it knows.
 func (h *Host) lookUp(ctx context.Context, p peer.ID) []multiaddr.Multiaddr {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	most := lookupTime
+	if end, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(end)/2) // so that what was tried can still be told
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	if !h.dht.Ready() && (!h.reachOthers(ctx, p) || !h.dht.WaitReady(ctx)) {
 		return nil
