@@ -20,8 +20,12 @@ import (
 type Bundle struct {
 	// Manifest is what Open found.
 	Manifest Manifest
+	source   string // absolute
 	dir      string
 }
+
+// Source is the path that was opened, as an absolute one.
+func (b *Bundle) Source() string { return b.source }
 
 // Open reads a directory, or a single file, hashes it and makes its manifest. The name is that of the deployment; empty
 // means that of the directory or file. At most maxBytes are accepted; 0 means DefaultMaxBytes. Symbolic links and special
@@ -37,7 +41,7 @@ func Open(source, name string, maxBytes int64) (*Bundle, error) {
 	if err := checkName(name); err != nil {
 		return nil, streams.Errorf(streams.CodeInvalid, "bundle name %q: %w; choose another name", shorten(name), err)
 	}
-	b := &Bundle{Manifest: Manifest{Name: name}}
+	b := &Bundle{Manifest: Manifest{Name: name}, source: source}
 	if err := b.read(source, cmp.Or(maxBytes, DefaultMaxBytes)); err != nil {
 		return nil, fmt.Errorf("read bundle: %w", err)
 	}
