@@ -50,7 +50,7 @@ func TestAcceptPushedStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rig, other = peer.ID("rig"), peer.ID("other")
 		list := &watchList{peers: make(map[peer.ID]*watched)}
-		list.add(Target{Peer: rig})
+		list.add(rig)
 		of := func(p peer.ID, boot int64, seq uint64) ops.Stats {
 			return ops.Stats{Node: p.String(), Boot: boot, Seq: seq}
 		}

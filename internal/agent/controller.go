@@ -28,6 +28,11 @@ type ControllerConfig struct {
 	// Watch joins the stats topic, see Controller.Watch. Such a controller has a
 	// passing identity, and so no rights: it only listens.
 	Watch bool
+	// Serve makes the long-lived controller: it has the controller's own
+	// identity, listens on Listen (none means port 4747), stays connected with
+	// all saved machines and, with Watch, hears what they push.
+	Serve  bool
+	Listen []string
 	// FanOut is how many machines are asked at the same time; 0 means 64.
 	FanOut int
 	// Options are passed to libp2p, for instance a simulated network in tests.
@@ -69,15 +74,21 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 		cfg: cfg, log: cfg.Logger, ran: make(chan error, 1),
 		found: make(map[peer.ID]discovery.Found), listeners: make(map[chan<- peer.ID]struct{}),
 	}
+	listen, err := parseListen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
 	nc := node.Config{
 		Role: RoleController, Logger: cfg.Logger,
 		Host: host.Config{
-			StateDir: cfg.StateDir, NoListen: true, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
+			StateDir: cfg.StateDir, NoListen: !cfg.Serve, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
 			Options: cfg.Options,
 		},
 	}
 	if cfg.Watch {
 		nc.Topics = []string{StatsTopic.Name}
+	}
+	if cfg.Watch && !cfg.Serve {
 		// Pubsub keeps one stream for each peer ID, which may end at another
 		// process of this controller. Whoever listens has a name of its own.
 		if nc.Host.Identity, err = host.NewIdentity(); err != nil {
@@ -87,11 +98,29 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 	if c.Node, err = node.New(nc); err != nil {
 		return nil, err
 	}
+	if err := c.listen(); err != nil {
+		return nil, errors.Join(err, c.Node.Close())
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	go func() { c.ran <- c.Node.Run(ctx) }()
 	return c, nil
 }
+
+// listen opens the addresses of a controller that serves, and has it stay
+// connected with the saved machines.
+func (c *Controller) listen() error {
+	if !c.cfg.Serve {
+		return nil
+	}
+	for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
+		c.Node.Keep(peer.AddrInfo{ID: t.Peer})
+	}
+	return c.Node.Listen()
+}
+
+// Addrs returns the addresses of a controller that serves, each with its peer ID.
+func (c *Controller) Addrs() ([]string, error) { return addrsOf(c.Node) }
 
 // Close says nothing to anyone and frees everything.
 func (c *Controller) Close() error {
@@ -177,10 +206,9 @@ func (c *Controller) probe(ctx context.Context, id peer.ID, family string) (Targ
 		return Target{}, false
 	}
 	speaks := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == family })
-	t := Target{Peer: id, Claimed: info.Hello.Name, found: true}
-	if m, ok := c.Node.Book().Get(id); ok {
-		t = targetOf(m)
-		t.found = true
+	t := c.known(id)
+	if t.Claimed == "" {
+		t.Claimed = info.Hello.Name
 	}
 	return t, speaks && info.Hello.Role != RoleController
 }

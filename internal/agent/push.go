@@ -33,27 +33,17 @@ type watchList struct {
 }
 
 type watched struct {
-	target Target
-	boot   int64
-	seq    uint64
-	rate   *rate.Limiter
+	boot int64
+	seq  uint64
+	rate *rate.Limiter
 }
 
-func (l *watchList) add(t Target) {
+func (l *watchList) add(p peer.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.peers[t.Peer] == nil {
-		l.peers[t.Peer] = &watched{target: t, rate: rate.NewLimiter(statsRate, statsBurst)}
+	if l.peers[p] == nil {
+		l.peers[p] = &watched{rate: rate.NewLimiter(statsRate, statsBurst)}
 	}
-}
-
-func (l *watchList) target(p peer.ID) Target {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if w := l.peers[p]; w != nil {
-		return w.target
-	}
-	return Target{Peer: p}
 }
 
 // accept takes stats from the workers on the list, of themselves, newer than
@@ -99,7 +89,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		return nil, err
 	}
 	add := func(t Target) {
-		list.add(t)
+		list.add(t.Peer)
 		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
 	}
 	for _, t := range targets {
@@ -119,7 +109,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 				}
 				return
 			}
-			t := list.target(r.From)
+			t := c.known(r.From)
 			t.Claimed = r.Payload.Name
 			if !yield(Pushed{t, r.Timestamp, r.Payload}, nil) {
 				return

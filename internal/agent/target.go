@@ -41,8 +41,6 @@ type Target struct {
 	Name string
 	// Claimed is what the machine calls itself.
 	Claimed string
-	// found is set when only discovery told of it.
-	found bool
 }
 
 // Label is how a person knows the target: by its name, or by what it calls
@@ -120,6 +118,14 @@ func (c *Controller) Find(word string) (Target, error) {
 	return Target{}, fmt.Errorf("%w: no machine is named %q here. See: swarm peers; or give its address, /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, word)
 }
 
+// known returns what the address book says of a machine.
+func (c *Controller) known(p peer.ID) Target {
+	if m, ok := c.Node.Book().Get(p); ok {
+		return targetOf(m)
+	}
+	return Target{Peer: p}
+}
+
 func (c *Controller) findAddr(addr string) (Target, error) {
 	infos, err := host.ParsePeers(addr)
 	if err != nil {
@@ -127,10 +133,7 @@ func (c *Controller) findAddr(addr string) (Target, error) {
 	}
 	info := infos[0]
 	c.Node.Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour)
-	if m, ok := c.Node.Book().Get(info.ID); ok {
-		return targetOf(m), nil
-	}
-	return Target{Peer: info.ID}, nil
+	return c.known(info.ID), nil
 }
 
 // claimants returns the saved peers that call themselves name.

@@ -116,19 +116,26 @@ func workerNode(cfg WorkerConfig) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, err
 	}
-	var listen []multiaddr.Multiaddr
-	for _, s := range cfg.Listen {
-		a, err := multiaddr.NewMultiaddr(s)
-		if err != nil {
-			return node.Config{}, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
-		}
-		listen = append(listen, a)
+	listen, err := parseListen(cfg.Listen)
+	if err != nil {
+		return node.Config{}, err
 	}
 	return node.Config{
 		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...),
 		Topics: []string{StatsTopic.Name}, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
 	}, nil
+}
+
+func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
+	for _, s := range words {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
+		}
+		out = append(out, a)
+	}
+	return out, nil
 }
 
 // enabled is what the owner lets run.
@@ -141,7 +148,7 @@ type enabled struct {
 // in one, joined by commas.
 func parseEnable(words []string) (enabled, error) {
 	var e enabled
-	for _, word := range strings.Split(strings.Join(words, ","), ",") {
+	for word := range strings.SplitSeq(strings.Join(words, ","), ",") {
 		kind, name, _ := strings.Cut(strings.TrimSpace(word), "=")
 		switch {
 		case kind == "":
@@ -204,8 +211,10 @@ func (w *Worker) adapters() ([]miner.Adapter, error) {
 func (w *Worker) Listen() error { return w.Node.Listen() }
 
 // Addrs returns the worker's addresses, each with its peer ID.
-func (w *Worker) Addrs() ([]string, error) {
-	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: w.Node.ID(), Addrs: w.Node.Addrs()})
+func (w *Worker) Addrs() ([]string, error) { return addrsOf(w.Node) }
+
+func addrsOf(n *node.Node) ([]string, error) {
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()})
 	if err != nil {
 		return nil, err
 	}
