@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -15,7 +17,7 @@ func (a *app) controllerCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.execCommand(), a.watchCommand())
+	cmd.AddCommand(a.execCommand(), a.watchCommand(), a.serveCommand())
 	return cmd
 }
 
@@ -28,6 +30,22 @@ type reach struct {
 func (r *reach) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&r.bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	cmd.Flags().BoolVar(&r.mdns, "mdns", true, "look for machines in the local network")
+}
+
+// commander does the jobs of this command: the long-lived controller of this
+// machine where one serves and no --bootstrap asks for another way, else a
+// controller of our own.
+func (a *app) commander(ctx context.Context, r reach, watch bool) (agent.Commander, error) {
+	dir, err := a.stateDir(agent.RoleController)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.bootstrap) == 0 {
+		if remote, ok := agent.Dial(ctx, dir); ok {
+			return remote, nil
+		}
+	}
+	return a.controller(r, watch)
 }
 
 // controller makes the controller of this command.

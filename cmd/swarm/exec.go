@@ -133,7 +133,7 @@ func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 	if len(targets) > 0 && (f.All || f.On != "" || f.Best > 0) {
 		return errors.New("name machines, or use --all, --on or --best, not both")
 	}
-	c, err := a.controller(f.reach, false)
+	c, err := a.commander(cmd.Context(), f.reach, false)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ type pushedLine struct {
 }
 
 func (a *app) watch(ctx context.Context, r reach, s agent.Selection) (err error) {
-	c, err := a.controller(r, true)
+	c, err := a.commander(ctx, r, true)
 	if err != nil {
 		return err
 	}

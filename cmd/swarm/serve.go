@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var (
+		r      reach
+		listen []string
+	)
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the long-lived controller of this machine",
+		Long: `Run the long-lived controller: it stays connected with all saved machines, so that
+commands are answered at once. Commands of this user on this machine that use the
+same state directory go through it by themselves.`,
+		Example: `  swarm controller serve
+  swarm controller serve --listen /ip4/0.0.0.0/tcp/4748`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			dir, err := a.stateDir(agent.RoleController)
+			if err != nil {
+				return err
+			}
+			c, err := agent.NewController(agent.ControllerConfig{
+				StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: true, Serve: true, Listen: listen, Logger: a.log,
+			})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, c.Close()) }()
+			return agent.NewServer(c).Serve(cmd.Context(), agent.SocketPath(dir), func() error { return a.printServing(c, dir) })
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().StringArrayVar(&listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	return cmd
+}
+
+func (a *app) printServing(c *agent.Controller, dir string) error {
+	addrs, err := c.Addrs()
+	if err != nil {
+		return err
+	}
+	ready := struct {
+		Event  string   `json:"event"`
+		Peer   peer.ID  `json:"peer"`
+		Addrs  []string `json:"addrs"`
+		Socket string   `json:"socket"`
+	}{"ready", c.Node.ID(), addrs, agent.SocketPath(dir)}
+	return a.print(ready, func() error {
+		fmt.Fprintf(a.stdout, "controller %s serves commands at %s\n", ready.Peer, ready.Socket)
+		for _, addr := range addrs {
+			fmt.Fprintf(a.stdout, "  %s\n", addr)
+		}
+		return nil
+	})
+}
