@@ -1,12 +1,5 @@
 //go:build slow
 
-// Package foreign_test tries worker and controller against an implementation in
-// another language, which knows what docs/protocol.md says: Node.js with js-libp2p.
-//
-//	go test -tags slow ./test/foreign
-//
-// It needs node (20 or later) and npm, which gets the packages of
-// package-lock.json into a temporary directory.
 package foreign_test
 
 import (
@@ -42,6 +35,8 @@ type step struct {
 	Error   struct{ Code int }
 }
 
+// TestForeign needs node (20 or later) and npm, which gets the packages of
+// package-lock.json into a temporary directory.
 func TestForeign(t *testing.T) {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {

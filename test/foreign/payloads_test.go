@@ -1,0 +1,191 @@
+// Package foreign_test holds what other implementations are checked with: the
+// test vectors for the payloads of swarm's families, and, with the tag slow, a
+// client and a worker in another language.
+package foreign_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+var update = flag.Bool("update", false, "write the vectors anew")
+
+// payloadCase is the payload of a message; one without a code is valid.
+type payloadCase struct {
+	Name    string         `json:"name"`
+	Type    string         `json:"type"`
+	Payload jsontext.Value `json:"payload"`
+	Code    streams.Code   `json:"code,omitzero"`
+}
+
+const (
+	about = "Payloads of ops, logs and deploy. A case without a code is valid; a request with one is answered with it."
+	me    = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
+	// The file "hello.txt" holds "hello\n".
+	manifest = `{"name":"greeting","release":"4a0ef8d0b7d6a8f5","files":[{"path":"hello.txt","mode":"0644","size":6,"sha256":"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"}]}`
+)
+
+func payloadCases(t *testing.T) (cases []payloadCase) {
+	add := func(typ string, code streams.Code, name, payload string) {
+		cases = append(cases, payloadCase{name, typ, jsontext.Value(payload), code})
+	}
+	x := func(n int) string { return strings.Repeat("x", n) }
+	const invalid = streams.CodeInvalid
+
+	add("get_stats", 0, "nothing to say", `{}`)
+	add("get_stats", invalid, "an array", `[]`)
+	add("stats", 0, "an idle machine that knows little", `{"node":"`+me+`","name":"rig-01","uptimeSeconds":12.5,"host":{"cpuPercent":null,"load1":null,"memTotal":null,"memUsed":null,"diskTotal":null,"diskUsed":null},"workloads":[],"seq":1,"boot":1795249800250}`)
+	add("stats", 0, "a mining machine", `{"node":"`+me+`","name":"rig-01","uptimeSeconds":3600,"host":{"cpuPercent":98.5,"load1":3.9,"memTotal":25274793984,"memUsed":1234567,"diskTotal":270553174016,"diskUsed":15055716352,"tempCelsius":61.5},`+
+		`"workloads":[{"name":"refpow","kind":"refpow","state":"mining","algorithm":"sha256d","hashRate":1234567.5,"sharesAccepted":31,"sharesRejected":0,"uptimeSeconds":3590,"restarts":0,"pool":"stratum+tcp://pool.example.org:3333"},`+
+		`{"name":"xmrig","kind":"xmrig","state":"stopped","algorithm":"rx/0","hashRate":null,"sharesAccepted":null,"sharesRejected":null,"uptimeSeconds":null,"restarts":2,"pool":""}],"seq":720,"boot":1795249800250}`)
+
+	add("start_miner", 0, "the least", `{"miner":"refpow"}`)
+	add("start_miner", 0, "all members", `{"miner":"xmrig","name":"gpu-0","algorithm":"rx/0","threads":4,"pool":"stratum+ssl://pool.example.org:443","wallet":"48abc","password":"x","config":{"donate-level":1}}`)
+	add("start_miner", 0, "a profile", `{"miner":"refpow","profile":"eco"}`)
+	add("start_miner", invalid, "no miner", `{}`)
+	add("start_miner", invalid, "a name that leads out", `{"miner":"refpow","name":"../x"}`)
+	add("start_miner", 0, "a name of 63 characters", `{"miner":"refpow","name":"`+x(63)+`"}`)
+	add("start_miner", invalid, "a name of 64 characters", `{"miner":"refpow","name":"`+x(64)+`"}`)
+	add("start_miner", invalid, "a pool that is no stratum URL", `{"miner":"refpow","pool":"http://pool.example.org:3333"}`)
+	add("start_miner", invalid, "a pool without a port", `{"miner":"refpow","pool":"stratum+tcp://pool.example.org"}`)
+	add("start_miner", invalid, "a wallet that is an option", `{"miner":"refpow","wallet":"--config=/etc/passwd"}`)
+	add("start_miner", invalid, "a password with a line end", `{"miner":"refpow","password":"a\nb"}`)
+	add("start_miner", invalid, "less than no threads", `{"miner":"refpow","threads":-1}`)
+	add("start_miner", invalid, "1,025 threads", `{"miner":"refpow","threads":1025}`)
+	add("start_miner", invalid, "threads and a profile", `{"miner":"refpow","threads":1,"profile":"eco"}`)
+	add("start_miner", invalid, "a config that is no object", `{"miner":"refpow","config":[1]}`)
+	add("stop_miner", 0, "a name", `{"name":"refpow"}`)
+	add("stop_miner", invalid, "no name", `{}`)
+	add("miner_ack", 0, "running", `{"name":"refpow","running":true,"state":"starting","hashRate":null,"algorithm":"sha256d"}`)
+
+	add("get_logs", 0, "the only workload's last lines", `{}`)
+	add("get_logs", 0, "all members but offset", `{"name":"refpow","lines":50,"since":1795249800000,"until":1795249900000,"follow":true}`)
+	add("get_logs", 0, "going on from an offset", `{"name":"refpow","offset":0,"follow":true}`)
+	add("get_logs", 0, "10,000 lines", `{"lines":10000}`)
+	add("get_logs", invalid, "10,001 lines", `{"lines":10001}`)
+	add("get_logs", invalid, "until before since", `{"since":2,"until":1}`)
+	add("get_logs", invalid, "an offset and since", `{"offset":1,"since":1}`)
+	add("get_logs", invalid, "a negative offset", `{"offset":-1}`)
+	add("logs", 0, "two lines", `{"name":"refpow","lines":[{"offset":0,"time":1795249800250,"stream":"stdout","text":"share accepted"},{"offset":15,"time":1795249800251,"stream":"stderr","text":"warn"}],"next":20,"hasMore":false}`)
+	add("logs", 0, "a gap, and the end", `{"name":"refpow","lines":[],"next":4096,"hasMore":false,"gap":{"from":0,"to":4096},"exit":{"code":-1,"signal":"killed"}}`)
+
+	var m deploy.Manifest
+	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
+		t.Fatal(err)
+	}
+	good := strings.Replace(manifest, m.Release, m.ComputeRelease(), 1)
+	add("deploy", 0, "one file", `{"manifest":`+good+`,"size":6}`)
+	add("deploy", invalid, "a size that is not the files'", `{"manifest":`+good+`,"size":7}`)
+	add("deploy", invalid, "a release that is not the files'", `{"manifest":`+manifest+`,"size":6}`)
+	add("deploy", invalid, "no files", `{"manifest":{"name":"greeting","release":"0000000000000000","files":[]},"size":0}`)
+	add("deploy", invalid, "a name that leads out", `{"manifest":`+strings.Replace(good, `"greeting"`, `".."`, 1)+`,"size":6}`)
+	for _, p := range []struct{ name, path string }{
+		{"leads out", "../x"}, {"is absolute", "/etc/passwd"}, {"has a backslash", `a\\b`}, {"has a drive", "c:x"}, {"is special on Windows", "aux.txt"},
+	} {
+		bad := m
+		bad.Files = []deploy.File{m.Files[0]}
+		bad.Files[0].Path = strings.ReplaceAll(p.path, `\\`, `\`)
+		text := strings.Replace(strings.Replace(manifest, "hello.txt", p.path, 1), m.Release, bad.ComputeRelease(), 1)
+		add("deploy", invalid, "a path that "+p.name, `{"manifest":`+text+`,"size":6}`)
+	}
+	add("deploy_ack", 0, "deployed", `{"name":"greeting","success":true,"release":"`+m.ComputeRelease()+`","previous":"","bytes":6,"state":"deployed"}`)
+	return cases
+}
+
+// payloadOf returns a pointer to the payload of a type, and whether the type
+// is a reply.
+func payloadOf(t *testing.T, typ string) (v any, reply bool) {
+	t.Helper()
+	switch typ {
+	case "get_stats":
+		return new(ops.StatsRequest), false
+	case "start_miner":
+		return new(ops.StartRequest), false
+	case "stop_miner":
+		return new(ops.StopRequest), false
+	case "get_logs":
+		return new(ops.LogsRequest), false
+	case "deploy":
+		return new(deploy.Request), false
+	case "stats":
+		return new(ops.Stats), true
+	case "miner_ack":
+		return new(ops.MinerAck), true
+	case "logs":
+		return new(ops.Logs), true
+	case "deploy_ack":
+		return new(deploy.Ack), true
+	}
+	t.Fatalf("type %s has no payload here", typ)
+	return nil, false
+}
+
+func TestPayloadVectors(t *testing.T) {
+	for _, c := range vectorsOf(t, filepath.Join("..", "..", "streams", "testdata", "vectors", "families.json")) {
+		t.Run(c.Type+" "+c.Name, func(t *testing.T) {
+			v, reply := payloadOf(t, c.Type)
+			m := streams.Message{Payload: c.Payload}
+			if err := m.ParsePayload(v); streams.CodeOf(err) != c.Code {
+				t.Fatalf("got %v, want %d", err, c.Code)
+			}
+			if reply {
+				checkMembers(t, c.Payload, v)
+			}
+		})
+	}
+}
+
+// checkMembers checks that a reply has the members of the vector and no others.
+func checkMembers(t *testing.T, want jsontext.Value, v any) {
+	t.Helper()
+	if err := json.Unmarshal(want, v, json.RejectUnknownMembers(true)); err != nil {
+		t.Error(err)
+	}
+	b, err := json.Marshal(v)
+	got, want := jsontext.Value(b), want.Clone()
+	if err != nil || got.Canonicalize() != nil || want.Canonicalize() != nil || !bytes.Equal(got, want) {
+		t.Errorf("encoded again: %v\n%s\nwant\n%s", err, got, want)
+	}
+}
+
+// vectorsOf returns the cases of the file, which are those of payloadCases.
+func vectorsOf(t *testing.T, path string) []payloadCase {
+	t.Helper()
+	type file struct {
+		About string        `json:"about"`
+		Cases []payloadCase `json:"cases"`
+	}
+	want, err := json.Marshal(file{about, payloadCases(t)}, jsontext.WithIndent("  "), json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, '\n')
+	if *update {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s is not what the tests make: after a wanted change of the wire run with -update, and write it down in docs/protocol.md", path)
+	}
+	var f file
+	if err := json.Unmarshal(got, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f.Cases
+}
