@@ -11,17 +11,20 @@ BENCHTIME ?= 1s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PLATFORMS   = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
+# How programs are built; checks are made in the same way, so that they find the packages compiled.
+STATIC = CGO_ENABLED=0
+
 .PHONY: help
 help: ## say what the words do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## build bin/swarm
-	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/swarm
+	$(STATIC) $(GO) build -o bin/ ./cmd/swarm
 
 .PHONY: demo
-demo: ## three workers, a controller and a mining pool on this machine, under a minute
-	$(GO) run ./cmd/swarm demo
+demo: build ## three workers, a controller and a mining pool on this machine, under a minute
+	bin/swarm demo
 
 .PHONY: test
 test: ## the fast set of tests, with the race detector
@@ -33,19 +36,19 @@ slow: ## the fast set and the slow one
 
 .PHONY: lint
 lint: ## format, vet (also for Windows and macOS), staticcheck, modern forms
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
-	$(GO) vet -tags slow ./...
-	GOOS=windows $(GO) vet -trimpath -tags slow ./...
-	GOOS=darwin $(GO) vet -trimpath -tags slow ./...
-	$(GO) run $(STATICCHECK) -tags slow ./...
-	$(GO) fix -diff ./...
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	$(STATIC) $(GO) vet -tags slow ./...
+	$(STATIC) GOOS=windows $(GO) vet -tags slow ./...
+	$(STATIC) GOOS=darwin GOARCH=arm64 $(GO) vet -tags slow ./...
+	$(STATIC) $(GO) run $(STATICCHECK) -tags slow ./...
+	$(STATIC) $(GO) fix -diff ./...
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME
-	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "== $$target in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$(dirname $$file) || exit 1; \
 		done; \
 	done
 
@@ -58,7 +61,7 @@ cross: ## build for all platforms into dist/
 	@for platform in $(PLATFORMS); do \
 		os=$${platform%/*} arch=$${platform#*/}; ext=; test $$os != windows || ext=.exe; \
 		echo "== $$platform"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w' -o dist/swarm-$$os-$$arch$$ext ./cmd/swarm || exit 1; \
+		$(STATIC) GOOS=$$os GOARCH=$$arch $(GO) build -ldflags '-s -w' -o dist/swarm-$$os-$$arch$$ext ./cmd/swarm || exit 1; \
 	done
 
 .PHONY: clean
