@@ -37,7 +37,7 @@ def main(lab, args):
     lab.eventually("healed: answers again", lambda: swarm.exec(ctl, "get_stats", w1.addr, "--mdns=false")[0] == 0)
 
     w2.kill9()
-    rc, got = swarm.exec(ctl, "get_stats", w1.peer, w2.peer, w3.peer, "--timeout=5s")
+    rc, got = swarm.exec(ctl, "get_stats", w1.peer, w2.peer, w3.peer, "--timeout=15s")
     lab.check("kill -9 of one: the others answer, it is offline, exit 3", (rc, ok(got)),
               (rc, ok(got)) == (3, ["w1", "w3"]) and got["w2"]["error"]["code"] in (408, 503))
     w2.restart()
