@@ -21,6 +21,7 @@ const (
 	MaxFiles      = 10_000
 	MaxNameLength = 64  // bytes
 	MaxPathLength = 512 // bytes
+	MaxDepth      = 32  // elements of a path: a short manifest must not make half a million directories
 	// MaxManifest is how many bytes of JSON a manifest may have: a frame, less room for the envelope.
 	MaxManifest = streams.MaxFrame - 4<<10
 
@@ -162,6 +163,9 @@ func checkPath(p string) error {
 		return errors.New("the path must not contain a backslash or a colon")
 	case strings.ContainsFunc(p, unicode.IsControl):
 		return errors.New("the path must not contain control characters")
+	}
+	if depth := strings.Count(p, "/") + 1; depth > MaxDepth {
+		return fmt.Errorf("the path has %d elements, at most %d are allowed", depth, MaxDepth)
 	}
 	for element := range strings.SplitSeq(p, "/") {
 		if err := checkElement(element); err != nil {
