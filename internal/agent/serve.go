@@ -63,9 +63,9 @@ type socketTarget struct {
 	Claimed string  `json:"claimed,omitzero"`
 }
 
-func lineOfTarget(t Target) socketTarget { return socketTarget{t.Peer, t.Name, t.Claimed} }
+func lineOfTarget(t Target) socketTarget { return socketTarget(t) }
 
-func (l socketTarget) target() Target { return Target{Peer: l.Peer, Name: l.Name, Claimed: l.Claimed} }
+func (l socketTarget) target() Target { return Target(l) }
 
 type socketResult struct {
 	Target  socketTarget   `json:"target"`
