@@ -166,6 +166,10 @@ func TestFeedEndsWithItsReceiver(t *testing.T) {
 			if err := <-ended; !errors.Is(err, context.Canceled) {
 				t.Errorf("the handler's context ended with %v", err)
 			}
+			// That is nobody's fault, and nothing for the log.
+			if o := p.seen(t, 1)[0]; !errors.Is(o.Err, ErrUnavailable) || strings.Contains(p.log.String(), "request failed") {
+				t.Errorf("outcome %v, log %q", o.Err, p.log)
+			}
 		})
 	}
 }

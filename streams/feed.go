@@ -56,6 +56,9 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 			ctx, stop := x.watch(ctx)
 			defer stop()
 			last, err := fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
+			if err != nil && ctx.Err() != nil && !x.mux.isDraining() {
+				return errGone // not a fault of the handler
+			}
 			if err != nil {
 				return err
 			}
