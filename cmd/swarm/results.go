@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -54,6 +55,9 @@ func newErrorLine(err error) *errorLine {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, context.Canceled) {
+		return &errorLine{Code: streams.CodeTimeout, Message: "interrupted"}
+	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return &errorLine{e.Code, e.Message, e.Details, e.Trace}
 	}
@@ -72,6 +76,9 @@ func (r *results) result(res agent.Result) {
 		}
 		r.a.printJSON(line)
 		return
+	}
+	if errors.Is(res.Err, context.Canceled) {
+		return // by the user, who knows
 	}
 	if res.Err != nil {
 		r.clearBar()
