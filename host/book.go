@@ -201,7 +201,7 @@ func (b *Book) Find(query string) (Member, error) {
 		if query != "" && m.Name == query {
 			named = append(named, m)
 		}
-		if query != "" && strings.HasPrefix(m.Peer.String(), query) {
+		if MatchesID(query, m.Peer) {
 			prefixed = append(prefixed, m)
 		}
 	}
@@ -215,6 +215,12 @@ func (b *Book) Find(query string) (Member, error) {
 		return named[0], nil
 	}
 	return Member{}, fmt.Errorf("%w: %q fits %d peers: %s", ErrAmbiguousPeer, query, len(named), examples(named))
+}
+
+// MatchesID reports whether query is the beginning of the text of p, long enough to say more than what all Ed25519 peer IDs
+// begin with ("12D3KooW"): a mistyped short name must not choose the only machine there is.
+func MatchesID(query string, p peer.ID) bool {
+	return len(query) > len("12D3KooW") && strings.HasPrefix(p.String(), query)
 }
 
 func examples(members []Member) string {

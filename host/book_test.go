@@ -83,6 +83,12 @@ func TestBookFind(t *testing.T) {
 	put(t, b, Member{Name: "twice"})
 	put(t, b, Member{Name: "twice"})
 	named := put(t, b, Member{Name: one.Peer.String()[:20]}) // a name that looks like a peer ID goes first
+	var twins []peer.ID                                      // two Ed25519 peers whose IDs begin alike
+	for _, end := range []string{"a", "b"} {
+		id := peer.ID("\x00\x24\x08\x01\x12\x20" + strings.Repeat("x", 31) + end)
+		put(t, b, Member{Peer: id})
+		twins = append(twins, id)
+	}
 	tests := []struct {
 		query string
 		want  peer.ID
@@ -93,7 +99,9 @@ func TestBookFind(t *testing.T) {
 		{one.Peer.String()[:21], one.Peer, nil},
 		{one.Peer.String()[:20], named.Peer, nil},
 		{"twice", "", ErrAmbiguousPeer},
-		{one.Peer.String()[:2], "", ErrAmbiguousPeer},
+		{twins[0].String()[:20], "", ErrAmbiguousPeer},
+		{one.Peer.String()[:9], one.Peer, nil},
+		{one.Peer.String()[:8], "", ErrUnknownPeer}, // too short to mean one
 		{"no", "", ErrUnknownPeer},
 		{"", "", ErrUnknownPeer},
 		{"ONE", "", ErrUnknownPeer},
