@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,8 @@ func TestSummary(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	c, err := NewController(ControllerConfig{StateDir: t.TempDir()})
+	boot := identity(t)
+	c, err := NewController(ControllerConfig{StateDir: t.TempDir(), Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + boot.String()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +138,7 @@ func TestSelection(t *testing.T) {
 		err  string
 	}{
 		{"by name", Selection{Names: []string{"a", "b"}}, "a b", ""},
+		{"a bootstrap peer by the beginning of its ID", Selection{Names: []string{boot.String()[:20]}}, boot.String(), ""},
 		{"twice", Selection{Names: []string{"a", "a"}}, "a", ""},
 		{"all but hints", Selection{All: true}, "a b sea", ""},
 		{"one label", Selection{On: "gpu=3080"}, "a b", ""},
@@ -157,7 +160,7 @@ func TestSelection(t *testing.T) {
 			}
 			names := make(map[string]bool)
 			for _, t := range got {
-				names[t.Display()] = true
+				names[cmp.Or(t.Display(), t.Peer.String())] = true
 			}
 			if tc.s.Best > 0 {
 				if len(got) != tc.s.Best {

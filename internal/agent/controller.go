@@ -47,6 +47,7 @@ type Controller struct {
 
 	cfg  ControllerConfig
 	log  *slog.Logger
+	boot []peer.AddrInfo // where it begins
 	stop context.CancelFunc
 	ran  chan error // the result of Node.Run
 
@@ -71,7 +72,7 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		cfg: cfg, log: cfg.Logger, ran: make(chan error, 1),
+		cfg: cfg, log: cfg.Logger, boot: bootstrap, ran: make(chan error, 1),
 		found: make(map[peer.ID]discovery.Found), listeners: make(map[chan<- peer.ID]struct{}),
 	}
 	listen, err := parseListen(cfg.Listen)

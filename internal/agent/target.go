@@ -111,6 +111,9 @@ func (c *Controller) Find(word string) (Target, error) {
 	if id, err := peer.Decode(word); err == nil {
 		return Target{Peer: id}, nil
 	}
+	if boot := c.bootstrapPeers(word); len(boot) == 1 {
+		return c.known(boot[0]), nil
+	}
 	if claimed := c.claimants(word); len(claimed) > 0 {
 		return Target{}, fmt.Errorf("%w: no machine is named %q here. %s calls itself so: if it is the one, name it with: swarm peers add %s --name %s",
 			ErrSelection, word, claimed[0], claimed[0], word)
@@ -134,6 +137,17 @@ func (c *Controller) findAddr(addr string) (Target, error) {
 	info := infos[0]
 	c.Node.Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour)
 	return c.known(info.ID), nil
+}
+
+// bootstrapPeers returns the peers to begin with whose IDs begin so. They may
+// not be saved yet.
+func (c *Controller) bootstrapPeers(prefix string) (out []peer.ID) {
+	for _, p := range c.boot {
+		if host.MatchesID(prefix, p.ID) {
+			out = append(out, p.ID)
+		}
+	}
+	return out
 }
 
 // claimants returns the saved peers that call themselves name.
