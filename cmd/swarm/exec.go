@@ -62,7 +62,7 @@ func (a *app) execCommand() *cobra.Command {
 		Long: `Do one operation on the machines named, or on those that --all, --on or --best pick.
 
 OPERATION is one of: ` + strings.Join(operationNames(), ", ") + `.
-TARGET is a name from "swarm peers", the beginning of a peer ID, or a multiaddr that
+TARGET is a name from "swarm peers", the beginning of a peer ID (9 characters or more), or a multiaddr that
 ends in /p2p/<peer ID>. For deploy, the last argument is the file or directory to deploy.
 
 Each machine's result is printed as it arrives. With --json there is a line for each
