@@ -71,8 +71,13 @@ type Pushed struct {
 
 // Watch listens to the stats that the selected workers push, until ctx ends.
 // It stays connected with them; with Selection.All also with those that
-// discovery finds meanwhile. The controller must have been made with Watch.
+// discovery finds meanwhile. The controller must have been made with Watch, and
+// watches once at a time; what is returned must be iterated.
 func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, error], error) {
+	targets, err := c.pick(s)
+	if err != nil {
+		return nil, err
+	}
 	list := &watchList{peers: make(map[peer.ID]*watched)}
 	subject, err := StatsTopic.Join(c.Node.PubSub, c.Node.ID(), c.Node.Streams, list.accept)
 	if err != nil {
@@ -83,11 +88,6 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		return nil, errors.Join(err, subject.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	targets, err := c.pick(s)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
 	add := func(t Target) {
 		list.add(t.Peer)
 		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
@@ -100,6 +100,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		finding.Go(func() { c.discover(ctx, never, ops.GetStats.Family.Name, add) })
 	}
 	return func(yield func(Pushed, error) bool) {
+		defer subject.Close()
 		defer finding.Wait()
 		defer cancel()
 		for r, err := range received {
