@@ -64,7 +64,8 @@ type Error struct {
 	// Timestamp is when the error was made, in Unix milliseconds.
 	Timestamp int64 `json:"timestamp"`
 
-	cause error // what happened on this side; never sent
+	cause  error // what happened on this side; never sent
+	effect bool  // the request may have had an effect, whatever the code says
 }
 
 // Errorf returns an [Error] with the code and the formatted words.
@@ -91,19 +92,24 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns what caused the error on this side, if known.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Validate reports an error whose code is none.
+// MaxErrorMessage is how many bytes the message, or the details, of an error
+// may have.
+const MaxErrorMessage = 4 << 10
+
+// Validate reports an error whose code is none, or that is too long to log.
 func (e *Error) Validate() error {
 	if e.Code < 400 || e.Code > 599 {
 		return Errorf(CodeInvalid, "error code %d is not in 400 to 599", e.Code)
 	}
+	if len(e.Message) > MaxErrorMessage || len(e.Details) > MaxErrorMessage || len(e.Trace) > MaxNameLength {
+		return Errorf(CodeInvalid, "an error has %d bytes of message and of details at most, and %d of trace", MaxErrorMessage, MaxNameLength)
+	}
 	return nil
 }
 
-// temporary tells whether the same request may succeed later, so that the
-// outcome is not recorded as the answer to it.
-func (e *Error) temporary() bool {
-	return e.Code == CodeTimeout || e.Code == CodeTooMany || e.Code == CodeUnavailable
-}
+// hadNoEffect tells whether the request was refused before it changed anything,
+// so that the same request may be tried again and is not answered from the record.
+func (e *Error) hadNoEffect() bool { return e.Code != CodeInternal && !e.effect }
 
 // CodeOf returns the code of the first [Error] in err's chain, 0 for nil and
 // CodeInternal for any other error.

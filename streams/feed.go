@@ -94,7 +94,9 @@ func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	_, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
 		ran = true
 		if err := serve(); err != nil {
-			return nil, x.travelling(err)
+			e := *x.travelling(err)
+			e.effect = true // items may have gone out before
+			return nil, &e
 		}
 		return struct{}{}, nil
 	})

@@ -3,7 +3,6 @@ package streams
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -46,6 +45,8 @@ const (
 	MaxVersions   = 16
 	MaxLabels     = 64
 	MaxReason     = 1024 // bytes of a reason in words
+	// MaxCredential is how many bytes of JSON a grant, or the records, may have.
+	MaxCredential = 16 << 10
 )
 
 // Hello is the payload of a handshake and of its answer.
@@ -72,8 +73,10 @@ func (h Hello) Validate() error {
 		return fmt.Errorf("families: want %d at most", MaxFamilies)
 	case len(h.Labels) > MaxLabels:
 		return fmt.Errorf("labels: want %d at most", MaxLabels)
-	case len(h.Role) > MaxNameLength || utf8.RuneCountInString(h.Name) > MaxNameLength:
-		return fmt.Errorf("role and name: want %d characters at most", MaxNameLength)
+	case len(h.Role) > MaxNameLength || len(h.Name) > MaxNameLength:
+		return fmt.Errorf("role and name: want %d bytes at most", MaxNameLength)
+	case len(h.Grant) > MaxCredential || len(h.Records) > MaxCredential:
+		return fmt.Errorf("grant and records: want %d bytes at most", MaxCredential)
 	case len(h.Reason) > MaxReason:
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	}

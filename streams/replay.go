@@ -139,7 +139,7 @@ func (r *replays) finish(k replayKey, rec *record) {
 	defer r.mu.Unlock()
 	close(rec.done)
 	delete(r.running, k)
-	if rec.err != nil && rec.err.temporary() {
+	if rec.err != nil && rec.err.hadNoEffect() {
 		return // to repeat it is how the caller gets further
 	}
 	t, ok := r.done.Get(k.peer)
