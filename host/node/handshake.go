@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -63,7 +64,12 @@ func (g *greetings) of(c network.Conn) (gr *greeting, first bool) {
 	return gr, true
 }
 
+// set notes what the one who dialled us says. Where we dialled, our own
+// handshake counts, whatever else the peer greets with.
 func (g *greetings) set(c network.Conn, info PeerInfo) {
+	if c.Stat().Direction == network.DirOutbound {
+		return
+	}
 	gr, first := g.of(c)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,6 +77,18 @@ func (g *greetings) set(c network.Conn, info PeerInfo) {
 	if first {
 		close(gr.done)
 	}
+}
+
+// end sets the result of a handshake. One that failed is forgotten, so that the
+// next request on the connection tries again.
+func (g *greetings) end(c network.Conn, gr *greeting, info PeerInfo, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gr.info, gr.err = info, err
+	if err != nil && g.conns[c] == gr {
+		delete(g.conns, c)
+	}
+	close(gr.done)
 }
 
 func (g *greetings) remove(c network.Conn) {
@@ -97,12 +115,16 @@ func (g *greetings) list() (out []PeerInfo) {
 
 // connected begins the handshake on connections that this node dialled.
 func (n *Node) connected(_ network.Network, c network.Conn) {
+	n.strangers.connected(c)
 	if c.Stat().Direction == network.DirOutbound {
 		n.greet(c)
 	}
 }
 
-func (n *Node) disconnected(_ network.Network, c network.Conn) { n.greetings.remove(c) }
+func (n *Node) disconnected(_ network.Network, c network.Conn) {
+	n.strangers.disconnected(c)
+	n.greetings.remove(c)
+}
 
 // greet makes sure that the handshake on c is under way, and returns it.
 func (n *Node) greet(c network.Conn) *greeting {
@@ -136,32 +158,38 @@ func (n *Node) ready(ctx context.Context, c network.Conn) error {
 // shakeHands does the dialler's part. A peer that does not know the lifecycle
 // family is let be: what it answers to other requests will tell.
 func (n *Node) shakeHands(c network.Conn, gr *greeting) {
-	defer close(gr.done)
+	info, err := n.shake(c)
+	n.greetings.end(c, gr, info, err)
+	if err == nil && info.ID != "" {
+		n.remember(info)
+	}
+}
+
+func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 	ctx, cancel := context.WithTimeout(n.life, handshakeTimeout)
 	defer cancel()
 	hello, timing, err := streams.Handshake.DoOn(ctx, n.Client, c, n.hello(true))
 	switch {
 	case streams.CodeOf(err) == streams.CodeUnsupported:
 		n.log.Debug("peer knows no handshake", "peer", c.RemotePeer())
-		return
+		return info, nil
 	case err != nil:
-		gr.err = err
-		return
+		return info, err
 	case hello.Accepted != nil && !*hello.Accepted, !hello.Compatible():
-		gr.err = streams.Errorf(streams.CodeUnsupported, "%s refused the handshake: %s", c.RemotePeer(), refusal(hello))
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
 		c.CloseWithError(streams.DisconnectIncompatibleVersion.ConnCode())
-		return
+		return info, streams.Errorf(streams.CodeUnsupported, "%s refused the handshake: %s", c.RemotePeer(), refusal(hello))
 	}
 	n.Mux.SetClockOffset(c, timing.ClockOffset())
-	gr.info = PeerInfo{
+	info = PeerInfo{
 		ID: c.RemotePeer(), Hello: hello, Since: c.Stat().Opened,
 		RTT: timing.RTT(), ClockOffset: timing.ClockOffset(), Conn: c,
 	}
-	n.remember(gr.info)
-	if off := gr.info.ClockOffset; off.Abs() > time.Minute {
+	info.Hello.Grant, info.Hello.Records = nil, nil
+	if off := info.ClockOffset; off.Abs() > time.Minute {
 		n.log.Warn("clocks differ: set the clock of this node or of the peer", "peer", c.RemotePeer(), "ahead", off.Round(time.Second))
 	}
+	return info, nil
 }
 
 // refusal says why a handshake did not succeed, as told or as seen.
@@ -188,8 +216,12 @@ func (n *Node) registerLifecycle() error {
 			return p.Answer(), nil
 		}),
 		streams.Disconnect.Handle(n.Mux, n.answerDisconnect),
-		streams.ErrorNotice.Handle(n.Mux, func(_ context.Context, p streams.Peer, e *streams.Error) error {
-			n.log.Warn("a peer reports an error", "peer", p.ID, "code", e.Code, "message", e.Message, "trace", e.Trace)
+		streams.ErrorNotice.Handle(n.Mux, func(ctx context.Context, p streams.Peer, e *streams.Error) error {
+			level := slog.LevelDebug // strangers may say much
+			if p.Member {
+				level = slog.LevelWarn
+			}
+			n.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", e.Message, "trace", e.Trace)
 			return nil
 		}),
 	} {
@@ -209,6 +241,7 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 		time.AfterFunc(partGrace, func() { p.Conn.CloseWithError(streams.DisconnectIncompatibleVersion.ConnCode()) })
 		return ours, nil
 	}
+	theirs.Grant, theirs.Records = nil, nil // large, and not for keeping
 	info := PeerInfo{ID: p.ID, Hello: theirs, Since: p.Conn.Stat().Opened, ClockOffset: p.ClockOffset, Conn: p.Conn}
 	n.greetings.set(p.Conn, info)
 	n.remember(info)
@@ -218,7 +251,7 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 // answerDisconnect closes the connection that the goodbye came over; other
 // processes of the same peer keep theirs.
 func (n *Node) answerDisconnect(_ context.Context, p streams.Peer, g streams.Goodbye) error {
-	n.log.Info("peer says goodbye", "peer", p.ID, "reason", g.Code, "words", g.Reason)
+	n.log.Debug("peer says goodbye", "peer", p.ID, "reason", g.Code, "words", g.Reason)
 	time.AfterFunc(partGrace, func() { p.Conn.CloseWithError(g.Code.ConnCode()) })
 	return nil
 }
@@ -242,7 +275,11 @@ func (n *Node) Greeting(ctx context.Context, p peer.ID) (PeerInfo, error) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
 		return PeerInfo{}, err
 	}
-	for _, c := range n.Network().ConnsToPeer(p) {
+	conns := n.Network().ConnsToPeer(p)
+	if len(conns) == 0 {
+		return PeerInfo{}, fmt.Errorf("connect to %s: %w: it closed the connection at once", p, host.ErrUnreachable)
+	}
+	for _, c := range conns {
 		if err := n.ready(ctx, c); err != nil {
 			return PeerInfo{}, err
 		}

@@ -3,9 +3,13 @@ package node_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
@@ -63,9 +67,7 @@ func TestDisconnect(t *testing.T) {
 	waitFor(t, "the connection to end", func() bool {
 		return len(n.Network().ConnsToPeer(other.ID())) == 0 && len(other.Network().ConnsToPeer(n.ID())) == 0
 	})
-	if len(n.Peers()) != 0 {
-		t.Errorf("peers %v", n.Peers())
-	}
+	waitFor(t, "the peer to be forgotten", func() bool { return len(n.Peers()) == 0 })
 }
 
 func TestOutcomesBecomeScores(t *testing.T) {
@@ -101,4 +103,79 @@ func TestCloseTwice(t *testing.T) {
 	n := newNode(t, node.Config{})
 	must(t, n.Close())
 	must(t, n.Close())
+}
+
+// However many strangers come, members get in.
+func TestStrangersDoNotLockMembersOut(t *testing.T) {
+	member := newNode(t, node.Config{})
+	n := newNode(t, node.Config{Host: host.Config{MaxPeers: 3}, Judge: trust.NewOpen(member.ID())})
+	var let int
+	for range 5 {
+		stranger := newNode(t, node.Config{})
+		if stranger.Connect(t.Context(), info(n)) == nil {
+			if _, err := stranger.Greeting(t.Context(), n.ID()); err == nil {
+				let++
+			}
+		}
+	}
+	if let != 3 {
+		t.Errorf("%d strangers got in, want 3", let)
+	}
+	must(t, member.Connect(t.Context(), info(n)))
+	if _, err := streams.Ping.Do(t.Context(), member.Client, n.ID(), streams.PingRequest{}); err != nil {
+		t.Errorf("a member: %v", err)
+	}
+	// Those who leave make room.
+	for _, c := range n.Network().Conns() {
+		must(t, c.Close())
+	}
+	waitFor(t, "room for a stranger", func() bool {
+		stranger := newNode(t, node.Config{})
+		if stranger.Connect(t.Context(), info(n)) != nil {
+			return false
+		}
+		_, err := stranger.Greeting(t.Context(), n.ID())
+		return err == nil
+	})
+}
+
+// A peer that greets back on a connection that we dialled changes nothing of
+// what our handshake has measured; the race detector watches.
+func TestBothGreet(t *testing.T) {
+	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
+	for range 5 {
+		must(t, n.Connect(t.Context(), info(other)))
+		waitFor(t, "the other to know the connection", func() bool { return len(other.Network().ConnsToPeer(n.ID())) == 1 })
+		_, _, err := streams.Handshake.DoOn(t.Context(), other.Client, other.Network().ConnsToPeer(n.ID())[0],
+			streams.Hello{Version: streams.ProtocolVersion, Name: "mallory"})
+		must(t, err)
+		got, err := n.Greeting(t.Context(), other.ID())
+		must(t, err)
+		if got.RTT == 0 || got.Hello.Name == "mallory" {
+			t.Errorf("greeting %+v", got)
+		}
+		must(t, n.Network().ClosePeer(other.ID()))
+		waitFor(t, "the end of the connection", func() bool { return len(other.Network().ConnsToPeer(n.ID())) == 0 })
+	}
+}
+
+// A handshake that failed is tried again by the next request.
+func TestFailedHandshakeIsTriedAgain(t *testing.T) {
+	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
+	var refusals atomic.Int32
+	id := streams.LifecycleFamily.ProtocolID()
+	other.RemoveStreamHandler(id)
+	other.Host.Host.SetStreamHandler(id, func(s network.Stream) {
+		refusals.Add(1)
+		s.ResetWithError(network.StreamResourceLimitExceeded)
+	})
+	must(t, n.Host.Host.Connect(t.Context(), info(other)))
+	if _, err := n.Greeting(t.Context(), other.ID()); err == nil {
+		t.Fatal("the refused handshake succeeded")
+	}
+	before := refusals.Load()
+	_, err := n.Greeting(t.Context(), other.ID())
+	if err == nil || refusals.Load() == before {
+		t.Errorf("not tried again: %v", err)
+	}
 }

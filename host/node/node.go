@@ -16,6 +16,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,7 @@ type Node struct {
 	cfg       Config
 	log       *slog.Logger
 	greetings greetings
+	strangers *strangers
 	notifiee  *network.NotifyBundle
 	life      context.Context // ends with Close
 	end       context.CancelFunc
@@ -92,11 +94,13 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Host.Logger == nil {
 		cfg.Host.Logger = cfg.Logger
 	}
+	others := &strangers{ConnectionGater: cfg.Host.Gater, judge: cfg.Judge, most: cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers)}
+	cfg.Host.Gater = others
 	h, err := host.New(cfg.Host)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{Host: h, cfg: cfg, log: cfg.Logger}
+	n := &Node{Host: h, cfg: cfg, log: cfg.Logger, strangers: others}
 	n.life, n.end = context.WithCancel(context.Background())
 	if err := n.setUp(); err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -149,7 +153,7 @@ func (n *Node) startPubSub() (err error) {
 			DecayToZero:       pubsub.DefaultDecayToZero,
 			// Colocation is no sign of anything here: a fleet sits behind one address.
 			IPColocationFactorWeight: 0,
-		}, &pubsub.PeerScoreThresholds{GossipThreshold: -60, PublishThreshold: -70, GraylistThreshold: -80}),
+		}, &pubsub.PeerScoreThresholds{GossipThreshold: -25, PublishThreshold: -35, GraylistThreshold: -45}),
 	)
 	if err != nil {
 		return fmt.Errorf("start pubsub: %w", err)
