@@ -143,7 +143,7 @@ func (s *Service) takeDir() error {
 
 // load reads what is left of earlier runs.
 func (s *Service) load() (err error) {
-	if s.boot, err = nextBoot(filepath.Join(s.cfg.Dir, "boot"), s.started); err != nil {
+	if s.boot, err = s.nextBoot(filepath.Join(s.cfg.Dir, "boot"), s.started); err != nil {
 		return err
 	}
 	return s.findWorkloads()
@@ -306,7 +306,7 @@ func (s *Service) sweep(w *workload) {
 }
 
 // nextBoot names this run by its start in Unix ms, or more if the clock went back since the last one.
-func nextBoot(path string, now time.Time) (int64, error) {
+func (s *Service) nextBoot(path string, now time.Time) (int64, error) {
 	boot := now.UnixMilli()
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -316,7 +316,8 @@ func nextBoot(path string, now time.Time) (int64, error) {
 		boot = max(boot, last+1)
 	}
 	if err := durable.WriteFile(path, []byte(strconv.FormatInt(boot, 10)+"\n"), 0o600); err != nil {
-		return 0, fmt.Errorf("ops: keep the boot: %w", err)
+		// A full disk must not keep the machine from being reached.
+		s.cfg.Logger.Error("the number of this run cannot be kept", "err", err)
 	}
 	return boot, nil
 }

@@ -74,7 +74,10 @@ func (s *Service) newWorkload(name string) (*workload, error) {
 		err = json.Unmarshal(b, &w.record)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(fmt.Errorf("workload %s: read record: %w", name, err), w.log.Close())
+		// A machine whose worker does not start is lost; without this file only
+		// what the workload was asked to do is.
+		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without", "workload", name, "err", err)
+		w.record = record{}
 	}
 	return w, nil
 }
