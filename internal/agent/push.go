@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,8 +71,8 @@ type Pushed struct {
 }
 
 // Watch listens to the stats that the selected workers push, until ctx ends.
-// It stays connected with them; with Selection.All also with those that
-// discovery finds meanwhile. The controller must have been made with Watch, and
+// It stays connected with them; with Selection.All also with bootstrap peers and
+// saved machines that are found meanwhile. The controller must have been made with Watch, and
 // watches once at a time; what is returned must be iterated.
 func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, error], error) {
 	targets, err := c.pick(s)
@@ -97,7 +98,14 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 	}
 	var finding sync.WaitGroup
 	if s.All {
-		finding.Go(func() { c.discover(ctx, never, ops.GetStats.Family.Name, add) })
+		// Discovery may find anybody: only who is ours is listened to.
+		finding.Go(func() {
+			c.discover(ctx, never, ops.GetStats.Family.Name, func(t Target) {
+				if c.isOurs(t.Peer) {
+					add(t)
+				}
+			})
+		})
 	}
 	return func(yield func(Pushed, error) bool) {
 		defer subject.Close()
@@ -117,6 +125,12 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 			}
 		}
 	}, nil
+}
+
+// isOurs tells whether p was commanded, named or given as a bootstrap peer.
+func (c *Controller) isOurs(p peer.ID) bool {
+	m, saved := c.Node.Book().Get(p)
+	return saved && !m.Hint || slices.ContainsFunc(c.boot, func(b peer.AddrInfo) bool { return b.ID == p })
 }
 
 // never is a time no process lives to see.

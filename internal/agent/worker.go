@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/host"
@@ -85,6 +87,10 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	}
 	if cfg.Name == "" {
 		cfg.Name, _ = os.Hostname()
+		cfg.Name = strings.ToValidUTF8(cfg.Name[:min(len(cfg.Name), streams.MaxNameLength)], "")
+	}
+	if len(cfg.Name) > streams.MaxNameLength || !utf8.ValidString(cfg.Name) {
+		return nil, fmt.Errorf("name %q: want %d bytes of UTF-8 at most", cfg.Name, streams.MaxNameLength)
 	}
 	enabled, err := parseEnable(cfg.Enable)
 	if err != nil {
@@ -252,11 +258,15 @@ func (w *Worker) pushStats(ctx context.Context) error {
 	defer stop()
 	tick := time.NewTicker(w.cfg.StatsEvery)
 	defer tick.Stop()
+	welcome := rate.NewLimiter(rate.Every(time.Second), 1) // one who comes and goes gets no more than others
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-joins:
+			if !welcome.Allow() {
+				continue
+			}
 		case <-tick.C:
 		}
 		if len(subject.Subscribers()) > 0 {
