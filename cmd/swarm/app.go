@@ -174,6 +174,9 @@ func (a *app) stateDir(role string) (string, error) {
 	return filepath.Join(home, ".local", "state", "swarm", role), nil
 }
 
+// oneLine is printable without line breaks, for what others say.
+func oneLine(s string) string { return strings.Join(strings.Fields(printable(s)), " ") }
+
 // printable escapes control characters, so that what a machine sends cannot
 // steer the terminal. Line breaks and tabs stay.
 func printable(s string) string {

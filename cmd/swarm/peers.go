@@ -73,7 +73,7 @@ func orDash(s string) string {
 	if s == "" {
 		return unknown
 	}
-	return printable(s)
+	return oneLine(s)
 }
 
 func quoted(s string) string {

@@ -87,7 +87,7 @@ func (a *app) printPing(t agent.Target, l pingLine, pingErr error) error {
 		return a.printJSON(l)
 	}
 	if pingErr != nil {
-		_, err := fmt.Fprintf(a.stderr, "swarm: %s: %s\n", printable(t.Label()), printable(words(pingErr)))
+		_, err := fmt.Fprintf(a.stderr, "swarm: %s: %s\n", printable(t.Label()), oneLine(words(pingErr)))
 		return err
 	}
 	_, err := fmt.Fprintf(a.stdout, "%s at %s: %.2f ms, clock %+d ms\n", printable(t.Label()), l.Addr, l.RTTMs, l.OffsetMs)

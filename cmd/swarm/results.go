@@ -82,7 +82,7 @@ func (r *results) result(res agent.Result) {
 	}
 	if res.Err != nil {
 		r.clearBar()
-		fmt.Fprintf(r.a.stderr, "swarm: %s: %s\n", printable(res.Target.Label()), printable(words(res.Err)))
+		fmt.Fprintf(r.a.stderr, "swarm: %s: %s\n", printable(res.Target.Label()), oneLine(words(res.Err)))
 		return
 	}
 	if res.Payload != nil {

@@ -27,6 +27,10 @@ func (a *app) settings(cmd *cobra.Command) error {
 	}
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		// What a machine is called is not what a command should call things.
+		if f.Name == "name" && cmd.Name() != "worker" {
+			return
+		}
 		err := fromEnvironment(f)
 		if err == nil {
 			err = file.apply(f)
@@ -42,12 +46,18 @@ func envName(flag string) string {
 }
 
 func fromEnvironment(f *pflag.Flag) error {
-	v, ok := os.LookupEnv(envName(f.Name))
-	if f.Changed || !ok || f.Name == "help" {
+	v := os.Getenv(envName(f.Name)) // empty is as good as unset
+	if f.Changed || v == "" || f.Name == "help" {
 		return nil
 	}
-	if err := setFlag(f, v); err != nil {
-		return fmt.Errorf("environment variable %s: %w", envName(f.Name), err)
+	values := []string{v}
+	if f.Value.Type() == "stringArray" {
+		values = strings.Split(v, ",") // no multiaddr has a comma
+	}
+	for _, v := range values {
+		if err := setFlag(f, strings.TrimSpace(v)); err != nil {
+			return fmt.Errorf("environment variable %s: %w", envName(f.Name), err)
+		}
 	}
 	return nil
 }
