@@ -190,6 +190,25 @@ func TestKilledDuringExecAll(t *testing.T) {
 	}
 }
 
+// Results that nobody got are no success.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	c := newController(t)
+	w := startWorker(t, t.TempDir(), "--allow", c.id)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here")
+	}
+	defer full.Close()
+	for _, format := range []string{"--json", "--json=false"} {
+		cmd := exec.Command(program, "controller", "exec", "get_stats", w.addr, "--mdns=false", "--state", c.state, format)
+		cmd.Env = environment(t)
+		cmd.Stdout = full
+		if cmd.Run(); cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("%s: exit code %d, want 1", format, cmd.ProcessState.ExitCode())
+		}
+	}
+}
+
 // Eight commands at once from one fresh state directory.
 func TestEightAtOnce(t *testing.T) {
 	state := t.TempDir()
