@@ -64,7 +64,7 @@ type selection struct{ agent.Selection }
 
 func (s *selection) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&s.All, "all", false, "all saved machines, and those found within --wait")
+	f.BoolVar(&s.All, "all", false, "all saved machines; to read, also those found within --wait")
 	f.StringVar(&s.On, "on", "", "saved machines with these labels: `KEY=VALUE`, several joined by commas")
 	f.IntVar(&s.Best, "best", 0, "the best `N` of the saved machines, by score and round trip")
 	f.DurationVar(&s.Wait, "wait", defaultWait, "how long --all looks for machines that are not saved")

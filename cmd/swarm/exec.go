@@ -62,6 +62,10 @@ func (a *app) execCommand() *cobra.Command {
 		Long: `Do one operation on the machines named, or on those that --all, --on or --best pick.
 
 OPERATION is one of: ` + strings.Join(operationNames(), ", ") + `.
+--all means all saved machines and, for operations that only read, those that are
+found within --wait; these are saved when they answer. Commands never go to a machine
+that was only just found: it may be anybody's.
+
 TARGET is a name from "swarm peers", the beginning of a peer ID (9 characters or more), or a multiaddr that
 ends in /p2p/<peer ID>. For deploy, the last argument is the file or directory to deploy.
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
@@ -98,6 +99,9 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 	}
 	if c.Node, err = node.New(nc); err != nil {
 		return nil, err
+	}
+	for _, b := range c.boot {
+		c.Node.Peerstore().AddAddrs(b.ID, b.Addrs, peerstore.PermanentAddrTTL)
 	}
 	if err := c.listen(); err != nil {
 		return nil, errors.Join(err, c.Node.Close())

@@ -106,7 +106,7 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 		}
 		emit(r)
 	}
-	_, err := c.each(ctx, s, j.Operation.Family.Name, func(t Target) {
+	_, err := c.each(ctx, s, j.Operation, func(t Target) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()

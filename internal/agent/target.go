@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // Selection says which machines an operation is for. One of its parts is used:
@@ -19,7 +20,8 @@ type Selection struct {
 	// Names are names of the address book, unique prefixes of peer IDs, or
 	// multiaddrs that end in /p2p/<peer ID>.
 	Names []string
-	// All means every saved machine, and those that discovery gives within Wait.
+	// All means every saved machine, the bootstrap peers and, for an operation
+	// without an effect, those that discovery gives within Wait.
 	All bool
 	// On picks saved machines by their labels: "key=value", several joined by commas.
 	On string
@@ -204,23 +206,37 @@ func ParseLabels(words []string) (map[string]string, error) {
 // each hands every target of the selection to do: those known now at once, and
 // for All those that discovery finds within s.Wait as they are found. It
 // returns how many there were.
-func (c *Controller) each(ctx context.Context, s Selection, family string, do func(Target)) (int, error) {
+//
+// Discovery may find anybody's machine. It is asked, so that its owner sees it
+// in the answers, but never told to do something, which may carry secrets: that
+// is for machines that are saved, because they answered before or were named.
+func (c *Controller) each(ctx context.Context, s Selection, op streams.Spec, do func(Target)) (int, error) {
 	targets, err := c.pick(s)
 	if err != nil {
 		return 0, err
 	}
+	if s.All {
+		for _, b := range c.boot {
+			targets = append(targets, c.known(b.ID))
+		}
+	}
 	seen := make(map[peer.ID]bool)
 	for _, t := range targets {
-		seen[t.Peer] = true
-		do(t)
+		if !seen[t.Peer] {
+			seen[t.Peer] = true
+			do(t)
+		}
 	}
-	if s.All && s.Wait > 0 {
-		c.discover(ctx, s.Wait, family, func(t Target) {
+	if s.All && s.Wait > 0 && !op.Verb.HasEffect() {
+		c.discover(ctx, s.Wait, op.Family.Name, func(t Target) {
 			if !seen[t.Peer] {
 				seen[t.Peer] = true
 				do(t)
 			}
 		})
+	}
+	if len(seen) == 0 && op.Verb.HasEffect() {
+		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)
 	}
 	if len(seen) == 0 {
 		return 0, fmt.Errorf("%w: no machine is known and none was found in %v. Give the address of one: --bootstrap /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, s.Wait)

@@ -190,6 +190,30 @@ func TestKilledDuringExecAll(t *testing.T) {
 	}
 }
 
+// A machine that was only found, and may be anybody's, is asked but not
+// commanded.
+func TestFoundMachinesAreNotCommanded(t *testing.T) {
+	c := newController(t)
+	mine := startWorker(t, t.TempDir(), "--allow", c.id, "--enable", "deploy")
+	other := startWorker(t, t.TempDir(), "--allow", c.id, "--enable", "deploy", "--bootstrap", mine.addr)
+	file := filepath.Join(t.TempDir(), "secret.txt")
+	must(t, os.WriteFile(file, []byte("secret\n"), 0o600))
+	r, lines := c.exec("deploy", "--all", "--wait", "2s", "--bootstrap", mine.addr, file)
+	if r.code != 0 || len(lines) != 1 || lines[0].Peer != mine.peer {
+		t.Errorf("deploy: %+v", r)
+	}
+	if strings.Contains(tree(t, other.state), "secret") {
+		t.Error("the found machine got the bundle")
+	}
+	waitFor(t, "the other to be found and to answer", func() bool {
+		_, lines := c.exec("get_stats", "--all", "--wait", "2s", "--bootstrap", mine.addr)
+		return len(lines) == 2
+	})
+	if r, lines := c.exec("deploy", "--all", file); r.code != 0 || len(lines) != 2 {
+		t.Errorf("deploy to both, which are saved now: %+v", r)
+	}
+}
+
 // Results that nobody got are no success.
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	c := newController(t)
