@@ -22,7 +22,7 @@ func (a *app) watchCommand() *cobra.Command {
 		Use:   "watch [TARGET…]",
 		Short: "Print the stats that machines push, as they arrive",
 		Long: `Print the stats that machines push, as they arrive, until interrupted. Without a
-TARGET: of all saved machines, and of those that are found meanwhile.
+TARGET: of all saved machines, also of those that other commands save meanwhile.
 
 With --json there is a line for each message:
 {"peer":"…","name":"…","type":"stats","payload":{…},"timestamp":"…"}.`,

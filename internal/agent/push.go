@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -71,9 +71,10 @@ type Pushed struct {
 }
 
 // Watch listens to the stats that the selected workers push, until ctx ends.
-// It stays connected with them; with Selection.All also with bootstrap peers and
-// saved machines that are found meanwhile. The controller must have been made with Watch, and
-// watches once at a time; what is returned must be iterated.
+// It stays connected with them; with Selection.All also with the bootstrap peers
+// and with machines that other commands save meanwhile. The controller must
+// have been made with Watch, and watches once at a time; what is returned must
+// be iterated.
 func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, error], error) {
 	targets, err := c.pick(s)
 	if err != nil {
@@ -89,23 +90,23 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		return nil, errors.Join(err, subject.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	seen := make(map[peer.ID]bool)
 	add := func(t Target) {
-		list.add(t.Peer)
-		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
+		if !seen[t.Peer] {
+			seen[t.Peer] = true
+			list.add(t.Peer)
+			c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
+		}
 	}
 	for _, t := range targets {
 		add(t)
 	}
 	var finding sync.WaitGroup
 	if s.All {
-		// Discovery may find anybody: only who is ours is listened to.
-		finding.Go(func() {
-			c.discover(ctx, never, ops.GetStats.Family.Name, func(t Target) {
-				if c.isOurs(t.Peer) {
-					add(t)
-				}
-			})
-		})
+		for _, b := range c.boot {
+			add(c.known(b.ID))
+		}
+		finding.Go(func() { c.followBook(ctx, add) })
 	}
 	return func(yield func(Pushed, error) bool) {
 		defer subject.Close()
@@ -127,11 +128,25 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 	}, nil
 }
 
-// isOurs tells whether p was commanded, named or given as a bootstrap peer.
-func (c *Controller) isOurs(p peer.ID) bool {
-	m, saved := c.Node.Book().Get(p)
-	return saved && !m.Hint || slices.ContainsFunc(c.boot, func(b peer.AddrInfo) bool { return b.ID == p })
+// followBook tells of the machines that other commands save meanwhile.
+func (c *Controller) followBook(ctx context.Context, tell func(Target)) {
+	tick := time.NewTicker(bookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := c.Node.Book().Reload(); err != nil {
+			c.log.Warn("the address book cannot be read again", "err", err)
+			continue
+		}
+		for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
+			tell(t)
+		}
+	}
 }
 
-// never is a time no process lives to see.
-const never = 100 * 365 * 24 * time.Hour
+// bookEvery is how often a watch looks for machines that were saved meanwhile.
+const bookEvery = 10 * time.Second
