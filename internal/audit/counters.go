@@ -1,0 +1,238 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+)
+
+// What is counted. Each has files of its own, so that a flood of one can not push out the other.
+const (
+	Reads    Tally = "reads"    // plain reads of members
+	Refusals Tally = "refusals" // requests and connections of strangers that were refused
+)
+
+// Others is the peer under which those are counted for whom there was no room in a minute.
+const Others = "others"
+
+// Defaults of [CountersConfig].
+const (
+	DefaultPeers        = 256
+	DefaultCounterBytes = 1 << 20
+)
+
+// maxCountLine is how many bytes a line of counts has at most: four members, and a peer of MaxWord escaped bytes.
+const maxCountLine = 1024
+
+// Tally is something that is counted.
+type Tally string
+
+// Count is how often a peer did something in one minute.
+type Count struct {
+	Minute int64  `json:"minute"` // Unix milliseconds of the minute's begin
+	Peer   string `json:"peer"`   // a peer ID, or Others
+	Count  uint64 `json:"count"`
+}
+
+// CountersConfig says where counts are kept, and how many.
+type CountersConfig struct {
+	// Dir is a directory; that of a [Log] will do.
+	Dir string
+	// Peers is how many peers are told apart for each tally in one minute; 0 means 256. All further ones are
+	// counted as Others.
+	Peers int
+	// Bytes is the size to which the files of each tally are capped; 0 means 1 MiB. The oldest counts go first.
+	Bytes int64
+	// Logger is told when counts can not be written; nil is silent.
+	Logger *slog.Logger
+}
+
+// Counters counts by peer and minute what is too much, and too little, to have entries of its own. What it costs
+// in memory and on the disk is bounded however many peers there are. The last minute is lost when the process is killed.
+//
+// All its methods may be called concurrently.
+type Counters struct {
+	cfg CountersConfig
+
+	mu     sync.Mutex // guards all below
+	minute int64
+	counts map[Tally]map[string]uint64
+
+	disk sync.Mutex // held while files are written
+}
+
+// OpenCounters returns counters that write to cfg.Dir, which it makes when it is missing.
+func OpenCounters(cfg CountersConfig) (*Counters, error) {
+	cfg.Peers = cmp.Or(cfg.Peers, DefaultPeers)
+	cfg.Bytes = cmp.Or(cfg.Bytes, DefaultCounterBytes)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Dir == "" || cfg.Peers < 1 || cfg.Bytes < 2*maxCountLine {
+		return nil, fmt.Errorf("open audit counters: need a directory, 1 peer and %d bytes", 2*maxCountLine)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open audit counters: %w", err)
+	}
+	return &Counters{cfg: cfg, counts: newCounts()}, nil
+}
+
+func newCounts() map[Tally]map[string]uint64 {
+	return map[Tally]map[string]uint64{Reads: {}, Refusals: {}}
+}
+
+// Add counts one more of tally for peer. It does not touch the disk, but for the first call in a minute, which writes
+// the minute before.
+func (c *Counters) Add(tally Tally, peer string) {
+	if len(peer) > MaxWord || !utf8.ValidString(peer) {
+		peer = Others
+	}
+	now := time.Now().Truncate(time.Minute).UnixMilli()
+	minute, full := c.add(tally, peer, now)
+	if full != nil {
+		c.report(c.write(minute, full))
+	}
+}
+
+// add counts, and returns the counts of the minute before when this one is new.
+func (c *Counters) add(tally Tally, peer string, now int64) (minute int64, full map[Tally]map[string]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now != c.minute {
+		minute, full = c.take()
+		c.minute = now
+	}
+	counts := c.counts[tally]
+	if counts == nil {
+		return minute, full // a tally there is not
+	}
+	if _, known := counts[peer]; !known && len(counts) >= c.cfg.Peers {
+		peer = Others
+	}
+	counts[peer]++
+	return minute, full
+}
+
+// take returns what was counted and begins anew. The caller holds c.mu.
+func (c *Counters) take() (int64, map[Tally]map[string]uint64) {
+	counts := c.counts
+	c.counts = newCounts()
+	return c.minute, counts
+}
+
+// Flush writes what was counted so far.
+func (c *Counters) Flush() error {
+	c.mu.Lock()
+	minute, counts := c.take()
+	c.mu.Unlock()
+	return c.write(minute, counts)
+}
+
+// Run writes the counts every minute until ctx ends, and then what is left.
+func (c *Counters) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return c.Flush()
+		case <-tick.C:
+			c.report(c.Flush())
+		}
+	}
+}
+
+// Close writes what is left. It may be called twice.
+func (c *Counters) Close() error { return c.Flush() }
+
+func (c *Counters) report(err error) {
+	if err != nil {
+		c.cfg.Logger.Warn("audit counters could not be written", "err", err)
+	}
+}
+
+func (c *Counters) write(minute int64, counts map[Tally]map[string]uint64) error {
+	c.disk.Lock()
+	defer c.disk.Unlock()
+	var errs []error
+	for tally, peers := range counts {
+		if len(peers) == 0 {
+			continue
+		}
+		if err := c.append(tally, minute, peers); err != nil {
+			errs = append(errs, fmt.Errorf("write audit counters: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// append adds a line for each peer to the tally's file. Full, the file takes the place of the one before it.
+func (c *Counters) append(tally Tally, minute int64, peers map[string]uint64) error {
+	path := countsPath(c.cfg.Dir, tally)
+	f, size, err := openCounts(path)
+	if err != nil {
+		return err
+	}
+	defer func() { f.Close() }()
+	var lines []byte
+	for _, peer := range sortedKeys(peers) {
+		line, err := json.Marshal(Count{Minute: minute, Peer: peer, Count: peers[peer]})
+		if err != nil {
+			return err
+		}
+		if size+int64(len(lines)+len(line)+1) > c.cfg.Bytes/2 {
+			err := errors.Join(writeSynced(f, lines), f.Close(), os.Rename(path, path+olderEnding))
+			if err != nil {
+				return err
+			}
+			if f, size, err = openCounts(path); err != nil {
+				return err
+			}
+			lines = lines[:0]
+		}
+		lines = append(append(lines, line...), '\n')
+	}
+	return writeSynced(f, lines)
+}
+
+const olderEnding = ".1"
+
+func countsPath(dir string, tally Tally) string { return filepath.Join(dir, string(tally)+".jsonl") }
+
+func openCounts(path string) (*os.File, int64, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, info.Size(), nil
+}
+
+func writeSynced(f *os.File, lines []byte) error {
+	if _, err := f.Write(lines); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func sortedKeys(m map[string]uint64) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

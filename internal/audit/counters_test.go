@@ -1,0 +1,210 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func openCounters(t testing.TB, cfg CountersConfig) *Counters {
+	t.Helper()
+	c, err := OpenCounters(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func counts(t testing.TB, dir string, tally Tally, since time.Time) []Count {
+	t.Helper()
+	got, err := ReadCounts(dir, tally, since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestCounters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "audit")
+		c := openCounters(t, CountersConfig{Dir: dir})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Run(ctx) }()
+
+		first := time.Now().Truncate(time.Minute)
+		for range 3 {
+			c.Add(Reads, "alice")
+		}
+		c.Add(Refusals, "mallory")
+		if err := c.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		c.Add(Reads, "alice") // of the same minute, in another line
+		c.Add(Reads, "bob")
+		time.Sleep(90 * time.Second)
+		c.Add(Reads, "alice")
+		c.Add("nothing", "alice")
+		c.Add(Reads, strings.Repeat("x", MaxWord+1))
+		c.Add(Reads, "\xff")
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+
+		second := first.Add(time.Minute)
+		want := []Count{
+			{first.UnixMilli(), "alice", 4}, {first.UnixMilli(), "bob", 1},
+			{second.UnixMilli(), "alice", 1}, {second.UnixMilli(), Others, 2},
+		}
+		if got := counts(t, dir, Reads, time.Time{}); !slices.Equal(got, want) {
+			t.Errorf("reads %v, want %v", got, want)
+		}
+		if got := counts(t, dir, Reads, second.Add(time.Second)); !slices.Equal(got, want[2:]) {
+			t.Errorf("reads since the second minute %v, want %v", got, want[2:])
+		}
+		if got := counts(t, dir, Refusals, time.Time{}); !slices.Equal(got, []Count{{first.UnixMilli(), "mallory", 1}}) {
+			t.Errorf("refusals %v", got)
+		}
+	})
+}
+
+// TestFlood lets 100,000 strangers come in each of twenty minutes: the memory, the files, the entries of the log
+// and the reads of members stay as they were.
+func TestFlood(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	add(t, l, 3)
+	head := l.Head()
+	synctest.Test(t, func(t *testing.T) {
+		c := openCounters(t, CountersConfig{Dir: dir, Peers: 8, Bytes: 4096})
+		c.Add(Reads, "alice")
+		const minutes, strangers = 20, 100_000
+		for range minutes {
+			for i := range strangers {
+				c.Add(Refusals, fmt.Sprint("stranger", i))
+			}
+			if n := len(c.counts[Refusals]); n > 9 {
+				t.Fatalf("%d peers in memory, want at most 8 and the others", n)
+			}
+			time.Sleep(time.Minute)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		last := time.Now().Add(-time.Minute)
+		got := counts(t, dir, Refusals, last)
+		var sum uint64
+		for _, n := range got {
+			sum += n.Count
+		}
+		if len(got) != 9 || sum != strangers {
+			t.Errorf("the last minute has %d peers and %d refusals, want 9 and %d", len(got), sum, strangers)
+		}
+		if got := counts(t, dir, Reads, time.Time{}); len(got) != 1 || got[0].Peer != "alice" {
+			t.Errorf("reads %v", got)
+		}
+	})
+	var size int64
+	for _, ending := range []string{"", olderEnding} {
+		info, err := os.Stat(countsPath(dir, Refusals) + ending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += info.Size()
+	}
+	if size > 4096 {
+		t.Errorf("the files have %d bytes, want at most 4096", size)
+	}
+	verify(t, dir, head)
+}
+
+func TestCountersConfig(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  CountersConfig
+		ok   bool
+	}{
+		{"no directory", CountersConfig{}, false},
+		{"defaults", CountersConfig{Dir: t.TempDir()}, true},
+		{"smallest", CountersConfig{Dir: t.TempDir(), Peers: 1, Bytes: 2 * maxCountLine}, true},
+		{"no peers", CountersConfig{Dir: t.TempDir(), Peers: -1}, false},
+		{"few bytes", CountersConfig{Dir: t.TempDir(), Bytes: 2*maxCountLine - 1}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := OpenCounters(tt.cfg); (err == nil) != tt.ok {
+				t.Errorf("got %v, want ok %v", err, tt.ok)
+			}
+		})
+	}
+}
+
+func TestCountersUnwritable(t *testing.T) {
+	dir := t.TempDir()
+	c := openCounters(t, CountersConfig{Dir: dir})
+	if err := os.Mkdir(countsPath(dir, Reads), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.Add(Reads, "alice")
+	c.Add(Refusals, "mallory")
+	var path *os.PathError
+	if err := c.Close(); !errors.As(err, &path) {
+		t.Errorf("got %v, want a path error", err)
+	}
+	if got := counts(t, dir, Refusals, time.Time{}); len(got) != 1 {
+		t.Errorf("refusals %v, want one in spite of the other file", got)
+	}
+}
+
+func TestCountersConcurrent(t *testing.T) {
+	dir := t.TempDir()
+	c := openCounters(t, CountersConfig{Dir: dir})
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 1000 {
+				c.Add(Reads, fmt.Sprint("p", i))
+			}
+			if err := c.Flush(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	var sum uint64
+	for _, n := range counts(t, dir, Reads, time.Time{}) {
+		sum += n.Count
+	}
+	if sum != 8000 {
+		t.Errorf("counted %d, want 8000", sum)
+	}
+}
+
+func FuzzReadCounts(f *testing.F) {
+	f.Add([]byte(`{"minute":60000,"peer":"p","count":3}` + "\n"))
+	f.Add([]byte(`{"minute":60000,"peer":"p","cou`))
+	f.Add(bytes.Repeat([]byte("x"), 2*MaxLine))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dir := t.TempDir()
+		writeFile(t, countsPath(dir, Reads), data)
+		if _, err := ReadCounts(dir, Reads, time.Time{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func BenchmarkCountersAdd(b *testing.B) {
+	c := openCounters(b, CountersConfig{Dir: b.TempDir()})
+	for b.Loop() {
+		c.Add(Refusals, "mallory")
+	}
+}

@@ -1,0 +1,66 @@
+package audit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// ReadCounts returns what was counted of tally in dir since a time, the oldest minute first and by peer within it.
+// Lines that a crash has torn are passed over. What is not written yet ([Counters.Flush]) is not among them.
+func ReadCounts(dir string, tally Tally, since time.Time) ([]Count, error) {
+	type key struct {
+		minute int64
+		peer   string
+	}
+	sums := make(map[key]uint64)
+	path := countsPath(dir, tally)
+	for _, p := range []string{path + olderEnding, path} {
+		err := readCounts(p, func(c Count) {
+			if since.IsZero() || c.Minute >= since.Truncate(time.Minute).UnixMilli() {
+				sums[key{c.Minute, c.Peer}] += c.Count
+			}
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read audit counters: %w", err)
+		}
+	}
+	out := make([]Count, 0, len(sums))
+	for k, n := range sums {
+		out = append(out, Count{Minute: k.minute, Peer: k.peer, Count: n})
+	}
+	slices.SortFunc(out, func(a, b Count) int {
+		return cmp.Or(cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Peer, b.Peer))
+	})
+	return out, nil
+}
+
+func readCounts(path string, each func(Count)) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for r := newLines(f); ; {
+		line, err := r.next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, errLong):
+			continue
+		case err != nil:
+			return err
+		}
+		var c Count
+		if json.Unmarshal(line, &c) == nil {
+			each(c)
+		}
+	}
+}
