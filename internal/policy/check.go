@@ -1,0 +1,164 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ErrRefused matches every [Refusal].
+var ErrRefused = errors.New("refused by the owner's policy")
+
+// Refusal says which rule of the owner refuses a request. Its words are meant for the one who asked (code 422).
+type Refusal struct {
+	Rule   string // the name of the rule in the file, such as "pools"
+	Reason string
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("%s (%s: %s)", r.Reason, FileName, r.Rule) }
+
+// Is makes errors.Is(err, ErrRefused) true.
+func (r *Refusal) Is(target error) bool { return target == ErrRefused }
+
+func refuse(rule, format string, args ...any) error {
+	return &Refusal{Rule: rule, Reason: fmt.Sprintf(format, args...)}
+}
+
+// CheckDriver tells why no workload may be run by the driver of this name.
+func (p Policy) CheckDriver(name string) error { return named("drivers", "driver", name, p.Drivers) }
+
+// CheckMiner tells why the miner of this name may not be started.
+func (p Policy) CheckMiner(name string) error { return named("miners", "miner", name, p.Miners) }
+
+func named(rule, what, name string, allowed []string) error {
+	if slices.Contains(allowed, name) {
+		return nil
+	}
+	return refuse(rule, "%s %.80q is not in the owner's list", what, name)
+}
+
+// CheckPool tells why nothing may be mined for a pool, given as scheme://host:port; empty when none is named.
+func (p Policy) CheckPool(pool string) error {
+	if slices.Contains(p.Pools, Any) {
+		return nil
+	}
+	if pool == "" {
+		return refuse("pools", "no pool is named, and the owner allows certain ones only")
+	}
+	u, err := url.Parse(pool)
+	if err != nil || u.Hostname() == "" || u.Port() == "" {
+		return refuse("pools", "pool %.80q is not of the form scheme://host:port", pool)
+	}
+	if slices.ContainsFunc(p.Pools, func(pattern string) bool { return matchesPool(pattern, u.Hostname(), u.Port()) }) {
+		return nil
+	}
+	return refuse("pools", "pool %.80q is not in the owner's list", u.Host)
+}
+
+// CheckWallet tells why nothing may be mined for a wallet; empty when none is named. It does not repeat the wallet.
+func (p Policy) CheckWallet(wallet string) error {
+	switch {
+	case slices.Contains(p.Wallets, Any):
+		return nil
+	case wallet == "":
+		return refuse("wallets", "no wallet is named, and the owner allows certain ones only")
+	case slices.Contains(p.Wallets, wallet):
+		return nil
+	}
+	return refuse("wallets", "the wallet is not in the owner's list")
+}
+
+// CheckDeploy tells why a bundle of this name and size may not be deployed.
+func (p Policy) CheckDeploy(name string, bytes int64) error {
+	d := p.Deploy
+	switch {
+	case !d.Enabled:
+		return refuse("deploy.enabled", "the owner allows no deployments")
+	case !slices.ContainsFunc(d.Names, func(pattern string) bool { return matches(pattern, name) }):
+		return refuse("deploy.names", "deployment %.80q is not in the owner's list", name)
+	case bytes < 0 || (d.MaxBytes > 0 && bytes > d.MaxBytes):
+		return refuse("deploy.maxBytes", "a bundle of %d bytes is too large, the owner allows %d", bytes, d.MaxBytes)
+	}
+	return nil
+}
+
+// CheckRun tells why no command line may be run.
+func (p Policy) CheckRun() error {
+	if p.Run {
+		return nil
+	}
+	return refuse("run", "the owner allows no command lines")
+}
+
+// Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0 asks for as many as it
+// may have, and 0 is the answer when there is no cap either.
+func (p Policy) Threads(asked int) (int, error) {
+	return within("caps.threads", "threads", asked, p.Caps.Threads)
+}
+
+// CPUPercent does for the share of all processors what [Policy.Threads] does for threads.
+func (p Policy) CPUPercent(asked int) (int, error) {
+	return within("caps.cpuPercent", "% of the processors", asked, p.Caps.CPUPercent)
+}
+
+// MemoryBytes does for memory what [Policy.Threads] does for threads.
+func (p Policy) MemoryBytes(asked int64) (int64, error) {
+	return within("caps.memoryBytes", "bytes of memory", asked, p.Caps.MemoryBytes)
+}
+
+func within[N int | int64](rule, unit string, asked, limit N) (N, error) {
+	switch {
+	case asked < 0:
+		return 0, refuse(rule, "%d %s make no sense", asked, unit)
+	case asked == 0:
+		return limit, nil
+	case limit > 0 && asked > limit:
+		return 0, refuse(rule, "%d %s are asked, the owner allows %d", asked, unit, limit)
+	}
+	return asked, nil
+}
+
+// matchesPool tells whether a pattern, which is a host or host:port, means this pool. Names of hosts have no case.
+func matchesPool(pattern, host, port string) bool {
+	wantHost, wantPort := splitPool(pattern)
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	return matches(strings.ToLower(wantHost), host) && matches(wantPort, port)
+}
+
+// splitPool splits a pattern; without a port it means any.
+func splitPool(pattern string) (host, port string) {
+	if host, port, err := net.SplitHostPort(pattern); err == nil {
+		return host, port
+	}
+	return strings.Trim(pattern, "[]"), Any
+}
+
+// checkPoolPattern admits host and host:port, with "*" in the host or as the port.
+func checkPoolPattern(s string) error {
+	if err := checkText(s); err != nil {
+		return err
+	}
+	host, port := splitPool(s)
+	if n, err := strconv.ParseUint(port, 10, 16); port != Any && (err != nil || n == 0 || port[0] == '0') {
+		return fmt.Errorf("%.80q: the port is not a number from 1 to 65535", s)
+	}
+	if strings.ContainsAny(host, `/@?#\[]`) || host == "" {
+		return fmt.Errorf("%.80q: need a host or host:port, without a scheme", s)
+	}
+	if strings.Contains(host, ":") && net.ParseIP(host) == nil {
+		return fmt.Errorf("%.80q: need a host or host:port; an IPv6 address with a port stands in brackets", s)
+	}
+	return nil
+}
+
+// matches compares with a pattern in which only "*" is special. No text it is used for may hold a slash, which "*"
+// would not match.
+func matches(pattern, text string) bool {
+	ok, err := path.Match(strings.NewReplacer(`\`, `\\`, `[`, `\[`, `?`, `\?`).Replace(pattern), text)
+	return ok && err == nil
+}

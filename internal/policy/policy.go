@@ -1,0 +1,151 @@
+// Package policy is what the owner of a machine allows on it, whoever asks.
+//
+// The policy is a file on the machine. It binds also a controller whose key was stolen, because nothing that comes
+// over the network can write it: this package offers reading it, and [Policy.Write] for a command that the
+// owner runs here.
+//
+//	file, err := policy.Open(filepath.Join(state, policy.FileName), enable...) // enable: what --enable says
+//	…
+//	if err := file.Policy().CheckPool(req.Pool); err != nil {
+//		return refused(err) // pool "x.example:3333" is not in the owner's list (policy.json: pools)
+//	}
+//	…
+//	err = file.Reload() // on SIGHUP; on an error the policy stays as it was
+//
+// A list that is empty allows nothing, and in a list of patterns "*" stands for any text, so that a file can be read
+// without knowing defaults. The zero [Policy] allows nothing at all.
+//
+// The file is JSON. It must belong to the user the worker runs as, or to root, and nobody else may write it.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// FileName is what the policy file is called in a worker's state directory.
+const FileName = "policy.json"
+
+// Any is the pattern that allows everything in its list.
+const Any = "*"
+
+// Limits of a policy.
+const (
+	MaxFile    = 64 << 10 // bytes of a policy file
+	MaxList    = 256      // items in a list
+	MaxItem    = 256      // bytes of an item
+	MaxThreads = 1024     // the greatest cap of threads
+)
+
+// ErrInvalid says that a policy, or a word for [Policy.Enable], is not understood.
+var ErrInvalid = errors.New("invalid policy")
+
+// Policy is what the owner allows. The zero value, as [Default], allows nothing. It is a value: methods other than
+// Enable do not change it and may be called concurrently.
+type Policy struct {
+	// Drivers are the ways in which workloads that are no miners may be run, such as "process" or "wasm".
+	Drivers []string `json:"drivers"`
+	// Miners are the miners that may be started, such as "xmrig".
+	Miners []string `json:"miners"`
+	// Pools are patterns of pools to mine for: a host, or host:port. Only "*" allows to name no pool.
+	Pools []string `json:"pools"`
+	// Wallets are the pool user names to mine for, as they are, or "*". Only "*" allows to name none.
+	Wallets []string `json:"wallets"`
+	// Deploy says what may be deployed.
+	Deploy Deploy `json:"deploy"`
+	// Run allows to run any command line.
+	Run bool `json:"run"`
+	// Caps bound each workload.
+	Caps Caps `json:"caps"`
+}
+
+// Deploy is what may be deployed.
+type Deploy struct {
+	Enabled  bool     `json:"enabled"`
+	MaxBytes int64    `json:"maxBytes"` // of one bundle; 0 means no cap
+	Names    []string `json:"names"`    // patterns of names
+}
+
+// Caps bound each workload. 0 means no cap.
+type Caps struct {
+	Threads     int   `json:"threads"`
+	CPUPercent  int   `json:"cpuPercent"` // of all processors together: 1 to 100
+	MemoryBytes int64 `json:"memoryBytes"`
+}
+
+// Default is the policy of a machine whose owner has said nothing: it allows nothing.
+func Default() Policy { return Policy{} }
+
+// Clone returns a policy that shares nothing with p.
+func (p Policy) Clone() Policy {
+	for _, list := range p.lists() {
+		*list.items = slices.Clone(*list.items)
+	}
+	return p
+}
+
+// list is one of a policy's lists with the name it has in the file.
+type list struct {
+	name  string
+	items *[]string
+	check func(string) error
+}
+
+func (p *Policy) lists() []list {
+	return []list{
+		{"drivers", &p.Drivers, checkWord},
+		{"miners", &p.Miners, checkWord},
+		{"pools", &p.Pools, checkPoolPattern},
+		{"wallets", &p.Wallets, checkText},
+		{"deploy.names", &p.Deploy.Names, checkText},
+	}
+}
+
+// Validate tells what is wrong with a policy: the error matches [ErrInvalid].
+func (p Policy) Validate() error {
+	for _, l := range p.lists() {
+		if len(*l.items) > MaxList {
+			return fmt.Errorf("%w: %s: %d items, at most %d are allowed", ErrInvalid, l.name, len(*l.items), MaxList)
+		}
+		for i, item := range *l.items {
+			if err := l.check(item); err != nil {
+				return fmt.Errorf("%w: %s[%d]: %w", ErrInvalid, l.name, i, err)
+			}
+		}
+	}
+	switch {
+	case p.Deploy.MaxBytes < 0:
+		return fmt.Errorf("%w: deploy.maxBytes: %d is below 0", ErrInvalid, p.Deploy.MaxBytes)
+	case p.Caps.Threads < 0 || p.Caps.Threads > MaxThreads:
+		return fmt.Errorf("%w: caps.threads: %d is not from 0 to %d", ErrInvalid, p.Caps.Threads, MaxThreads)
+	case p.Caps.CPUPercent < 0 || p.Caps.CPUPercent > 100:
+		return fmt.Errorf("%w: caps.cpuPercent: %d is not from 0 to 100", ErrInvalid, p.Caps.CPUPercent)
+	case p.Caps.MemoryBytes < 0:
+		return fmt.Errorf("%w: caps.memoryBytes: %d is below 0", ErrInvalid, p.Caps.MemoryBytes)
+	}
+	return nil
+}
+
+// checkText admits printable ASCII without spaces.
+func checkText(s string) error {
+	if s == "" || len(s) > MaxItem {
+		return fmt.Errorf("need 1 to %d bytes", MaxItem)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("%.40q holds a character that is not printable ASCII", s)
+	}
+	return nil
+}
+
+// checkWord admits the name of a driver or miner. These are few and dangerous: each has to be named.
+func checkWord(s string) error {
+	if err := checkText(s); err != nil {
+		return err
+	}
+	if strings.Contains(s, Any) {
+		return fmt.Errorf("%.40q: each one has to be named, there is no pattern for all", s)
+	}
+	return nil
+}
