@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -209,16 +210,25 @@ const olderEnding = ".1"
 
 func countsPath(dir string, tally Tally) string { return filepath.Join(dir, string(tally)+".jsonl") }
 
+// openCounts opens a file to append to it, and returns its size. A line that a crash has torn gets an end, so that it
+// does not spoil the next.
 func openCounts(path string) (*os.File, int64, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := f.Stat()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil && size > 0 {
+		last := make([]byte, 1)
+		if _, err = f.ReadAt(last, size-1); err == nil && last[0] != '\n' {
+			size++
+			_, err = f.WriteString("\n")
+		}
+	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())
 	}
-	return f, info.Size(), nil
+	return f, size, nil
 }
 
 func writeSynced(f *os.File, lines []byte) error {

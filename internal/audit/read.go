@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -31,12 +32,7 @@ func (f Filter) chooses(e Entry) bool {
 		f.Type != "" && e.Type != f.Type:
 		return false
 	}
-	for _, k := range f.Kinds {
-		if e.Kind == k {
-			return true
-		}
-	}
-	return len(f.Kinds) == 0
+	return len(f.Kinds) == 0 || slices.Contains(f.Kinds, e.Kind)
 }
 
 // Read yields the entries that f chooses, the oldest first; see the function [Read].
