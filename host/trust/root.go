@@ -1,0 +1,118 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// base32 in lower case without padding: easy to read out and to select.
+var text32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// FleetID is the public key of a fleet's root as text: 52 characters of a-z
+// and 2-7. The empty FleetID means no fleet.
+type FleetID string
+
+// shortLength is the number of characters in protocol IDs and topics.
+const shortLength = 16
+
+// ParseFleetID checks a text.
+func ParseFleetID(text string) (FleetID, error) {
+	key, err := text32.DecodeString(text)
+	if err != nil || len(key) != ed25519.PublicKeySize || text32.EncodeToString(key) != text {
+		return "", fmt.Errorf("%q is no fleet ID", shorten(text))
+	}
+	return FleetID(text), nil
+}
+
+// Short returns the first 16 characters, or all of a shorter text.
+func (f FleetID) Short() string { return string(f[:min(len(f), shortLength)]) }
+
+// Fingerprint returns eight words that two people can compare: 64 bits of the
+// SHA-256 of the ID.
+func (f FleetID) Fingerprint() string {
+	sum := sha256.Sum256([]byte(f))
+	list := strings.Fields(words)
+	out := make([]string, 8)
+	for i := range out {
+		out[i] = list[sum[i]]
+	}
+	return strings.Join(out, " ")
+}
+
+// signer returns the peer ID of the root key.
+func (f FleetID) signer() (peer.ID, error) {
+	if _, err := ParseFleetID(string(f)); err != nil {
+		return "", err
+	}
+	raw, err := text32.DecodeString(string(f))
+	if err != nil {
+		return "", fmt.Errorf("fleet ID: %w", err)
+	}
+	key, err := crypto.UnmarshalEd25519PublicKey(raw)
+	if err != nil {
+		return "", fmt.Errorf("fleet ID: %w", err)
+	}
+	return peer.IDFromPublicKey(key)
+}
+
+// Root is the key that a fleet begins with. Whoever has it is the owner: keep
+// it apart from the controller's daily key. It is not changed after it is made
+// and may be used concurrently. Its zero value is of no use.
+type Root struct {
+	key ed25519.PrivateKey
+}
+
+// NewRoot makes the root of a new fleet.
+func NewRoot() (*Root, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a root key: %w", err)
+	}
+	return &Root{key}, nil
+}
+
+// Fleet returns the ID of the fleet.
+func (r *Root) Fleet() FleetID {
+	return FleetID(text32.EncodeToString(r.key.Public().(ed25519.PublicKey)))
+}
+
+// Signer returns what signs grants and records as the root.
+func (r *Root) Signer() (*Signer, error) {
+	key, err := crypto.UnmarshalEd25519PrivateKey(bytes.Clone(r.key))
+	if err != nil {
+		return nil, fmt.Errorf("root key: %w", err)
+	}
+	return newSigner(r.Fleet(), key, nil, nil)
+}
+
+// String hides the key from logs.
+func (r *Root) String() string { return "root of " + r.Fleet().Short() }
+
+// GoString hides the key from %#v.
+func (r *Root) GoString() string { return r.String() }
+
+func (r *Root) seed() string { return text32.EncodeToString(r.key.Seed()) }
+
+func rootFromSeed(text string) (*Root, error) {
+	seed, err := text32.DecodeString(text)
+	if err != nil || len(seed) != ed25519.SeedSize || text32.EncodeToString(seed) != text {
+		return nil, fmt.Errorf("%w: not a root key", ErrInvalid)
+	}
+	return &Root{ed25519.NewKeyFromSeed(seed)}, nil
+}
+
+func shorten(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
