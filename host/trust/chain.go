@@ -26,10 +26,11 @@ func ParseChain(text []byte) (Chain, error) {
 	if len(text) > maxChain {
 		return nil, fmt.Errorf("%w: a chain of %d bytes, more than %d", ErrInvalid, len(text), maxChain)
 	}
-	var c Chain
-	if err := json.Unmarshal(text, &c); err != nil {
+	var grants [][]byte
+	if err := json.Unmarshal(text, &grants); err != nil {
 		return nil, fmt.Errorf("%w: chain: %w", ErrInvalid, err)
 	}
+	c := Chain(grants)
 	if err := c.checkDepth(); err != nil {
 		return nil, err
 	}
@@ -150,8 +151,13 @@ func (g *Grant) mayGive(m *Grant) error {
 	if !b.hasRole(m.Role) {
 		return fmt.Errorf("%s may not give the role %s", g.Name, m.Role)
 	}
-	if !coversAll(b.Verbs, m.Verbs) {
-		return fmt.Errorf("%s may not give all of the verbs %v", g.Name, m.Verbs)
+	for _, r := range m.rights() {
+		if !coversAll(b.Verbs, r.Verbs) {
+			return fmt.Errorf("%s may not give all of the verbs %v", g.Name, r.Verbs)
+		}
+		if err := g.narrower(r); err != nil {
+			return err
+		}
 	}
 	if ok, err := path.Match(b.Names, m.Name); b.Names != "" && (err != nil || !ok) {
 		return fmt.Errorf("%s may not give the name %s", g.Name, m.Name)
@@ -161,11 +167,11 @@ func (g *Grant) mayGive(m *Grant) error {
 			return fmt.Errorf("%s must give the label %s=%s", g.Name, k, v)
 		}
 	}
-	return g.narrower(m)
+	return nil
 }
 
-// narrower holds the rights of m to the machines that g has rights on.
-func (g *Grant) narrower(m *Grant) error {
+// narrower holds a right to the machines that g has rights on.
+func (g *Grant) narrower(m Right) error {
 	if len(m.Verbs) == 0 {
 		return nil
 	}

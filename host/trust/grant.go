@@ -30,16 +30,32 @@ type Grant struct {
 	// Verbs are the rights; the role alone gives none.
 	Verbs []string `json:"verbs,omitempty"`
 	// On is a [Selector] for the machines where the verbs hold; empty means all.
-	On     string            `json:"on,omitempty"`
+	On string `json:"on,omitempty"`
+	// Also are further rights, such as one for a day.
+	Also   []Right           `json:"also,omitempty"`
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels,omitempty"`
 	// Issued is when it was signed by the signer's clock.
 	Issued    int64 `json:"issued"`
 	NotBefore int64 `json:"notBefore"`
 	Expires   int64 `json:"expires"`
+	// NoRenew keeps the grant from being renewed by itself: it was given for a time.
+	NoRenew bool `json:"noRenew,omitempty"`
 	// MayIssue lets an issuer sign for others; nil for everybody else.
 	MayIssue *Bounds `json:"mayIssue,omitempty"`
 }
+
+// Right is some verbs, on some machines, for a time.
+type Right struct {
+	Verbs []string `json:"verbs"`
+	// On is a [Selector]; empty means all machines.
+	On string `json:"on,omitempty"`
+	// Expires is its end in Unix milliseconds; 0 means with the grant.
+	Expires int64 `json:"expires,omitempty"`
+}
+
+// maxAlso is how many further rights a grant may hold.
+const maxAlso = 8
 
 // Bounds say what an issuer may give. The zero value lets it give nothing.
 type Bounds struct {
@@ -82,6 +98,33 @@ func (g *Grant) Warning(now time.Time) string {
 // Has tells whether the verb is among those of the grant, alone or by a pattern.
 func (g *Grant) Has(verb string) bool { return coversOne(g.Verbs, verb) }
 
+// rights are the grant's own and the further ones.
+func (g *Grant) rights() []Right {
+	return append([]Right{{Verbs: g.Verbs, On: g.On}}, g.Also...)
+}
+
+// Allows tells why the grant does not give the verb on a machine with these
+// labels at this time: [ErrVerb], [ErrSelector], or [ErrExpired] for a further
+// right whose time is over. The times of the grant itself are not looked at.
+func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) error {
+	err := fmt.Errorf("%w: %s is not among the rights of %s", ErrVerb, verb, g.Name)
+	for _, r := range g.rights() {
+		if !coversOne(r.Verbs, verb) {
+			continue
+		}
+		if r.Expires != 0 && now.UnixMilli() >= r.Expires {
+			err = fmt.Errorf("%w: %s had the right %s until %s", ErrExpired, g.Name, verb, when(r.Expires))
+			continue
+		}
+		on, bad := ParseSelector(r.On)
+		if bad == nil && on.Match(labels) {
+			return nil
+		}
+		err = fmt.Errorf("%w: %s has the right %s on %s only", ErrSelector, g.Name, verb, r.On)
+	}
+	return err
+}
+
 // validAt judges the times alone.
 func (g *Grant) validAt(now time.Time) error {
 	switch at := now.UnixMilli(); {
@@ -102,7 +145,10 @@ func (g *Grant) clone() *Grant {
 		return nil
 	}
 	c := *g
-	c.Verbs, c.Labels = slices.Clone(g.Verbs), maps.Clone(g.Labels)
+	c.Verbs, c.Labels, c.Also = slices.Clone(g.Verbs), maps.Clone(g.Labels), slices.Clone(g.Also)
+	for i, r := range c.Also {
+		c.Also[i].Verbs = slices.Clone(r.Verbs)
+	}
 	if g.MayIssue != nil {
 		b := *g.MayIssue
 		b.Roles, b.Verbs, b.Labels = slices.Clone(b.Roles), slices.Clone(b.Verbs), maps.Clone(b.Labels)
@@ -128,7 +174,28 @@ func (g *Grant) validate() error {
 	if g.Issued <= 0 || g.NotBefore < 0 || g.Expires <= g.NotBefore || g.Expires > maxMillis {
 		return fmt.Errorf("the times %d, %d, %d make no sense", g.Issued, g.NotBefore, g.Expires)
 	}
+	if err := g.validateAlso(); err != nil {
+		return err
+	}
 	return g.validateBounds()
+}
+
+func (g *Grant) validateAlso() error {
+	if len(g.Also) > maxAlso {
+		return fmt.Errorf("%d further rights are more than %d", len(g.Also), maxAlso)
+	}
+	for _, r := range g.Also {
+		if err := validateVerbs(r.Verbs); err != nil {
+			return err
+		}
+		if _, err := ParseSelector(r.On); err != nil {
+			return err
+		}
+		if r.Expires < 0 || r.Expires > maxMillis {
+			return fmt.Errorf("the time %d makes no sense", r.Expires)
+		}
+	}
+	return nil
 }
 
 // maxMillis is the year 9999, so that sums of times never overflow.

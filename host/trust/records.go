@@ -223,6 +223,14 @@ func (v *Revoked) Peers() []peer.ID { return slices.Sorted(maps.Keys(v.peers)) }
 // Serials returns the revoked grants, sorted.
 func (v *Revoked) Serials() []string { return slices.Sorted(maps.Keys(v.serials)) }
 
+// checkPeer tells that a peer was revoked, whatever it may show.
+func (v *Revoked) checkPeer(p peer.ID) error {
+	if v.Peer(p) {
+		return fmt.Errorf("%w: %s", ErrRevokedPeer, p)
+	}
+	return nil
+}
+
 // check tells why a credential was revoked.
 func (v *Revoked) check(c *Credential) error {
 	switch {

@@ -9,6 +9,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
+// clockSlack is how far behind a clock may be for a new grant to hold there: as
+// much as messages may be old.
+const clockSlack = 10 * time.Minute
+
 // Signer signs grants and records, as the root or as an issuer. It may be used
 // concurrently.
 type Signer struct {
@@ -51,7 +55,8 @@ func (s *Signer) ID() peer.ID { return s.id }
 func (s *Signer) Root() bool { return s.own == nil }
 
 // Issue signs a grant. Fleet, serial and time of signing are set here; an
-// empty NotBefore means now, an empty Expires the lifetime of the role, and no
+// empty NotBefore means ten minutes ago, so that it holds where the clock is a
+// little behind, an empty Expires the lifetime of the role, and no
 // verbs the bundle of the role. It refuses what the members would refuse.
 func (s *Signer) Issue(g Grant, now time.Time) (Chain, error) {
 	m := g.clone()
@@ -60,10 +65,10 @@ func (s *Signer) Issue(g Grant, now time.Time) (Chain, error) {
 		m.Verbs = m.Role.Verbs()
 	}
 	if m.NotBefore == 0 {
-		m.NotBefore = m.Issued
+		m.NotBefore = m.Issued - clockSlack.Milliseconds()
 	}
 	if m.Expires == 0 {
-		m.Expires = m.NotBefore + m.Role.Lifetime().Milliseconds()
+		m.Expires = m.Issued + m.Role.Lifetime().Milliseconds()
 		if s.own != nil {
 			m.Expires = min(m.Expires, s.own.Expires+maxOutlives.Milliseconds())
 		}
@@ -86,12 +91,13 @@ func (s *Signer) Issue(g Grant, now time.Time) (Chain, error) {
 // from now on. It is for the caller to know that the old one still counts.
 func (s *Signer) Renew(old *Grant, now time.Time) (Chain, error) {
 	g := old.clone()
-	life := g.Expires - g.NotBefore
+	life := g.Expires - g.Issued
 	if g.Verbs == nil {
 		g.Verbs = []string{} // none, and not those of the role
 	}
-	g.NotBefore = now.UnixMilli()
-	g.Expires = g.NotBefore + life
+	g.NotBefore = 0
+	g.Also = slices.DeleteFunc(g.Also, func(r Right) bool { return r.Expires != 0 && r.Expires <= now.UnixMilli() })
+	g.Expires = now.UnixMilli() + life
 	if s.own != nil {
 		g.Expires = min(g.Expires, s.own.Expires+maxOutlives.Milliseconds())
 	}

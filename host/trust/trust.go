@@ -11,6 +11,7 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,10 +34,26 @@ type Denied struct {
 	Peer   peer.ID
 	Verb   string
 	Reason string // whole words for the peer's user, with what to do next
+	// Err is one of the package's reasons; nil in open mode.
+	Err error
 }
 
 // Error returns the reason.
 func (d *Denied) Error() string { return d.Reason }
+
+// Unwrap returns the reason for errors.Is.
+func (d *Denied) Unwrap() error { return d.Err }
+
+// Unauthenticated tells that the peer has not shown who it is to us: it is a
+// stranger, or its grant does not count. Otherwise it is known, and may not.
+func (d *Denied) Unauthenticated() bool {
+	for _, reason := range []error{ErrStranger, ErrInvalid, ErrOtherFleet, ErrOtherPeer, ErrNotYetValid, ErrExpired, ErrIssuer, ErrDepth} {
+		if errors.Is(d.Err, reason) && !errors.Is(d.Err, ErrOwnGrant) {
+			return true
+		}
+	}
+	return false
+}
 
 // Open is the judge of a node without a fleet: all verbs for the peers on its
 // list, none for others.
@@ -84,6 +101,6 @@ func (o *Open) May(p peer.ID, verb string) error {
 	if o.Member(p) {
 		return nil
 	}
-	return &Denied{p, verb, fmt.Sprintf(
+	return &Denied{Peer: p, Verb: verb, Reason: fmt.Sprintf(
 		"not permitted: this node does not take %s from %s; its owner allows it with: swarm worker --allow %s", verb, p, p)}
 }

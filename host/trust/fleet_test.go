@@ -1,0 +1,356 @@
+package trust_test
+
+import (
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
+)
+
+// person is a key with its peer ID.
+type person struct {
+	key crypto.PrivKey
+	id  peer.ID
+}
+
+func newPerson(t testing.TB) person {
+	t.Helper()
+	key, pub, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPublicKey(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return person{key, id}
+}
+
+// owner is a fleet with its root and an issuer.
+type owner struct {
+	t      testing.TB
+	root   *trust.Root
+	signer *trust.Signer
+	issuer person
+	chain  trust.Chain
+	second *trust.Signer // the issuer's
+}
+
+func newOwner(t testing.TB) *owner {
+	t.Helper()
+	root, err := trust.NewRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &owner{t: t, root: root, issuer: newPerson(t)}
+	if o.signer, err = root.Signer(); err != nil {
+		t.Fatal(err)
+	}
+	o.chain = o.issue(o.signer, trust.Grant{
+		Subject: o.issuer.id, Role: trust.RoleIssuer, Name: "laptop",
+		Verbs:    []string{trust.AllVerbs, trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke},
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker, trust.RoleViewer, trust.RoleController, trust.RoleRelay}, Verbs: []string{trust.AllVerbs}},
+	})
+	if o.second, err = trust.NewIssuer(root.Fleet(), o.issuer.key, o.chain); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func (o *owner) issue(s *trust.Signer, g trust.Grant) trust.Chain {
+	o.t.Helper()
+	c, err := s.Issue(g, time.Now())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return c
+}
+
+// rig makes the fleet of a worker.
+func (o *owner) rig(dir string, labels map[string]string, change func(*trust.FleetConfig)) (*trust.Fleet, person) {
+	o.t.Helper()
+	p := newPerson(o.t)
+	cfg := trust.FleetConfig{Dir: filepath.Join(dir, "fleet"), Self: p.id}
+	if change != nil {
+		change(&cfg)
+	}
+	f, err := trust.CreateFleet(cfg, trust.Membership{
+		Fleet: o.root.Fleet(), Name: "home",
+		Chain: o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "rig", Labels: labels}),
+	}, nil)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return f, p
+}
+
+func TestFleetMay(t *testing.T) {
+	o, other := newOwner(t), newOwner(t)
+	gpu := map[string]string{"gpu": "3080"}
+	hour := time.Now().Add(time.Hour).UnixMilli()
+	controller := trust.Grant{Role: trust.RoleController, Name: "c"}
+	with := func(change func(*trust.Grant)) trust.Grant {
+		g := controller
+		change(&g)
+		return g
+	}
+	tests := []struct {
+		name  string
+		grant trust.Grant
+		by    *owner
+		verb  string
+		err   error
+		known bool // 403 and not 401
+	}{
+		{name: "controller", grant: controller, verb: "miner.control"},
+		{name: "controller may not admit", grant: controller, verb: trust.VerbAdmit, err: trust.ErrVerb, known: true},
+		{name: "viewer reads", grant: trust.Grant{Role: trust.RoleViewer, Name: "v"}, verb: "stats.read"},
+		{name: "viewer starts", grant: trust.Grant{Role: trust.RoleViewer, Name: "v"}, verb: "miner.control", err: trust.ErrVerb, known: true},
+		{name: "worker", grant: trust.Grant{Role: trust.RoleWorker, Name: "w"}, verb: "stats.read", err: trust.ErrVerb, known: true},
+		{name: "its machines", grant: with(func(g *trust.Grant) { g.On = "gpu=3080" }), verb: "deploy"},
+		{name: "other machines", grant: with(func(g *trust.Grant) { g.On = "gpu=4090" }), verb: "deploy", err: trust.ErrSelector, known: true},
+		{name: "expired", grant: with(func(g *trust.Grant) { g.NotBefore, g.Expires = 1, 2 }), verb: "deploy", err: trust.ErrExpired},
+		{name: "not yet", grant: with(func(g *trust.Grant) { g.NotBefore, g.Expires = hour, hour+1 }), verb: "deploy", err: trust.ErrNotYetValid},
+		{name: "other fleet", grant: controller, by: other, verb: "deploy", err: trust.ErrOtherFleet},
+		{name: "a right for an hour", grant: trust.Grant{Role: trust.RoleViewer, Name: "v",
+			Also: []trust.Right{{Verbs: []string{"deploy"}, Expires: hour}}}, verb: "deploy"},
+		{name: "a right that is over", grant: trust.Grant{Role: trust.RoleViewer, Name: "v",
+			Also: []trust.Right{{Verbs: []string{"deploy"}, Expires: 1}}}, verb: "deploy", err: trust.ErrExpired},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			f, _ := o.rig(t.TempDir(), gpu, nil)
+			p, by := newPerson(t), o
+			if tc.by != nil {
+				by = tc.by
+			}
+			tc.grant.Subject = p.id
+			_, admitted := f.Admit(p.id, o.issueBy(by, tc.grant))
+			err := f.May(p.id, tc.verb)
+			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
+				t.Fatalf("may: %v, want %v (admitted: %v)", err, tc.err, admitted)
+			}
+			if d, ok := errors.AsType[*trust.Denied](err); err != nil && (!ok || d.Unauthenticated() == tc.known || d.Reason == "") {
+				t.Errorf("refusal %+v", d)
+			}
+			if want := tc.err == nil || tc.known || strings.HasPrefix(tc.name, "a right"); f.Member(p.id) != want {
+				t.Errorf("member: want %v", want)
+			}
+		})
+	}
+}
+
+func (o *owner) issueBy(by *owner, g trust.Grant) trust.Chain { return o.issue(by.second, g) }
+
+func TestFleetStranger(t *testing.T) {
+	o := newOwner(t)
+	p := newPerson(t)
+	friend := newPerson(t)
+	f, _ := o.rig(t.TempDir(), nil, func(c *trust.FleetConfig) { c.Allow = []peer.ID{friend.id} })
+	if err := f.May(p.id, "stats.read"); !errors.Is(err, trust.ErrStranger) {
+		t.Errorf("a stranger: %v", err)
+	}
+	if f.Member(p.id) {
+		t.Error("a stranger is a member")
+	}
+	if err := f.May(friend.id, "deploy"); err != nil || !f.Member(friend.id) {
+		t.Errorf("the owner's friend: %v", err)
+	}
+	o.revoke(f, o.second, trust.Change{RevokePeers: []peer.ID{friend.id}})
+	if err := f.May(friend.id, "deploy"); !errors.Is(err, trust.ErrRevokedPeer) || f.Member(friend.id) {
+		t.Errorf("a revoked friend: %v", err)
+	}
+}
+
+func (o *owner) revoke(f *trust.Fleet, s *trust.Signer, c trust.Change) []byte {
+	o.t.Helper()
+	rec, err := s.Revise(f.Records(), c, time.Now())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if news, err := f.Merge(rec); err != nil || !news {
+		o.t.Fatalf("merge: %v %v", news, err)
+	}
+	return rec
+}
+
+func TestFleetRevocation(t *testing.T) {
+	o := newOwner(t)
+	dir := t.TempDir()
+	f, rig := o.rig(dir, nil, nil)
+	calls := 0
+	stop := f.Notify(func() { calls++ })
+	p := newPerson(t)
+	chain := o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c"})
+	grant, err := f.Admit(p.id, chain)
+	if err != nil || f.May(p.id, "deploy") != nil {
+		t.Fatal(err)
+	}
+	rec := o.revoke(f, o.second, trust.Change{RevokeSerials: []string{grant.Serial}})
+	if err := f.May(p.id, "deploy"); !errors.Is(err, trust.ErrRevokedSerial) || !f.Revoked(p.id) || calls != 1 {
+		t.Errorf("revoked by serial: %v, %d calls", err, calls)
+	}
+	if _, err := f.Admit(p.id, chain); !errors.Is(err, trust.ErrRevokedSerial) {
+		t.Errorf("shown again: %v", err)
+	}
+	if news, err := f.Merge(rec); news || err != nil {
+		t.Errorf("the same again: %v %v", news, err)
+	}
+	stop()
+	o.revoke(f, o.signer, trust.Change{RevokePeers: []peer.ID{o.issuer.id}})
+	if calls != 1 {
+		t.Error("called after stop")
+	}
+	worse := o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c"})
+	if _, err := f.Admit(p.id, worse); !errors.Is(err, trust.ErrRevokedIssuer) {
+		t.Errorf("by a revoked issuer: %v", err)
+	}
+	// All of it is there in the next process.
+	again, err := trust.OpenFleet(trust.FleetConfig{Dir: filepath.Join(dir, "fleet"), Self: rig.id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.May(p.id, "deploy"); !errors.Is(err, trust.ErrRevokedSerial) && !errors.Is(err, trust.ErrRevokedIssuer) {
+		t.Errorf("in the next process: %v", err)
+	}
+	if len(again.Records().Digests()) != 2 {
+		t.Errorf("records: %v", again.Records().Digests())
+	}
+}
+
+// The newest grant of a peer counts, whichever it shows.
+func TestFleetNewestGrantCounts(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	p := newPerson(t)
+	first, err := o.second.Issue(trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c"}, time.Now().Add(-time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleViewer, Name: "c"})
+	for _, c := range []trust.Chain{first, second, first} {
+		if _, err := f.Admit(p.id, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.May(p.id, "deploy"); !errors.Is(err, trust.ErrVerb) {
+		t.Errorf("an older grant counts again: %v", err)
+	}
+	if m, ok := f.Known(p.id); !ok || m.Grant.Role != trust.RoleViewer || m.Err != nil || len(f.Members()) != 1 {
+		t.Errorf("known: %+v", m)
+	}
+}
+
+func TestFleetOwnGrant(t *testing.T) {
+	o := newOwner(t)
+	now := time.Now()
+	f, rig := o.rig(t.TempDir(), nil, func(c *trust.FleetConfig) { c.Clock = func() time.Time { return now } })
+	p := newPerson(t)
+	chain, err := o.signer.Issue(trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c", Expires: now.AddDate(3, 0, 0).UnixMilli()}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now = now.AddDate(1, 1, 0) // the worker's own year is over
+	if _, err := f.Admit(p.id, chain); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.May(p.id, "deploy"); !errors.Is(err, trust.ErrOwnGrant) || !strings.Contains(err.Error(), "swarm renew") {
+		t.Errorf("expired itself: %v", err)
+	}
+	if _, err := f.Renewed(chain); !errors.Is(err, trust.ErrOtherPeer) {
+		t.Errorf("another's grant: %v", err)
+	}
+	own := f.Self()
+	renewed, err := o.second.Renew(own.Grant, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		if news, err := f.Renewed(renewed); err != nil || news != want {
+			t.Errorf("renewed: %v %v", news, err)
+		}
+	}
+	if err := f.May(p.id, "deploy"); err != nil {
+		t.Errorf("after the renewal: %v", err)
+	}
+	if f.Self().Grant.Subject != rig.id {
+		t.Error("not its own grant")
+	}
+}
+
+func TestFleetClocks(t *testing.T) {
+	o := newOwner(t)
+	real := time.Now()
+	built := real.AddDate(0, -1, 0)
+	now := time.Unix(1000, 0) // 1970
+	f, _ := o.rig(t.TempDir(), nil, func(c *trust.FleetConfig) { c.Clock, c.Built = func() time.Time { return now }, built })
+	if f.ClockSane() {
+		t.Error("a clock of 1970 is believed")
+	}
+	p, old := newPerson(t), newPerson(t)
+	if _, err := f.Admit(p.id, o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c"})); err != nil {
+		t.Errorf("with a clock of 1970: %v", err)
+	}
+	if err := f.May(p.id, "deploy"); err != nil {
+		t.Errorf("with a clock of 1970: %v", err)
+	}
+	ended := trust.Grant{Subject: old.id, Role: trust.RoleController, Name: "old", NotBefore: 1, Expires: built.UnixMilli()}
+	if _, err := f.Admit(old.id, o.issue(o.second, ended)); !errors.Is(err, trust.ErrExpired) {
+		t.Errorf("expired before the floor: %v", err)
+	}
+	// A year ahead: grants are over, and count again when the clock is right.
+	now = real.AddDate(1, 1, 0)
+	if err := f.May(p.id, "deploy"); !errors.Is(err, trust.ErrExpired) {
+		t.Errorf("a year ahead: %v", err)
+	}
+	now = real
+	if err := f.May(p.id, "deploy"); err != nil {
+		t.Errorf("the clock is right again: %v", err)
+	}
+	// The root signs in 2036: our time moves a day at most, however often.
+	for range 5 {
+		rec, err := o.signer.Revise(f.Records(), trust.Change{RevokePeers: []peer.ID{newPerson(t).id}}, real.AddDate(10, 0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Merge(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ahead := f.Now().Sub(real); ahead > 24*time.Hour || ahead < 23*time.Hour {
+		t.Errorf("the floor is %v ahead", ahead)
+	}
+	o.revoke(f, o.signer, trust.Change{TimeFloor: real.Add(-time.Hour)})
+	if ahead := f.Now().Sub(real); ahead != 0 {
+		t.Errorf("the root lowered the floor, and it is %v ahead", ahead)
+	}
+}
+
+func TestFleetLeave(t *testing.T) {
+	o := newOwner(t)
+	dir := t.TempDir()
+	f, rig := o.rig(dir, nil, nil)
+	cfg := trust.FleetConfig{Dir: filepath.Join(dir, "fleet"), Self: rig.id}
+	if _, err := trust.CreateFleet(cfg, trust.Membership{Fleet: f.ID(), Name: "home", Chain: f.Chain()}, nil); !errors.Is(err, trust.ErrInFleet) {
+		t.Errorf("joined twice: %v", err)
+	}
+	if f.Left() {
+		t.Error("left before")
+	}
+	if err := f.Leave(); err != nil || !f.Left() {
+		t.Errorf("leave: %v", err)
+	}
+	if err := f.Leave(); !errors.Is(err, trust.ErrNoFleet) {
+		t.Errorf("left twice: %v", err)
+	}
+	if _, err := trust.OpenFleet(cfg); !errors.Is(err, trust.ErrNoFleet) {
+		t.Errorf("open: %v", err)
+	}
+}

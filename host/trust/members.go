@@ -1,0 +1,369 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+)
+
+const (
+	membersDir    = "members"
+	recordsDir    = "records"
+	recordSuffix  = ".record"
+	maxKnown      = 10_000 // members whose credentials are kept
+	maxRefused    = 1_024  // peers of whom it is remembered why they were refused
+	maxMemberFile = 2 * maxChain
+)
+
+// member is somebody whose credential was verified, now or earlier.
+type member struct {
+	cred  *Credential
+	chain Chain
+}
+
+// Member is what is known of a peer whose credential was verified.
+type Member struct {
+	Peer  peer.ID
+	Chain Chain
+	Credential
+	// Err tells why the credential does not count now; nil when it does.
+	Err error
+}
+
+// Admit judges the credential that a peer presents. When it counts, the peer is
+// a member from now on, until its grant ends or is revoked. Of several grants
+// of one peer the one signed last counts. The grant that counts is returned.
+func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
+	cred, err := f.id.Verify(c, p)
+	if err != nil {
+		f.refuse(p, err)
+		return nil, err
+	}
+	f.learn(cred)
+	m, news := f.newest(p, &member{cred, slices.Clone(c)})
+	err = f.valid(m.cred)
+	if revoked := f.records.Revoked().check(m.cred); revoked == nil && news {
+		err = errors.Join(err, f.keep(p, m)) // an expired one too: its owner may renew it
+	}
+	if err != nil {
+		f.refuse(p, err)
+		return nil, err
+	}
+	f.mu.Lock()
+	delete(f.refused, p)
+	f.mu.Unlock()
+	return m.cred.Grant.clone(), nil
+}
+
+// newest returns what counts of a peer's known and presented credential, and
+// whether that is not known yet.
+func (f *Fleet) newest(p peer.ID, m *member) (*member, bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	old, known := f.members[p]
+	if known && (old.cred.Grant.Issued > m.cred.Grant.Issued || old.chain.equal(m.chain)) {
+		return old, false
+	}
+	return m, true
+}
+
+// keep remembers a member, on the disk first.
+func (f *Fleet) keep(p peer.ID, m *member) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, known := f.members[p]; !known && len(f.members) >= maxKnown && !f.makeRoom() {
+		return fmt.Errorf("%w: %d members are known", ErrFull, maxKnown)
+	}
+	if old, known := f.members[p]; known && old.cred.Grant.Issued > m.cred.Grant.Issued {
+		return nil // another handshake was faster
+	}
+	if err := f.writeInto(membersDir, p.String()+".json", m.chain.JSON()); err != nil {
+		return fmt.Errorf("remember a member: %w", err)
+	}
+	f.members[p] = m
+	return nil
+}
+
+// makeRoom forgets a member whose grant counts no more. The caller holds mu.
+func (f *Fleet) makeRoom() bool {
+	for p, m := range f.members {
+		if f.valid(m.cred) != nil {
+			f.drop(p)
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Fleet) drop(p peer.ID) {
+	delete(f.members, p)
+	if err := os.Remove(filepath.Join(f.cfg.Dir, membersDir, p.String()+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.log.Warn("a member could not be forgotten", "peer", p, "err", err)
+	}
+}
+
+func (f *Fleet) writeInto(folder, name string, data []byte) error {
+	if f.Left() {
+		return ErrNoFleet
+	}
+	dir := filepath.Join(f.cfg.Dir, folder)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(dir, name), data, 0o600)
+}
+
+// Forget drops what is known of a peer.
+func (f *Fleet) Forget(p peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.drop(p)
+	delete(f.refused, p)
+}
+
+// refuse remembers why a peer is no member, for the words of later refusals.
+func (f *Fleet) refuse(p peer.ID, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, known := f.refused[p]; !known && len(f.refused) >= maxRefused {
+		for old := range f.refused {
+			delete(f.refused, old)
+			break
+		}
+	}
+	f.refused[p] = err
+}
+
+// Gone tells that a peer has no connection any more.
+func (f *Fleet) Gone(p peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.refused, p)
+}
+
+// Known returns what is known of a peer, and whether anything is.
+func (f *Fleet) Known(p peer.ID) (Member, bool) {
+	f.mu.RLock()
+	m, ok := f.members[p]
+	f.mu.RUnlock()
+	if !ok {
+		return Member{}, false
+	}
+	return Member{p, slices.Clone(m.chain), m.cred.clone(), f.valid(m.cred)}, true
+}
+
+// Members returns all that are known, also those whose grants have ended, in
+// the order of their names.
+func (f *Fleet) Members() []Member {
+	f.mu.RLock()
+	out := make([]Member, 0, len(f.members))
+	for p, m := range f.members {
+		out = append(out, Member{p, slices.Clone(m.chain), m.cred.clone(), nil})
+	}
+	f.mu.RUnlock()
+	for i := range out {
+		out[i].Err = f.valid(&out[i].Credential)
+	}
+	slices.SortFunc(out, func(a, b Member) int {
+		if c := strings.Compare(a.Grant.Name, b.Grant.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.Peer), string(b.Peer))
+	})
+	return out
+}
+
+// Member tells whether p counts as a member now, or is allowed by the owner.
+func (f *Fleet) Member(p peer.ID) bool {
+	f.mu.RLock()
+	m, known := f.members[p]
+	_, allowed := f.allowed[p]
+	f.mu.RUnlock()
+	return known && f.valid(m.cred) == nil || allowed && !f.records.Revoked().Peer(p)
+}
+
+// May returns nil when p may do the verb on this node, and a [*Denied] that
+// tells why not otherwise: the one place where that is decided.
+func (f *Fleet) May(p peer.ID, verb string) error {
+	f.mu.RLock()
+	own, refused := f.own, f.refused[p]
+	m, known := f.members[p]
+	_, allowed := f.allowed[p]
+	f.mu.RUnlock()
+	err := f.records.Revoked().checkPeer(p)
+	switch {
+	case err != nil:
+	case allowed:
+		return nil
+	case known:
+		if err = f.valid(m.cred); err == nil {
+			err = m.cred.Grant.Allows(verb, own.Grant.Labels, f.Now())
+		}
+		if err == nil {
+			err = f.selfValid()
+		}
+	case refused != nil:
+		err = refused
+	default:
+		err = fmt.Errorf("%w: the peer has shown no grant of the fleet %s", ErrStranger, f.name)
+	}
+	if err == nil {
+		return nil
+	}
+	return &Denied{Peer: p, Verb: verb, Reason: f.words(p, verb, err), Err: err}
+}
+
+// words says why not, and what to do next.
+func (f *Fleet) words(p peer.ID, verb string, err error) string {
+	next := ""
+	switch {
+	case errors.Is(err, ErrOwnGrant):
+		next = "; renew it from a controller that may issue grants: swarm renew"
+	case errors.Is(err, ErrStranger):
+		next = "; join the fleet with a ticket: swarm join"
+	case errors.Is(err, ErrExpired):
+		next = "; one who may issue grants renews it with: swarm renew"
+	case errors.Is(err, ErrVerb), errors.Is(err, ErrSelector):
+		next = "; one who may issue grants gives it with: swarm grant"
+	case errors.Is(err, ErrNotYetValid):
+		next = "; check the clocks of both machines"
+	}
+	return fmt.Sprintf("not permitted: %v%s", err, next)
+}
+
+// Revoked tells whether a peer was thrown out: itself, its grant, or the one
+// who signed that.
+func (f *Fleet) Revoked(p peer.ID) bool {
+	revoked := f.records.Revoked()
+	f.mu.RLock()
+	m, known := f.members[p]
+	f.mu.RUnlock()
+	return revoked.Peer(p) || known && revoked.check(m.cred) != nil
+}
+
+// Merge takes records that are newer than those known, keeps them, and tells
+// whether there were any. Bad and older ones do not keep out the others.
+func (f *Fleet) Merge(envelopes ...[]byte) (bool, error) {
+	taken, err := f.records.merge(envelopes)
+	for _, rec := range taken {
+		err = errors.Join(err, f.writeInto(recordsDir, rec.Signer.String()+recordSuffix, rec.data))
+		f.learnTime(rec)
+	}
+	if len(taken) > 0 {
+		f.changed()
+	}
+	return len(taken) > 0, err
+}
+
+// learnTime moves the time floor by a new record.
+func (f *Fleet) learnTime(rec *signedRecord) {
+	err := f.floor.raise(rec.Time)
+	if rec.TimeFloor != 0 {
+		err = errors.Join(err, f.floor.lower(rec.TimeFloor))
+	}
+	if err != nil {
+		f.log.Warn("the time floor could not be kept", "err", err)
+	}
+}
+
+// Reload reads what other processes of this node have learned since.
+func (f *Fleet) Reload() error {
+	m, err := readMembership(f.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if cred, err := m.verify(f.cfg.Self); err == nil {
+		f.mu.Lock()
+		if cred.Grant.Issued > f.own.Grant.Issued {
+			f.own, f.chain = cred, m.Chain
+		}
+		f.mu.Unlock()
+	}
+	before := f.records.Digests()
+	f.readFolder(recordsDir, recordSuffix, maxRecordBytes, func(_ string, data []byte) error {
+		taken, err := f.records.merge([][]byte{data})
+		for _, rec := range taken {
+			f.learnTime(rec)
+		}
+		if errors.Is(err, ErrOlder) {
+			return nil // another process was slower
+		}
+		return err
+	})
+	f.readFolder(membersDir, ".json", maxMemberFile, f.readMember)
+	if !slices.Equal(before, f.records.Digests()) {
+		f.changed()
+	}
+	return nil
+}
+
+func (f *Fleet) readMember(name string, data []byte) error {
+	p, err := peer.Decode(name)
+	if err != nil {
+		return err
+	}
+	c, err := ParseChain(data)
+	if err != nil {
+		return err
+	}
+	f.mu.RLock()
+	old, known := f.members[p]
+	f.mu.RUnlock()
+	if known && old.chain.equal(c) {
+		return nil
+	}
+	cred, err := f.id.Verify(c, p)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.members) < maxKnown && (!known || old.cred.Grant.Issued < cred.Grant.Issued) {
+		f.members[p] = &member{cred, c}
+	}
+	return nil
+}
+
+// readFolder hands all files of a folder to take. A damaged one is skipped with
+// a line in the log.
+func (f *Fleet) readFolder(folder, suffix string, most int64, take func(name string, data []byte) error) {
+	dir := filepath.Join(f.cfg.Dir, folder)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		f.log.Warn("a folder of the fleet cannot be read", "err", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), suffix)
+		if !ok || strings.HasPrefix(name, ".") {
+			continue
+		}
+		data, err := readBounded(filepath.Join(dir, e.Name()), most)
+		if err == nil {
+			err = take(name, data)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.log.Warn("skipped a damaged file of the fleet", "file", filepath.Join(folder, e.Name()), "err", err)
+		}
+	}
+}
+
+// MarshalJSON of a chain in a file is that of the wire.
+func (c Chain) MarshalJSON() ([]byte, error) { return c.JSON(), nil }
+
+// UnmarshalJSON is ParseChain.
+func (c *Chain) UnmarshalJSON(data []byte) error {
+	parsed, err := ParseChain(data)
+	if err != nil {
+		return err
+	}
+	*c = parsed
+	return nil
+}
