@@ -74,6 +74,10 @@ type Config struct {
 	UserAgent string
 	// Gater, if set, is asked about every connection.
 	Gater connmgr.ConnectionGater
+	// Admit, if set, keeps the DHT to peers that it lets through, see Guard.
+	Admit Admit
+	// Member, if set, says whom to save: members that were met, and no strangers.
+	Member func(peer.ID) bool
 
 	// OnFound, if set, is called for each peer that discovery finds, also again. It must return quickly.
 	OnFound func(discovery.Found)

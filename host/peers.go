@@ -49,7 +49,7 @@ func (h *Host) Found() []discovery.Found { return h.found.list() }
 func (h *Host) addFinders() error {
 	h.finders = append(h.finders, discovery.Known("saved", h.savedPeers))
 	if h.cfg.DHT != DHTOff {
-		dht, err := discovery.NewDHT(h.Host, discovery.DHTConfig{
+		dht, err := discovery.NewDHT(Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
 			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Logger: h.log,
 		})
 		if err != nil {

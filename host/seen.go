@@ -65,6 +65,13 @@ func (h *Host) saveSightings(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for p, s := range h.seen.take() {
+			if h.cfg.Member != nil && s.how == asHint {
+				// By now a member has shown that it is one.
+				s.how = onlySaved
+				if h.cfg.Member(p) {
+					s.how = asMember
+				}
+			}
 			if err := h.book.seen(p, s.addrs, s.at, s.how); err != nil && !errors.Is(err, ErrBookFull) {
 				h.log.Warn("saving a peer's address failed", "peer", p, "err", err)
 			}

@@ -2,17 +2,21 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/mod/semver"
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/streams"
 )
+
+var errConnClosed = errors.New("the connection is closed")
 
 const (
 	handshakeTimeout = 10 * time.Second
@@ -20,102 +24,11 @@ const (
 	partGrace = 2 * time.Second
 )
 
-// PeerInfo is what is known of a connected peer.
-type PeerInfo struct {
-	ID    peer.ID
-	Hello streams.Hello // what it says of itself: display data
-	Since time.Time     // of the connection
-	// RTT and ClockOffset were measured in the handshake; 0 when the peer
-	// dialled us, and we have not measured.
-	RTT         time.Duration
-	ClockOffset time.Duration
-	Conn        network.Conn
-}
-
-// greetings are the handshakes of the open connections.
-type greetings struct {
-	mu    sync.Mutex
-	conns map[network.Conn]*greeting
-}
-
-type greeting struct {
-	done chan struct{} // closed when info and err are set
-	info PeerInfo
-	err  error
-}
-
-// of returns the greeting of c, and whether the caller is to bring it about.
-func (g *greetings) of(c network.Conn) (gr *greeting, first bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if gr := g.conns[c]; gr != nil {
-		return gr, false
-	}
-	gr = &greeting{done: make(chan struct{})}
-	if c.IsClosed() {
-		gr.err = fmt.Errorf("the connection is closed")
-		close(gr.done)
-		return gr, false
-	}
-	if g.conns == nil {
-		g.conns = make(map[network.Conn]*greeting)
-	}
-	g.conns[c] = gr
-	return gr, true
-}
-
-// set notes what the one who dialled us says. Where we dialled, our own
-// handshake counts, whatever else the peer greets with.
-func (g *greetings) set(c network.Conn, info PeerInfo) {
-	if c.Stat().Direction == network.DirOutbound {
-		return
-	}
-	gr, first := g.of(c)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	gr.info = info
-	if first {
-		close(gr.done)
-	}
-}
-
-// end sets the result of a handshake. One that failed is forgotten, so that the
-// next request on the connection tries again.
-func (g *greetings) end(c network.Conn, gr *greeting, info PeerInfo, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	gr.info, gr.err = info, err
-	if err != nil && g.conns[c] == gr {
-		delete(g.conns, c)
-	}
-	close(gr.done)
-}
-
-func (g *greetings) remove(c network.Conn) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.conns, c)
-}
-
-// list returns the greetings that are done, the newest last.
-func (g *greetings) list() (out []PeerInfo) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, gr := range g.conns {
-		select {
-		case <-gr.done:
-			if gr.err == nil {
-				out = append(out, gr.info)
-			}
-		default:
-		}
-	}
-	return out
-}
-
 // connected begins the handshake on connections that this node dialled.
 func (n *Node) connected(_ network.Network, c network.Conn) {
-	n.strangers.connected(c)
+	if out := n.strangers.connected(c); out != nil {
+		n.running.Go(func() { out.CloseWithError(streams.DisconnectTooManyPeers.ConnCode()) })
+	}
 	if c.Stat().Direction == network.DirOutbound {
 		n.greet(c)
 	}
@@ -124,16 +37,18 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 func (n *Node) disconnected(_ network.Network, c network.Conn) {
 	n.strangers.disconnected(c)
 	n.greetings.remove(c)
+	if f := n.cfg.Fleet; f != nil && len(n.Network().ConnsToPeer(c.RemotePeer())) == 0 {
+		f.Gone(c.RemotePeer())
+	}
 }
 
 // greet makes sure that the handshake on c is under way, and returns it.
 func (n *Node) greet(c network.Conn) *greeting {
-	gr, first := n.greetings.of(c)
+	gr, first := n.greetings.begin(c)
 	switch {
 	case !first:
 	case n.life.Err() != nil:
-		gr.err = host.ErrClosed
-		close(gr.done)
+		n.greetings.end(c, gr, PeerInfo{}, host.ErrClosed)
 	default:
 		n.running.Go(func() { n.shakeHands(c, gr) })
 	}
@@ -162,6 +77,7 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	n.greetings.end(c, gr, info, err)
 	if err == nil && info.ID != "" {
 		n.remember(info)
+		n.met(c, info)
 	}
 }
 
@@ -175,17 +91,26 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 		return info, nil
 	case err != nil:
 		return info, err
-	case hello.Accepted != nil && !*hello.Accepted, !hello.Compatible():
+	case !hello.Compatible():
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
 		c.CloseWithError(streams.DisconnectIncompatibleVersion.ConnCode())
 		return info, streams.Errorf(streams.CodeUnsupported, "%s refused the handshake: %s", c.RemotePeer(), refusal(hello))
+	case hello.Accepted != nil && !*hello.Accepted:
+		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
+		c.CloseWithError(streams.DisconnectRequested.ConnCode())
+		return info, streams.Errorf(streams.CodeForbidden, "%s", refusal(hello))
 	}
 	n.Mux.SetClockOffset(c, timing.ClockOffset())
 	info = PeerInfo{
 		ID: c.RemotePeer(), Hello: hello, Since: c.Stat().Opened,
 		RTT: timing.RTT(), ClockOffset: timing.ClockOffset(), Conn: c,
 	}
-	info.Hello.Grant, info.Hello.Records = nil, nil
+	if err := n.know(&info); err != nil {
+		n.log.Warn("the peer is no member of our fleet", "peer", info.ID, "err", err)
+	}
+	if hello.Reason != "" {
+		n.log.Warn("the peer does not take us for a member", "peer", info.ID, "reason", hello.Reason)
+	}
 	if off := info.ClockOffset; off.Abs() > time.Minute {
 		n.log.Warn("clocks differ: set the clock of this node or of the peer", "peer", c.RemotePeer(), "ahead", off.Round(time.Second))
 	}
@@ -205,6 +130,7 @@ func (n *Node) hello(toMember bool) streams.Hello {
 	h := streams.Hello{Version: streams.ProtocolVersion, Families: n.Mux.Families()}
 	if toMember {
 		h.Role, h.Name, h.Labels = n.cfg.Role, n.cfg.Name, n.cfg.Labels
+		n.credentials(&h)
 	}
 	return h
 }
@@ -233,19 +159,74 @@ func (n *Node) registerLifecycle() error {
 }
 
 func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams.Hello) (streams.Hello, error) {
-	ours := n.hello(p.Member)
-	ok := theirs.Compatible()
-	ours.Accepted = &ok
-	if !ok {
-		ours.Reason = fmt.Sprintf("you speak protocol %s, this node %s: update the older one", theirs.Version, streams.ProtocolVersion)
-		time.AfterFunc(partGrace, func() { p.Conn.CloseWithError(streams.DisconnectIncompatibleVersion.ConnCode()) })
-		return ours, nil
+	if why := n.incompatible(theirs); why != "" {
+		return n.turnAway(p.Conn, why, streams.DisconnectIncompatibleVersion), nil
 	}
-	theirs.Grant, theirs.Records = nil, nil // large, and not for keeping
 	info := PeerInfo{ID: p.ID, Hello: theirs, Since: p.Conn.Stat().Opened, ClockOffset: p.ClockOffset, Conn: p.Conn}
+	err := n.know(&info)
+	if isRevoked(err) {
+		return n.turnAway(p.Conn, short(err.Error()), streams.DisconnectRevoked), nil
+	}
+	member := n.cfg.Judge.Member(p.ID)
+	ours, ok := n.hello(member), true
+	ours.Accepted = &ok
+	if err != nil {
+		ours.Reason = short(err.Error())
+	}
+	if member {
+		n.strangers.promote(p.ID)
+	} else {
+		n.strangers.greeted(p.Conn)
+	}
 	n.greetings.set(p.Conn, info)
 	n.remember(info)
+	if p.Conn.Stat().Direction == network.DirInbound {
+		n.met(p.Conn, info)
+	}
 	return ours, nil
+}
+
+// incompatible says why a peer of this version cannot be spoken with.
+func (n *Node) incompatible(theirs streams.Hello) string {
+	if !theirs.Compatible() {
+		return fmt.Sprintf("you speak protocol %s, this node %s: update the older one", theirs.Version, streams.ProtocolVersion)
+	}
+	if f := n.cfg.Fleet; f != nil {
+		if least := f.Records().MinProtocol(); semver.Compare("v"+theirs.Version, "v"+least) < 0 && least != "" {
+			return fmt.Sprintf("you speak protocol %s, and the owner of this fleet asks for %s: update swarm", theirs.Version, least)
+		}
+	}
+	return ""
+}
+
+// turnAway refuses a handshake, and closes the connection when the refusal had
+// time to arrive.
+func (n *Node) turnAway(c network.Conn, why string, code streams.DisconnectCode) streams.Hello {
+	ours, ok := n.hello(false), false
+	ours.Accepted, ours.Reason = &ok, why
+	time.AfterFunc(partGrace, func() { c.CloseWithError(code.ConnCode()) })
+	return ours
+}
+
+// know judges what the peer shows of itself and leaves in the greeting what is
+// worth keeping.
+func (n *Node) know(info *PeerInfo) (err error) {
+	h := &info.Hello
+	info.Grant, err = n.admitHello(info.ID, *h)
+	info.shown, info.digests = h.Grant, h.Records
+	h.Grant, h.Records = nil, nil
+	if f := n.cfg.Fleet; f != nil {
+		if _, known := f.Known(info.ID); known {
+			return err
+		}
+	}
+	info.shown, info.digests = nil, nil // large, and not for keeping
+	return err
+}
+
+// short cuts a reason to what a greeting may hold.
+func short(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), streams.MaxReason)], "")
 }
 
 // answerDisconnect closes the connection that the goodbye came over; other

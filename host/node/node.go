@@ -46,6 +46,13 @@ type Config struct {
 	Labels map[string]string
 	// Judge decides who may do what; nil means that nobody may do anything.
 	Judge trust.Judge
+	// Fleet is the fleet this node is a member of, and then the Judge. It also
+	// gives the role, the name and the labels.
+	Fleet *trust.Fleet
+	// Tickets are those that this node redeems; nil means none.
+	Tickets *trust.TicketBook
+	// Joined is told of each machine that redeemed one of Tickets.
+	Joined func(peer.ID, trust.Grant)
 	// Topics are the pubsub topics this node may join; none means no pubsub.
 	Topics []string
 	// Limits bound what peers may use; zero fields have defaults.
@@ -77,6 +84,7 @@ type Node struct {
 	notifiee  *network.NotifyBundle
 	life      context.Context // ends with Close
 	end       context.CancelFunc
+	unhook    func()         // ends the news of Fleet
 	running   sync.WaitGroup // handshakes
 	runs      sync.Mutex     // held by Run
 	closing   sync.Once
@@ -94,14 +102,22 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Host.Logger == nil {
 		cfg.Host.Logger = cfg.Logger
 	}
-	others := &strangers{ConnectionGater: cfg.Host.Gater, judge: cfg.Judge, most: cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers)}
-	cfg.Host.Gater = others
+	n := &Node{log: cfg.Logger}
+	if cfg.Fleet != nil {
+		cfg.Judge = cfg.Fleet
+		cfg.Host.ProtocolPrefix = FleetPrefix(cfg.Fleet.ID())
+		cfg.Host.Admit, cfg.Host.Member = n.admitted, cfg.Fleet.Member
+	}
+	n.strangers = newStrangers(cfg.Host.Gater, cfg.Judge, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
+	cfg.Host.Gater = n.strangers
+	n.cfg = cfg
+	n.life, n.end = context.WithCancel(context.Background())
 	h, err := host.New(cfg.Host)
 	if err != nil {
+		n.end()
 		return nil, err
 	}
-	n := &Node{Host: h, cfg: cfg, log: cfg.Logger, strangers: others}
-	n.life, n.end = context.WithCancel(context.Background())
+	n.Host = h
 	if err := n.setUp(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -119,8 +135,11 @@ func (n *Node) setUp() error {
 	n.Client = streams.NewClient(d, n.Streams)
 	n.notifiee = &network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected}
 	n.Network().Notify(n.notifiee)
-	if err := n.registerLifecycle(); err != nil {
+	if err := errors.Join(n.registerLifecycle(), n.registerMembership()); err != nil {
 		return err
+	}
+	if n.cfg.Fleet != nil {
+		n.unhook = n.cfg.Fleet.Notify(n.fleetChanged)
 	}
 	return n.startPubSub()
 }
@@ -142,7 +161,7 @@ func (n *Node) startPubSub() (err error) {
 	if len(n.cfg.Topics) == 0 {
 		return nil
 	}
-	n.PubSub, err = pubsub.NewGossipSub(n.life, n.Host.Host,
+	n.PubSub, err = pubsub.NewGossipSub(n.life, host.Guard(n.Host.Host, n.cfg.Host.Admit),
 		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
 			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
@@ -176,6 +195,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.Mux.Serve(ctx) })
 	g.Go(func() error { return n.Host.Run(ctx) })
 	g.Go(func() error { return n.keepScores(ctx) })
+	g.Go(func() error { return n.strangers.sweep(ctx) })
 	return g.Wait()
 }
 
@@ -185,6 +205,9 @@ func (n *Node) Close() error {
 		n.end()
 		n.runs.Lock() // Run has returned
 		defer n.runs.Unlock()
+		if n.unhook != nil {
+			n.unhook()
+		}
 		if n.notifiee != nil {
 			n.Network().StopNotify(n.notifiee)
 		}
@@ -201,7 +224,16 @@ func (n *Node) Close() error {
 func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) error {
 	err := n.cfg.Judge.May(p.ID, string(v))
 	if d, ok := errors.AsType[*trust.Denied](err); ok {
-		return streams.Errorf(streams.CodeForbidden, "%s", d.Reason)
+		code := streams.CodeForbidden
+		if d.Unauthenticated() {
+			code = streams.CodeUnauthenticated
+		}
+		return streams.Errorf(code, "%s", d.Reason)
 	}
 	return err
+}
+
+// FleetPrefix is what separates a fleet's DHT, mDNS and topics from all others.
+func FleetPrefix(f trust.FleetID) protocol.ID {
+	return protocol.ID("/swarm/" + f.Short())
 }

@@ -1,13 +1,29 @@
 package node
 
 import (
+	"maps"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
 	"github.com/seed-b490fa12/swarm/host"
 )
 
-// remember notes in the address book what a saved peer says of itself. It adds
-// nobody: who is saved is decided by the host and by the owner.
+// remember notes in the address book what is known of a peer: of a member what
+// its grant says, and of others that are saved what they say of themselves. Only
+// members are added; else it is the host and the owner who decide who is saved.
 func (n *Node) remember(p PeerInfo) {
 	old, ok := n.Book().Get(p.ID)
+	if g := p.Grant; g != nil {
+		var addrs []string
+		if len(old.Addrs) == 0 && p.Conn.Stat().Direction == network.DirOutbound {
+			addrs = []string{p.Conn.RemoteMultiaddr().String()}
+		}
+		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) && len(addrs) == 0 {
+			return
+		}
+		n.saveMember(p.ID, g, addrs)
+		return
+	}
 	if !ok || p.Hello.Name == "" && p.Hello.Role == "" || old.ClaimedName == p.Hello.Name && old.Role == p.Hello.Role {
 		return
 	}

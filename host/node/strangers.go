@@ -1,27 +1,64 @@
 package node
 
 import (
+	"context"
+	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// strangers counts the connections that strangers have made to us and lets in
-// no more than a number of them. The host admits twice as many connections in all, so
-// that members get in however many strangers come.
+// How long a peer that is no member may stay with a node of a fleet.
+const (
+	greetWithin = 3 * time.Second  // until it has shown a grant
+	leaveWithin = 8 * time.Second  // when it has greeted, and is no member
+	joinWithin  = 15 * time.Minute // when its ticket is good, and a person has yet to confirm it
+	sweepEvery  = time.Second
+	minSlots    = 64
+	netShare    = 4 // a network gets one of so many slots
+)
+
+// strangers keeps account of the connections that peers made to us who are no
+// members.
+//
+// An open node lets in so many of them and no more; the host admits twice as many
+// connections in all, so that members get in however many strangers come. A
+// node of a fleet puts them on probation instead: there are slots, for
+// each network no more than a share, and the oldest one makes room for the next,
+// so that a member whom we do not know yet gets its turn to show its grant.
 type strangers struct {
 	connmgr.ConnectionGater // of the application; nil is allowed
 	judge                   trust.Judge
+	fleet                   bool
 	most                    int
 
 	mu   sync.Mutex // guards open
-	open map[network.Conn]struct{}
+	open map[network.Conn]*stranger
+}
+
+type stranger struct {
+	net     netip.Prefix // of its address; zero for an unknown one
+	since   time.Time
+	until   time.Time // when it has to be gone
+	greeted bool
+}
+
+// newStrangers sizes the account for a number of peers.
+func newStrangers(gater connmgr.ConnectionGater, judge trust.Judge, fleet bool, maxPeers int) *strangers {
+	s := &strangers{ConnectionGater: gater, judge: judge, fleet: fleet, most: maxPeers, open: make(map[network.Conn]*stranger)}
+	if fleet {
+		s.most = max(minSlots, maxPeers/4)
+	}
+	return s
 }
 
 func (s *strangers) InterceptPeerDial(p peer.ID) bool {
@@ -41,7 +78,7 @@ func (s *strangers) InterceptSecured(d network.Direction, p peer.ID, a network.C
 	if s.ConnectionGater != nil && !s.ConnectionGater.InterceptSecured(d, p, a) {
 		return false
 	}
-	return d == network.DirOutbound || s.judge.Member(p) || s.count() < s.most
+	return s.fleet || d == network.DirOutbound || s.judge.Member(p) || s.count() < s.most
 }
 
 func (s *strangers) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
@@ -57,20 +94,126 @@ func (s *strangers) count() int {
 	return len(s.open)
 }
 
-func (s *strangers) connected(c network.Conn) {
+// connected takes a connection into account. It returns the one that has to make
+// room for it, if any.
+func (s *strangers) connected(c network.Conn) (out network.Conn) {
 	if c.Stat().Direction == network.DirOutbound || s.judge.Member(c.RemotePeer()) {
-		return
+		return nil
 	}
+	now := time.Now()
+	st := &stranger{net: networkOf(c.RemoteMultiaddr()), since: now, until: now.Add(greetWithin)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = make(map[network.Conn]struct{})
+	if s.fleet {
+		out = s.crowded(st.net)
 	}
-	s.open[c] = struct{}{}
+	s.open[c] = st
+	return out
+}
+
+// crowded returns the oldest stranger, of the network or of all, where there is
+// no slot left. The caller holds mu.
+func (s *strangers) crowded(from netip.Prefix) (oldest network.Conn) {
+	inNet := 0
+	for _, st := range s.open {
+		if st.net == from {
+			inNet++
+		}
+	}
+	full := len(s.open) >= s.most
+	if !full && inNet < s.most/netShare {
+		return nil
+	}
+	var since time.Time
+	for c, st := range s.open {
+		if (full || st.net == from) && (oldest == nil || st.since.Before(since)) {
+			oldest, since = c, st.since
+		}
+	}
+	delete(s.open, oldest)
+	return oldest
+}
+
+// networkOf returns the /24 or /56 that an address is in.
+func networkOf(a multiaddr.Multiaddr) netip.Prefix {
+	ip, err := manet.ToIP(a)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr, _ := netip.AddrFromSlice(ip)
+	bits := 56
+	if addr = addr.Unmap(); addr.Is4() {
+		bits = 24
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
 }
 
 func (s *strangers) disconnected(c network.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
+}
+
+// promote takes a peer off the account: it is a member.
+func (s *strangers) promote(p peer.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.RemotePeer() == p {
+			delete(s.open, c)
+		}
+	}
+}
+
+// extend lets a peer stay until some time from now.
+func (s *strangers) extend(c network.Conn, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, ok := s.open[c]; ok {
+		st.until = time.Now().Add(d)
+	}
+}
+
+// greeted lets a peer that has greeted stay a little longer, once.
+func (s *strangers) greeted(c network.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, ok := s.open[c]; ok && !st.greeted {
+		st.greeted, st.until = true, st.since.Add(leaveWithin)
+	}
+}
+
+// overdue returns those who should be gone.
+func (s *strangers) overdue(now time.Time) (out []network.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, st := range s.open {
+		if now.After(st.until) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// sweep sends away strangers whose time is over, until ctx ends.
+func (s *strangers) sweep(ctx context.Context) error {
+	if !s.fleet {
+		return nil
+	}
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			for _, c := range s.overdue(now) {
+				c.CloseWithError(streams.DisconnectUselessPeer.ConnCode())
+			}
+		}
+	}
 }

@@ -206,3 +206,17 @@ func (c *Credential) ValidAt(now time.Time, revoked *Revoked) error {
 	}
 	return c.Grant.validAt(now)
 }
+
+// MayLetIn tells why the holder of the credential cannot give a ticket's role.
+func (c *Credential) MayLetIn(r Role) error {
+	switch b := c.Grant.MayIssue; {
+	case r == RoleIssuer && b != nil:
+		return nil // signed by the root beforehand
+	case b == nil || !b.hasRole(r):
+		return fmt.Errorf("%w: %s may not give the role %s", ErrIssuer, c.Grant.Name, r)
+	case c.Issuer != nil:
+		return ErrDepth
+	default:
+		return nil
+	}
+}

@@ -358,4 +358,5 @@ func (c *Credential) clone() Credential {
 	return Credential{c.Grant.clone(), c.Issuer.clone()}
 }
 
-func (c Chain) equal(o Chain) bool { return slices.EqualFunc(c, o, bytes.Equal) }
+// Equal tells whether both are the same signed bytes.
+func (c Chain) Equal(o Chain) bool { return slices.EqualFunc(c, o, bytes.Equal) }

@@ -69,7 +69,7 @@ func (f *Fleet) newest(p peer.ID, m *member) (*member, bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	old, known := f.members[p]
-	if known && (old.cred.Grant.Issued > m.cred.Grant.Issued || old.chain.equal(m.chain)) {
+	if known && (old.cred.Grant.Issued > m.cred.Grant.Issued || old.chain.Equal(m.chain)) {
 		return old, false
 	}
 	return m, true
@@ -317,7 +317,7 @@ func (f *Fleet) readMember(name string, data []byte) error {
 	f.mu.RLock()
 	old, known := f.members[p]
 	f.mu.RUnlock()
-	if known && old.chain.equal(c) {
+	if known && old.chain.Equal(c) {
 		return nil
 	}
 	cred, err := f.id.Verify(c, p)

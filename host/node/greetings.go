@@ -1,0 +1,134 @@
+package node
+
+import (
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// PeerInfo is what is known of a connected peer.
+type PeerInfo struct {
+	ID    peer.ID
+	Hello streams.Hello // what it says of itself: display data
+	Since time.Time     // of the connection
+	// RTT and ClockOffset were measured in the handshake; 0 when the peer
+	// dialled us, and we have not measured.
+	RTT         time.Duration
+	ClockOffset time.Duration
+	Conn        network.Conn
+	// Grant is what the fleet says of the peer; nil for one that is no member.
+	Grant *trust.Grant
+
+	shown   jsontext.Value // the chain that it showed
+	digests jsontext.Value // of the records that it has
+}
+
+// greetings are the handshakes of the open connections.
+type greetings struct {
+	mu    sync.Mutex
+	conns map[network.Conn]*greeting
+}
+
+type greeting struct {
+	done  chan struct{} // closed when info and err are set
+	begun bool          // our own handshake is under way
+	over  bool          // done is closed
+	info  PeerInfo
+	err   error
+}
+
+// of returns the greeting of c. The caller holds mu.
+func (g *greetings) of(c network.Conn) *greeting {
+	if gr := g.conns[c]; gr != nil {
+		return gr
+	}
+	gr := &greeting{done: make(chan struct{})}
+	if c.IsClosed() {
+		gr.err, gr.begun, gr.over = errConnClosed, true, true
+		close(gr.done)
+		return gr
+	}
+	if g.conns == nil {
+		g.conns = make(map[network.Conn]*greeting)
+	}
+	g.conns[c] = gr
+	return gr
+}
+
+// begin returns the greeting of c, and whether the caller is to bring it about.
+func (g *greetings) begin(c network.Conn) (gr *greeting, first bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gr = g.of(c)
+	first = !gr.begun
+	gr.begun = true
+	return gr, first
+}
+
+// wait returns the greeting of c, whoever brings it about.
+func (g *greetings) wait(c network.Conn) *greeting {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.of(c)
+}
+
+// finish says that a greeting is done. The caller holds mu.
+func (gr *greeting) finish() {
+	if !gr.over {
+		gr.over = true
+		close(gr.done)
+	}
+}
+
+// set notes what the one who dialled us says. Where we dialled, our own
+// handshake counts, whatever else the peer greets with.
+func (g *greetings) set(c network.Conn, info PeerInfo) {
+	if c.Stat().Direction == network.DirOutbound {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gr := g.of(c)
+	gr.info = info
+	gr.finish()
+}
+
+// end sets the result of a handshake. One that failed is forgotten, so that the
+// next request on the connection tries again.
+func (g *greetings) end(c network.Conn, gr *greeting, info PeerInfo, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	gr.info, gr.err = info, err
+	if err != nil && g.conns[c] == gr {
+		delete(g.conns, c)
+	}
+	gr.finish()
+}
+
+func (g *greetings) remove(c network.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, c)
+}
+
+// list returns the greetings that are done, the newest last.
+func (g *greetings) list() (out []PeerInfo) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, gr := range g.conns {
+		select {
+		case <-gr.done:
+			if gr.err == nil {
+				out = append(out, gr.info)
+			}
+		default:
+		}
+	}
+	return out
+}

@@ -1,0 +1,261 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// redeem lets in the bearer of a ticket. Only one who knows the ticket's ID
+// learns who we are, and only one who knows its secret learns what became of it.
+func (n *Node) redeem(_ context.Context, p streams.Peer, r JoinRequest) (JoinAck, error) {
+	if n.cfg.Tickets == nil || n.cfg.Fleet.Self().Grant.MayIssue == nil {
+		return JoinAck{}, streams.Errorf(streams.CodeUnsupported, "this machine redeems no tickets")
+	}
+	if len(r.Secret) == 0 {
+		if _, err := n.cfg.Tickets.State(r.Ticket); err != nil {
+			return JoinAck{}, ticketError(err)
+		}
+		return JoinAck{Redeemer: n.cfg.Fleet.Chain().JSON()}, nil
+	}
+	inv, chain, err := n.cfg.Tickets.Check(r.Ticket, r.Secret, p.ID, n.cfg.Fleet.Now())
+	if err != nil {
+		n.refused(r.Ticket, p.ID, err)
+		return JoinAck{}, ticketError(err)
+	}
+	if chain == nil {
+		if inv.Confirm && !inv.Confirmed {
+			n.strangers.extend(p.Conn, joinWithin)
+			return JoinAck{Waiting: true}, ticketError(n.cfg.Tickets.Ask(r.Ticket, p.ID))
+		}
+		if chain, err = n.letIn(inv, p.ID); err != nil {
+			return JoinAck{}, ticketError(err)
+		}
+	}
+	n.joined(p, r, chain)
+	return JoinAck{
+		Redeemer: n.cfg.Fleet.Chain().JSON(), Grant: chain.JSON(), Fleet: n.cfg.Fleet.Name(),
+		Records: n.cfg.Fleet.Records().Envelopes(), Members: n.someMembers(p.ID),
+	}, nil
+}
+
+// letIn signs the joiner's grant. The ticket is used from then on, whether the
+// answer arrives or not.
+func (n *Node) letIn(inv *trust.Invitation, p peer.ID) (trust.Chain, error) {
+	f := n.cfg.Fleet
+	chain := inv.Chain
+	if chain == nil {
+		s, err := f.Signer(n.Peerstore().PrivKey(n.ID()))
+		if err != nil {
+			return nil, err
+		}
+		g := trust.Grant{Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels}
+		if inv.Lifetime > 0 {
+			g.Expires, g.NoRenew = f.Now().Add(inv.Lifetime).UnixMilli(), true
+		}
+		if chain, err = s.Issue(g, f.Now()); err != nil {
+			return nil, err
+		}
+	}
+	return n.cfg.Tickets.Use(inv.ID, p, chain, f.Now())
+}
+
+// joined remembers the new member, and where it will be.
+func (n *Node) joined(p streams.Peer, r JoinRequest, chain trust.Chain) {
+	grant, err := n.cfg.Fleet.Admit(p.ID, chain)
+	if err != nil {
+		n.log.Warn("a new member is not to be remembered", "peer", p.ID, "err", err)
+		return
+	}
+	n.strangers.promote(p.ID)
+	n.log.Info("a machine joined the fleet", "name", grant.Name, "peer", p.ID, "role", grant.Role)
+	addrs := joinAddrs(p.Conn.RemoteMultiaddr(), r.Addrs)
+	_, err = n.Book().Update(p.ID, func(m *host.Member) {
+		m.Name, m.Labels, m.Role, m.Hint = grant.Name, grant.Labels, string(grant.Role), false
+		m.Addrs = addrs
+		m.LastSeen = time.Now().UnixMilli()
+	})
+	if err != nil {
+		n.log.Warn("a new member could not be saved", "peer", p.ID, "err", err)
+	}
+	if n.cfg.Joined != nil {
+		n.cfg.Joined(p.ID, *grant)
+	}
+	n.Keep(peer.AddrInfo{ID: p.ID})
+}
+
+// joinAddrs are where a joiner will listen: first the address that we see, with
+// the ports that it tells, then what it tells.
+func joinAddrs(seen multiaddr.Multiaddr, told []string) (out []string) {
+	add := func(a multiaddr.Multiaddr) {
+		if text := a.String(); len(out) < maxAddrs && !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	var parsed []multiaddr.Multiaddr
+	for _, s := range told {
+		if a, err := multiaddr.NewMultiaddr(s); err == nil && manet.IsThinWaist(a) {
+			parsed = append(parsed, a)
+		}
+	}
+	if ip, _ := multiaddr.SplitFirst(seen); ip != nil {
+		for _, a := range parsed {
+			if _, rest := multiaddr.SplitFirst(a); rest != nil {
+				add(ip.Multiaddr().Encapsulate(rest))
+			}
+		}
+	}
+	for _, a := range parsed {
+		add(a)
+	}
+	return out
+}
+
+func (n *Node) refused(ticket string, p peer.ID, err error) {
+	if errors.Is(err, trust.ErrTicketUnknown) {
+		return // a stranger without the secret is no event of this ticket
+	}
+	n.log.Warn("a ticket was refused", "ticket", ticket, "peer", p, "why", err)
+	if err := n.cfg.Tickets.Refused(ticket, p); err != nil {
+		n.log.Warn("a refusal could not be noted", "ticket", ticket, "err", err)
+	}
+}
+
+// ticketError puts what a ticket book says in the terms of streams.
+func ticketError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, trust.ErrTicketUnknown):
+		return streams.Errorf(streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
+	case errors.Is(err, trust.ErrTicketUsed):
+		return streams.Errorf(streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
+	case errors.Is(err, trust.ErrTicketExpired):
+		return streams.Errorf(streams.CodeForbidden, "the ticket has expired; ask for a new one: swarm invite")
+	case errors.Is(err, trust.ErrTicketPeer):
+		return streams.Errorf(streams.CodeForbidden, "the ticket is for another machine")
+	case errors.Is(err, trust.ErrTicketDenied):
+		return streams.Errorf(streams.CodeForbidden, "the inviter did not confirm this machine")
+	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant):
+		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v", err)
+	}
+	return err
+}
+
+// takeTicket keeps a ticket that another member made for us to redeem. It can
+// give no more than our own grant lets us.
+func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (TicketAck, error) {
+	own := n.cfg.Fleet.Self()
+	if n.cfg.Tickets == nil || own.Grant.MayIssue == nil {
+		return TicketAck{}, streams.Errorf(streams.CodeRefused, "this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
+	}
+	var inv trust.Invitation
+	if err := json.Unmarshal(r.Invitation, &inv); err != nil {
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
+	}
+	inv.By, inv.Chain = p.ID.String(), nil
+	if err := n.cfg.Tickets.Add(inv, r.Secret); err != nil {
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
+	}
+	var ack TicketAck
+	for _, a := range n.Addrs()[:min(len(n.Addrs()), maxAddrs)] {
+		ack.Addrs = append(ack.Addrs, a.String())
+	}
+	return ack, nil
+}
+
+// someMembers are up to 32 members for one who joins: those that help to find the
+// others come first.
+func (n *Node) someMembers(but peer.ID) []MemberAddr {
+	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but })
+	rank := func(m MemberAddr) int {
+		known, _ := n.cfg.Fleet.Known(m.Peer)
+		switch {
+		case m.Peer == n.ID():
+			return 0
+		case known.Grant.Role == trust.RoleRelay:
+			return 1
+		case known.Grant.MayIssue != nil || known.Grant.Role == trust.RoleController:
+			return 2
+		}
+		return 3
+	}
+	slices.SortStableFunc(all, func(a, b MemberAddr) int { return rank(a) - rank(b) })
+	return all[:min(len(all), maxAnswered)]
+}
+
+// memberAddrs are all members with an address, in the order of their peer IDs;
+// this node is one of them.
+func (n *Node) memberAddrs() (out []MemberAddr) {
+	self := MemberAddr{Peer: n.ID(), Grant: n.cfg.Fleet.Chain().JSON()}
+	for _, a := range n.Addrs()[:min(len(n.Addrs()), maxAddrs)] {
+		self.Addrs = append(self.Addrs, a.String())
+	}
+	if len(self.Addrs) > 0 {
+		out = append(out, self)
+	}
+	for _, saved := range n.Book().All() {
+		m, ok := n.cfg.Fleet.Known(saved.Peer)
+		if ok && m.Err == nil && len(saved.Addrs) > 0 && saved.Peer != n.ID() {
+			out = append(out, MemberAddr{saved.Peer, saved.Addrs[:min(len(saved.Addrs), maxAddrs)], m.Chain.JSON()})
+		}
+	}
+	slices.SortFunc(out, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	return out
+}
+
+func (n *Node) answerAddr(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
+	if !n.cfg.Judge.Member(p.ID) {
+		return Addr{}, streams.Errorf(streams.CodeUnauthenticated, "only members are told where members are")
+	}
+	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer <= r.After || m.Peer == p.ID })
+	return Addr{all[:min(len(all), maxAnswered)], len(all) > maxAnswered}, nil
+}
+
+// TakeMembers saves members that another member, or a redeemer, has told of: who
+// is none by its grant is left out. It returns how many were good.
+func (n *Node) TakeMembers(members []MemberAddr) (good int) {
+	for _, m := range members {
+		c, err := trust.ParseChain(m.Grant)
+		if err != nil {
+			n.log.Debug("told of one who is no member", "peer", m.Peer, "err", err)
+			continue
+		}
+		g, err := n.cfg.Fleet.Admit(m.Peer, c)
+		if err != nil || m.Peer == n.ID() {
+			continue
+		}
+		good++
+		n.saveMember(m.Peer, g, m.Addrs)
+	}
+	return good
+}
+
+func (n *Node) saveMember(p peer.ID, g *trust.Grant, addrs []string) {
+	_, err := n.Book().Update(p, func(m *host.Member) { ApplyGrant(m, g, addrs) })
+	if err != nil {
+		n.log.Warn("a member could not be saved", "peer", p, "err", err)
+	}
+}
+
+// ApplyGrant writes what the fleet says of a member, and further addresses, into
+// its entry of the address book.
+func ApplyGrant(m *host.Member, g *trust.Grant, addrs []string) {
+	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
+	for _, a := range addrs {
+		if _, err := multiaddr.NewMultiaddr(a); err == nil && len(m.Addrs) < maxAddrs && !slices.Contains(m.Addrs, a) {
+			m.Addrs = append(m.Addrs, a)
+		}
+	}
+}
