@@ -23,6 +23,7 @@ package deploy
 
 import (
 	"context"
+	"fmt"
 	"io"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -46,6 +47,11 @@ type Request struct {
 	Manifest Manifest `json:"manifest"`
 	// Size is the number of bytes that follow: the sum of the files' sizes.
 	Size int64 `json:"size"`
+}
+
+// Summary says what is asked.
+func (r Request) Summary() string {
+	return fmt.Sprintf("name=%s release=%s files=%d bytes=%d", r.Manifest.Name, r.Manifest.Release, len(r.Manifest.Files), r.Size)
 }
 
 // UploadSize is how many bytes follow.

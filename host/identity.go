@@ -37,6 +37,9 @@ func NewIdentity() (crypto.PrivKey, error) {
 	return key, err
 }
 
+// IdentityPath is where a node with this state directory keeps its key.
+func IdentityPath(stateDir string) string { return filepath.Join(stateDir, identityFile) }
+
 // LoadOrCreateIdentity returns the Ed25519 private key kept in the file path, and makes the file with a new key
 // if there is none. The file is PKCS#8 in PEM, readable by its owner only, with a header that names the peer ID:
 // the key is checked against it, so that a flipped bit shows as damage and not as another identity.

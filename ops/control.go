@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/ops/miner"
@@ -72,12 +73,11 @@ func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
 	if adapter == nil {
 		return nil, miner.Spec{}, streams.Errorf(streams.CodeNotFound, "no miner %q; there are: %s", req.Miner, s.kinds())
 	}
-	if !s.cfg.Policy.allows(req.Miner) {
-		return nil, miner.Spec{}, streams.Errorf(streams.CodeRefused,
-			"miner %s is not enabled on this machine; its owner allows it with: --enable miner=%s", req.Miner, req.Miner)
-	}
 	threads, err := threadsFor(req, runtime.NumCPU())
 	if err != nil {
+		return nil, miner.Spec{}, err
+	}
+	if threads, err = s.police(req, threads); err != nil {
 		return nil, miner.Spec{}, err
 	}
 	spec := miner.Spec{
@@ -94,6 +94,27 @@ func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
 	}
 	return adapter, spec, nil
 }
+
+// police asks the owner's policy. It returns how many threads the miner gets.
+func (s *Service) police(req StartRequest, threads int) (int, error) {
+	p := s.cfg.Policy()
+	if err := p.CheckMiner(req.Miner); err != nil {
+		return 0, streams.Errorf(streams.CodeRefused, "%v; the owner of this machine allows it with: --enable miner=%s", err, req.Miner)
+	}
+	err := errors.Join(p.CheckPool(req.Pool), p.CheckWallet(req.Wallet))
+	if len(req.Config) > 0 { // which may name any
+		err = errors.Join(err, p.CheckPool(""), p.CheckWallet(""))
+	}
+	if err == nil {
+		threads, err = p.Threads(threads)
+	}
+	if err != nil {
+		return 0, streams.Errorf(streams.CodeRefused, "%v", oneLine(err))
+	}
+	return threads, nil
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // threadsFor is the number of threads asked for, 0 to leave it to the miner.
 func threadsFor(req StartRequest, processors int) (int, error) {

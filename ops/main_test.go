@@ -3,10 +3,13 @@ package ops_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -139,6 +142,37 @@ func background(t testing.TB, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
+// allowed is a policy that allows these miners, and nothing that begins with "bad".
+type allowed []string
+
+func (a allowed) CheckMiner(kind string) error {
+	if !slices.Contains(a, kind) {
+		return fmt.Errorf("miner %s is not in the list", kind)
+	}
+	return nil
+}
+
+func (a allowed) CheckPool(pool string) error {
+	if strings.Contains(pool, "bad.example") {
+		return errors.New("not this pool")
+	}
+	return nil
+}
+
+func (a allowed) CheckWallet(wallet string) error {
+	if wallet == "bad" {
+		return errors.New("not this wallet")
+	}
+	return nil
+}
+
+func (a allowed) Threads(asked int) (int, error) {
+	if asked == 7 {
+		return 0, errors.New("not 7 threads")
+	}
+	return asked, nil
+}
+
 // newService makes a service whose owner allows everything there is, and runs it.
 func newService(t testing.TB, dir string, configure ...func(*ops.Config)) (s *ops.Service, stop func()) {
 	t.Helper()
@@ -147,9 +181,11 @@ func newService(t testing.TB, dir string, configure ...func(*ops.Config)) (s *op
 	for _, mode := range []string{"dies-at-once", "dies-soon", "talks", "waits"} {
 		cfg.Adapters = append(cfg.Adapters, &scripted{t: t, name: mode, runs: dir + "/" + mode + ".runs"})
 	}
+	var all allowed
 	for _, a := range cfg.Adapters {
-		cfg.Policy.Miners = append(cfg.Policy.Miners, a.Name())
+		all = append(all, a.Name())
 	}
+	cfg.Policy = func() ops.Policy { return all }
 	for _, c := range configure {
 		c(&cfg)
 	}

@@ -8,7 +8,7 @@
 //
 // A worker offers the [Worker] interface; [Service] is the one that really runs miners:
 //
-//	s, err := ops.New(ops.Config{Dir: dir, Adapters: adapters, Policy: ops.Policy{Miners: []string{"refpow"}}})
+//	s, err := ops.New(ops.Config{Dir: dir, Adapters: adapters, Policy: owner.Policy})
 //	err = ops.Register(mux, s)
 //	err = s.Run(ctx) // blocks; at its end no workload is left
 //
@@ -136,6 +136,11 @@ type StartRequest struct {
 	Config    jsontext.Value `json:"config,omitzero"`  // further settings of this miner, an object
 }
 
+// Summary says what is asked without the wallet, the password and the raw settings.
+func (r StartRequest) Summary() string {
+	return fmt.Sprintf("miner=%s name=%s algorithm=%s threads=%d profile=%s pool=%s", r.Miner, r.Name, r.Algorithm, r.Threads, r.Profile, r.Pool)
+}
+
 // Validate checks everything that can be checked without knowing the machine.
 func (r StartRequest) Validate() error {
 	if err := miner.ValidName(r.Miner); err != nil {
@@ -183,6 +188,9 @@ type StopRequest struct {
 	Name string `json:"name"`
 }
 
+// Summary says what is asked.
+func (r StopRequest) Summary() string { return "name=" + r.Name }
+
 // Validate checks the name.
 func (r StopRequest) Validate() error { return miner.ValidName(r.Name) }
 
@@ -207,6 +215,11 @@ type LogsRequest struct {
 	Until  int64  `json:"until,omitzero"`  // Unix ms, inclusive
 	Offset *int64 `json:"offset,omitzero"` // go on from here: the next of an earlier answer
 	Follow bool   `json:"follow,omitzero"`
+}
+
+// Summary says what is asked.
+func (r LogsRequest) Summary() string {
+	return fmt.Sprintf("name=%s lines=%d follow=%v", r.Name, r.Lines, r.Follow)
 }
 
 // Validate checks the bounds.

@@ -38,8 +38,8 @@ type Config struct {
 	Node, Name string
 	// Adapters are the miners there are. Which may run is for Policy to say.
 	Adapters []miner.Adapter
-	// Policy is the owner's; its zero value allows nothing.
-	Policy Policy
+	// Policy returns what the owner allows by now; nil allows nothing.
+	Policy func() Policy
 	// Driver runs the workloads; nil for the process driver.
 	Driver driver.Driver
 	// Logger gets what happens; nil is silent.
@@ -59,6 +59,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Policy == nil {
+		c.Policy = func() Policy { return nothing{} }
+	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
@@ -66,13 +69,27 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Policy is what the owner of a machine allows. No message can change it.
-type Policy struct {
-	// Miners are the kinds that may be started.
-	Miners []string
+// Policy is what the owner of a machine allows, whoever asks. No message can change it. The words of an error are for the
+// one who asked (422).
+type Policy interface {
+	CheckMiner(kind string) error
+	// CheckPool and CheckWallet are asked with an empty text where none is named, or where a raw configuration may
+	// name any.
+	CheckPool(pool string) error
+	CheckWallet(wallet string) error
+	// Threads returns how many a workload gets that asks for so many; 0 is as many as it likes.
+	Threads(asked int) (int, error)
 }
 
-func (p Policy) allows(kind string) bool { return slices.Contains(p.Miners, kind) }
+// nothing is the policy where there is none.
+type nothing struct{}
+
+func (nothing) CheckMiner(kind string) error {
+	return fmt.Errorf("miner %s is not enabled on this machine", kind)
+}
+func (nothing) CheckPool(string) error         { return errors.New("no pool is allowed") }
+func (nothing) CheckWallet(string) error       { return errors.New("no wallet is allowed") }
+func (nothing) Threads(asked int) (int, error) { return asked, nil }
 
 // ErrInUse says that another agent, which still runs, uses the same directory.
 var ErrInUse = errors.New("state directory is in use by another running agent")
@@ -109,11 +126,6 @@ func New(cfg Config) (*Service, error) {
 	}
 	for _, a := range cfg.Adapters {
 		s.adapters[a.Name()] = a
-	}
-	for _, kind := range cfg.Policy.Miners {
-		if s.adapters[kind] == nil {
-			return nil, fmt.Errorf("ops: enabled miner %q does not exist; there are: %s", kind, s.kinds())
-		}
 	}
 	if err := os.MkdirAll(s.workloadsDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("ops: make state directory: %w", err)

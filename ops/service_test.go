@@ -140,12 +140,14 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"unknown miner", ops.StartRequest{Miner: "xyz"}, streams.CodeNotFound, "there are: "},
 		{"not enabled", ops.StartRequest{Miner: "talks"}, streams.CodeRefused, "--enable miner=talks"},
+		{"not this pool", ops.StartRequest{Miner: "refpow", Pool: "stratum+tcp://bad.example:1"}, streams.CodeRefused, "not this pool"},
+		{"not this wallet", ops.StartRequest{Miner: "refpow", Pool: pool, Wallet: "bad"}, streams.CodeRefused, "not this wallet"},
 		{"unknown profile", ops.StartRequest{Miner: "refpow", Pool: pool, Profile: "turbo"}, streams.CodeRefused, "eco, balanced, full"},
 		{"too many threads", ops.StartRequest{Miner: "refpow", Pool: pool, Threads: runtime.NumCPU() + 1}, streams.CodeRefused, "processors"},
 		{"config not taken", ops.StartRequest{Miner: "refpow", Pool: pool, Config: []byte(`{"a":1}`)}, streams.CodeRefused, "config"},
 		{"no pool", ops.StartRequest{Miner: "refpow"}, streams.CodeRefused, "needs a pool"},
 	}
-	s, _ := newService(t, t.TempDir(), func(c *ops.Config) { c.Policy.Miners = []string{"refpow"} })
+	s, _ := newService(t, t.TempDir(), func(c *ops.Config) { c.Policy = func() ops.Policy { return allowed{"refpow"} } })
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := start(t, s, tt.req)
@@ -166,17 +168,11 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestNothingIsEnabledByDefault(t *testing.T) {
-	s, _ := newService(t, t.TempDir(), func(c *ops.Config) { c.Policy = ops.Policy{} })
+	s, _ := newService(t, t.TempDir(), func(c *ops.Config) { c.Policy = nil })
 	for _, kind := range []string{"refpow", "talks"} {
 		if _, err := start(t, s, ops.StartRequest{Miner: kind}); streams.CodeOf(err) != streams.CodeRefused {
 			t.Errorf("start of %s: %v", kind, err)
 		}
-	}
-}
-
-func TestNewRefusesAnUnknownMiner(t *testing.T) {
-	if _, err := ops.New(ops.Config{Dir: t.TempDir(), Policy: ops.Policy{Miners: []string{"typo"}}}); err == nil {
-		t.Error("a policy with an unknown miner was taken")
 	}
 }
 
@@ -432,7 +428,7 @@ func TestStateIsPrivate(t *testing.T) {
 	}
 	p := serve(t)
 	dir := filepath.Join(t.TempDir(), "ops")
-	s, _ := newService(t, dir, func(c *ops.Config) { c.Adapters, c.Policy.Miners = c.Adapters[:1], c.Policy.Miners[:1] })
+	s, _ := newService(t, dir, func(c *ops.Config) { c.Adapters = c.Adapters[:1] })
 	mustStart(t, s, ops.StartRequest{Miner: "refpow", Pool: p.URL()})
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil {

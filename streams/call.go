@@ -62,6 +62,13 @@ func (c Call[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req 
 		if err != nil {
 			return err
 		}
-		return x.once(ctx, func() (any, error) { return fn(ctx, x.peer, req) })
+		return x.once(ctx, func() (res any, err error) {
+			done, err := x.record(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { done(err) }()
+			return fn(ctx, x.peer, req)
+		})
 	})
 }

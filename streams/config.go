@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -41,8 +42,25 @@ type Config struct {
 	// and must return quickly when the connection is known already. It is
 	// where a node waits for its handshake. Streams made by DoOn skip it.
 	Ready func(ctx context.Context, c network.Conn) error
+	// Record, if set, is asked before each request that is not public has its
+	// effect: once for a request, however often it is repeated. On an error the
+	// request fails, and has no effect. The function that it returns, if any, is
+	// told how the request ended.
+	Record func(context.Context, Recorded) (done func(error), err error)
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
+}
+
+// Recorded is a request that is about to be handled.
+type Recorded struct {
+	Peer   Peer
+	Family string
+	Type   Type
+	Verb   Verb
+	ID     uuid.UUID
+	// Summary says what is asked, in words without secrets; empty for a payload
+	// that has no Summary() string method.
+	Summary func() string
 }
 
 // Limits are the bounds of the guard. A zero field means its default.

@@ -52,7 +52,12 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 		if err != nil {
 			return err
 		}
-		serve := func() error {
+		serve := func() (err error) {
+			done, err := x.record(ctx, req)
+			if err != nil {
+				return err
+			}
+			defer func() { done(err) }()
 			ctx, stop := x.watch(ctx)
 			defer stop()
 			last, err := fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })

@@ -377,3 +377,28 @@ func payloadOf[Req any](x *exchange) (Req, error) {
 	err := parsePayload(x.msg.Payload, &req)
 	return req, err
 }
+
+// record has the request recorded where that is wanted. A panic of the handler
+// counts as an internal error.
+func (x *exchange) record(ctx context.Context, req any) (done func(error), err error) {
+	record := x.mux.cfg.Record
+	if record == nil || x.entry.Verb == VerbPublic {
+		return func(error) {}, nil
+	}
+	done, err = record(ctx, Recorded{
+		Peer: x.peer, Family: x.family.Name, Type: x.msg.Type, Verb: x.entry.Verb, ID: x.msg.ID,
+		Summary: func() string {
+			if s, ok := req.(interface{ Summary() string }); ok {
+				return s.Summary()
+			}
+			return ""
+		},
+	})
+	if err != nil {
+		return nil, Errorf(CodeUnavailable, "not done, because it could not be recorded: %v", err)
+	}
+	if done == nil {
+		done = func(error) {}
+	}
+	return done, nil
+}

@@ -52,8 +52,13 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 			return Errorf(CodeInvalid, "payload: size %d is negative", size)
 		}
 		body := &bodyReader{x: x, left: size}
-		return x.once(ctx, func() (any, error) {
-			res, err := fn(ctx, x.peer, req, body)
+		return x.once(ctx, func() (res any, err error) {
+			done, err := x.record(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { done(err) }()
+			res, err = fn(ctx, x.peer, req, body)
 			x.spent = body.left > 0
 			return res, err
 		})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ func (e *codeError) Unwrap() error { return e.err }
 // app is what all commands share.
 type app struct {
 	stdin          io.Reader
+	in             *bufio.Reader // over stdin, from the first question on
 	stdout, stderr io.Writer
 
 	// Global flags.
@@ -91,7 +93,8 @@ rights.`,
 	f.StringVar(&a.logLevel, "log-level", "", "what to log on standard error: debug, info, warn or error (default: info for a worker, else warn)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object a line instead of text")
 	root.AddCommand(a.workerCommand(), a.controllerCommand(), a.idCommand(), a.peersCommand(), a.pingCommand(),
-		a.infoCommand(), a.versionCommand(), a.demoCommand(), a.refpowCommand())
+		a.infoCommand(), a.versionCommand(), a.initCommand(), a.inviteCommand(), a.joinCommand(), a.membersCommand(), a.grantCommand(), a.revokeCommand(),
+		a.renameCommand(), a.labelCommand(), a.renewCommand(), a.auditCommand(), a.leaveCommand(), a.statusCommand(), a.keyCommand(), a.demoCommand(), a.refpowCommand())
 	return root
 }
 

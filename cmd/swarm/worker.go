@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -20,12 +21,15 @@ func (a *app) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run the worker of this machine",
-		Long: `Run the worker of this machine: it takes commands from the peers named with
---allow and from nobody else, and runs only what --enable names. Workloads run with
-the rights of the worker, so do not run it as root if you can help it.
+		Long: `Run the worker of this machine. In a fleet (swarm join) it takes commands from the
+members whose grants say so; else from the peers named with --allow and from nobody
+else. It runs only what its policy file allows, which "swarm join --enable" writes and
+SIGHUP has it read again, and what --enable adds for this run. Workloads run with the
+rights of the worker, so do not run it as root if you can help it.
 
 The first lines say who the worker is and where it can be reached.`,
-		Example: `  swarm worker --allow 12D3KooW… --enable miner=refpow,deploy
+		Example: `  swarm worker
+  swarm worker --allow 12D3KooW… --enable miner=refpow,deploy
   swarm worker --bootstrap /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --allow 12D3KooW… --enable miner=xmrig`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -77,6 +81,19 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig) (err error) {
 	if err := a.printReady(w, cfg); err != nil {
 		return err
 	}
+	var hangups sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer hangups.Wait()
+	defer cancel()
+	hangups.Go(func() {
+		onHangup(ctx, func() {
+			if err := w.ReloadPolicy(); err != nil {
+				a.log.Error("the policy stays as it was", "err", err)
+				return
+			}
+			a.log.Info("the policy was read again")
+		})
+	})
 	return w.Run(ctx)
 }
 
@@ -95,13 +112,12 @@ func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
 		for _, addr := range addrs {
 			fmt.Fprintf(a.stdout, "  %s\n", addr)
 		}
-		if len(cfg.Allow) == 0 {
+		if fleet, name := w.Fleet(); fleet != "" {
+			fmt.Fprintf(a.stdout, "It is %s in the fleet %s.\n", name, fleet)
+		} else if len(cfg.Allow) == 0 {
 			fmt.Fprintln(a.stdout, "Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
 		}
-		if len(cfg.Enable) == 0 {
-			fmt.Fprintln(a.stdout, "Nothing may run on it: start it with --enable, for example --enable miner=refpow,deploy.")
-		}
-		_, err := fmt.Fprintln(a.stdout, "Workloads run with the rights of this process.")
+		_, err := fmt.Fprintf(a.stdout, "What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
 		return err
 	})
 }

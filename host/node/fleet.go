@@ -368,7 +368,10 @@ func (n *Node) LearnMembers(ctx context.Context, p peer.ID) (int, error) {
 		if err != nil {
 			return good, err
 		}
-		good += n.TakeMembers(got.Members)
+		some, err := SaveMembers(n.Book(), n.cfg.Fleet, got.Members)
+		if good += some; err != nil {
+			return good, err
+		}
 		if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
 			return good, nil
 		}

@@ -61,8 +61,8 @@ func (n *Node) letIn(inv *trust.Invitation, p peer.ID) (trust.Chain, error) {
 			return nil, err
 		}
 		g := trust.Grant{Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels}
-		if inv.Lifetime > 0 {
-			g.Expires, g.NoRenew = f.Now().Add(inv.Lifetime).UnixMilli(), true
+		if inv.LifetimeMs > 0 {
+			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
 		}
 		if chain, err = s.Issue(g, f.Now()); err != nil {
 			return nil, err
@@ -223,30 +223,24 @@ func (n *Node) answerAddr(_ context.Context, p streams.Peer, r AddrRequest) (Add
 	return Addr{all[:min(len(all), maxAnswered)], len(all) > maxAnswered}, nil
 }
 
-// TakeMembers saves members that another member, or a redeemer, has told of: who
+// SaveMembers saves members that another member, or a redeemer, has told of: who
 // is none by its grant is left out. It returns how many were good.
-func (n *Node) TakeMembers(members []MemberAddr) (good int) {
+func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good int, err error) {
+	self := f.Self().Grant.Subject
 	for _, m := range members {
-		c, err := trust.ParseChain(m.Grant)
-		if err != nil {
-			n.log.Debug("told of one who is no member", "peer", m.Peer, "err", err)
+		c, bad := trust.ParseChain(m.Grant)
+		if bad != nil || m.Peer == self {
 			continue
 		}
-		g, err := n.cfg.Fleet.Admit(m.Peer, c)
-		if err != nil || m.Peer == n.ID() {
+		g, bad := f.Admit(m.Peer, c)
+		if bad != nil {
 			continue
 		}
 		good++
-		n.saveMember(m.Peer, g, m.Addrs)
+		_, failed := book.Update(m.Peer, func(e *host.Member) { ApplyGrant(e, g, m.Addrs) })
+		err = errors.Join(err, failed)
 	}
-	return good
-}
-
-func (n *Node) saveMember(p peer.ID, g *trust.Grant, addrs []string) {
-	_, err := n.Book().Update(p, func(m *host.Member) { ApplyGrant(m, g, addrs) })
-	if err != nil {
-		n.log.Warn("a member could not be saved", "peer", p, "err", err)
-	}
+	return good, err
 }
 
 // ApplyGrant writes what the fleet says of a member, and further addresses, into

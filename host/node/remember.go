@@ -21,7 +21,9 @@ func (n *Node) remember(p PeerInfo) {
 		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) && len(addrs) == 0 {
 			return
 		}
-		n.saveMember(p.ID, g, addrs)
+		if _, err := n.Book().Update(p.ID, func(m *host.Member) { ApplyGrant(m, g, addrs) }); err != nil {
+			n.log.Warn("a member could not be saved", "peer", p.ID, "err", err)
+		}
 		return
 	}
 	if !ok || p.Hello.Name == "" && p.Hello.Role == "" || old.ClaimedName == p.Hello.Name && old.Role == p.Hello.Role {

@@ -47,9 +47,9 @@ type Invitation struct {
 	Verbs  []string          `json:"verbs"` // null means those of the role
 	On     string            `json:"on,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
-	// Lifetime of the grant in nanoseconds; 0 means the role's.
-	Lifetime time.Duration `json:"lifetime,omitempty,format:nano"`
-	Expires  time.Time     `json:"expires"`
+	// LifetimeMs is how long the grant lasts, in milliseconds; 0 means the role's.
+	LifetimeMs int64     `json:"lifetimeMs,omitempty"`
+	Expires    time.Time `json:"expires"`
 	// Peer is the only one who may use the ticket; empty means any.
 	Peer peer.ID `json:"peer,omitempty"`
 	// Chain is the grant for Peer, where only the root could sign it.
@@ -145,8 +145,8 @@ func (inv *Invitation) validate(secret []byte) error {
 	if len(secret) < secretLength {
 		return fmt.Errorf("a secret of %d bytes, want %d", len(secret), secretLength)
 	}
-	if inv.Lifetime < 0 || inv.Lifetime > 10*365*day {
-		return fmt.Errorf("a lifetime of %v makes no sense", inv.Lifetime)
+	if inv.LifetimeMs < 0 || inv.LifetimeMs > (10*365*day).Milliseconds() {
+		return fmt.Errorf("a lifetime of %d ms makes no sense", inv.LifetimeMs)
 	}
 	return validateGiven(inv.Role, inv.Verbs, inv.On, inv.Name, inv.Labels)
 }

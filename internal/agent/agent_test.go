@@ -21,25 +21,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestParseEnable(t *testing.T) {
+func TestWritePolicy(t *testing.T) {
 	tests := []struct {
 		words  []string
-		want   enabled
+		want   string
 		refuse bool
 	}{
-		{nil, enabled{}, false},
-		{[]string{"miner=refpow", "deploy"}, enabled{miners: []string{"refpow"}, deploy: true}, false},
-		{[]string{"miner=refpow, deploy,miner=xmrig"}, enabled{miners: []string{"refpow", "xmrig"}, deploy: true}, false},
-		{[]string{"miner"}, enabled{}, true},
-		{[]string{"miner="}, enabled{}, true},
-		{[]string{"deploy=yes"}, enabled{}, true},
-		{[]string{"run"}, enabled{}, true},
+		{nil, "nothing", false},
+		{[]string{"miner=refpow", "deploy"}, "miners refpow for pools *; deploy", false},
+		{[]string{"miner=refpow, deploy,miner=xmrig"}, "miners refpow, xmrig for pools *; deploy", false},
+		{[]string{"miner=xmrig", "pool=pool.example:3333"}, "miners xmrig for pools pool.example:3333", false},
+		{[]string{"miner"}, "", true},
+		{[]string{"miner="}, "", true},
+		{[]string{"miner=typo"}, "", true},
 	}
 	for _, tc := range tests {
 		t.Run(strings.Join(tc.words, " "), func(t *testing.T) {
-			got, err := parseEnable(tc.words)
-			if (err != nil) != tc.refuse || err == nil && !reflect.DeepEqual(got, tc.want) {
-				t.Errorf("got %+v, %v", got, err)
+			dir := t.TempDir()
+			err := WritePolicy(dir, tc.words)
+			got, bad := ReadPolicy(dir)
+			if (err != nil) != tc.refuse || bad != nil || err == nil && got.String() != tc.want {
+				t.Errorf("got %q, %v, %v", got, err, bad)
 			}
 		})
 	}

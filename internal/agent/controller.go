@@ -15,6 +15,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -34,6 +35,13 @@ type ControllerConfig struct {
 	// all saved machines and, with Watch, hears what they push.
 	Serve  bool
 	Listen []string
+	// Redeem makes a controller that listens for those who bring a ticket, without
+	// staying connected with anybody.
+	Redeem bool
+	// Quiet keeps one with Redeem from listening: it dials those who wait.
+	Quiet bool
+	// Joined is told of each machine that redeemed a ticket here.
+	Joined func(peer.ID, trust.Grant)
 	// FanOut is how many machines are asked at the same time; 0 means 64.
 	FanOut int
 	// Options are passed to libp2p, for instance a simulated network in tests.
@@ -46,11 +54,12 @@ type ControllerConfig struct {
 type Controller struct {
 	Node *node.Node
 
-	cfg  ControllerConfig
-	log  *slog.Logger
-	boot []peer.AddrInfo // where it begins
-	stop context.CancelFunc
-	ran  chan error // the result of Node.Run
+	cfg   ControllerConfig
+	log   *slog.Logger
+	fleet *trust.Fleet    // nil in open mode
+	boot  []peer.AddrInfo // where it begins
+	stop  context.CancelFunc
+	ran   chan error // the result of Node.Run
 
 	mu        sync.Mutex // guards what follows
 	found     map[peer.ID]discovery.Found
@@ -80,17 +89,25 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.fleet, err = openFleet(cfg.StateDir, nil, cfg.Logger); err != nil {
+		return nil, err
+	}
 	nc := node.Config{
-		Role: RoleController, Logger: cfg.Logger,
+		Role: RoleController, Logger: cfg.Logger, Fleet: c.fleet, Joined: cfg.Joined,
 		Host: host.Config{
-			StateDir: cfg.StateDir, NoListen: !cfg.Serve, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
+			StateDir: cfg.StateDir, NoListen: !cfg.Serve && (!cfg.Redeem || cfg.Quiet), Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
 			Options: cfg.Options,
 		},
 	}
-	if cfg.Watch {
-		nc.Topics = []string{StatsTopic.Name}
+	if cfg.Serve || cfg.Redeem {
+		if nc.Tickets, err = c.tickets(); err != nil {
+			return nil, err
+		}
 	}
-	if cfg.Watch && !cfg.Serve {
+	if cfg.Watch && (cfg.Serve || c.fleet == nil) {
+		nc.Topics = []string{statsTopic(c.fleet).Name}
+	}
+	if cfg.Watch && !cfg.Serve && c.fleet == nil {
 		// Pubsub keeps one stream for each peer ID, which may end at another
 		// process of this controller. Whoever listens has a name of its own.
 		if nc.Host.Identity, err = host.NewIdentity(); err != nil {
@@ -115,6 +132,9 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 // listen opens the addresses of a controller that serves, and has it stay
 // connected with the saved machines.
 func (c *Controller) listen() error {
+	if c.cfg.Redeem {
+		return c.Node.Listen()
+	}
 	if !c.cfg.Serve {
 		return nil
 	}
@@ -215,7 +235,18 @@ func (c *Controller) probe(ctx context.Context, id peer.ID, family string) (Targ
 	if t.Claimed == "" {
 		t.Claimed = info.Hello.Name
 	}
+	if c.fleet != nil {
+		return t, speaks && info.Grant != nil && info.Grant.Role == trust.RoleWorker
+	}
 	return t, speaks && info.Hello.Role != RoleController
+}
+
+// tickets opens the book of tickets, of a controller in a fleet.
+func (c *Controller) tickets() (*trust.TicketBook, error) {
+	if c.fleet == nil {
+		return nil, nil
+	}
+	return openTickets(c.cfg.StateDir)
 }
 
 // save puts a machine that took a command into the address book.

@@ -22,7 +22,7 @@ func Operations() []streams.Spec {
 	return []streams.Spec{
 		streams.Ping.Spec(),
 		ops.GetStats.Spec(), ops.StartMiner.Spec(), ops.StopMiner.Spec(), ops.GetLogs.Spec(),
-		deploy.Deploy.Spec(),
+		deploy.Deploy.Spec(), GetAudit.Spec(),
 	}
 }
 

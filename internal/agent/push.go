@@ -12,12 +12,25 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// StatsTopic is where workers push their stats.
-var StatsTopic = streams.Topic[ops.Stats]{Name: "/swarm/stats/1.0.0", Type: "stats"}
+// StatsTopic is where workers without a fleet push their stats.
+var StatsTopic = streams.Topic[ops.Stats]{Name: string(host.DefaultPrefix) + statsTopicName, Type: "stats"}
+
+const statsTopicName = "/stats/1.0.0"
+
+// statsTopic is where the workers of a fleet, or of none, push their stats.
+func statsTopic(f *trust.Fleet) streams.Topic[ops.Stats] {
+	t := StatsTopic
+	if f != nil {
+		t.Name = string(node.FleetPrefix(f.ID())) + statsTopicName
+	}
+	return t
+}
 
 // statsRate is how many messages a second are taken from one worker, and
 // statsBurst how many at once.
@@ -80,8 +93,11 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 	if err != nil {
 		return nil, err
 	}
+	if c.Node.PubSub == nil {
+		return c.poll(ctx, targets, s.All), nil
+	}
 	list := &watchList{peers: make(map[peer.ID]*watched)}
-	subject, err := StatsTopic.Join(c.Node.PubSub, c.Node.ID(), c.Node.Streams, list.accept)
+	subject, err := statsTopic(c.fleet).Join(c.Node.PubSub, c.Node.ID(), c.Node.Streams, list.accept)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +122,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		for _, b := range c.boot {
 			add(c.known(b.ID))
 		}
-		finding.Go(func() { c.followBook(ctx, add) })
+		finding.Go(func() { c.followBook(ctx, bookEvery, add) })
 	}
 	return func(yield func(Pushed, error) bool) {
 		defer subject.Close()
@@ -129,8 +145,8 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 }
 
 // followBook tells of the machines that other commands save meanwhile.
-func (c *Controller) followBook(ctx context.Context, tell func(Target)) {
-	tick := time.NewTicker(bookEvery)
+func (c *Controller) followBook(ctx context.Context, every time.Duration, tell func(Target)) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {

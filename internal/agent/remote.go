@@ -10,8 +10,10 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Commander does jobs: a [Controller] by itself, or a [Remote] through the
@@ -160,4 +162,40 @@ func (r *Remote) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, erro
 			}
 		}
 	}, nil
+}
+
+// Deliver takes news to the members as [Controller.Deliver] does.
+func (r *Remote) Deliver(ctx context.Context, peers []peer.ID, timeout time.Duration, emit func(Delivery)) error {
+	answer, err := r.post(ctx, "/v1/deliver", deliverRequest{peers, timeout.Milliseconds()})
+	if err != nil {
+		return err
+	}
+	for l, err := range answer {
+		if err != nil {
+			return err
+		}
+		if d := l.Delivery; d != nil {
+			del := Delivery{Target: d.Target.target()}
+			if d.Error != nil {
+				del.Err = d.Error
+			}
+			emit(del)
+		}
+	}
+	return ctx.Err()
+}
+
+// Addrs returns where the long-lived controller listens, each with its peer ID.
+func (r *Remote) Addrs(ctx context.Context) ([]string, error) {
+	answer, err := r.post(ctx, "/v1/addrs", struct{}{})
+	if err != nil {
+		return nil, err
+	}
+	for l, err := range answer {
+		if err != nil {
+			return nil, err
+		}
+		return l.Addrs, nil
+	}
+	return nil, errors.New("the controller that serves here does not say where it listens")
 }

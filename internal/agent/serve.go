@@ -53,6 +53,8 @@ type socketLine struct {
 	Progress *socketProgress `json:"progress,omitzero"`
 	Pushed   *socketPushed   `json:"pushed,omitzero"`
 	Summary  *Summary        `json:"summary,omitzero"`
+	Delivery *socketDelivery `json:"delivery,omitzero"`
+	Addrs    []string        `json:"addrs,omitzero"`
 	Error    string          `json:"error,omitzero"` // nobody was asked
 	Unknown  bool            `json:"unknown,omitzero"`
 }
@@ -80,6 +82,16 @@ type socketProgress struct {
 	Target socketTarget `json:"target"`
 	Sent   int64        `json:"sent"`
 	Total  int64        `json:"total"`
+}
+
+type deliverRequest struct {
+	Peers     []peer.ID `json:"peers,omitzero"`
+	TimeoutMs int64     `json:"timeoutMs"`
+}
+
+type socketDelivery struct {
+	Target socketTarget   `json:"target"`
+	Error  *streams.Error `json:"error,omitzero"`
 }
 
 type socketPushed struct {
@@ -121,6 +133,8 @@ func (s *Server) Serve(ctx context.Context, socket string, ready func() error) e
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/exec", s.exec)
 	mux.HandleFunc("POST /v1/watch", s.watch)
+	mux.HandleFunc("POST /v1/deliver", s.deliver)
+	mux.HandleFunc("POST /v1/addrs", s.addrs)
 	g, ctx := errgroup.WithContext(ctx)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	g.Go(func() error {
@@ -220,7 +234,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		told.Store(t.Peer, sent)
 		emit(socketLine{Progress: &socketProgress{lineOfTarget(t), sent, total}})
 	}
-	s.refresh()
+	s.c.refresh()
 	sum, err := s.c.Exec(ctx, job, req.Selection.selection(), func(res Result) {
 		emit(socketLine{Result: &socketResult{lineOfTarget(res.Target), res.Type, res.Payload, lineOfError(res.Err), res.Done, res.Feed}})
 	})
@@ -229,13 +243,6 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	emit(socketLine{Summary: &sum})
-}
-
-// refresh reads the address book again: other commands may have changed it.
-func (s *Server) refresh() {
-	if err := s.c.Node.Book().Reload(); err != nil {
-		s.c.log.Warn("the address book cannot be read again", "err", err)
-	}
 }
 
 // lineOfError is an error in the form that travels; the summary tells apart
@@ -268,7 +275,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	s.refresh()
+	s.c.refresh()
 	targets, err := s.c.pick(sel.selection())
 	if err != nil {
 		out.fail(err)
@@ -300,4 +307,31 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+}
+
+// deliver takes what another command has signed to the machines.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request) {
+	out := &lines{w: w}
+	var req deliverRequest
+	if err := readRequest(w, r, &req); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	err := s.c.Deliver(r.Context(), req.Peers, time.Duration(req.TimeoutMs)*time.Millisecond, func(d Delivery) {
+		out.write(socketLine{Delivery: &socketDelivery{lineOfTarget(d.Target), lineOfError(d.Err)}})
+	})
+	if err != nil {
+		out.fail(err)
+	}
+}
+
+// addrs tells where tickets can be redeemed.
+func (s *Server) addrs(w http.ResponseWriter, _ *http.Request) {
+	out := &lines{w: w}
+	addrs, err := s.c.Addrs()
+	if err != nil {
+		out.fail(err)
+		return
+	}
+	out.write(socketLine{Addrs: addrs})
 }

@@ -164,7 +164,7 @@ func (c *Controller) claimants(name string) (out []peer.ID) {
 
 func (c *Controller) pickMembers(want func(host.Member) bool) (out []Target) {
 	for _, m := range c.Node.Book().All() {
-		if !m.Hint && m.Peer != c.Node.ID() && want(m) {
+		if !m.Hint && m.Peer != c.Node.ID() && c.wanted(m) && want(m) {
 			out = append(out, targetOf(m))
 		}
 	}
@@ -172,6 +172,9 @@ func (c *Controller) pickMembers(want func(host.Member) bool) (out []Target) {
 }
 
 func (c *Controller) pickLabels(selector string) ([]Target, error) {
+	if c.fleet != nil {
+		return c.pickSelector(selector)
+	}
 	want, err := ParseLabels(strings.Split(selector, ","))
 	if err != nil {
 		return nil, fmt.Errorf("%w: selector %q: %w", ErrSelection, selector, err)
@@ -227,13 +230,26 @@ func (c *Controller) each(ctx context.Context, s Selection, op streams.Spec, do 
 			do(t)
 		}
 	}
-	if s.All && s.Wait > 0 && !op.Verb.HasEffect() {
-		c.discover(ctx, s.Wait, op.Family.Name, func(t Target) {
-			if !seen[t.Peer] {
-				seen[t.Peer] = true
-				do(t)
-			}
-		})
+	tell := func(t Target) {
+		if !seen[t.Peer] {
+			seen[t.Peer] = true
+			do(t)
+		}
+	}
+	switch {
+	case !s.All || s.Wait <= 0:
+	case c.fleet != nil:
+		// Members prove that they are, so they may be told to do something.
+		if len(seen) > 0 {
+			c.learnMembers(ctx, s.Wait, tell)
+		} else {
+			c.discover(ctx, s.Wait, op.Family.Name, tell)
+		}
+	case !op.Verb.HasEffect():
+		c.discover(ctx, s.Wait, op.Family.Name, tell)
+	}
+	if len(seen) == 0 && c.fleet != nil {
+		return 0, fmt.Errorf("%w: no worker of the fleet %s is known here. Let one in: swarm invite NAME", ErrSelection, c.fleet.Name())
 	}
 	if len(seen) == 0 && op.Verb.HasEffect() {
 		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
@@ -55,7 +56,8 @@ type WorkerConfig struct {
 	MDNS bool
 	// Allow are the peers that may command this worker.
 	Allow []peer.ID
-	// Enable is what may run here: "miner=NAME" and "deploy". None means nothing.
+	// Enable is what may run here in this run, beside what the policy file allows:
+	// "miner=NAME" and "deploy".
 	Enable []string
 	// StatsEvery is how often stats are pushed while somebody listens; 0 means 5 s.
 	StatsEvery time.Duration
@@ -73,8 +75,13 @@ type Worker struct {
 	Node *node.Node
 	Ops  *ops.Service
 
-	cfg WorkerConfig
-	log *slog.Logger
+	cfg   WorkerConfig
+	log   *slog.Logger
+	fleet *trust.Fleet // nil in open mode
+
+	policy *policy.File
+	audit  *auditor
+	unhook func() // ends the news of fleet; nil without
 }
 
 // NewWorker makes a worker, which is reachable from Listen on. Close it in the end.
@@ -92,32 +99,49 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if len(cfg.Name) > streams.MaxNameLength || !utf8.ValidString(cfg.Name) {
 		return nil, fmt.Errorf("name %q: want %d bytes of UTF-8 at most", cfg.Name, streams.MaxNameLength)
 	}
-	enabled, err := parseEnable(cfg.Enable)
+	owner, err := openPolicy(cfg.StateDir, cfg.Enable)
 	if err != nil {
 		return nil, err
 	}
-	nc, err := workerNode(cfg)
+	fleet, err := openFleet(cfg.StateDir, cfg.Allow, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
+	if fleet != nil {
+		cfg.Name = fleet.Self().Grant.Name // what it is called by its owner
+	}
+	w := &Worker{cfg: cfg, log: cfg.Logger, fleet: fleet, policy: owner}
+	nc, err := w.nodeConfig()
+	if err != nil {
+		return nil, err
+	}
+	if w.audit, err = openAudit(cfg.StateDir, fleet, cfg.Logger); err != nil {
+		return nil, err
+	}
+	nc.Record, nc.Observe = w.audit.record, w.audit.observe
 	n, err := node.New(nc)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, w.audit.close())
 	}
+	w.Node = n
 	for _, p := range cfg.Allow {
 		n.ConnManager().Protect(p, RoleController) // never trimmed, however full it is
 	}
-	w := &Worker{Node: n, cfg: cfg, log: cfg.Logger}
-	if err := w.register(enabled); err != nil {
+	w.warnCaps()
+	if err := w.register(); err != nil {
 		if w.Ops != nil {
 			err = errors.Join(err, w.Ops.Close())
 		}
-		return nil, errors.Join(err, n.Close())
+		return nil, errors.Join(err, n.Close(), w.audit.close())
+	}
+	if fleet != nil {
+		w.unhook = fleet.Notify(w.audit.trustChanged)
 	}
 	return w, nil
 }
 
-func workerNode(cfg WorkerConfig) (node.Config, error) {
+func (w *Worker) nodeConfig() (node.Config, error) {
+	cfg, fleet := w.cfg, w.fleet
 	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
 	if err != nil {
 		return node.Config{}, err
@@ -126,11 +150,17 @@ func workerNode(cfg WorkerConfig) (node.Config, error) {
 	if err != nil {
 		return node.Config{}, err
 	}
-	return node.Config{
-		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...),
-		Topics: []string{StatsTopic.Name}, Logger: cfg.Logger,
+	nc := node.Config{
+		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
+		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
-	}, nil
+	}
+	if fleet != nil {
+		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
+			return nc, err
+		}
+	}
+	return nc, nil
 }
 
 func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
@@ -144,33 +174,8 @@ func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
 	return out, nil
 }
 
-// enabled is what the owner lets run.
-type enabled struct {
-	miners []string
-	deploy bool
-}
-
-// parseEnable reads words such as "miner=xmrig" and "deploy"; several may stand
-// in one, joined by commas.
-func parseEnable(words []string) (enabled, error) {
-	var e enabled
-	for word := range strings.SplitSeq(strings.Join(words, ","), ",") {
-		kind, name, _ := strings.Cut(strings.TrimSpace(word), "=")
-		switch {
-		case kind == "":
-		case kind == "deploy" && name == "":
-			e.deploy = true
-		case kind == "miner" && name != "":
-			e.miners = append(e.miners, name)
-		default:
-			return e, fmt.Errorf("enable %q: want miner=NAME or deploy", word)
-		}
-	}
-	return e, nil
-}
-
 // register puts the families on the node.
-func (w *Worker) register(e enabled) error {
+func (w *Worker) register() error {
 	adapters, err := w.adapters()
 	if err != nil {
 		return err
@@ -181,20 +186,18 @@ func (w *Worker) register(e enabled) error {
 	}
 	w.Ops, err = ops.New(ops.Config{
 		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
-		Adapters: adapters, Policy: ops.Policy{Miners: e.miners}, Logger: w.log,
+		Adapters: adapters, Policy: opsPolicy(w.policy), Logger: w.log,
 	})
 	if err != nil {
 		return err
 	}
-	var receiver deploy.Receiver
-	if e.deploy {
-		store, err := deploy.OpenStore(deploy.StoreConfig{Dir: filepath.Join(dir, "deploy"), Logger: w.log})
-		if err != nil {
-			return err
-		}
-		receiver = store
+	store, err := deploy.OpenStore(deploy.StoreConfig{Dir: filepath.Join(dir, "deploy"), Logger: w.log})
+	if err != nil {
+		return err
 	}
-	return errors.Join(ops.Register(w.Node.Mux, w.Ops), deploy.Register(w.Node.Mux, receiver))
+	return errors.Join(
+		ops.Register(w.Node.Mux, w.Ops), deploy.Register(w.Node.Mux, policed{w.policy, store}), registerAudit(w.Node.Mux, w.audit, dir),
+	)
 }
 
 // adapters are the miners this program can drive.
@@ -214,7 +217,12 @@ func (w *Worker) adapters() ([]miner.Adapter, error) {
 }
 
 // Listen opens the worker's addresses. From then on it can be reached.
-func (w *Worker) Listen() error { return w.Node.Listen() }
+func (w *Worker) Listen() error {
+	if w.fleet != nil {
+		keepLeaders(w.Node, w.fleet)
+	}
+	return w.Node.Listen()
+}
 
 // Addrs returns the worker's addresses, each with its peer ID.
 func (w *Worker) Addrs() ([]string, error) { return addrsOf(w.Node) }
@@ -237,16 +245,25 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { return w.Node.Run(ctx) })
 	g.Go(func() error { return w.Ops.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
+	g.Go(func() error { return w.audit.run(ctx) })
+	if w.fleet != nil {
+		g.Go(func() error { return untilLeft(ctx, w.fleet) })
+	}
 	return g.Wait()
 }
 
 // Close frees everything, also of a worker that never ran.
-func (w *Worker) Close() error { return errors.Join(w.Node.Close(), w.Ops.Close()) }
+func (w *Worker) Close() error {
+	if w.unhook != nil {
+		w.unhook()
+	}
+	return errors.Join(w.Node.Close(), w.Ops.Close(), w.audit.close())
+}
 
 // pushStats publishes the stats while somebody listens, and at once to one who
 // begins to.
 func (w *Worker) pushStats(ctx context.Context) error {
-	subject, err := StatsTopic.Join(w.Node.PubSub, w.Node.ID(), w.Node.Streams, nil)
+	subject, err := statsTopic(w.fleet).Join(w.Node.PubSub, w.Node.ID(), w.Node.Streams, nil)
 	if err != nil {
 		return err
 	}

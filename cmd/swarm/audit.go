@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// auditLine is an entry, or the end of a machine's log, as a line of JSON.
+type auditLine struct {
+	Peer   peer.ID           `json:"peer"`
+	Name   string            `json:"name"`
+	Entry  *agent.AuditEntry `json:"entry,omitzero"`
+	OK     *bool             `json:"ok,omitzero"`
+	Intact *bool             `json:"intact,omitzero"`
+	Reason string            `json:"reason,omitzero"`
+	Error  *streams.Error    `json:"error,omitzero"`
+	Done   bool              `json:"done,omitzero"`
+}
+
+// auditing is what the flags of audit say.
+type auditing struct {
+	selection
+	reach   reach
+	since   time.Duration
+	verify  bool
+	local   bool
+	timeout time.Duration
+}
+
+func (a *app) auditCommand() *cobra.Command {
+	var o auditing
+	cmd := &cobra.Command{
+		Use:   "audit [TARGET…]",
+		Short: "Show who did what on machines, and check that nothing was removed from that record",
+		Long: `Show who did what on machines: each command before it was done, its outcome, reading of
+logs, and changes of rights. A machine keeps that record itself, each line chained to
+the one before it.
+
+With --verify the chain is checked, and that it still holds what the machine had told
+this controller before: a record that was cut, changed or begun anew is told, and the
+exit code is 2. Without a TARGET, --all or --on the record of the worker on this
+machine is shown.`,
+		Example: `  swarm audit rig-01 --since 24h
+  swarm audit --all --verify
+  swarm audit --state /var/lib/swarm/worker`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Names = args
+			o.local = len(args) == 0 && !o.All && o.On == "" && o.Best == 0
+			if o.local {
+				return a.auditHere(o)
+			}
+			return a.auditThere(cmd.Context(), o)
+		},
+	}
+	f := cmd.Flags()
+	f.DurationVar(&o.since, "since", 0, "only what happened within this time (default: all that is kept)")
+	f.BoolVar(&o.verify, "verify", false, "check the chain")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long a machine may take")
+	o.flags(cmd)
+	o.reach.flags(cmd)
+	return cmd
+}
+
+// auditHere shows the record of the worker on this machine.
+func (a *app) auditHere(o auditing) error {
+	dir, err := a.stateDir(agent.RoleWorker)
+	if err != nil {
+		return err
+	}
+	entries, err := agent.ReadAudit(dir, 1<<20)
+	if err != nil {
+		return err
+	}
+	if o.since > 0 {
+		from := time.Now().Add(-o.since).UnixMilli()
+		entries = slices.DeleteFunc(entries, func(e agent.AuditEntry) bool { return e.Time < from })
+	}
+	id, err := agent.NodeID(dir)
+	if err != nil {
+		return err
+	}
+	rep := agent.AuditReport{Target: agent.Target{Peer: id, Name: "here"}, Entries: entries}
+	if o.verify {
+		if err := agent.VerifyAudit(dir); err != nil {
+			rep.Broken = err.Error()
+		}
+	}
+	if err := a.printAudit(rep, o.verify); err != nil {
+		return err
+	}
+	if rep.Broken != "" {
+		return &codeError{code: exitFailed}
+	}
+	return nil
+}
+
+func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
+	c, err := a.controller(o.reach, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	req := agent.AuditRequest{Verify: o.verify}
+	if o.since > 0 {
+		req.Since = time.Now().Add(-o.since).UnixMilli()
+	}
+	broken, failed := false, error(nil)
+	sum, err := c.Audit(ctx, o.Selection, req, o.timeout, func(rep agent.AuditReport) {
+		broken = broken || rep.Broken != ""
+		failed = errors.Join(failed, a.printAudit(rep, o.verify))
+	})
+	switch err = errors.Join(err, failed); {
+	case err != nil:
+		return err
+	case broken:
+		return &codeError{code: exitFailed}
+	}
+	return a.outcome(ctx, sum)
+}
+
+func (a *app) printAudit(rep agent.AuditReport, verify bool) error {
+	if a.json {
+		return a.printAuditJSON(rep, verify)
+	}
+	name := rep.Target.Label()
+	if rep.Err != nil {
+		_, err := fmt.Fprintf(a.stdout, "%s: %s\n", name, oneLine(rep.Err.Error()))
+		return err
+	}
+	for _, e := range rep.Entries {
+		if _, err := fmt.Fprintf(a.stdout, "%s  %s\n", name, oneLine(e.Text())); err != nil {
+			return err
+		}
+	}
+	switch {
+	case rep.Broken != "":
+		fmt.Fprintf(a.stdout, "%s: THE RECORD DOES NOT HOLD: %s\n", name, oneLine(rep.Broken))
+	case verify:
+		fmt.Fprintf(a.stdout, "%s: the record is whole\n", name)
+	}
+	return nil
+}
+
+func (a *app) printAuditJSON(rep agent.AuditReport, verify bool) error {
+	line := auditLine{Peer: rep.Target.Peer, Name: rep.Target.Display()}
+	for _, e := range rep.Entries {
+		line.Entry = &e
+		if err := a.printJSON(line); err != nil {
+			return err
+		}
+	}
+	ok := rep.Err == nil
+	line.Entry, line.OK, line.Done = nil, &ok, true
+	if rep.Err != nil {
+		line.Error = streams.Errorf(streams.CodeOf(rep.Err), "%s", rep.Err.Error())
+	} else if verify {
+		intact := rep.Broken == ""
+		line.Intact, line.Reason = &intact, rep.Broken
+	}
+	return a.printJSON(line)
+}

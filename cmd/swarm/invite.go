@@ -1,0 +1,325 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/mdp/qrterminal/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+const (
+	defaultTTL = 15 * time.Minute
+	maxTTL     = 30 * 24 * time.Hour
+	// lingers is how long an invite without a long-lived controller stays, to tell
+	// a second machine in words that the ticket was used.
+	lingers   = 60 * time.Second
+	lookEvery = 300 * time.Millisecond
+)
+
+// invitation is what the flags of invite say.
+type invitation struct {
+	agent.Ticket
+	role, verbs, peer string
+	labels            []string
+	via, to           string
+	qr                bool
+	signing
+	listen []string
+}
+
+func (a *app) inviteCommand() *cobra.Command {
+	var in invitation
+	cmd := &cobra.Command{
+		Use:   "invite NAME",
+		Short: "Let a machine into the fleet: print a ticket for it",
+		Long: `Let a machine into the fleet: print a one-time ticket, which "swarm join" takes on that
+machine. Whoever has the ticket can use it, once, until it expires.
+
+Where "swarm controller serve" runs on this machine it redeems the ticket, and the
+command returns at once. Else the command stays until the ticket was used or has
+expired, and a minute more to tell others that it was used.
+
+A machine that cannot reach this one can be called by it: run "swarm join --wait"
+there, and give the address that it prints as --to.
+
+A controller has to be confirmed: the command shows the peer ID of the machine that
+brings the ticket, and asks. An issuer, who may let others in, is named by its peer ID
+(--peer) and signed by the root key.`,
+		Example: `  swarm invite rig-01 --label gpu=3080
+  swarm invite friend --role viewer --for 24h
+  swarm invite laptop2 --role controller --peer 12D3KooW…
+  swarm invite rig-02 --to /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW…`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			in.Name = args[0]
+			if err := in.parse(); err != nil {
+				return err
+			}
+			return a.invite(cmd.Context(), &in)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&in.role, "role", string(trust.RoleWorker), "what it is to be: worker, relay, viewer, controller or issuer")
+	f.StringSliceVar(&in.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
+	f.DurationVar(&in.TTL, "ttl", defaultTTL, "how long the ticket can be used")
+	f.DurationVar(&in.Lifetime, "for", 0, "how long the machine stays a member (default: as long as its role lasts, renewed by itself)")
+	f.StringVar(&in.verbs, "verbs", "", "`VERBS` it gets, separated by commas, instead of those of its role; none for none")
+	f.StringVar(&in.On, "on", "", "`SELECTOR` of the machines where its verbs hold, such as gpu=3080 (default: all)")
+	f.StringVar(&in.peer, "peer", "", "`PEER` ID that alone may use the ticket")
+	f.StringVar(&in.via, "via", "", "`NAME` of a member with the right to let others in, which redeems the ticket instead")
+	f.StringVar(&in.to, "to", "", "`MADDR` of a machine that waits (swarm join --wait): bring the ticket there")
+	f.BoolVar(&in.qr, "qr", true, "show the ticket as a QR code, too, on a terminal")
+	f.StringArrayVar(&in.listen, "listen", nil, "`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
+	in.signing.flags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("via", "to")
+	return cmd
+}
+
+func (in *invitation) parse() (err error) {
+	if in.TTL < time.Second || in.TTL > maxTTL {
+		return fmt.Errorf("--ttl %v: want 1s to %v", in.TTL, maxTTL)
+	}
+	if in.Lifetime < 0 {
+		return fmt.Errorf("--for %v: want more than 0", in.Lifetime)
+	}
+	in.Role, in.Verbs = trust.Role(in.role), agent.ParseVerbs(in.verbs)
+	if in.Labels, err = agent.ParseLabels(in.labels); err != nil {
+		return err
+	}
+	if in.peer != "" {
+		if in.Peer, err = peer.Decode(in.peer); err != nil {
+			return fmt.Errorf("--peer %q: not a peer ID; \"swarm id\" prints one", in.peer)
+		}
+	}
+	return nil
+}
+
+// inviteEvent is a line of JSON.
+type inviteEvent struct {
+	Event   string            `json:"event"`
+	Ticket  string            `json:"ticket,omitzero"`
+	ID      string            `json:"id"`
+	Name    string            `json:"name"`
+	Role    trust.Role        `json:"role"`
+	Labels  map[string]string `json:"labels,omitzero"`
+	Peer    peer.ID           `json:"peer,omitzero"`
+	Expires *time.Time        `json:"expires,omitzero"`
+	Addrs   []string          `json:"addrs,omitzero"`
+	Reach   string            `json:"reach,omitzero"`
+}
+
+func (a *app) invite(ctx context.Context, in *invitation) (err error) {
+	if in.Role == trust.RoleIssuer {
+		in.useRoot = true
+	}
+	adm, err := a.admin(&in.signing)
+	if err != nil {
+		return err
+	}
+	redeemer, c, stays, err := a.redeemer(ctx, adm, in)
+	if c != nil {
+		defer func() { err = errors.Join(err, c.Close()) }()
+	}
+	if err != nil {
+		return err
+	}
+	in.Redeemer = redeemer
+	t, inv, err := adm.Invite(in.Ticket)
+	if err != nil {
+		return err
+	}
+	if in.via != "" {
+		if t.Addrs, err = c.PutTicket(ctx, redeemer.ID, inv, t.Secret); err != nil {
+			return fmt.Errorf("%s does not take the ticket: %w", in.via, err)
+		}
+	}
+	if err := a.printTicket(t, inv, in.qr); err != nil {
+		return err
+	}
+	if in.to != "" {
+		if err := a.bring(ctx, c, in.to, t); err != nil {
+			return err
+		}
+	}
+	if in.via != "" || !stays && !inv.Confirm {
+		return nil
+	}
+	return a.awaitJoin(ctx, adm, t.ID, stays && in.to == "")
+}
+
+// redeemer says who will redeem the ticket, and where. c is a controller of our own
+// where one is needed, and stays tells that it is the redeemer.
+func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r peer.AddrInfo, c *agent.Controller, stays bool, err error) {
+	dir, err := a.stateDir(agent.RoleController)
+	if err != nil {
+		return r, nil, false, err
+	}
+	self := adm.Fleet.Self().Grant.Subject
+	remote, serving := agent.Dial(ctx, dir)
+	var addrs []string
+	if serving {
+		defer remote.Close()
+		if addrs, err = remote.Addrs(ctx); err != nil {
+			return r, nil, false, err
+		}
+	}
+	switch {
+	case in.via != "":
+		m, err := adm.Find(in.via)
+		if err != nil {
+			return r, nil, false, err
+		}
+		c, err := a.controller(in.reach, false)
+		return peer.AddrInfo{ID: m.Peer}, c, false, err
+	case serving && in.to == "":
+		r, err = redeemAddrs(self, addrs)
+		return r, nil, false, err
+	}
+	c, err = agent.NewController(agent.ControllerConfig{
+		StateDir: dir, Bootstrap: in.reach.bootstrap, MDNS: in.reach.mdns, Redeem: true, Quiet: serving, Listen: in.listen, Logger: a.log,
+	})
+	if err != nil {
+		return r, nil, false, err
+	}
+	if !serving {
+		if addrs, err = c.Addrs(); err != nil {
+			return r, c, true, err
+		}
+	}
+	r, err = redeemAddrs(self, addrs)
+	return r, c, true, err
+}
+
+// redeemAddrs takes the peer ID off addresses.
+func redeemAddrs(self peer.ID, addrs []string) (peer.AddrInfo, error) {
+	if len(addrs) == 0 {
+		return peer.AddrInfo{ID: self}, nil
+	}
+	infos, err := host.ParsePeers(addrs...)
+	if err != nil {
+		return peer.AddrInfo{}, err
+	}
+	return agent.BestAddrs(infos[0]), nil
+}
+
+func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error {
+	text, err := t.Encode()
+	if err != nil {
+		return err
+	}
+	ev := inviteEvent{Event: "ticket", Ticket: text, ID: t.ID, Name: t.Name, Role: t.Role, Labels: t.Labels, Peer: inv.Peer, Expires: &t.Expires, Reach: string(agent.ReachOf(t.Addrs))}
+	for _, addr := range t.Addrs {
+		ev.Addrs = append(ev.Addrs, addr.String())
+	}
+	return a.print(ev, func() error {
+		if _, err := fmt.Fprintln(a.stdout, text); err != nil {
+			return err
+		}
+		if qr && isTerminal(a.stdout) {
+			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: a.stdout, HalfBlocks: true, QuietZone: 1,
+				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
+		}
+		fmt.Fprintf(a.stderr, "\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
+		fmt.Fprintln(a.stderr, agent.ReachOf(t.Addrs).Words(t.Name))
+		return nil
+	})
+}
+
+// bring takes the ticket to a machine that waits for it.
+func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *trust.Ticket) error {
+	infos, err := host.ParsePeers(to)
+	if err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	text, err := t.Encode()
+	if err != nil {
+		return err
+	}
+	if err := c.Offer(ctx, infos[0], text); err != nil {
+		return fmt.Errorf("the machine at %s does not take the ticket: %w; run \"swarm join --wait\" there", to, err)
+	}
+	fmt.Fprintln(a.stderr, "The machine has the ticket. It joins when it is answered there.")
+	return nil
+}
+
+// awaitJoin tells what becomes of the ticket, until it was used or has expired. With
+// linger it stays a little longer, because only this process can tell a second machine.
+func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger bool) error {
+	var (
+		seen  trust.TicketState
+		asked peer.ID
+		until time.Time
+	)
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		s, err := adm.Tickets.State(id)
+		if err != nil {
+			return err
+		}
+		ev := inviteEvent{ID: id, Name: s.Name, Role: s.Role}
+		if s.Waiting != "" && s.Waiting != asked {
+			asked = s.Waiting
+			if err := a.confirmJoiner(adm, s); err != nil {
+				return err
+			}
+		}
+		if s.RefusedPeer != "" && s.RefusedPeer != seen.RefusedPeer {
+			ev.Event, ev.Peer = "refused", s.RefusedPeer
+			a.print(ev, func() error {
+				fmt.Fprintf(a.stderr, "%s brought the ticket of %s, too, and was refused.\n", s.RefusedPeer, s.Name)
+				return nil
+			})
+		}
+		over := time.Now().After(s.Expires)
+		switch {
+		case s.UsedBy != "" && seen.UsedBy == "":
+			ev.Event, ev.Peer = "joined", s.UsedBy
+			if err := a.print(ev, func() error {
+				_, err := fmt.Fprintf(a.stderr, "%s has joined the fleet (%s).\n", s.Name, s.UsedBy)
+				return err
+			}); err != nil {
+				return err
+			}
+			until = time.Now()
+		case over && s.UsedBy == "" && until.IsZero():
+			ev.Event = "expired"
+			a.print(ev, func() error { return nil })
+			until = time.Now()
+		}
+		seen = s
+		if !until.IsZero() && (!linger || time.Since(until) > lingers) {
+			if s.UsedBy == "" {
+				return fmt.Errorf("the ticket of %s has expired, and nobody used it", s.Name)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if seen.UsedBy != "" {
+				return nil
+			}
+			return fmt.Errorf("nobody used the ticket of %s, and with this command gone nobody can: %w", s.Name, cmp.Or(ctx.Err(), context.Canceled))
+		case <-tick.C:
+		}
+	}
+}
+
+// confirmJoiner asks whether the machine that brings the ticket is the right one.
+func (a *app) confirmJoiner(adm *agent.Admin, s trust.TicketState) error {
+	a.print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
+	yes, err := a.confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
+	if err != nil {
+		return err
+	}
+	return adm.Tickets.Answer(s.ID, s.Waiting, yes)
+}

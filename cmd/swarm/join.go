@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+// joining is what the flags of join say.
+type joining struct {
+	enable  []string
+	listen  []string
+	wait    bool
+	yes     bool
+	fleet   string
+	timeout time.Duration
+}
+
+func (a *app) joinCommand() *cobra.Command {
+	var j joining
+	cmd := &cobra.Command{
+		Use:   "join TICKET|-",
+		Short: "Make this machine a member of a fleet, with a ticket",
+		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" has printed.
+With - the ticket is read from the standard input, where no other user of this machine
+can see it.
+
+The command shows which fleet it is and what its owner may do here, and asks; with
+--yes, or when the standard input has ended, it goes on. For a worker it
+writes the policy file, which alone decides what may run here: nothing that is not
+enabled there, whoever asks. Afterwards plain "swarm worker" needs no flag.
+
+With --wait the inviter calls this machine: give the address that is printed to
+"swarm invite NAME --to".`,
+		Example: `  swarm join -
+  swarm join - --enable miner=xmrig,deploy --yes < ticket.txt
+  swarm join --wait`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && !j.wait {
+				return errors.New("give the ticket, or - to read it from the standard input; see: swarm join --help")
+			}
+			return a.join(cmd.Context(), j, strings.Join(args, ""))
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
+	f.StringArrayVar(&j.listen, "listen", nil, "`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	f.BoolVar(&j.wait, "wait", false, "wait for the inviter to call")
+	f.BoolVar(&j.yes, "yes", false, "do not ask")
+	f.StringVar(&j.fleet, "fleet", "", "join the fleet with this `ID` and no other")
+	f.DurationVar(&j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")
+	return cmd
+}
+
+func (a *app) join(ctx context.Context, j joining, word string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, j.timeout)
+	defer cancel()
+	if word == "" {
+		return a.joinOffered(ctx, j)
+	}
+	text := word
+	if word == "-" {
+		if isTerminal(a.stdin) {
+			fmt.Fprint(a.stderr, "Ticket: ")
+		}
+		if text, err = a.readTicket(); err != nil {
+			return fmt.Errorf("read the ticket: %w", err)
+		}
+	}
+	t, err := trust.ParseTicket(text)
+	if err != nil {
+		return err
+	}
+	if j.wait {
+		return a.joinCalled(ctx, j, t)
+	}
+	if err := a.consent(t, &j); err != nil {
+		return err
+	}
+	joiner, err := a.joiner(j, t.Role)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, joiner.Close()) }()
+	return a.joinWith(ctx, joiner, j, t)
+}
+
+// readTicket reads up to the first line that is not empty.
+func (a *app) readTicket() (string, error) {
+	for {
+		line, err := a.readLine()
+		if strings.TrimSpace(line) != "" || err != nil {
+			return line, err
+		}
+	}
+}
+
+func (a *app) joiner(j joining, role trust.Role) (*agent.Joiner, error) {
+	dir, err := a.stateDir(agent.StateRole(role))
+	if err != nil {
+		return nil, err
+	}
+	listens := agent.StateRole(role) != agent.RoleController
+	return agent.NewJoiner(agent.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Logger: a.log}, listens)
+}
+
+// consent shows what the ticket is for, and asks.
+func (a *app) consent(t *trust.Ticket, j *joining) error {
+	if j.fleet != "" && trust.FleetID(j.fleet) != t.Fleet {
+		return fmt.Errorf("the ticket is for another fleet, %s", t.Fleet)
+	}
+	if !time.Now().Before(t.Expires) {
+		return fmt.Errorf("%w on %s; ask for a new one: swarm invite", trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime))
+	}
+	worker := agent.StateRole(t.Role) == agent.RoleWorker
+	fmt.Fprintf(a.stderr, "This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)
+	fmt.Fprintf(a.stderr, "  fleet        %s\n", t.Fleet)
+	fmt.Fprintf(a.stderr, "  fingerprint  %s\n", t.Fleet.Fingerprint())
+	if worker {
+		fmt.Fprintln(a.stderr, "  its owner may read this machine's state and the logs of what runs through swarm,")
+		fmt.Fprintf(a.stderr, "  and start and stop what is enabled here: %s\n", orNothing(j.enable))
+	}
+	if j.yes {
+		return nil
+	}
+	if worker && len(j.enable) == 0 {
+		answer, err := a.ask("What may run here? (miner=refpow, miner=xmrig, deploy; several joined by commas; empty for nothing) ", "")
+		if err != nil {
+			return err
+		}
+		if answer != "" {
+			j.enable = strings.Split(answer, ",")
+		}
+	}
+	yes, err := a.confirm("Join?", !isTerminal(a.stdin))
+	if err == nil && !yes {
+		err = errors.New("not joined; the ticket is still good")
+	}
+	return err
+}
+
+func orNothing(words []string) string {
+	if len(words) == 0 {
+		return "nothing"
+	}
+	return strings.Join(words, ", ")
+}
+
+// joinedLine is a line of JSON.
+type joinedLine struct {
+	Event     string            `json:"event"`
+	Fleet     trust.FleetID     `json:"fleet"`
+	FleetName string            `json:"fleetName"`
+	Peer      peer.ID           `json:"peer"`
+	Name      string            `json:"name"`
+	Role      trust.Role        `json:"role"`
+	Labels    map[string]string `json:"labels,omitzero"`
+	Enabled   []string          `json:"enabled,omitzero"`
+}
+
+func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *trust.Ticket) error {
+	role := agent.StateRole(t.Role)
+	dir, err := a.stateDir(role)
+	if err != nil {
+		return err
+	}
+	if role == agent.RoleWorker {
+		// First what the owner allows, then the right of others to ask for it.
+		if err := agent.WritePolicy(dir, j.enable); err != nil {
+			return err
+		}
+	}
+	f, err := joiner.Join(ctx, t, func() {
+		a.print(joinedLine{Event: "waiting", Fleet: t.Fleet, FleetName: t.FleetName, Peer: joiner.ID(), Name: t.Name, Role: t.Role}, func() error {
+			_, err := fmt.Fprintf(a.stderr, "The inviter has to confirm this machine. Its peer ID is %s.\n", joiner.ID())
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("not joined: %w", err)
+	}
+	g := f.Self().Grant
+	line := joinedLine{"joined", f.ID(), f.Name(), joiner.ID(), g.Name, g.Role, g.Labels, j.enable}
+	return a.print(line, func() error {
+		fmt.Fprintf(a.stdout, "%s has joined the fleet %s.\n", g.Name, f.Name())
+		next := map[string]string{agent.RoleWorker: "swarm worker", agent.RoleRelay: "swarm relay"}[role]
+		if next == "" {
+			next = "swarm controller exec get_stats --all"
+		}
+		_, err := fmt.Fprintf(a.stdout, "Next: %s\n", next)
+		return err
+	})
+}
+
+// joinCalled waits, with a ticket, for its redeemer to call.
+func (a *app) joinCalled(ctx context.Context, j joining, t *trust.Ticket) (err error) {
+	if err := a.consent(t, &j); err != nil {
+		return err
+	}
+	joiner, err := a.joiner(j, t.Role)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, joiner.Close()) }()
+	if err := a.printWaiting(joiner); err != nil {
+		return err
+	}
+	return a.joinWith(ctx, joiner, j, t)
+}
+
+// joinOffered waits for an inviter that brings the ticket. Anybody might, so the
+// fleet is confirmed by a person, or named beforehand.
+func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
+	if j.yes && j.fleet == "" {
+		return errors.New("--yes would let anybody's fleet take this machine: say which one with --fleet, or leave out --yes")
+	}
+	joiner, err := a.joiner(j, trust.RoleWorker)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, joiner.Close()) }()
+	if err := a.printWaiting(joiner); err != nil {
+		return err
+	}
+	text, err := joiner.Offer(ctx)
+	if err != nil {
+		return fmt.Errorf("nobody called: %w", err)
+	}
+	t, err := trust.ParseTicket(text)
+	if err != nil {
+		return err
+	}
+	if t.Role != trust.RoleWorker {
+		return fmt.Errorf("the ticket that was brought is for the role %s: take that one by hand: swarm join - --wait", t.Role)
+	}
+	if !isTerminal(a.stdin) && j.fleet == "" {
+		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with --fleet", t.Fleet, errNoTerminal)
+	}
+	if err := a.consent(t, &j); err != nil {
+		return err
+	}
+	return a.joinWith(ctx, joiner, j, t)
+}
+
+func (a *app) printWaiting(joiner *agent.Joiner) error {
+	addrs, err := joiner.Addrs()
+	if err != nil {
+		return err
+	}
+	waiting := struct {
+		Event string   `json:"event"`
+		Peer  peer.ID  `json:"peer"`
+		Addrs []string `json:"addrs"`
+	}{"waiting", joiner.ID(), addrs}
+	return a.print(waiting, func() error {
+		fmt.Fprintln(a.stdout, "Waiting for the inviter. There, run: swarm invite NAME --to MADDR, with one of")
+		for _, addr := range addrs {
+			fmt.Fprintf(a.stdout, "  %s\n", addr)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,254 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// GetAudit asks a worker who did what on it: a row of items, the last of which has
+// no entries and the head of the log. Its errors: 503 the log cannot be read.
+var GetAudit = streams.Feed[AuditRequest, Audit]{
+	Family: streams.Family{Name: "audit", Versions: []string{"1.0.0"}}, Request: "get_audit", Reply: "audit", Verb: "audit.read",
+}
+
+// Bounds of the audit family.
+const (
+	maxAuditEntries = 100_000
+	auditPerItem    = 64 // entries; each is of 16 KiB at most
+)
+
+// AuditRequest says which entries are wanted.
+type AuditRequest struct {
+	Since int64 `json:"since,omitzero"` // Unix ms, inclusive
+	Limit int   `json:"limit,omitzero"` // the last so many; 0 for all
+	// Verify has the worker check its whole log, against these heads, too.
+	Verify bool         `json:"verify,omitzero"`
+	Heads  []audit.Head `json:"heads,omitzero"`
+}
+
+// Validate checks the bounds.
+func (r AuditRequest) Validate() error {
+	if r.Since < 0 || r.Limit < 0 || r.Limit > maxAuditEntries || len(r.Heads) > 8 {
+		return fmt.Errorf("since and limit: want 0 or more, %d at most; heads: 8 at most", maxAuditEntries)
+	}
+	return nil
+}
+
+// Summary names the request in the log it asks for.
+func (r AuditRequest) Summary() string { return fmt.Sprintf("since=%d verify=%v", r.Since, r.Verify) }
+
+// Audit is an item of the answer.
+type Audit struct {
+	Entries []AuditEntry `json:"entries,omitzero"`
+	// Head is the end of the log; set in the last item.
+	Head *audit.Head `json:"head,omitzero"`
+	// Intact is set where Verify was asked; Reason says what is wrong.
+	Intact *bool  `json:"intact,omitzero"`
+	Reason string `json:"reason,omitzero"`
+}
+
+// registerAudit serves the audit family on m.
+func registerAudit(m *streams.Mux, a *auditor, stateDir string) error {
+	dir := auditDir(stateDir)
+	return GetAudit.Handle(m, func(ctx context.Context, _ streams.Peer, r AuditRequest, send func(Audit) error) (Audit, error) {
+		if err := sendAudit(ctx, dir, r, send); err != nil {
+			return Audit{}, err
+		}
+		var last Audit
+		if a.entries != nil {
+			head := a.entries.Head()
+			last.Head = &head
+		}
+		if r.Verify {
+			last.Intact, last.Reason = verifyAudit(dir, r.Heads)
+		}
+		return last, nil
+	})
+}
+
+func sendAudit(ctx context.Context, dir string, r AuditRequest, send func(Audit) error) error {
+	filter := audit.Filter{}
+	if r.Since > 0 {
+		filter.Since = time.UnixMilli(r.Since)
+	}
+	if r.Limit > 0 {
+		total := 0
+		for _, err := range audit.Read(dir, filter) {
+			if err == nil {
+				total++
+			}
+		}
+		return sendEntries(ctx, dir, filter, max(0, total-r.Limit), send)
+	}
+	return sendEntries(ctx, dir, filter, 0, send)
+}
+
+func sendEntries(ctx context.Context, dir string, f audit.Filter, skip int, send func(Audit) error) error {
+	var item Audit
+	for e, err := range audit.Read(dir, f) {
+		if err != nil {
+			return streams.Errorf(streams.CodeUnavailable, "the audit log cannot be read: %v", err)
+		}
+		if skip--; skip >= 0 {
+			continue
+		}
+		item.Entries = append(item.Entries, AuditEntry{e})
+		if len(item.Entries) < auditPerItem {
+			continue
+		}
+		if err := send(item); err != nil {
+			return err
+		}
+		item.Entries = nil
+	}
+	if len(item.Entries) == 0 {
+		return ctx.Err()
+	}
+	return send(item)
+}
+
+// verifyAudit checks the chain, and that the heads are in it.
+func verifyAudit(dir string, known []audit.Head) (*bool, string) {
+	_, err := audit.Verify(dir, known...)
+	ok := err == nil
+	if err != nil {
+		return &ok, err.Error()
+	}
+	return &ok, ""
+}
+
+// VerifyAudit checks the audit log of a state directory on this machine.
+func VerifyAudit(stateDir string) error {
+	_, err := audit.Verify(auditDir(stateDir))
+	return err
+}
+
+// heads keep the last end of each machine's audit log that it told.
+type heads struct{ dir string }
+
+func headsOf(stateDir string) heads { return heads{filepath.Join(stateDir, "heads")} }
+
+func (h heads) path(p peer.ID) string { return filepath.Join(h.dir, p.String()+".json") }
+
+// get returns what a machine told last, if anything.
+func (h heads) get(p peer.ID) (out []audit.Head, err error) {
+	data, err := readSmall(h.path(p))
+	if errors.Is(err, errNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var head audit.Head
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("%s: %w", h.path(p), err)
+	}
+	return []audit.Head{head}, nil
+}
+
+// put keeps a head, unless a later one is kept.
+func (h heads) put(p peer.ID, head audit.Head) error {
+	old, err := h.get(p)
+	if err == nil && len(old) > 0 && old[0].Count > head.Count {
+		return nil
+	}
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		return err
+	}
+	data, err := json.Marshal(head)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(h.path(p), data, 0o600)
+}
+
+// AuditReport is what a machine tells of its audit log.
+type AuditReport struct {
+	Target  Target
+	Entries []AuditEntry
+	Head    *audit.Head
+	// Broken says that the log does not hold, or lacks what the machine had told
+	// before.
+	Broken string
+	Err    error
+}
+
+// Audit asks machines who did what on them, many at a time, and remembers how far each
+// log went. It is told of each machine as it answers.
+func (c *Controller) Audit(ctx context.Context, s Selection, r AuditRequest, timeout time.Duration, emit func(AuditReport)) (Summary, error) {
+	h := headsOf(c.cfg.StateDir)
+	var (
+		mu  sync.Mutex
+		sum Summary
+		wg  sync.WaitGroup
+	)
+	slots := make(chan struct{}, c.cfg.FanOut)
+	_, err := c.each(ctx, s, GetAudit.Spec(), func(t Target) {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			rep := AuditReport{Target: t}
+			rep.ask(ctx, c, h, r, timeout)
+			mu.Lock()
+			defer mu.Unlock()
+			sum.Add(rep.Err)
+			emit(rep)
+		})
+	})
+	wg.Wait()
+	return sum, err
+}
+
+func (rep *AuditReport) ask(ctx context.Context, c *Controller, h heads, r AuditRequest, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	known, err := h.get(rep.Target.Peer)
+	if err != nil {
+		c.log.Warn("what the machine told before cannot be read", "peer", rep.Target.Peer, "err", err)
+	}
+	r.Heads = known
+	for item, err := range GetAudit.Do(ctx, c.Node.Client, rep.Target.Peer, r) {
+		if err != nil {
+			rep.Err = err
+			return
+		}
+		if len(rep.Entries)+len(item.Entries) <= maxAuditEntries {
+			rep.Entries = append(rep.Entries, item.Entries...)
+		}
+		if item.Head != nil {
+			rep.Head = item.Head
+		}
+		if item.Intact != nil && !*item.Intact {
+			rep.Broken = item.Reason
+		}
+	}
+	rep.compare(known)
+	if rep.Head != nil && rep.Broken == "" {
+		if err := h.put(rep.Target.Peer, *rep.Head); err != nil {
+			c.log.Warn("the end of the audit log could not be remembered", "peer", rep.Target.Peer, "err", err)
+		}
+	}
+}
+
+// compare holds the end of the log against what the machine had told before: a
+// worker that lies about Verify cannot bring back what it cut off.
+func (rep *AuditReport) compare(known []audit.Head) {
+	if len(known) == 0 || rep.Head == nil || rep.Broken != "" {
+		return
+	}
+	if was := known[0]; rep.Head.Count < was.Count || rep.Head.Count == was.Count && rep.Head.Hash != was.Hash {
+		rep.Broken = fmt.Sprintf("the log had %d entries when the machine was asked last, and has %d now: it was cut or begun anew", was.Count, rep.Head.Count)
+	}
+}

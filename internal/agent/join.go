@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
+)
+
+// RoleRelay is the state directory, and the role, of a relay.
+const RoleRelay = "relay"
+
+// StateRole returns for which kind of node a role of the fleet keeps its state.
+func StateRole(r trust.Role) string {
+	switch r {
+	case trust.RoleWorker:
+		return RoleWorker
+	case trust.RoleRelay:
+		return RoleRelay
+	default:
+		return RoleController
+	}
+}
+
+// JoinConfig says who joins.
+type JoinConfig struct {
+	// StateDir is that of the worker, relay or controller that joins.
+	StateDir string
+	// Listen is where the joiner will listen later; none means port 4747. A
+	// controller that does not serve listens nowhere.
+	Listen []string
+	// Wait has the joiner wait for its inviter to call, instead of calling.
+	Wait bool
+	// Options are passed to libp2p, for instance a simulated network in tests.
+	Options []libp2p.Option
+	Logger  *slog.Logger
+}
+
+// Joiner is a machine that is about to join a fleet. Close it in the end.
+type Joiner struct {
+	cfg    JoinConfig
+	node   *node.Node
+	offers chan string
+	stop   context.CancelFunc
+	ran    chan error
+}
+
+// NewJoiner makes the identity of the machine, if it has none, and listens where
+// it will listen later. It fails with trust.ErrInFleet on a machine that is in a
+// fleet.
+func NewJoiner(cfg JoinConfig, listens bool) (*Joiner, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if trust.InFleet(FleetDir(cfg.StateDir)) {
+		return nil, fmt.Errorf("%w; leave it first: swarm leave", trust.ErrInFleet)
+	}
+	listen, err := parseListen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.New(node.Config{Logger: cfg.Logger, Host: host.Config{
+		StateDir: cfg.StateDir, Listen: listen, NoListen: !listens && !cfg.Wait, DHT: host.DHTOff, Options: cfg.Options,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	j := &Joiner{cfg: cfg, node: n, offers: make(chan string, 1), ran: make(chan error, 1)}
+	if cfg.Wait {
+		err = n.ServeOffers(j.offers)
+	}
+	if err = errors.Join(err, n.Listen()); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	j.stop = stop
+	go func() { j.ran <- n.Run(ctx) }()
+	return j, nil
+}
+
+// ID returns the machine's peer ID.
+func (j *Joiner) ID() peer.ID { return j.node.ID() }
+
+// Addrs returns where the machine listens, each with its peer ID.
+func (j *Joiner) Addrs() ([]string, error) { return addrsOf(j.node) }
+
+// Close ends the joiner. It may be called twice.
+func (j *Joiner) Close() error {
+	if j.stop == nil {
+		return nil
+	}
+	j.stop()
+	j.stop = nil
+	return errors.Join(<-j.ran, j.node.Close())
+}
+
+// Offer waits for an inviter to bring a ticket.
+func (j *Joiner) Offer(ctx context.Context) (string, error) {
+	select {
+	case text := <-j.offers:
+		return text, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// dialAgain is how often a joiner tries to reach its inviter.
+const dialAgain = 2 * time.Second
+
+// Join redeems the ticket and makes this machine a member. waiting is called when
+// a person has to confirm it first.
+func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*trust.Fleet, error) {
+	if t.Redeemer == j.node.ID() {
+		return nil, errors.New("this machine made the ticket itself; use it on another one")
+	}
+	if !time.Now().Before(t.Expires) {
+		return nil, fmt.Errorf("%w on %s; ask for a new one: swarm invite", trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime))
+	}
+	var addrs []string
+	for _, a := range j.node.Addrs() {
+		addrs = append(addrs, a.String())
+	}
+	got, err := j.redeem(ctx, t, addrs, waiting)
+	if err != nil {
+		return nil, err
+	}
+	f, err := trust.CreateFleet(fleetConfig(j.cfg.StateDir, j.node.ID(), nil, j.cfg.Logger), got.Membership, got.Records)
+	if err != nil {
+		return nil, err
+	}
+	_, err = node.SaveMembers(j.node.Book(), f, got.Members)
+	return f, err
+}
+
+// redeem retries while the inviter is not reached: with Wait it is the inviter who
+// calls, and on the way back the ticket may have been used by us already.
+func (j *Joiner) redeem(ctx context.Context, t *trust.Ticket, addrs []string, waiting func()) (*node.Joined, error) {
+	for {
+		got, err := j.node.JoinWith(ctx, t, addrs, waiting)
+		retry := j.cfg.Wait && (errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrNoAddress))
+		if err == nil || !retry {
+			return got, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(dialAgain):
+		}
+	}
+}

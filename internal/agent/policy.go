@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/internal/policy"
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+func policyPath(stateDir string) string { return filepath.Join(stateDir, policy.FileName) }
+
+// WritePolicy adds what the owner enables to the policy file of a worker, which is
+// made if it is missing.
+func WritePolicy(stateDir string, enable []string) error {
+	p, err := policy.Load(policyPath(stateDir))
+	if err == nil {
+		err = p.Enable(enable...)
+	}
+	if err == nil {
+		err = checkMiners(p)
+	}
+	if err == nil {
+		err = p.Write(policyPath(stateDir))
+	}
+	return err
+}
+
+// miners are the kinds that a worker can drive.
+func miners() []string { return []string{"refpow", "xmrig"} }
+
+// checkMiners refuses the name of a miner that there is not: most often a typing
+// error.
+func checkMiners(p policy.Policy) error {
+	for _, m := range p.Miners {
+		if !slices.Contains(miners(), m) {
+			return fmt.Errorf("%w: there is no miner %q; there are: %s", policy.ErrInvalid, m, strings.Join(miners(), ", "))
+		}
+	}
+	return nil
+}
+
+// policed asks the owner's policy before a deployment.
+type policed struct {
+	file *policy.File
+	to   deploy.Receiver
+}
+
+func (p policed) Apply(ctx context.Context, m deploy.Manifest, body io.Reader) (deploy.Ack, error) {
+	if err := p.file.Policy().CheckDeploy(m.Name, m.Size()); err != nil {
+		return deploy.Ack{}, streams.Errorf(streams.CodeRefused, "%v; the owner of this machine allows it with: --enable deploy", err)
+	}
+	return p.to.Apply(ctx, m, body)
+}
+
+// openPolicy reads the owner's policy, with what is enabled for this run.
+func openPolicy(stateDir string, enable []string) (*policy.File, error) {
+	f, err := policy.Open(policyPath(stateDir), enable...)
+	if err != nil {
+		return nil, err
+	}
+	return f, checkMiners(f.Policy())
+}
+
+func opsPolicy(f *policy.File) func() ops.Policy {
+	return func() ops.Policy { return f.Policy() }
+}
+
+// ReloadPolicy reads the policy file again. When it is not understood, the policy
+// stays as it was.
+func (w *Worker) ReloadPolicy() error {
+	if err := w.policy.Reload(); err != nil {
+		return err
+	}
+	w.warnCaps()
+	w.audit.note(auditPolicy, "", "the policy was read: "+readable(w.policy.Policy()).String())
+	return nil
+}
+
+// warnCaps says which caps of the policy nothing enforces yet.
+func (w *Worker) warnCaps() {
+	for _, unkept := range readable(w.policy.Policy()).Unenforced {
+		w.log.Warn("a cap of the policy is not enforced by this version", "cap", unkept)
+	}
+}
+
+// MayRun says, in words, what may run here now.
+func (w *Worker) MayRun() string {
+	s := readable(w.policy.Policy()).String()
+	if s == "nothing" {
+		s += ": enable something, for example with --enable miner=refpow,deploy"
+	}
+	return s
+}
+
+// Fleet returns the names of the worker's fleet and of itself in it; empty in open
+// mode.
+func (w *Worker) Fleet() (fleet, name string) {
+	if w.fleet == nil {
+		return "", ""
+	}
+	return w.fleet.Name(), w.fleet.Self().Grant.Name
+}
+
+// PolicyStatus is the policy of a worker, for people and programs to read.
+type PolicyStatus struct {
+	Miners  []string `json:"miners"`
+	Pools   []string `json:"pools"`
+	Wallets []string `json:"wallets"`
+	Deploy  bool     `json:"deploy"`
+	Threads int      `json:"threads,omitzero"` // the cap; 0 is none
+	// Unenforced are the caps that the file sets and this version cannot keep.
+	Unenforced []string `json:"unenforced,omitzero"`
+}
+
+// ReadPolicy reads the policy file of a state directory.
+func ReadPolicy(stateDir string) (PolicyStatus, error) {
+	p, err := policy.Load(policyPath(stateDir))
+	return readable(p), err
+}
+
+func readable(p policy.Policy) PolicyStatus {
+	s := PolicyStatus{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Threads: p.Caps.Threads}
+	if p.Caps.CPUPercent > 0 {
+		s.Unenforced = append(s.Unenforced, "caps.cpuPercent")
+	}
+	if p.Caps.MemoryBytes > 0 {
+		s.Unenforced = append(s.Unenforced, "caps.memoryBytes")
+	}
+	return s
+}
+
+// String says what may run in a line.
+func (s PolicyStatus) String() string {
+	var parts []string
+	if len(s.Miners) > 0 {
+		parts = append(parts, "miners "+strings.Join(s.Miners, ", ")+" for pools "+strings.Join(s.Pools, ", "))
+	}
+	if s.Deploy {
+		parts = append(parts, "deploy")
+	}
+	if s.Threads > 0 {
+		parts = append(parts, fmt.Sprintf("%d threads at most", s.Threads))
+	}
+	for _, u := range s.Unenforced {
+		parts = append(parts, u+" is not enforced by this version")
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, "; ")
+}
