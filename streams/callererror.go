@@ -89,7 +89,7 @@ func resetCode(err error) Code {
 		switch e.ErrorCode {
 		case network.ConnResourceLimitExceeded, network.ConnRateLimited:
 			return CodeTooMany
-		case network.ConnGated:
+		case network.ConnGated, DisconnectRevoked.ConnCode():
 			return CodeForbidden
 		}
 	}

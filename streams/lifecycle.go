@@ -56,9 +56,12 @@ type Hello struct {
 	Role     string            `json:"role,omitzero"` // "worker", "controller", …
 	Name     string            `json:"name,omitzero"` // what the node calls itself: display only
 	Labels   map[string]string `json:"labels,omitzero"`
-	// Grant and Records are reserved for the rights in a fleet.
+	// Grant shows that the sender is a member of a fleet, and Records which of the
+	// fleet's signed records it has. See package host/node.
 	Grant   jsontext.Value `json:"grant,omitzero"`
 	Records jsontext.Value `json:"records,omitzero"`
+	// Renewed, in an answer, is a newer grant for the one who asked.
+	Renewed jsontext.Value `json:"renewed,omitzero"`
 	// Accepted is set in an answer; when it is false, Reason says why.
 	Accepted *bool  `json:"accepted,omitzero"`
 	Reason   string `json:"reason,omitzero"`
@@ -75,8 +78,8 @@ func (h Hello) Validate() error {
 		return fmt.Errorf("labels: want %d at most", MaxLabels)
 	case len(h.Role) > MaxNameLength || len(h.Name) > MaxNameLength:
 		return fmt.Errorf("role and name: want %d bytes at most", MaxNameLength)
-	case len(h.Grant) > MaxCredential || len(h.Records) > MaxCredential:
-		return fmt.Errorf("grant and records: want %d bytes at most", MaxCredential)
+	case len(h.Grant) > MaxCredential || len(h.Records) > MaxCredential || len(h.Renewed) > MaxCredential:
+		return fmt.Errorf("grant, records and renewed: want %d bytes at most", MaxCredential)
 	case len(h.Reason) > MaxReason:
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	}

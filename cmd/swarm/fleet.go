@@ -71,14 +71,15 @@ type toldLine struct {
 }
 
 // deliver takes what was signed to these members, or to all, and says who has it.
-func (a *app) deliver(ctx context.Context, s *signing, peers ...peer.ID) (err error) {
+func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (err error) {
 	d, done, err := a.deliverer(ctx, s.reach)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
 	told, late := 0, 0
-	err = d.Deliver(ctx, peers, s.timeout, func(d agent.Delivery) {
+	news.TimeoutMs = s.timeout.Milliseconds()
+	err = d.Deliver(ctx, news, func(d agent.Delivery) {
 		line := toldLine{Event: "told", Peer: d.Target.Peer, Name: d.Target.Display(), OK: d.Err == nil}
 		told++
 		if d.Err != nil {

@@ -143,7 +143,7 @@ func (a *app) restore(ctx context.Context, r agent.Restore, in reach) (err error
 		return err
 	}
 	told, late := 0, 0
-	err = c.Deliver(ctx, nil, defaultDeliver, func(d agent.Delivery) {
+	err = c.Deliver(ctx, agent.News{TimeoutMs: defaultDeliver.Milliseconds()}, func(d agent.Delivery) {
 		if told++; d.Err != nil {
 			told--
 			late++

@@ -30,7 +30,7 @@ type memberLine struct {
 	Issuer   string            `json:"issuer"`
 	Expires  time.Time         `json:"expires"`
 	LastSeen *time.Time        `json:"lastSeen"`
-	State    string            `json:"state"` // member, expired, revoked, not yet valid
+	State    string            `json:"state"` // member, expired, revoked, issuer revoked, not yet valid
 	Self     bool              `json:"self,omitzero"`
 }
 
@@ -108,6 +108,8 @@ func memberLines(adm *agent.Admin) (out []memberLine) {
 
 func stateWord(f *trust.Fleet, m trust.Member) string {
 	switch now := f.Now(); {
+	case errors.Is(m.Err, trust.ErrRevokedIssuer):
+		return "issuer revoked"
 	case f.Revoked(m.Peer), f.Records().Revoked().Serial(m.Grant.Serial):
 		return "revoked"
 	case !now.Before(m.Grant.ExpiresAt()):
@@ -169,11 +171,18 @@ func (a *app) give(ctx context.Context, s *signing, word, event string, less boo
 	}); err != nil {
 		return err
 	}
-	if less {
-		return a.deliver(ctx, s)
+	news := agent.News{To: []peer.ID{m.Peer}}
+	if !listens(g.Role) {
+		news = agent.News{About: []peer.ID{m.Peer}}
 	}
-	return a.deliver(ctx, s, m.Peer)
+	if less {
+		news.To = nil
+	}
+	return a.deliver(ctx, s, news)
 }
+
+// listens tells whether members of a role can be called.
+func listens(r trust.Role) bool { return r == trust.RoleWorker || r == trust.RoleRelay }
 
 func (a *app) grantCommand() *cobra.Command {
 	var (
@@ -331,7 +340,7 @@ func (a *app) revoke(ctx context.Context, s *signing, adm *agent.Admin, word str
 	}); err != nil {
 		return err
 	}
-	return a.deliver(ctx, s)
+	return a.deliver(ctx, s, agent.News{})
 }
 
 // reissue signs anew for those whom an issuer had let in, or says that they would go
@@ -380,7 +389,7 @@ func (a *app) lift(ctx context.Context, s *signing, adm *agent.Admin, word strin
 	}); err != nil {
 		return err
 	}
-	return a.deliver(ctx, s)
+	return a.deliver(ctx, s, agent.News{})
 }
 
 func (a *app) renameCommand() *cobra.Command {
@@ -451,15 +460,23 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 	if err != nil {
 		return err
 	}
-	var done []peer.ID
-	var failed error
+	var (
+		done   int
+		news   agent.News
+		toAll  bool
+		failed error
+	)
 	for _, m := range members {
 		g, err := adm.Renew(m)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.Grant.Name, err))
 			continue
 		}
-		done = append(done, m.Peer)
+		done++
+		news.To = append(news.To, m.Peer)
+		if !listens(g.Role) && m.Peer != adm.Fleet.Self().Grant.Subject {
+			news.About, toAll = append(news.About, m.Peer), true
+		}
 		until := g.ExpiresAt().UTC()
 		if err := a.print(changeLine{"renewed", m.Peer, g.Name, g.Serial, &until}, func() error {
 			_, err := fmt.Fprintf(a.stdout, "%s is a member until %s.\n", g.Name, day(until))
@@ -468,13 +485,16 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 			return err
 		}
 	}
-	if len(done) == 0 {
+	if toAll {
+		news.To = nil
+	}
+	if done == 0 {
 		if failed == nil && !a.json {
 			fmt.Fprintln(a.stderr, "No grant is due. To renew one all the same, name it, or use --all.")
 		}
 		return failed
 	}
-	return errors.Join(failed, a.deliver(ctx, s, done...))
+	return errors.Join(failed, a.deliver(ctx, s, news))
 }
 
 // dueMembers are those named, or those whose time is near or over. An issuer is left

@@ -183,7 +183,7 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 	if shown, err := trust.ParseChain(info.shown); err == nil && shown.Equal(m.Chain) {
 		return nil
 	}
-	ack, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{m.Chain.JSON()})
+	ack, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
 	if err == nil && ack.New {
 		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", p, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
 	}
@@ -332,6 +332,13 @@ func (n *Node) takeGrant(_ context.Context, p streams.Peer, r GrantRequest) (Gra
 	if err != nil {
 		return GrantAck{}, streams.Errorf(streams.CodeInvalid, "%w", err)
 	}
+	if r.Peer != "" && r.Peer != n.ID() {
+		_, err := n.cfg.Fleet.Admit(r.Peer, c)
+		if err != nil {
+			return GrantAck{}, streams.Errorf(streams.CodeForbidden, "the grant is refused here: %w", err)
+		}
+		return GrantAck{true}, nil
+	}
 	news, err := n.cfg.Fleet.Renewed(c)
 	if errors.Is(err, trust.ErrOlder) {
 		return GrantAck{}, streams.Errorf(streams.CodeConflict, "%w", err)
@@ -347,8 +354,8 @@ func (n *Node) takeGrant(_ context.Context, p streams.Peer, r GrantRequest) (Gra
 }
 
 // BringUpToDate connects with a member and hands over all that is newer here: the
-// records of the fleet, and its own grant.
-func (n *Node) BringUpToDate(ctx context.Context, p peer.ID) error {
+// records of the fleet, its own grant, and the grants of others to keep for them.
+func (n *Node) BringUpToDate(ctx context.Context, p peer.ID, others ...peer.ID) error {
 	info, err := n.Greeting(ctx, p)
 	if err != nil {
 		return err
@@ -356,7 +363,44 @@ func (n *Node) BringUpToDate(ctx context.Context, p peer.ID) error {
 	if err := n.syncRecords(ctx, p, info.digests); err != nil {
 		return err
 	}
+	for _, other := range others {
+		m, ok := n.cfg.Fleet.Known(other)
+		if !ok || other == p {
+			continue
+		}
+		if _, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()}); err != nil {
+			return err
+		}
+	}
 	return n.bringGrant(ctx, info)
+}
+
+// renewed is the newer grant that is known here of a peer who showed another one,
+// for the answer to its greeting.
+func (n *Node) renewed(p peer.ID, shown jsontext.Value) jsontext.Value {
+	if n.cfg.Fleet == nil || len(shown) == 0 {
+		return nil
+	}
+	m, ok := n.cfg.Fleet.Known(p)
+	if c, err := trust.ParseChain(shown); !ok || m.Err != nil || err != nil || c.Equal(m.Chain) {
+		return nil
+	}
+	return m.Chain.JSON()
+}
+
+// takeRenewed keeps a newer grant of our own that the answer to our greeting has
+// brought.
+func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
+	if n.cfg.Fleet == nil || len(grant) == 0 {
+		return
+	}
+	c, err := trust.ParseChain(grant)
+	if err == nil {
+		_, err = n.cfg.Fleet.Renewed(c)
+	}
+	if err != nil {
+		n.log.Debug("a grant that a member brought is not taken", "peer", p, "err", err)
+	}
 }
 
 // LearnMembers asks a member for all the members it knows, and saves them. It

@@ -33,6 +33,39 @@ type PeerInfo struct {
 type greetings struct {
 	mu    sync.Mutex
 	conns map[network.Conn]*greeting
+	// refusals are what peers said lately who do not want to speak with us; their
+	// connections are gone by then.
+	refusals map[peer.ID]refusedBy
+}
+
+type refusedBy struct {
+	err   error
+	until time.Time
+}
+
+const (
+	refusedFor  = 10 * time.Second
+	maxRefusals = 1024
+)
+
+// refuse notes why a peer has turned us away.
+func (g *greetings) refuse(p peer.ID, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.refusals == nil || len(g.refusals) >= maxRefusals {
+		g.refusals = make(map[peer.ID]refusedBy)
+	}
+	g.refusals[p] = refusedBy{err, time.Now().Add(refusedFor)}
+}
+
+// refused returns why a peer has turned us away a moment ago, or nil.
+func (g *greetings) refused(p peer.ID) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.refusals[p]; ok && time.Now().Before(r.until) {
+		return r.err
+	}
+	return nil
 }
 
 type greeting struct {

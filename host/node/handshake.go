@@ -98,7 +98,9 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 	case hello.Accepted != nil && !*hello.Accepted:
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
 		c.CloseWithError(streams.DisconnectRequested.ConnCode())
-		return info, streams.Errorf(streams.CodeForbidden, "%s", refusal(hello))
+		err := streams.Errorf(streams.CodeForbidden, "%s", refusal(hello))
+		n.greetings.refuse(c.RemotePeer(), err)
+		return info, err
 	}
 	n.Mux.SetClockOffset(c, timing.ClockOffset())
 	info = PeerInfo{
@@ -108,6 +110,8 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 	if err := n.know(&info); err != nil {
 		n.log.Warn("the peer is no member of our fleet", "peer", info.ID, "err", err)
 	}
+	n.takeRenewed(info.ID, hello.Renewed)
+	info.Hello.Renewed = nil
 	if hello.Reason != "" {
 		n.log.Warn("the peer does not take us for a member", "peer", info.ID, "reason", hello.Reason)
 	}
@@ -174,6 +178,7 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 		ours.Reason = short(err.Error())
 	}
 	if member {
+		ours.Renewed = n.renewed(p.ID, info.shown)
 		n.strangers.promote(p.ID)
 	} else {
 		n.strangers.greeted(p.Conn)

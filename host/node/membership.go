@@ -22,7 +22,7 @@ var (
 	Offer = streams.Call[OfferRequest, OfferAck]{Family: JoinFamily, Request: "offer", Reply: "offer_ack", Verb: streams.VerbPublic}
 	// PutTicket has another member redeem a ticket.
 	PutTicket = streams.Call[TicketRequest, TicketAck]{Family: JoinFamily, Request: "put_ticket", Reply: "ticket_ack", Verb: "admit"}
-	// PutGrant hands a member its newer grant.
+	// PutGrant hands a member its newer grant, or that of another to keep.
 	PutGrant = streams.Call[GrantRequest, GrantAck]{Family: JoinFamily, Request: "put_grant", Reply: "grant_ack", Verb: streams.VerbPublic}
 	// GetRecords asks for signed records that are newer than our own.
 	GetRecords = streams.Call[RecordsRequest, Records]{Family: JoinFamily, Request: "get_records", Reply: "records", Verb: streams.VerbPublic}
@@ -135,8 +135,11 @@ type TicketAck struct {
 	Addrs []string `json:"addrs"`
 }
 
-// GrantRequest is the receiver's own new chain.
+// GrantRequest is a new chain: the receiver's own, or one to keep for a member
+// that is seldom there.
 type GrantRequest struct {
+	// Peer is whose it is; empty means the receiver's.
+	Peer  peer.ID        `json:"peer,omitzero"`
 	Grant jsontext.Value `json:"grant"`
 }
 

@@ -132,7 +132,7 @@ func (n *Node) setUp() error {
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
 		Observe: n.observe, Ready: n.ready, Record: n.cfg.Record, Limits: n.cfg.Limits,
 	}
-	d := dialler{n.Host}
+	d := dialler{n.Host, &n.greetings}
 	n.Mux = streams.NewMux(d, n.Streams)
 	n.Client = streams.NewClient(d, n.Streams)
 	n.notifiee = &network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected}
@@ -148,7 +148,11 @@ func (n *Node) setUp() error {
 
 // dialler opens streams by way of the host's own Connect, which knows the
 // address book and says in one line why a peer cannot be reached.
-type dialler struct{ *host.Host }
+// A peer that has just turned us away is not simply offline.
+type dialler struct {
+	*host.Host
+	greetings *greetings
+}
 
 func (d dialler) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	if d.Network().Connectedness(p) == network.NotConnected {
@@ -156,7 +160,11 @@ func (d dialler) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (
 			return nil, err
 		}
 	}
-	return d.Host.NewStream(ctx, p, ids...)
+	s, err := d.Host.NewStream(ctx, p, ids...)
+	if refused := d.greetings.refused(p); err != nil && refused != nil {
+		return nil, refused
+	}
+	return s, err
 }
 
 func (n *Node) startPubSub() (err error) {

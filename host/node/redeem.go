@@ -178,7 +178,7 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 // someMembers are up to 32 members for one who joins: those that help to find the
 // others come first.
 func (n *Node) someMembers(but peer.ID) []MemberAddr {
-	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but })
+	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but || len(m.Addrs) == 0 })
 	rank := func(m MemberAddr) int {
 		known, _ := n.cfg.Fleet.Known(m.Peer)
 		switch {
@@ -195,8 +195,8 @@ func (n *Node) someMembers(but peer.ID) []MemberAddr {
 	return all[:min(len(all), maxAnswered)]
 }
 
-// memberAddrs are all members with an address, in the order of their peer IDs;
-// this node is one of them.
+// memberAddrs are all members, in the order of their peer IDs, and where they were
+// last as far as that is known; this node is one of them where it listens.
 func (n *Node) memberAddrs() (out []MemberAddr) {
 	self := MemberAddr{Peer: n.ID(), Grant: n.cfg.Fleet.Chain().JSON()}
 	for _, a := range n.Addrs()[:min(len(n.Addrs()), maxAddrs)] {
@@ -205,11 +205,12 @@ func (n *Node) memberAddrs() (out []MemberAddr) {
 	if len(self.Addrs) > 0 {
 		out = append(out, self)
 	}
-	for _, saved := range n.Book().All() {
-		m, ok := n.cfg.Fleet.Known(saved.Peer)
-		if ok && m.Err == nil && len(saved.Addrs) > 0 && saved.Peer != n.ID() {
-			out = append(out, MemberAddr{saved.Peer, saved.Addrs[:min(len(saved.Addrs), maxAddrs)], m.Chain.JSON()})
+	for _, m := range n.cfg.Fleet.Members() {
+		if m.Err != nil || m.Peer == n.ID() {
+			continue
 		}
+		saved, _ := n.Book().Get(m.Peer)
+		out = append(out, MemberAddr{m.Peer, saved.Addrs[:min(len(saved.Addrs), maxAddrs)], m.Chain.JSON()})
 	}
 	slices.SortFunc(out, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out

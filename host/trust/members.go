@@ -50,8 +50,9 @@ func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
 	f.learn(cred)
 	m, news := f.newest(p, &member{cred, slices.Clone(c)})
 	err = f.valid(m.cred)
-	if revoked := f.records.Revoked().check(m.cred); revoked == nil && news {
-		err = errors.Join(err, f.keep(p, m)) // an expired one too: its owner may renew it
+	if revoked := f.records.Revoked().check(m.cred); news && (revoked == nil || errors.Is(revoked, ErrRevokedIssuer)) {
+		// Also one that is over, or whose issuer was thrown out: its owner may sign it anew.
+		err = errors.Join(err, f.keep(p, m))
 	}
 	if err != nil {
 		f.refuse(p, err)

@@ -44,7 +44,7 @@ type Invitation struct {
 	ID     string            `json:"id"`
 	Name   string            `json:"name"`
 	Role   Role              `json:"role"`
-	Verbs  []string          `json:"verbs"` // null means those of the role
+	Verbs  []string          `json:"verbs,omitzero"` // nil means those of the role
 	On     string            `json:"on,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 	// LifetimeMs is how long the grant lasts, in milliseconds; 0 means the role's.

@@ -104,8 +104,10 @@ func (a *Admin) signer() (*trust.Signer, error) {
 // The error matches [ErrUnknownMember].
 func (a *Admin) Find(word string) (trust.Member, error) {
 	var named, prefixed []trust.Member
-	for _, m := range a.Fleet.Members() {
-		if m.Grant.Name == word && !a.Fleet.Revoked(m.Peer) {
+	own := a.Fleet.Self()
+	members := slices.DeleteFunc(a.Fleet.Members(), func(m trust.Member) bool { return m.Peer == own.Grant.Subject })
+	for _, m := range append(members, trust.Member{Peer: own.Grant.Subject, Credential: own}) {
+		if m.Grant.Name == word && !errors.Is(m.Err, trust.ErrRevokedPeer) {
 			named = append(named, m)
 		}
 		if host.MatchesID(word, m.Peer) {

@@ -20,9 +20,20 @@ type Delivery struct {
 
 // Deliverer takes what an [Admin] has signed to the members.
 type Deliverer interface {
-	// Deliver takes the news to these members, or to all for none, many at a
-	// time, and tells of each as it goes.
-	Deliver(ctx context.Context, peers []peer.ID, timeout time.Duration, emit func(Delivery)) error
+	// Deliver takes the news to the members, many at a time, and tells of each as
+	// it goes.
+	Deliver(ctx context.Context, n News, emit func(Delivery)) error
+}
+
+// News is what Deliver takes to members, beside the records of the fleet.
+type News struct {
+	// To are the members; none means all.
+	To []peer.ID `json:"to,omitzero"`
+	// About are members whose new grants the others keep for them: those who
+	// listen nowhere.
+	About []peer.ID `json:"about,omitzero"`
+	// TimeoutMs is how long a member may take, in milliseconds.
+	TimeoutMs int64 `json:"timeoutMs"`
 }
 
 var (
@@ -31,15 +42,17 @@ var (
 )
 
 // Deliver reads what is new in the state directory and takes it to the members.
-func (c *Controller) Deliver(ctx context.Context, peers []peer.ID, timeout time.Duration, emit func(Delivery)) error {
+func (c *Controller) Deliver(ctx context.Context, n News, emit func(Delivery)) error {
 	f := c.fleet
 	if f == nil {
 		return trust.ErrNoFleet
 	}
 	c.refresh()
+	peers := n.To
 	if len(peers) == 0 {
 		peers = c.reachable()
 	}
+	timeout := time.Duration(n.TimeoutMs) * time.Millisecond
 	var (
 		mu    sync.Mutex
 		wg    sync.WaitGroup
@@ -54,7 +67,7 @@ func (c *Controller) Deliver(ctx context.Context, peers []peer.ID, timeout time.
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
-			err := c.Node.BringUpToDate(ctx, p)
+			err := c.Node.BringUpToDate(ctx, p, n.About...)
 			if err != nil {
 				err = unreachable(ctx, c.known(p), err)
 			}

@@ -10,10 +10,8 @@ import (
 	"iter"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Commander does jobs: a [Controller] by itself, or a [Remote] through the
@@ -165,8 +163,8 @@ func (r *Remote) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, erro
 }
 
 // Deliver takes news to the members as [Controller.Deliver] does.
-func (r *Remote) Deliver(ctx context.Context, peers []peer.ID, timeout time.Duration, emit func(Delivery)) error {
-	answer, err := r.post(ctx, "/v1/deliver", deliverRequest{peers, timeout.Milliseconds()})
+func (r *Remote) Deliver(ctx context.Context, n News, emit func(Delivery)) error {
+	answer, err := r.post(ctx, "/v1/deliver", n)
 	if err != nil {
 		return err
 	}

@@ -84,11 +84,6 @@ type socketProgress struct {
 	Total  int64        `json:"total"`
 }
 
-type deliverRequest struct {
-	Peers     []peer.ID `json:"peers,omitzero"`
-	TimeoutMs int64     `json:"timeoutMs"`
-}
-
 type socketDelivery struct {
 	Target socketTarget   `json:"target"`
 	Error  *streams.Error `json:"error,omitzero"`
@@ -312,12 +307,12 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 // deliver takes what another command has signed to the machines.
 func (s *Server) deliver(w http.ResponseWriter, r *http.Request) {
 	out := &lines{w: w}
-	var req deliverRequest
+	var req News
 	if err := readRequest(w, r, &req); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	err := s.c.Deliver(r.Context(), req.Peers, time.Duration(req.TimeoutMs)*time.Millisecond, func(d Delivery) {
+	err := s.c.Deliver(r.Context(), req, func(d Delivery) {
 		out.write(socketLine{Delivery: &socketDelivery{lineOfTarget(d.Target), lineOfError(d.Err)}})
 	})
 	if err != nil {
