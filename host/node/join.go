@@ -11,7 +11,7 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-const askAgain = 2 * time.Second // while a person has yet to confirm the joiner
+const askAgain = 500 * time.Millisecond // while a person has yet to confirm the joiner
 
 // Joined is what a machine gets for its ticket.
 type Joined struct {

@@ -83,7 +83,9 @@ func (n *Node) joined(p streams.Peer, r JoinRequest, chain trust.Chain) {
 	addrs := joinAddrs(p.Conn.RemoteMultiaddr(), r.Addrs)
 	_, err = n.Book().Update(p.ID, func(m *host.Member) {
 		m.Name, m.Labels, m.Role, m.Hint = grant.Name, grant.Labels, string(grant.Role), false
-		m.Addrs = addrs
+		if len(addrs) > 0 {
+			m.Addrs = addrs
+		}
 		m.LastSeen = time.Now().UnixMilli()
 	})
 	if err != nil {

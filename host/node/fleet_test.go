@@ -1,0 +1,494 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// founder makes fleets, and members of them.
+type founder struct {
+	t      *testing.T
+	root   *trust.Root
+	signer *trust.Signer // the root's
+	issuer *trust.Signer
+	laptop *node.Node
+	book   *trust.TicketBook
+}
+
+// newFounder makes a fleet with an issuer that redeems tickets.
+func newFounder(t *testing.T) *founder {
+	t.Helper()
+	f := &founder{t: t}
+	var err error
+	f.root, err = trust.NewRoot()
+	must(t, err)
+	f.signer, err = f.root.Signer()
+	must(t, err)
+	f.book, err = trust.OpenTicketBook(t.TempDir())
+	must(t, err)
+	key, id := newKey(t)
+	all := []string{trust.AllVerbs, trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke}
+	chain, err := f.signer.Issue(trust.Grant{
+		Subject: id, Role: trust.RoleIssuer, Name: "laptop", Verbs: all,
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker, trust.RoleViewer, trust.RoleController}, Verbs: all},
+	}, time.Now().AddDate(-1, -1, 0))
+	must(t, err)
+	f.issuer, err = trust.NewIssuer(f.root.Fleet(), key, chain)
+	must(t, err)
+	f.laptop = f.start(key, chain, node.Config{Role: "controller", Tickets: f.book}, nil)
+	return f
+}
+
+func newKey(t *testing.T) (crypto.PrivKey, peer.ID) {
+	t.Helper()
+	key, err := host.NewIdentity()
+	must(t, err)
+	id, err := peer.IDFromPrivateKey(key)
+	must(t, err)
+	return key, id
+}
+
+// start runs a node with this membership.
+func (f *founder) start(key crypto.PrivKey, chain trust.Chain, cfg node.Config, clock func() time.Time) *node.Node {
+	f.t.Helper()
+	id, err := peer.IDFromPrivateKey(key)
+	must(f.t, err)
+	fleet, err := trust.CreateFleet(trust.FleetConfig{Dir: filepath.Join(f.t.TempDir(), "fleet"), Self: id, Clock: clock},
+		trust.Membership{Fleet: f.root.Fleet(), Name: "home", Chain: chain}, nil)
+	must(f.t, err)
+	cfg.Fleet, cfg.Host.Identity = fleet, key
+	n := newNode(f.t, cfg)
+	fleets.Store(n, fleet)
+	return n
+}
+
+// fleets are the memberships of nodes, which the nodes themselves do not show.
+var fleets sync.Map
+
+func fleetOf(n *node.Node) *trust.Fleet {
+	f, _ := fleets.Load(n)
+	return f.(*trust.Fleet)
+}
+
+// member lets a new node in.
+func (f *founder) member(role trust.Role, name string, change ...func(*trust.Grant)) *node.Node {
+	f.t.Helper()
+	key, id := newKey(f.t)
+	return f.start(key, f.grant(id, role, name, time.Now(), change...), node.Config{Role: string(role), Topics: []string{"t"}}, nil)
+}
+
+func (f *founder) grant(id peer.ID, role trust.Role, name string, at time.Time, change ...func(*trust.Grant)) trust.Chain {
+	f.t.Helper()
+	g := trust.Grant{Subject: id, Role: role, Name: name}
+	for _, c := range change {
+		c(&g)
+	}
+	chain, err := f.issuer.Issue(g, at)
+	must(f.t, err)
+	return chain
+}
+
+// revoke has the issuer throw out a peer, as n hears of it.
+func (f *founder) revoke(n *node.Node, p peer.ID) []byte {
+	f.t.Helper()
+	rec, err := f.issuer.Revise(fleetOf(n).Records(), trust.Change{RevokePeers: []peer.ID{p}}, time.Now())
+	must(f.t, err)
+	if _, err := fleetOf(n).Merge(rec); err != nil {
+		f.t.Fatal(err)
+	}
+	return rec
+}
+
+func ping(t *testing.T, from, to *node.Node) error {
+	t.Helper()
+	_, err := hello.Do(t.Context(), from.Client, to.ID(), helloRequest{"x"})
+	return err
+}
+
+func TestMembersMeet(t *testing.T) {
+	f := newFounder(t)
+	worker := f.member(trust.RoleWorker, "rig-01", func(g *trust.Grant) { g.Labels = map[string]string{"gpu": "3080"} })
+	must(t, hello.Handle(worker.Mux, greet))
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	got, err := f.laptop.Greeting(t.Context(), worker.ID())
+	must(t, err)
+	if got.Grant == nil || got.Grant.Name != "rig-01" || got.Hello.Name != "rig-01" || got.Hello.Role != "worker" {
+		t.Errorf("greeting %+v", got)
+	}
+	if len(got.Hello.Grant)+len(got.Hello.Records)+len(got.Hello.Renewed) > 0 {
+		t.Error("the greeting keeps what is not for keeping")
+	}
+	must(t, ping(t, f.laptop, worker))
+	if m, ok := f.laptop.Book().Get(worker.ID()); !ok || m.Name != "rig-01" || m.Labels["gpu"] != "3080" || m.Hint {
+		t.Errorf("the address book has %+v", m)
+	}
+	if err := ping(t, worker, f.laptop); streams.CodeOf(err) != streams.CodeUnsupported {
+		t.Errorf("a worker asks the laptop: %v", err)
+	}
+}
+
+// On probation a stranger hears a version and families, and nothing else; of
+// libp2p's protocols only identify and ping answer.
+func TestStrangersOnProbation(t *testing.T) {
+	f := newFounder(t)
+	worker := f.member(trust.RoleWorker, "rig-01")
+	must(t, hello.Handle(worker.Mux, greet))
+	other := newFounder(t)
+	key, id := newKey(t)
+	for _, tc := range []struct {
+		name string
+		n    *node.Node
+		want string
+	}{
+		{"no grant", newNode(t, node.Config{Role: "controller", Name: "x"}), "no grant"},
+		{"of another fleet", other.laptop, "another fleet"},
+		{"expired", f.start(key, f.grant(id, trust.RoleController, "old", time.Now(), func(g *trust.Grant) {
+			g.NotBefore, g.Expires = 1, time.Now().Add(-time.Hour).UnixMilli()
+		}), node.Config{Role: "controller"}, nil), "expired"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			must(t, tc.n.Connect(t.Context(), info(worker)))
+			got, err := tc.n.Greeting(t.Context(), worker.ID())
+			must(t, err)
+			if got.Hello.Name != "" || got.Hello.Role != "" || got.Grant != nil || len(got.Hello.Families) == 0 {
+				t.Errorf("it was told %+v", got)
+			}
+			err = ping(t, tc.n, worker)
+			if streams.CodeOf(err) != streams.CodeUnauthenticated || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want 401 with %q", err, tc.want)
+			}
+			for _, id := range worker.Host.Mux().Protocols() {
+				answers(t, tc.n, worker, id)
+			}
+			waitFor(t, "the stranger to be gone", func() bool { return len(worker.Network().ConnsToPeer(tc.n.ID())) == 0 })
+			if _, saved := worker.Book().Get(tc.n.ID()); saved {
+				t.Error("a record of the stranger was kept")
+			}
+		})
+	}
+}
+
+// answers opens a protocol as a stranger, and requires a reset of all that is for
+// members only.
+func answers(t *testing.T, from, to *node.Node, id protocol.ID) {
+	t.Helper()
+	if strings.HasPrefix(string(id), "/swarm/") && !strings.Contains(string(id), "/kad/") {
+		return // ours answer in words: see above
+	}
+	if strings.HasPrefix(string(id), "/ipfs/id/") || strings.HasPrefix(string(id), "/ipfs/ping/") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	s, err := from.Host.Host.NewStream(ctx, to.ID(), id)
+	if err != nil {
+		return
+	}
+	defer s.Reset()
+	must(t, s.SetDeadline(time.Now().Add(5*time.Second)))
+	s.Write([]byte{0})
+	_, err = s.Read(make([]byte, 1))
+	if reset := (&network.StreamError{}); !errors.As(err, &reset) && !errors.Is(err, network.ErrReset) {
+		t.Errorf("%s answers a stranger: %v", id, err)
+	}
+}
+
+// Records travel at contact in both directions, and at once to all who are
+// connected; the connections of one who is thrown out end.
+func TestRecordsSpread(t *testing.T) {
+	f := newFounder(t)
+	a, b, away := f.member(trust.RoleWorker, "a"), f.member(trust.RoleWorker, "b"), f.member(trust.RoleWorker, "away")
+	thief := f.member(trust.RoleController, "thief")
+	for _, w := range []*node.Node{a, b, away} {
+		must(t, hello.Handle(w.Mux, greet))
+		must(t, thief.Connect(t.Context(), info(w)))
+		must(t, ping(t, thief, w))
+	}
+	must(t, a.Connect(t.Context(), info(b)))
+	must(t, f.laptop.Connect(t.Context(), info(a)))
+	must(t, ping(t, f.laptop, a))
+	rec := f.revoke(f.laptop, thief.ID())
+	for _, w := range []*node.Node{a, b} {
+		waitFor(t, "the thief to be cut off", func() bool { return len(w.Network().ConnsToPeer(thief.ID())) == 0 })
+		if err := ping(t, thief, w); streams.CodeOf(err) != streams.CodeForbidden || !strings.Contains(err.Error(), "revoked") {
+			t.Errorf("the thief is told %v", err)
+		}
+	}
+	must(t, ping(t, thief, away)) // it has not heard of it
+	must(t, b.Connect(t.Context(), info(away)))
+	waitFor(t, "the last one to hear of it", func() bool { return len(away.Network().ConnsToPeer(thief.ID())) == 0 })
+
+	// An older record changes nothing, and is refused.
+	newer := f.revoke(a, newNode(t, node.Config{}).ID())
+	if bytes.Equal(rec, newer) {
+		t.Fatal("not newer")
+	}
+	if _, err := node.PutRecords.Do(t.Context(), b.Client, a.ID(), node.Records{Records: [][]byte{rec}}); err != nil {
+		t.Error(err)
+	}
+	if !fleetOf(a).Revoked(thief.ID()) || fleetOf(a).Records().Digests()[0].Seq == 0 {
+		t.Error("rolled back")
+	}
+}
+
+// One who may issue renews what it meets, from two thirds of its life on.
+func TestRenewedAtContact(t *testing.T) {
+	f := newFounder(t)
+	key, id := newKey(t)
+	old := f.grant(id, trust.RoleWorker, "rig-01", time.Now().AddDate(0, 0, -300))
+	worker := f.start(key, old, node.Config{Role: "worker"}, nil)
+	key2, id2 := newKey(t)
+	short := f.start(key2, f.grant(id2, trust.RoleViewer, "friend", time.Now().AddDate(0, 0, -80), func(g *trust.Grant) { g.NoRenew = true }), node.Config{}, nil)
+	for _, n := range []*node.Node{worker, short} {
+		must(t, f.laptop.Connect(t.Context(), info(n)))
+	}
+	before := fleetOf(worker).Self().Grant
+	waitFor(t, "the renewal", func() bool { return fleetOf(worker).Self().Grant.Expires > before.Expires })
+	if g := fleetOf(worker).Self().Grant; g.Name != before.Name || g.Role != before.Role || g.Serial == before.Serial {
+		t.Errorf("renewed as %+v", g)
+	}
+	if g := fleetOf(short).Self().Grant; time.UnixMilli(g.Expires).After(time.Now().AddDate(0, 0, 11)) {
+		t.Error("a grant for a while was renewed")
+	}
+}
+
+// A newer grant of a peer that listens nowhere waits for it with the others.
+func TestNewerGrantWaits(t *testing.T) {
+	f := newFounder(t)
+	worker := f.member(trust.RoleWorker, "rig-01")
+	must(t, hello.Handle(worker.Mux, greet))
+	friend := f.member(trust.RoleViewer, "friend")
+	must(t, friend.Connect(t.Context(), info(worker)))
+	must(t, ping(t, friend, worker))
+	c := f.grant(friend.ID(), trust.RoleViewer, "friend", time.Now().Add(time.Second), func(g *trust.Grant) { g.Verbs = []string{} })
+	if _, err := fleetOf(f.laptop).Admit(friend.ID(), c); err != nil {
+		t.Fatal(err)
+	}
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	must(t, f.laptop.BringUpToDate(t.Context(), worker.ID(), friend.ID()))
+	if err := ping(t, friend, worker); streams.CodeOf(err) != streams.CodeForbidden {
+		t.Errorf("with the newer grant: %v", err)
+	}
+	must(t, friend.Network().ClosePeer(worker.ID()))
+	must(t, friend.Connect(t.Context(), info(worker)))
+	if _, err := friend.Greeting(t.Context(), worker.ID()); err != nil {
+		t.Error(err)
+	}
+	waitFor(t, "the friend to have it", func() bool { return len(fleetOf(friend).Self().Grant.Verbs) == 0 })
+}
+
+func (f *founder) ticket(change func(*trust.Ticket)) *trust.Ticket {
+	f.t.Helper()
+	t := trust.Ticket{
+		Fleet: f.root.Fleet(), FleetName: "home", Redeemer: f.laptop.ID(), Addrs: f.laptop.Addrs(),
+		Role: trust.RoleWorker, Name: "rig-09", Expires: time.Now().Add(time.Hour),
+	}
+	if change != nil {
+		change(&t)
+	}
+	out, err := trust.NewTicket(t)
+	must(f.t, err)
+	return out
+}
+
+func (f *founder) note(k *trust.Ticket, change func(*trust.Invitation)) *trust.Ticket {
+	f.t.Helper()
+	inv := trust.Invitation{ID: k.ID, Name: k.Name, Role: k.Role, Expires: k.Expires}
+	if change != nil {
+		change(&inv)
+	}
+	must(f.t, f.book.Add(inv, k.Secret))
+	return k
+}
+
+func TestJoin(t *testing.T) {
+	f := newFounder(t)
+	k := f.note(f.ticket(nil), nil)
+	joiner := newNode(t, node.Config{})
+	got, err := joiner.JoinWith(t.Context(), k, []string{"/ip4/10.1.2.3/tcp/4747"}, nil)
+	must(t, err)
+	again, err := joiner.JoinWith(t.Context(), k, nil, nil) // the first answer was lost
+	must(t, err)
+	if !got.Membership.Chain.Equal(again.Membership.Chain) || got.Membership.Name != "home" {
+		t.Errorf("got %+v, then %+v", got.Membership, again.Membership)
+	}
+	if !slices.ContainsFunc(got.Members, func(m node.MemberAddr) bool { return m.Peer == f.laptop.ID() && len(m.Addrs) > 0 }) {
+		t.Errorf("told of %+v", got.Members)
+	}
+	if m, ok := f.laptop.Book().Get(joiner.ID()); !ok || m.Name != "rig-09" || len(m.Addrs) == 0 {
+		t.Errorf("the redeemer has saved %+v", m)
+	}
+	if _, err := newNode(t, node.Config{}).JoinWith(t.Context(), k, nil, nil); streams.CodeOf(err) != streams.CodeConflict {
+		t.Errorf("a second machine: %v", err)
+	}
+	if s, err := f.book.State(k.ID); err != nil || s.UsedBy != joiner.ID() || s.RefusedPeer == "" {
+		t.Errorf("the book says %+v, %v", s, err)
+	}
+}
+
+func TestJoinRefused(t *testing.T) {
+	f := newFounder(t)
+	_, stranger := newKey(t)
+	tests := []struct {
+		name   string
+		ticket *trust.Ticket
+		code   streams.Code
+		words  string
+	}{
+		{"not in the book", f.ticket(nil), streams.CodeNotFound, "swarm invite"},
+		{"for another machine", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Peer = stranger }), streams.CodeForbidden, "another machine"},
+		{"expired", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Expires = time.Now().Add(-time.Second) }), streams.CodeForbidden, "expired"},
+		{"another role than promised", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Role = trust.RoleViewer }), streams.CodeForbidden, "the ticket is for"},
+	}
+	wrong := *f.note(f.ticket(nil), nil)
+	wrong.Secret = bytes.Repeat([]byte{1}, 16)
+	tests = append(tests, struct {
+		name   string
+		ticket *trust.Ticket
+		code   streams.Code
+		words  string
+	}{"a wrong secret", &wrong, streams.CodeNotFound, "altered"})
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := newNode(t, node.Config{}).JoinWith(t.Context(), tc.ticket, nil, nil)
+			if streams.CodeOf(err) != tc.code || !strings.Contains(err.Error(), tc.words) {
+				t.Errorf("got %v, want %d with %q", err, tc.code, tc.words)
+			}
+		})
+	}
+}
+
+// A person confirms a controller before it is in.
+func TestJoinConfirmed(t *testing.T) {
+	f := newFounder(t)
+	for _, yes := range []bool{true, false} {
+		k := f.note(f.ticket(func(t *trust.Ticket) { t.Role, t.Name = trust.RoleController, "laptop2" }), func(i *trust.Invitation) { i.Confirm = true })
+		joiner := newNode(t, node.Config{})
+		_, err := joiner.JoinWith(t.Context(), k, nil, func() {
+			s, err := f.book.State(k.ID)
+			if err != nil || s.Waiting != joiner.ID() {
+				t.Errorf("the book says %+v, %v", s, err)
+			}
+			must(t, f.book.Answer(k.ID, joiner.ID(), yes))
+		})
+		if (err == nil) != yes || !yes && streams.CodeOf(err) != streams.CodeForbidden {
+			t.Errorf("answer %v: %v", yes, err)
+		}
+	}
+}
+
+// One who answers in the inviter's place and has no right to let anybody in does
+// not get the secret.
+func TestSecretIsNotForImpostors(t *testing.T) {
+	f := newFounder(t)
+	var mu sync.Mutex
+	var heard []node.JoinRequest
+	impostor := func(chain jsontext.Value) func(context.Context, streams.Peer, node.JoinRequest) (node.JoinAck, error) {
+		return func(_ context.Context, _ streams.Peer, r node.JoinRequest) (node.JoinAck, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			heard = append(heard, r)
+			return node.JoinAck{Redeemer: chain, Grant: chain, Fleet: "home"}, nil
+		}
+	}
+	worker := f.member(trust.RoleWorker, "rig-01")
+	other := newFounder(t)
+	tests := []struct {
+		name  string
+		chain jsontext.Value // what it shows
+		addrs []multiaddr.Multiaddr
+	}{
+		{"shows nothing", nil, nil},
+		{"shows another's grant", f.laptop2(t), nil},
+		{"shows a worker's grant", fleetOf(worker).Chain().JSON(), nil},
+		{"shows a grant of another fleet", fleetOf(other.laptop).Chain().JSON(), nil},
+		{"sits at the inviter's address", nil, f.laptop.Addrs()},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			fake := newNode(t, node.Config{})
+			must(t, node.Join.Handle(fake.Mux, impostor(tc.chain)))
+			k := f.ticket(func(t *trust.Ticket) { t.Redeemer, t.Addrs = fake.ID(), fake.Addrs() })
+			if tc.addrs != nil {
+				k.Addrs = tc.addrs
+			}
+			if _, err := newNode(t, node.Config{}).JoinWith(t.Context(), k, nil, nil); err == nil {
+				t.Error("joined")
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, r := range heard {
+				if len(r.Secret) > 0 {
+					t.Error("the secret has left")
+				}
+			}
+		})
+	}
+}
+
+// laptop2 is the chain of the real inviter, which anybody can have seen.
+func (f *founder) laptop2(*testing.T) jsontext.Value { return fleetOf(f.laptop).Chain().JSON() }
+
+// A waiting machine takes one ticket that is brought to it.
+func TestOffer(t *testing.T) {
+	waiting := newNode(t, node.Config{})
+	offers := make(chan string, 1)
+	must(t, waiting.ServeOffers(offers))
+	caller := newNode(t, node.Config{})
+	must(t, caller.Connect(t.Context(), info(waiting)))
+	for i, want := range []streams.Code{0, streams.CodeTooMany} {
+		_, err := node.Offer.Do(t.Context(), caller.Client, waiting.ID(), node.OfferRequest{Ticket: "swarm1-x"})
+		if streams.CodeOf(err) != want {
+			t.Errorf("offer %d: %v", i, err)
+		}
+	}
+	if got := <-offers; got != "swarm1-x" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Members tell each other of members, and strangers of nobody.
+func TestGetAddr(t *testing.T) {
+	f := newFounder(t)
+	a, b := f.member(trust.RoleWorker, "a"), f.member(trust.RoleWorker, "b")
+	for _, w := range []*node.Node{a, b} {
+		must(t, f.laptop.Connect(t.Context(), info(w)))
+		if _, err := f.laptop.Greeting(t.Context(), w.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := f.member(trust.RoleController, "c")
+	must(t, c.Connect(t.Context(), info(f.laptop)))
+	good, err := c.LearnMembers(t.Context(), f.laptop.ID())
+	if err != nil || good != 3 {
+		t.Errorf("learned of %d: %v", good, err)
+	}
+	if m, ok := c.Book().Get(a.ID()); !ok || m.Name != "a" {
+		t.Errorf("saved %+v", m)
+	}
+	stranger := newNode(t, node.Config{})
+	must(t, stranger.Connect(t.Context(), info(f.laptop)))
+	if _, err := node.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
+		t.Errorf("a stranger: %v", err)
+	}
+}
