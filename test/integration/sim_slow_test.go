@@ -8,3 +8,5 @@ import (
 )
 
 func TestFleetForAnHour(t *testing.T) { fleet(t, 20, time.Hour) }
+
+func TestThousandStrangers(t *testing.T) { strangersFlood(t, 1000) }
