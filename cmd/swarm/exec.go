@@ -149,6 +149,9 @@ func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	for w := range strings.Lines(sum.Warnings) {
+		fmt.Fprintln(a.stderr, "swarm: "+oneLine(w))
+	}
 	return a.outcome(cmd.Context(), sum)
 }
 

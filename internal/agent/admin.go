@@ -352,21 +352,26 @@ func ChangeLabels(labels map[string]string, words []string) (map[string]string, 
 
 // Warnings tells, in words, whose grants end within 30 days or have ended, and who
 // renews them: this machine's own first.
-func (a *Admin) Warnings() (out []string) {
-	now := a.Fleet.Now()
-	own := a.Fleet.Self()
+func (a *Admin) Warnings() []string { return warnings(a.Fleet) }
+
+func warnings(f *trust.Fleet) (out []string) {
+	if f == nil {
+		return nil
+	}
+	now, own := f.Now(), f.Self()
 	if w := own.Grant.Warning(now); w != "" {
 		if own.Grant.MayIssue != nil {
 			w += " --as-root"
 		}
 		out = append(out, w)
 	}
-	for _, m := range a.Fleet.Members() {
-		if w := m.Grant.Warning(now); w != "" && m.Peer != a.self() && !a.Fleet.Revoked(m.Peer) && own.Grant.MayIssue != nil {
+	for _, m := range f.Members() {
+		mine := own.Grant.MayIssue != nil && m.Peer != own.Grant.Subject && !m.Grant.NoRenew
+		if w := m.Grant.Warning(now); mine && w != "" && !f.Revoked(m.Peer) {
 			out = append(out, w)
 		}
 	}
-	if !a.Fleet.ClockSane() {
+	if !f.ClockSane() {
 		out = append(out, "the clock of this machine cannot be right: set it")
 	}
 	return out

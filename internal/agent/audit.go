@@ -17,8 +17,6 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-const auditPolicy = audit.KindPolicy
-
 func auditDir(stateDir string) string { return filepath.Join(stateDir, "audit") }
 
 // auditor writes what is done on this worker, by whom, before it is done.

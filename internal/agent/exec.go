@@ -69,6 +69,8 @@ type Summary struct {
 	Unreachable int // could not be reached, or did not answer in time
 	Denied      int // 401 and 403
 	Failed      int // any other error
+	// Warnings are lines about grants that are about to end.
+	Warnings string `json:",omitzero"`
 }
 
 // Total is how many machines there were.
@@ -114,6 +116,7 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 		})
 	})
 	wg.Wait()
+	sum.Warnings = strings.Join(warnings(c.fleet), "\n")
 	return sum, err
 }
 

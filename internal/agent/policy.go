@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -80,7 +81,7 @@ func (w *Worker) ReloadPolicy() error {
 		return err
 	}
 	w.warnCaps()
-	w.audit.note(auditPolicy, "", "the policy was read: "+readable(w.policy.Policy()).String())
+	w.audit.note(audit.KindPolicy, "", "the policy was read: "+readable(w.policy.Policy()).String())
 	return nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/miner"
@@ -241,6 +242,8 @@ func addrsOf(n *node.Node) ([]string, error) {
 
 // Run serves until ctx ends; then the workloads have been stopped.
 func (w *Worker) Run(ctx context.Context) error {
+	w.audit.note(audit.KindStart, "", "the worker started; may run: "+readable(w.policy.Policy()).String())
+	defer w.audit.note(audit.KindStop, "", "the worker stopped")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Node.Run(ctx) })
 	g.Go(func() error { return w.Ops.Run(ctx) })

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// EnableHelp says which words [Policy.Enable] knows.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy, deploy=NAME, driver=NAME or run"
+// EnableHelp says which words of [Policy.Enable] there is something to enable for.
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy". It never takes
 // anything away. On an error, which matches [ErrInvalid], the policy stays as it was.

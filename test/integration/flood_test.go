@@ -36,6 +36,8 @@ func strangersFlood(t *testing.T, strangers int) {
 	mustRun(t, swarm(t, "controller", "exec", "get_stats", "rig-01", "--mdns=false", "--state", f.state))
 	target, err := host.ParsePeers(g.addr)
 	must(t, err)
+	f.exec("stop_miner", "rig-01", "--payload", `{"name":"nope"}`)
+	recorded := auditOf(t, g.state).stdout
 	member, err := agent.NewController(agent.ControllerConfig{StateDir: f.state, Bootstrap: []string{g.addr}})
 	must(t, err)
 	defer member.Close()
@@ -74,6 +76,9 @@ func strangersFlood(t *testing.T, strangers int) {
 	t.Logf("a member's calls meanwhile: %d, median %v, p99 %v", len(times), times[len(times)/2], p99)
 	if p99 > slowCall*raceFactor {
 		t.Errorf("one call in a hundred took %v or more, want %v", p99, slowCall*raceFactor)
+	}
+	if after := auditOf(t, g.state).stdout; !strings.HasPrefix(after, recorded[:strings.LastIndex(recorded, `{"peer"`)]) || strings.Count(after, "\n") > strings.Count(recorded, "\n")+5 {
+		t.Errorf("strangers have changed the record:\n%s", after)
 	}
 	gone := time.Now()
 	waitFor(t, "the strangers to be gone", func() bool { return flood.connected() == 0 })
