@@ -62,9 +62,18 @@ type Hello struct {
 	Records jsontext.Value `json:"records,omitzero"`
 	// Renewed, in an answer, is a newer grant for the one who asked.
 	Renewed jsontext.Value `json:"renewed,omitzero"`
+	// Audit is the end of the sender's audit log, told to members only.
+	Audit *AuditHead `json:"audit,omitzero"`
 	// Accepted is set in an answer; when it is false, Reason says why.
 	Accepted *bool  `json:"accepted,omitzero"`
 	Reason   string `json:"reason,omitzero"`
+}
+
+// AuditHead is the end of an audit log: how many entries there ever were, and the
+// hash of the last one, in hex.
+type AuditHead struct {
+	Count uint64 `json:"count"`
+	Hash  string `json:"hash"`
 }
 
 // Validate checks the bounds of what the peer says.
@@ -82,6 +91,8 @@ func (h Hello) Validate() error {
 		return fmt.Errorf("grant, records and renewed: want %d bytes at most", MaxCredential)
 	case len(h.Reason) > MaxReason:
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
+	case h.Audit != nil && len(h.Audit.Hash) > MaxNameLength:
+		return fmt.Errorf("audit: want a hash of %d bytes at most", MaxNameLength)
 	}
 	for _, f := range h.Families {
 		if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {

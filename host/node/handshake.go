@@ -78,6 +78,9 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	if err == nil && info.ID != "" {
 		n.remember(info)
 		n.met(c, info)
+		if n.cfg.Greeted != nil {
+			n.cfg.Greeted(info)
+		}
 	}
 }
 
@@ -135,6 +138,10 @@ func (n *Node) hello(toMember bool) streams.Hello {
 	if toMember {
 		h.Role, h.Name, h.Labels = n.cfg.Role, n.cfg.Name, n.cfg.Labels
 		n.credentials(&h)
+		if n.cfg.AuditHead != nil {
+			head := n.cfg.AuditHead()
+			h.Audit = &head
+		}
 	}
 	return h
 }

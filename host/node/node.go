@@ -51,6 +51,12 @@ type Config struct {
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
 	Tickets *trust.TicketBook
+	// AuditHead is the end of this node's audit log, for members to remember; nil
+	// for a node without one.
+	AuditHead func() streams.AuditHead
+	// Greeted is told of each peer that answered our greeting. It runs in a
+	// goroutine of its own.
+	Greeted func(PeerInfo)
 	// Joined is told of each machine that redeemed one of Tickets.
 	Joined func(peer.ID, trust.Grant)
 	// Topics are the pubsub topics this node may join; none means no pubsub.

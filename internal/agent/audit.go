@@ -119,6 +119,15 @@ func (a *auditor) nameOf(p peer.ID) string {
 	return m.Grant.Name
 }
 
+// head is the end of the log.
+func (a *auditor) head() streams.AuditHead {
+	if a.entries == nil {
+		return streams.AuditHead{}
+	}
+	h := a.entries.Head()
+	return streams.AuditHead{Count: h.Count, Hash: h.Hash}
+}
+
 // note records what concerns rights on this machine.
 func (a *auditor) note(kind audit.Kind, p peer.ID, words string) {
 	if a.entries == nil {

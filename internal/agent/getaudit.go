@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -40,8 +42,8 @@ type AuditRequest struct {
 
 // Validate checks the bounds.
 func (r AuditRequest) Validate() error {
-	if r.Since < 0 || r.Limit < 0 || r.Limit > maxAuditEntries || len(r.Heads) > 8 {
-		return fmt.Errorf("since and limit: want 0 or more, %d at most; heads: 8 at most", maxAuditEntries)
+	if r.Since < 0 || r.Limit < 0 || r.Limit > maxAuditEntries || len(r.Heads) > maxHeads {
+		return fmt.Errorf("since and limit: want 0 or more, %d at most; heads: %d at most", maxAuditEntries, maxHeads)
 	}
 	return nil
 }
@@ -135,43 +137,65 @@ func VerifyAudit(stateDir string) error {
 	return err
 }
 
-// heads keep the last end of each machine's audit log that it told.
+// heads keep the ends of each machine's audit log that it told: the first since the
+// log was last verified, and some of the latest.
 type heads struct{ dir string }
+
+// maxHeads is how many ends are kept for a machine, and sent along to be verified.
+const maxHeads = 8
 
 func headsOf(stateDir string) heads { return heads{filepath.Join(stateDir, "heads")} }
 
 func (h heads) path(p peer.ID) string { return filepath.Join(h.dir, p.String()+".json") }
 
-// get returns what a machine told last, if anything.
+// get returns what a machine told, the oldest first.
 func (h heads) get(p peer.ID) (out []audit.Head, err error) {
 	data, err := readSmall(h.path(p))
 	if errors.Is(err, errNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = json.Unmarshal(data, &out)
 	}
-	var head audit.Head
-	if err := json.Unmarshal(data, &head); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", h.path(p), err)
 	}
-	return []audit.Head{head}, nil
+	return out[:min(len(out), maxHeads)], nil
 }
 
-// put keeps a head, unless a later one is kept.
-func (h heads) put(p peer.ID, head audit.Head) error {
-	old, err := h.get(p)
-	if err == nil && len(old) > 0 && old[0].Count > head.Count {
-		return nil
+// add keeps a further end. One that is not beyond the others says nothing new.
+func (h heads) add(p peer.ID, head audit.Head) error {
+	list, err := h.get(p)
+	if err != nil || len(list) > 0 && list[len(list)-1].Count >= head.Count {
+		return err
 	}
+	if list = append(list, head); len(list) > maxHeads {
+		list = slices.Delete(list, 1, 2) // the oldest stays until it was verified
+	}
+	return h.put(p, list...)
+}
+
+// put replaces what is kept.
+func (h heads) put(p peer.ID, list ...audit.Head) error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return err
 	}
-	data, err := json.Marshal(head)
+	data, err := json.Marshal(list)
 	if err != nil {
 		return err
 	}
 	return durable.WriteFile(h.path(p), data, 0o600)
+}
+
+// greeted remembers how far the audit log of a machine went when it was met. Of
+// machines that are no members nothing is remembered, except on request.
+func (c *Controller) greeted(info node.PeerInfo) {
+	if info.Grant == nil || info.Hello.Audit == nil || info.Hello.Audit.Count == 0 {
+		return
+	}
+	if err := headsOf(c.cfg.StateDir).add(info.ID, audit.Head(*info.Hello.Audit)); err != nil {
+		c.log.Warn("the end of the audit log could not be remembered", "peer", info.ID, "err", err)
+	}
 }
 
 // AuditReport is what a machine tells of its audit log.
@@ -236,7 +260,11 @@ func (rep *AuditReport) ask(ctx context.Context, c *Controller, h heads, r Audit
 	}
 	rep.compare(known)
 	if rep.Head != nil && rep.Broken == "" {
-		if err := h.put(rep.Target.Peer, *rep.Head); err != nil {
+		keep := h.add
+		if r.Verify { // and so is all before it
+			keep = func(p peer.ID, head audit.Head) error { return h.put(p, head) }
+		}
+		if err := keep(rep.Target.Peer, *rep.Head); err != nil {
 			c.log.Warn("the end of the audit log could not be remembered", "peer", rep.Target.Peer, "err", err)
 		}
 	}
@@ -248,7 +276,7 @@ func (rep *AuditReport) compare(known []audit.Head) {
 	if len(known) == 0 || rep.Head == nil || rep.Broken != "" {
 		return
 	}
-	if was := known[0]; rep.Head.Count < was.Count || rep.Head.Count == was.Count && rep.Head.Hash != was.Hash {
+	if was := known[len(known)-1]; rep.Head.Count < was.Count || rep.Head.Count == was.Count && rep.Head.Hash != was.Hash {
 		rep.Broken = fmt.Sprintf("the log had %d entries when the machine was asked last, and has %d now: it was cut or begun anew", was.Count, rep.Head.Count)
 	}
 }

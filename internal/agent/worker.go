@@ -119,7 +119,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if w.audit, err = openAudit(cfg.StateDir, fleet, cfg.Logger); err != nil {
 		return nil, err
 	}
-	nc.Record, nc.Observe = w.audit.record, w.audit.observe
+	nc.Record, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
 	n, err := node.New(nc)
 	if err != nil {
 		return nil, errors.Join(err, w.audit.close())
