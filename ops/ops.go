@@ -22,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -138,7 +139,16 @@ type StartRequest struct {
 
 // Summary says what is asked without the wallet, the password and the raw settings.
 func (r StartRequest) Summary() string {
-	return fmt.Sprintf("miner=%s name=%s algorithm=%s threads=%d profile=%s pool=%s", r.Miner, r.Name, r.Algorithm, r.Threads, r.Profile, r.Pool)
+	words := []string{"miner=" + r.Miner}
+	for _, w := range []struct{ key, value string }{{"name", r.Name}, {"algorithm", r.Algorithm}, {"profile", r.Profile}, {"pool", r.Pool}} {
+		if w.value != "" {
+			words = append(words, w.key+"="+w.value)
+		}
+	}
+	if r.Threads > 0 {
+		words = append(words, fmt.Sprintf("threads=%d", r.Threads))
+	}
+	return strings.Join(words, " ")
 }
 
 // Validate checks everything that can be checked without knowing the machine.

@@ -137,6 +137,9 @@ func (a *app) printAudit(rep agent.AuditReport, verify bool) error {
 		return err
 	}
 	for _, e := range rep.Entries {
+		if e.Kind == "anchor" {
+			continue // the log's own
+		}
 		if _, err := fmt.Fprintf(a.stdout, "%s  %s\n", name, oneLine(e.Text())); err != nil {
 			return err
 		}

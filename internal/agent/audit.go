@@ -190,12 +190,12 @@ func (e AuditEntry) Text() string {
 	if e.Type != "" {
 		what = e.Type
 	}
-	text := fmt.Sprintf("%s  %s  %s", time.UnixMilli(e.Time).UTC().Format(time.DateTime), who, what)
+	text := fmt.Sprintf("%s %s: %s", time.UnixMilli(e.Time).UTC().Format(time.DateTime), who, what)
 	if e.Summary != "" {
-		text += "  " + e.Summary
+		text += " " + e.Summary
 	}
 	if e.Result != "" {
-		text += "  (" + e.Result + ")"
+		text += " (" + e.Result + ")"
 	}
 	return text
 }

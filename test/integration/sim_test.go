@@ -111,6 +111,9 @@ func (s *simulation) controller(ip string, cfg agent.ControllerConfig) *agent.Co
 	return c
 }
 
+// pass lets virtual time go by.
+func (s *simulation) pass(d time.Duration) { time.Sleep(d) }
+
 func (s *simulation) must(err error) {
 	s.t.Helper()
 	if err != nil {

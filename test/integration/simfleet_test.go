@@ -131,7 +131,7 @@ func TestRevokeInVirtualTime(t *testing.T) {
 		for i := there + 1; i <= all; i++ {
 			late = append(late, f.rig(i, addrsOf(s, rigs[i%there])...))
 		}
-		time.Sleep(5 * time.Second)
+		s.pass(5 * time.Second)
 		if sum := f.ask(thief, late); sum.Denied != all-there {
 			t.Errorf("those who were away: %+v", sum)
 		}
@@ -153,7 +153,7 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 		f := s.fleet()
 		f.member("rig-01", trust.RoleWorker, "rig-01")
 		second := f.member("second", trust.RoleController, "second")
-		time.Sleep(120 * 24 * time.Hour)
+		s.pass(120 * 24 * time.Hour)
 
 		rigs := []running{f.rig(1)}
 		laptop, other := f.as("controller", "1.0.1.2"), f.as("second", "1.0.1.1")
@@ -183,13 +183,13 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 		s.must(laptop.Close())
 		s.must(other.Close())
 		rigs[0].stop()
-		time.Sleep(150 * 24 * time.Hour)
+		s.pass(150 * 24 * time.Hour)
 		rigs[0] = f.rig(1)
 		laptop = f.as("controller", "1.0.1.3")
 		if sum := f.ask(laptop, rigs); sum.OK != 1 {
 			t.Errorf("after nine months: %+v", sum)
 		}
-		time.Sleep(5 * time.Second)
+		s.pass(5 * time.Second)
 		kept, err := trust.OpenFleet(trust.FleetConfig{Dir: agent.FleetDir(filepath.Join(s.dir, "rig-01")), Self: rigs[0].Node.ID()})
 		s.must(err)
 		if left := time.Until(kept.Self().Grant.ExpiresAt()); left < 360*24*time.Hour {
