@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -190,12 +191,7 @@ func (g *Grant) narrower(m Right) error {
 }
 
 func (b *Bounds) hasRole(r Role) bool {
-	for _, have := range b.Roles {
-		if have == r {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(b.Roles, r)
 }
 
 // ValidAt tells why the credential does not hold at a time, or by what was
