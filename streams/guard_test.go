@@ -347,7 +347,13 @@ func TestZeroConfigDenies(t *testing.T) {
 }
 
 func TestRepeatedRequest(t *testing.T) {
-	p := newPair(t, allowAll)
+	var recorded atomic.Int32
+	p := newPair(t, allowAll, func(c *Config) {
+		c.Record = func(context.Context, Recorded) (func(error), error) {
+			recorded.Add(1)
+			return nil, nil
+		}
+	})
 	effects := serveAll(t, p)
 	r := p.raw(t, testFamily)
 	send := func(id, text string) (Message, Code) {
@@ -358,6 +364,9 @@ func TestRepeatedRequest(t *testing.T) {
 	id := uuid.NewString()
 	first, _ := send(id, "a")
 	again, code := send(id, "a")
+	if n := recorded.Load(); n != 1 {
+		t.Errorf("recorded %d times", n)
+	}
 	if code != 0 || string(again.Payload) != string(first.Payload) || effects.Load() != 1 {
 		t.Errorf("repeated: %d %s after %s, %d effects", code, again.Payload, first.Payload, effects.Load())
 	}
@@ -577,3 +586,64 @@ func TestRegistrationRules(t *testing.T) {
 		t.Errorf("registered %s", s)
 	}
 }
+
+// What has an effect, and reads that are not public, are recorded before they are
+// done: once, however often they are repeated.
+func TestRecord(t *testing.T) {
+	var (
+		mu    sync.Mutex
+		began []Recorded
+		ended []error
+		fail  error
+	)
+	p := newPair(t, func(c *Config) {
+		c.Authorize = func(context.Context, Peer, Verb) error { return nil }
+		c.Record = func(_ context.Context, r Recorded) (func(error), error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if fail != nil {
+				return nil, fail
+			}
+			began = append(began, r)
+			return func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, err)
+			}, nil
+		}
+	})
+	effects := 0
+	set := Call[summed, summed]{Family: Family{Name: "rec", Versions: []string{"1.0.0"}}, Request: "set_rec", Reply: "set_rec_ack", Verb: "rec.control"}
+	must(t, set.Handle(p.mux, func(_ context.Context, _ Peer, s summed) (summed, error) {
+		effects++
+		if s.Text == "bad" {
+			return s, Errorf(CodeConflict, "no")
+		}
+		return s, nil
+	}))
+	for _, text := range []string{"good", "bad"} {
+		_, err := set.Do(t.Context(), p.client, p.server.ID(), summed{text})
+		if (err != nil) != (text == "bad") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if len(began) != 2 || len(ended) != 2 || ended[0] != nil || CodeOf(ended[1]) != CodeConflict {
+		t.Fatalf("recorded %+v, ended %v", began, ended)
+	}
+	if r := began[0]; r.Type != "set_rec" || r.Verb != "rec.control" || r.Peer.ID != p.caller.ID() || r.Summary() != "text good" || r.ID == began[1].ID {
+		t.Errorf("recorded %+v", r)
+	}
+	fail = errors.New("disk full")
+	if _, err := set.Do(t.Context(), p.client, p.server.ID(), summed{"good"}); CodeOf(err) != CodeUnavailable || effects != 2 {
+		t.Errorf("not recorded: %v, %d effects", err, effects)
+	}
+	if _, err := Ping.Do(t.Context(), p.client, p.server.ID(), PingRequest{}); CodeOf(err) == CodeUnavailable {
+		t.Errorf("what is public is recorded: %v", err)
+	}
+}
+
+type summed struct {
+	Text string `json:"text"`
+}
+
+func (s summed) Summary() string { return "text " + s.Text }

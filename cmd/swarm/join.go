@@ -119,7 +119,7 @@ func (a *app) consent(t *trust.Ticket, j *joining) error {
 		return fmt.Errorf("the ticket is for another fleet, %s", t.Fleet)
 	}
 	if !time.Now().Before(t.Expires) {
-		return fmt.Errorf("%w on %s; ask for a new one: swarm invite", trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime))
+		return agent.ExpiredTicket(t)
 	}
 	worker := agent.StateRole(t.Role) == agent.RoleWorker
 	fmt.Fprintf(a.stderr, "This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)

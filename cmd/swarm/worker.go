@@ -86,6 +86,9 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig) (err error) {
 	defer hangups.Wait()
 	defer cancel()
 	hangups.Go(func() {
+		if isTerminal(a.stdin) {
+			return // there it means that the terminal was closed, and the worker ends with it
+		}
 		onHangup(ctx, func() {
 			if err := w.ReloadPolicy(); err != nil {
 				a.log.Error("the policy stays as it was", "err", err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -46,6 +47,8 @@ const (
 	maxRecords   = 64
 	recordsBytes = 640 << 10 // of records in one message, before base64
 	maxTicket    = 2 << 10
+	// maxTicketLife is how long a ticket may last that another made for us.
+	maxTicketLife = 31 * 24 * time.Hour
 )
 
 // JoinRequest asks to be let in.
@@ -89,6 +92,14 @@ type JoinAck struct {
 	Fleet   string       `json:"fleet,omitzero"`
 	Records [][]byte     `json:"records,omitzero"`
 	Members []MemberAddr `json:"members,omitzero"`
+}
+
+// Validate checks the bounds.
+func (a JoinAck) Validate() error {
+	if len(a.Records) > maxRecords {
+		return fmt.Errorf("records: want %d at most", maxRecords)
+	}
+	return Addr{Members: a.Members}.Validate()
 }
 
 // MemberAddr is a member and where it was last.

@@ -211,7 +211,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.Mux.Serve(ctx) })
 	g.Go(func() error { return n.Host.Run(ctx) })
 	g.Go(func() error { return n.keepScores(ctx) })
-	g.Go(func() error { return n.strangers.sweep(ctx) })
+	g.Go(func() error { return n.strangers.sweep(ctx, n.Network().Conns) })
 	return g.Wait()
 }
 

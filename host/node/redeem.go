@@ -166,6 +166,12 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 	if err := json.Unmarshal(r.Invitation, &inv); err != nil {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
 	}
+	switch {
+	case time.Until(inv.Expires) > maxTicketLife:
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: it lasts longer than %v", maxTicketLife)
+	case inv.Peer == "" && inv.Role != trust.RoleWorker && inv.Role != trust.RoleRelay && inv.Role != trust.RoleViewer:
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: nobody can confirm a %s here: name its peer ID (--peer)", inv.Role)
+	}
 	inv.By, inv.Chain = p.ID.String(), nil
 	if err := n.cfg.Tickets.Add(inv, r.Secret); err != nil {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)

@@ -23,6 +23,7 @@ const (
 	leaveWithin = 8 * time.Second  // when it has greeted, and is no member
 	joinWithin  = 15 * time.Minute // when its ticket is good, and a person has yet to confirm it
 	sweepEvery  = time.Second
+	lookEvery   = 10 * time.Second // for members whose time is over
 	minSlots    = 64
 	netShare    = 4 // a network gets one of so many slots
 )
@@ -40,6 +41,7 @@ type strangers struct {
 	judge                   trust.Judge
 	fleet                   bool
 	most                    int
+	looked                  time.Time // when lapsed looked; of sweep alone
 
 	mu   sync.Mutex // guards open
 	open map[network.Conn]*stranger
@@ -192,15 +194,36 @@ func (s *strangers) overdue(now time.Time) (out []network.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, st := range s.open {
-		if now.After(st.until) {
+		switch {
+		case c.IsClosed():
+			delete(s.open, c)
+		case now.After(st.until):
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
+// lapsed puts peers on probation who were members when they came, and are no more.
+func (s *strangers) lapsed(conns []network.Conn, now time.Time) {
+	if now.Sub(s.looked) < lookEvery {
+		return
+	}
+	s.looked = now
+	for _, c := range conns {
+		if c.Stat().Direction == network.DirOutbound || s.judge.Member(c.RemotePeer()) {
+			continue
+		}
+		s.mu.Lock()
+		if _, known := s.open[c]; !known && !c.IsClosed() {
+			s.open[c] = &stranger{net: networkOf(c.RemoteMultiaddr()), since: now, until: now.Add(leaveWithin), greeted: true}
+		}
+		s.mu.Unlock()
+	}
+}
+
 // sweep sends away strangers whose time is over, until ctx ends.
-func (s *strangers) sweep(ctx context.Context) error {
+func (s *strangers) sweep(ctx context.Context, conns func() []network.Conn) error {
 	if !s.fleet {
 		return nil
 	}
@@ -211,6 +234,7 @@ func (s *strangers) sweep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
+			s.lapsed(conns(), now)
 			for _, c := range s.overdue(now) {
 				c.CloseWithError(streams.DisconnectUselessPeer.ConnCode())
 			}

@@ -112,6 +112,13 @@ func (j *Joiner) Offer(ctx context.Context) (string, error) {
 	}
 }
 
+// ExpiredTicket says that a ticket has ended by this machine's clock, which may be
+// wrong.
+func ExpiredTicket(t *trust.Ticket) error {
+	return fmt.Errorf("%w on %s, and the clock here says %s; ask for a new one: swarm invite; or set the clock",
+		trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime), time.Now().UTC().Format(time.DateTime))
+}
+
 // dialAgain is how often a joiner tries to reach its inviter.
 const dialAgain = 2 * time.Second
 
@@ -122,7 +129,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 		return nil, errors.New("this machine made the ticket itself; use it on another one")
 	}
 	if !time.Now().Before(t.Expires) {
-		return nil, fmt.Errorf("%w on %s; ask for a new one: swarm invite", trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime))
+		return nil, ExpiredTicket(t)
 	}
 	var addrs []string
 	for _, a := range j.node.Addrs() {

@@ -34,14 +34,18 @@ func (s *simulation) fleet() *simFleet {
 }
 
 // member makes a state directory a member's, as a ticket would.
-func (f *simFleet) member(dir string, role trust.Role, name string) peer.ID {
+func (f *simFleet) member(dir string, role trust.Role, name string, change ...func(*trust.Grant)) peer.ID {
 	f.t.Helper()
 	dir = filepath.Join(f.dir, dir)
 	key, err := host.LoadOrCreateIdentity(host.IdentityPath(dir))
 	f.must(err)
 	id, err := peer.IDFromPrivateKey(key)
 	f.must(err)
-	chain, err := f.root.Issue(trust.Grant{Subject: id, Role: role, Name: name}, time.Now())
+	g := trust.Grant{Subject: id, Role: role, Name: name}
+	for _, c := range change {
+		c(&g)
+	}
+	chain, err := f.root.Issue(g, time.Now())
 	f.must(err)
 	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(dir), Self: id},
 		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Records().Envelopes())
@@ -143,6 +147,32 @@ func TestRevokeInVirtualTime(t *testing.T) {
 		for _, r := range append(rigs, late...) {
 			r.stop()
 		}
+	})
+}
+
+// Who was a member for a while is sent away when that is over, though connected.
+func TestEndOfAGrantEndsConnections(t *testing.T) {
+	simulate(t, func(s *simulation) {
+		f := s.fleet()
+		f.member("rig-01", trust.RoleWorker, "rig-01")
+		friend := f.member("friend", trust.RoleViewer, "friend", func(g *trust.Grant) {
+			g.Expires, g.NoRenew = time.Now().Add(time.Minute).UnixMilli(), true
+		})
+		rigs := []running{f.rig(1)}
+		c := f.as("friend", "1.0.1.1")
+		if sum := f.ask(c, rigs); sum.OK != 1 {
+			t.Errorf("within its time: %+v", sum)
+		}
+		s.pass(30 * time.Second)
+		if len(rigs[0].Node.Network().ConnsToPeer(friend)) == 0 {
+			t.Error("sent away within its time")
+		}
+		s.pass(time.Minute)
+		if n := len(rigs[0].Node.Network().ConnsToPeer(friend)); n != 0 {
+			t.Errorf("it has %d connections half a minute after its end", n)
+		}
+		s.must(c.Close())
+		rigs[0].stop()
 	})
 }
 
