@@ -2,7 +2,10 @@ package integration
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -14,6 +17,10 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // realFleet is a fleet with its first controller, as processes see it.
@@ -317,6 +324,10 @@ func TestRevoke(t *testing.T) {
 		r := swarm(t, "audit", "--state", g.state, "--json")
 		return strings.Contains(r.stdout, "get_logs")
 	})
+	deployed := stalledDeploy(t, second, g)
+	waitFor(t, "the deployment to be under way", func() bool {
+		return strings.Contains(swarm(t, "audit", "--state", g.state, "--json").stdout, `"type":"deploy"`)
+	})
 	began := time.Now()
 	r := mustRun(t, f.swarm("revoke", "laptop2", "--json", "--mdns=false"))
 	if !strings.Contains(r.stdout, `"event":"told"`) || !strings.Contains(r.stdout, `"ok":true`) {
@@ -332,6 +343,11 @@ func TestRevoke(t *testing.T) {
 		follow.cmd.Process.Kill()
 	}
 	follow.once.Do(func() {}) // it was waited for
+	if err := deployed(); streams.CodeOf(err) != streams.CodeForbidden && streams.CodeOf(err) != streams.CodeUnavailable {
+		t.Errorf("the deployment ended with %v", err)
+	} else {
+		t.Logf("the deployment ended after %v: %v", time.Since(began), err)
+	}
 	if r, lines := second.exec(append([]string{"get_stats", g.name}, second.at(g)...)...); r.code != 5 || !strings.Contains(lines[0].Error.Message, "revoked") {
 		t.Errorf("after: %+v", r)
 	}
@@ -342,6 +358,46 @@ func TestRevoke(t *testing.T) {
 	mustRun(t, f.swarm("revoke", "--lift", "laptop2", "--mdns=false"))
 	if r, _ := second.exec(append([]string{"get_stats", g.name}, second.at(g)...)...); r.code != 0 {
 		t.Errorf("lifted: %+v", r)
+	}
+}
+
+// stalledDeploy begins a deployment whose bytes do not come to an end. The function
+// that it returns waits until it has ended all the same.
+func stalledDeploy(t *testing.T, by controller, to *rig) (wait func() error) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "big"), make([]byte, 1<<20), 0o600))
+	bundle, err := deploy.Open(dir, "stalled", 0)
+	must(t, err)
+	c, err := agent.NewController(agent.ControllerConfig{StateDir: by.state, Bootstrap: []string{to.addr}})
+	must(t, err)
+	target, err := c.Find(to.addr)
+	must(t, err)
+	body, feed := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		req := deploy.Request{Manifest: bundle.Manifest, Size: bundle.Manifest.Size()}
+		_, err := deploy.Deploy.Do(context.Background(), c.Node.Client, target.Peer, req, body)
+		ended <- err
+	}()
+	_, err = feed.Write(make([]byte, 64<<10))
+	must(t, err)
+	return func() error {
+		defer c.Close()
+		defer body.Close()
+		go func() {
+			for { // the next bytes find out
+				if _, err := feed.Write(make([]byte, 1<<10)); err != nil {
+					return
+				}
+			}
+		}()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(10 * time.Second):
+			return errors.New("it goes on")
+		}
 	}
 }
 
