@@ -1,0 +1,232 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// syncRecords fetches what a peer knows and we do not, and hands over the rest.
+func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value) error {
+	f := n.cfg.Fleet
+	digests, err := parseDigests(theirs)
+	if err != nil {
+		return err
+	}
+	for more := f.Records().Behind(digests); more; {
+		got, err := GetRecords.Do(ctx, n.Client, p, RecordsRequest{digestsJSON(f)})
+		if err != nil {
+			return err
+		}
+		news, err := f.Merge(got.Records...)
+		if err != nil {
+			n.log.Warn("a record of the fleet was refused", "peer", p, "err", err)
+		}
+		more = got.More && news
+	}
+	return n.giveRecords(ctx, p, f.Records().Missing(digests))
+}
+
+func (n *Node) giveRecords(ctx context.Context, p peer.ID, records [][]byte) error {
+	for len(records) > 0 {
+		some, _ := cutRecords(records)
+		if _, err := PutRecords.Do(ctx, n.Client, p, Records{Records: some}); err != nil {
+			return err
+		}
+		records = records[len(some):]
+	}
+	return nil
+}
+
+// cutRecords returns as many as fit into one message.
+func cutRecords(records [][]byte) (some [][]byte, more bool) {
+	size := 0
+	for i, r := range records {
+		if size += len(r); i > 0 && (size > recordsBytes || i >= maxRecords) {
+			return records[:i], true
+		}
+	}
+	return records, false
+}
+
+// bringGrant hands a member a newer grant of its own: one that is known here, or
+// a renewed one when it is time and this node may issue.
+func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
+	f, p := n.cfg.Fleet, info.ID
+	m, ok := f.Known(p)
+	if !ok {
+		return nil
+	}
+	if m.Err == nil && !m.Grant.NoRenew && !f.Now().Before(m.Grant.RenewAt()) {
+		if err := n.renew(&m); err != nil {
+			n.log.Debug("a grant could not be renewed", "name", m.Grant.Name, "err", err)
+		}
+	}
+	if shown, err := trust.ParseChain(info.shown); err == nil && shown.Equal(m.Chain) {
+		return nil
+	}
+	ack, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
+	if err == nil && ack.New {
+		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", p, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
+	}
+	return err
+}
+
+// renew signs the same grant for a further life, if this node may.
+func (n *Node) renew(m *trust.Member) error {
+	f := n.cfg.Fleet
+	if f.Self().Grant.MayIssue == nil {
+		return nil
+	}
+	s, err := f.Signer(n.Peerstore().PrivKey(n.ID()))
+	if err != nil {
+		return err
+	}
+	c, err := s.Renew(m.Grant, f.Now())
+	if err != nil {
+		return err
+	}
+	if _, err := f.Admit(m.Peer, c); err != nil {
+		return err
+	}
+	m.Chain = c
+	return nil
+}
+
+// knows lets through peers that have shown a grant of the fleet, also when its
+// time is over.
+func (n *Node) knows(p peer.ID) error {
+	if _, ok := n.cfg.Fleet.Known(p); !ok || n.cfg.Fleet.Revoked(p) {
+		return streams.Errorf(streams.CodeUnauthenticated, "not for strangers: show a grant in the handshake")
+	}
+	return nil
+}
+
+func (n *Node) answerRecords(_ context.Context, p streams.Peer, r RecordsRequest) (Records, error) {
+	if err := n.knows(p.ID); err != nil {
+		return Records{}, err
+	}
+	digests, err := parseDigests(r.Have)
+	if err != nil {
+		return Records{}, streams.Errorf(streams.CodeInvalid, "have: %v", err)
+	}
+	some, more := cutRecords(n.cfg.Fleet.Records().Missing(digests))
+	return Records{slices.Clip(some), more}, nil
+}
+
+func (n *Node) takeRecords(_ context.Context, p streams.Peer, r Records) (RecordsAck, error) {
+	if err := n.knows(p.ID); err != nil {
+		return RecordsAck{}, err
+	}
+	news, err := n.cfg.Fleet.Merge(r.Records...)
+	if err != nil {
+		n.log.Warn("a record of the fleet was refused", "peer", p.ID, "err", err)
+	}
+	return RecordsAck{news}, nil
+}
+
+func (n *Node) takeGrant(_ context.Context, p streams.Peer, r GrantRequest) (GrantAck, error) {
+	if err := n.knows(p.ID); err != nil {
+		return GrantAck{}, err
+	}
+	c, err := trust.ParseChain(r.Grant)
+	if err != nil {
+		return GrantAck{}, streams.Errorf(streams.CodeInvalid, "%w", err)
+	}
+	if r.Peer != "" && r.Peer != n.ID() {
+		_, err := n.cfg.Fleet.Admit(r.Peer, c)
+		if err != nil {
+			return GrantAck{}, streams.Errorf(streams.CodeForbidden, "the grant is refused here: %w", err)
+		}
+		return GrantAck{true}, nil
+	}
+	news, err := n.cfg.Fleet.Renewed(c)
+	if errors.Is(err, trust.ErrOlder) {
+		return GrantAck{}, streams.Errorf(streams.CodeConflict, "%w", err)
+	}
+	if err != nil {
+		return GrantAck{}, streams.Errorf(streams.CodeForbidden, "the grant is refused here: %w", err)
+	}
+	if news {
+		own := n.cfg.Fleet.Self()
+		n.log.Info("took a new grant", "from", p.ID, "name", own.Grant.Name, "until", own.Grant.ExpiresAt().UTC().Format(time.DateOnly))
+	}
+	return GrantAck{news}, nil
+}
+
+// BringUpToDate connects with a member and hands over all that is newer here: the
+// records of the fleet, its own grant, and the grants of others to keep for them.
+func (n *Node) BringUpToDate(ctx context.Context, p peer.ID, others ...peer.ID) error {
+	info, err := n.Greeting(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := n.syncRecords(ctx, p, info.digests); err != nil {
+		return err
+	}
+	for _, other := range others {
+		m, ok := n.cfg.Fleet.Known(other)
+		if !ok || other == p {
+			continue
+		}
+		if _, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()}); err != nil {
+			return err
+		}
+	}
+	return n.bringGrant(ctx, info)
+}
+
+// renewed is the newer grant that is known here of a peer who showed another one,
+// for the answer to its greeting.
+func (n *Node) renewed(p peer.ID, shown jsontext.Value) jsontext.Value {
+	if n.cfg.Fleet == nil || len(shown) == 0 {
+		return nil
+	}
+	m, ok := n.cfg.Fleet.Known(p)
+	if c, err := trust.ParseChain(shown); !ok || m.Err != nil || err != nil || c.Equal(m.Chain) {
+		return nil
+	}
+	return m.Chain.JSON()
+}
+
+// takeRenewed keeps a newer grant of our own that the answer to our greeting has
+// brought.
+func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
+	if n.cfg.Fleet == nil || len(grant) == 0 {
+		return
+	}
+	c, err := trust.ParseChain(grant)
+	if err == nil {
+		_, err = n.cfg.Fleet.Renewed(c)
+	}
+	if err != nil {
+		n.log.Debug("a grant that a member brought is not taken", "peer", p, "err", err)
+	}
+}
+
+// LearnMembers asks a member for all the members it knows, and saves them. It
+// returns how many there were.
+func (n *Node) LearnMembers(ctx context.Context, p peer.ID) (int, error) {
+	good, after := 0, peer.ID("")
+	for {
+		got, err := GetAddr.Do(ctx, n.Client, p, AddrRequest{after})
+		if err != nil {
+			return good, err
+		}
+		some, err := SaveMembers(n.Book(), n.cfg.Fleet, got.Members)
+		if good += some; err != nil {
+			return good, err
+		}
+		if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
+			return good, nil
+		}
+		after = got.Members[len(got.Members)-1].Peer
+	}
+}
