@@ -129,23 +129,27 @@ func (n *Node) fleetChanged() {
 		return
 	}
 	n.running.Go(func() {
-		f := n.cfg.Fleet
-		for _, p := range n.Network().Peers() {
-			if f.Revoked(p) {
-				n.cut(p)
+		// One who is already on probation again is told in its handshake.
+		out := make(map[peer.ID][]network.Conn)
+		for _, c := range n.Network().Conns() {
+			if p := c.RemotePeer(); n.cfg.Fleet.Revoked(p) && !n.strangers.holds(c) {
+				out[p] = append(out[p], c)
 			}
+		}
+		for p, conns := range out {
+			n.cut(p, conns)
 		}
 		n.tellMembers()
 	})
 }
 
-// cut ends all connections of a peer that was thrown out.
-func (n *Node) cut(p peer.ID) {
+// cut ends connections of a peer that was thrown out.
+func (n *Node) cut(p peer.ID, conns []network.Conn) {
 	n.log.Warn("cut off a peer that was revoked", "peer", p)
 	n.running.Go(func() {
 		ctx, cancel := context.WithTimeout(n.life, cutTimeout)
 		defer cancel()
-		if err := n.Disconnect(ctx, p, streams.DisconnectRevoked, "revoked"); err != nil {
+		if err := n.disconnect(ctx, p, conns, streams.DisconnectRevoked, "revoked"); err != nil {
 			n.log.Debug("a revoked peer was not told", "peer", p, "err", err)
 		}
 	})

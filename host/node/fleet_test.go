@@ -229,7 +229,9 @@ func TestRecordsSpread(t *testing.T) {
 	must(t, ping(t, f.laptop, a))
 	rec := f.revoke(f.laptop, thief.ID())
 	for _, w := range []*node.Node{a, b} {
-		waitFor(t, "the thief to be cut off", func() bool { return len(w.Network().ConnsToPeer(thief.ID())) == 0 })
+		waitFor(t, "the thief to be cut off, and to know", func() bool {
+			return len(w.Network().ConnsToPeer(thief.ID()))+len(thief.Network().ConnsToPeer(w.ID())) == 0
+		})
 		if err := ping(t, thief, w); streams.CodeOf(err) != streams.CodeForbidden || !strings.Contains(err.Error(), "revoked") {
 			t.Errorf("the thief is told %v", err)
 		}
@@ -259,10 +261,10 @@ func TestRenewedAtContact(t *testing.T) {
 	worker := f.start(key, old, node.Config{Role: "worker"}, nil)
 	key2, id2 := newKey(t)
 	short := f.start(key2, f.grant(id2, trust.RoleViewer, "friend", time.Now().AddDate(0, 0, -80), func(g *trust.Grant) { g.NoRenew = true }), node.Config{}, nil)
+	before := fleetOf(worker).Self().Grant
 	for _, n := range []*node.Node{worker, short} {
 		must(t, f.laptop.Connect(t.Context(), info(n)))
 	}
-	before := fleetOf(worker).Self().Grant
 	waitFor(t, "the renewal", func() bool { return fleetOf(worker).Self().Grant.Expires > before.Expires })
 	if g := fleetOf(worker).Self().Grant; g.Name != before.Name || g.Role != before.Role || g.Serial == before.Serial {
 		t.Errorf("renewed as %+v", g)

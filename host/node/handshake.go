@@ -74,9 +74,12 @@ func (n *Node) ready(ctx context.Context, c network.Conn) error {
 // family is let be: what it answers to other requests will tell.
 func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	info, err := n.shake(c)
+	met := err == nil && info.ID != ""
+	if met {
+		n.remember(info) // before those who wait for the greeting look it up
+	}
 	n.greetings.end(c, gr, info, err)
-	if err == nil && info.ID != "" {
-		n.remember(info)
+	if met {
 		n.met(c, info)
 		if n.cfg.Greeted != nil {
 			n.cfg.Greeted(info)
@@ -190,8 +193,8 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 	} else {
 		n.strangers.greeted(p.Conn)
 	}
-	n.greetings.set(p.Conn, info)
 	n.remember(info)
+	n.greetings.set(p.Conn, info)
 	if p.Conn.Stat().Direction == network.DirInbound {
 		n.met(p.Conn, info)
 	}
@@ -251,8 +254,12 @@ func (n *Node) answerDisconnect(_ context.Context, p streams.Peer, g streams.Goo
 
 // Disconnect tells the peer why, and closes all connections to it.
 func (n *Node) Disconnect(ctx context.Context, p peer.ID, code streams.DisconnectCode, reason string) error {
+	return n.disconnect(ctx, p, n.Network().ConnsToPeer(p), code, reason)
+}
+
+func (n *Node) disconnect(ctx context.Context, p peer.ID, conns []network.Conn, code streams.DisconnectCode, reason string) error {
 	sent := streams.Disconnect.Send(ctx, n.Client, p, streams.Goodbye{Code: code, Reason: reason})
-	for _, c := range n.Network().ConnsToPeer(p) {
+	for _, c := range conns {
 		c.CloseWithError(code.ConnCode())
 	}
 	return sent

@@ -160,6 +160,14 @@ func (s *strangers) disconnected(c network.Conn) {
 	delete(s.open, c)
 }
 
+// holds tells whether a connection is on the account.
+func (s *strangers) holds(c network.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, on := s.open[c]
+	return on
+}
+
 // promote takes a peer off the account: it is a member.
 func (s *strangers) promote(p peer.ID) {
 	s.mu.Lock()
