@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +100,8 @@ func (a *auditor) record(ctx context.Context, r streams.Recorded) (func(error), 
 	return func(err error) {
 		e.Summary, e.Result = "", "ok"
 		if err != nil {
-			e.Result = clip(fmt.Sprintf("%d %s", streams.CodeOf(err), oneLine(err.Error())), audit.MaxWord)
+			code := strconv.Itoa(int(streams.CodeOf(err)))
+			e.Result = clip(code+" "+strings.TrimPrefix(oneLine(err.Error()), code+": "), audit.MaxWord)
 		}
 		if _, err := a.entries.Append(context.WithoutCancel(ctx), e); err != nil {
 			a.log.Error("the audit log cannot be written", "err", err)
