@@ -24,7 +24,7 @@ type Client struct {
 func NewClient(h Host, cfg Config) *Client {
 	cfg = cfg.withDefaults()
 	c := &Client{host: h, cfg: cfg, self: newSender(h.ID())}
-	c.kept.limits = cfg.Limits
+	c.kept.limits, c.kept.conns = cfg.Limits, h.Network().ConnsToPeer
 	c.kept.notifiee = &network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, conn network.Conn) { c.kept.connected(conn) },
 		DisconnectedF: func(_ network.Network, conn network.Conn) { c.kept.disconnected(conn) },
@@ -91,7 +91,7 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStr
 			return nil, err
 		}
 	}
-	return &clientStream{Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), br: getReader(s)}, nil
+	return &clientStream{Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), relayed: relayed(s.Conn()), br: getReader(s)}, nil
 }
 
 // propose returns the protocol IDs to open a stream to p with, the highest

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 )
 
 func serveAll(t testing.TB, p *pair) (effects *atomic.Int64) {
@@ -363,32 +365,46 @@ func TestCallErrorsInWords(t *testing.T) {
 func TestBetterPathReplacesKeptStreams(t *testing.T) {
 	var p pools
 	p.limits = Limits{}.withDefaults()
-	if _, err := p.slot(t.Context(), poolKey{"p", "f"}); err != nil {
+	key := poolKey{"p", "f"}
+	if _, err := p.slot(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}
-	limited, direct := &fakeConn{limited: true}, &fakeConn{}
-	p.put(&clientStream{Stream: &fakeStream{conn: limited}, key: poolKey{"p", "f"}, br: getReader(nil)})
-	p.put(&clientStream{Stream: &fakeStream{conn: direct}, key: poolKey{"p", "f"}, br: getReader(nil)})
+	var open []network.Conn
+	p.conns = func(peer.ID) []network.Conn { return open }
+	stream := func(c *fakeConn) *clientStream {
+		return &clientStream{Stream: &fakeStream{conn: c}, key: key, relayed: relayed(c), br: getReader(nil)}
+	}
+	byRelay := &fakeConn{addr: "/ip4/16.1.0.10/tcp/4747/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X/p2p-circuit"}
+	limited, direct := &fakeConn{limited: true, addr: "/ip4/192.0.2.1/tcp/1"}, &fakeConn{addr: "/ip4/192.0.2.1/tcp/1"}
+	for _, c := range []*fakeConn{limited, byRelay, direct} {
+		p.put(stream(c))
+	}
+	open = []network.Conn{limited, byRelay, direct}
 	p.connected(direct)
-	st := p.take(poolKey{"p", "f"})
-	if st == nil || st.Conn() != direct {
+	if st := p.take(key); st == nil || st.Conn() != direct {
 		t.Errorf("got %v, want the direct stream", st)
 	}
-	if st := p.take(poolKey{"p", "f"}); st != nil {
-		t.Error("the stream over the relay was kept")
+	if st := p.take(key); st != nil {
+		t.Error("a stream over the relay was kept")
+	}
+	p.put(stream(byRelay)) // it was in use when the direct connection appeared
+	if st := p.take(key); st != nil {
+		t.Error("a stream over the relay was kept after its call")
 	}
 }
 
 type fakeConn struct {
 	network.Conn
 	limited bool
+	addr    string
 }
 
 func (f *fakeConn) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Limited: f.limited}}
 }
-func (f *fakeConn) IsClosed() bool         { return false }
-func (f *fakeConn) RemotePeer() (p peerID) { return "p" }
+func (f *fakeConn) IsClosed() bool                       { return false }
+func (f *fakeConn) RemotePeer() (p peerID)               { return "p" }
+func (f *fakeConn) RemoteMultiaddr() multiaddr.Multiaddr { return multiaddr.StringCast(f.addr) }
 
 type fakeStream struct {
 	network.Stream

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // idleMargin is how much earlier than the server a client closes an idle
@@ -18,6 +19,7 @@ const idleMargin = 30 * time.Second
 type pools struct {
 	limits   Limits
 	notifiee *network.NotifyBundle
+	conns    func(peer.ID) []network.Conn // the open ones
 
 	mu     sync.Mutex // guards what follows
 	closed bool
@@ -113,7 +115,7 @@ func (p *pools) put(st *clientStream) {
 	if cap(st.in) > growStep {
 		st.in = nil
 	}
-	if !p.push(st) {
+	if p.outdated(st) || !p.push(st) {
 		discard(st)
 	}
 }
@@ -186,12 +188,26 @@ func (p *pools) keysOf(id peer.ID) []poolKey {
 // connected drops idle streams over a relay when a direct connection appears,
 // so that the next requests take the better path.
 func (p *pools) connected(c network.Conn) {
-	if c.Stat().Limited {
+	if relayed(c) {
 		return
 	}
 	for _, k := range p.keysOf(c.RemotePeer()) {
-		p.removeIf(k, func(st *clientStream) bool { return st.Conn().Stat().Limited })
+		p.removeIf(k, func(st *clientStream) bool { return st.relayed })
 	}
+}
+
+// relayed tells whether a connection goes over a relay.
+func relayed(c network.Conn) bool {
+	if c.Stat().Limited {
+		return true
+	}
+	_, err := c.RemoteMultiaddr().ValueForProtocol(multiaddr.P_CIRCUIT)
+	return err == nil
+}
+
+// outdated tells whether there is a better path by now than that of st.
+func (p *pools) outdated(st *clientStream) bool {
+	return st.relayed && slices.ContainsFunc(p.conns(st.key.peer), func(c network.Conn) bool { return !relayed(c) })
 }
 
 func (p *pools) disconnected(c network.Conn) {

@@ -17,6 +17,7 @@ type clientStream struct {
 	network.Stream
 	key     poolKey
 	remote  sender
+	relayed bool
 	br      *bufio.Reader
 	in      []byte
 	expires *time.Timer // set while the stream is idle in its pool
