@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +66,23 @@ type Config struct {
 	DHT DHTMode
 	// ProtocolPrefix separates this network's DHT and mDNS from all others. Empty means "/swarm".
 	ProtocolPrefix protocol.ID
+
+	// External are further addresses at which others reach this node, for instance that of a forwarded port.
+	External []multiaddr.Multiaddr
+	// PortMap asks the router, by UPnP or NAT-PMP, to forward our port. It opens the port to everybody.
+	PortMap bool
+	// AutoNAT has connected members dial back, to learn which of our addresses can be reached.
+	AutoNAT bool
+	// NoHolePunching leaves connections over a relay as they are.
+	NoHolePunching bool
+	// Relay passes connections on for those whom RelayFor names, without a limit. Nil is nobody.
+	Relay    bool
+	RelayFor func(peer.ID) bool
+	// AllowNets, if there are any, are the only networks that this node speaks with; DenyNets are those it never does. What
+	// comes by way of a relay is judged by the relay's address.
+	AllowNets, DenyNets []netip.Prefix
+	// NetworkKey keeps out all who do not have the same key, before anything else is said. It rules out QUIC.
+	NetworkKey pnet.PSK
 
 	// MaxPeers is how many peers the connection and resource limits are sized for. 0 means 1,000.
 	MaxPeers int
@@ -145,6 +164,17 @@ func (c Config) check() error {
 		return fmt.Errorf("host config: %d bootstrap peers, at most %d are allowed", len(c.Bootstrap), maxBootstrap)
 	case c.NoListen && len(c.Listen) > 0:
 		return errors.New("host config: Listen and NoListen exclude each other")
+	case c.NoListen && c.Relay:
+		return errors.New("host config: a relay has to listen")
+	case len(c.External) > maxAddrs:
+		return fmt.Errorf("host config: %d external addresses, at most %d are allowed", len(c.External), maxAddrs)
+	}
+	if len(c.NetworkKey) > 0 {
+		for _, a := range c.Listen {
+			if _, err := a.ValueForProtocol(multiaddr.P_UDP); err == nil {
+				return fmt.Errorf("host config: listen address %s: QUIC cannot be used with a network key", a)
+			}
+		}
 	}
 	for _, p := range c.Bootstrap {
 		if p.ID.Validate() != nil || len(p.Addrs) == 0 {

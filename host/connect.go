@@ -97,11 +97,16 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if m, ok := h.book.Get(p.ID); ok {
 		p.Addrs = slices.Concat(p.Addrs, m.AddrInfo().Addrs)
 	}
-	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 {
+	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.knownRelays(p.ID)) == 0 {
 		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
 	}
 	h.clearBackoff(p.ID)
-	return explainDial(p.ID, h.Host.Connect(ctx, p))
+	h.standings.tell(p.ID, evDial, nil, nil)
+	err := h.explain(p.ID, h.dialAll(ctx, p))
+	if err != nil {
+		h.standings.tell(p.ID, evFail, nil, err)
+	}
+	return err
 }
 
 // clearBackoff lets the next dial happen now: the library would refuse it for minutes after a failed one.
@@ -111,24 +116,56 @@ func (h *Host) clearBackoff(p peer.ID) {
 	}
 }
 
-// explainDial turns libp2p's many lines into one, of the kind a caller can act on.
-func explainDial(p peer.ID, err error) error {
-	if err == nil {
+// explain turns libp2p's many lines into one, of the kind a caller can act on.
+func (h *Host) explain(p peer.ID, errs []error) error {
+	if len(errs) == 0 {
 		return nil
 	}
-	kind := ErrUnreachable
-	if mismatch := (sec.ErrPeerIDMismatch{}); errors.As(err, &mismatch) {
+	kind, all := ErrUnreachable, errors.Join(errs...)
+	if mismatch := (sec.ErrPeerIDMismatch{}); errors.As(all, &mismatch) {
 		kind = ErrOtherPeer
 	}
-	var dial *swarm.DialError
-	if !errors.As(err, &dial) || len(dial.DialErrors) == 0 {
-		return fmt.Errorf("connect to %s: %w: %w", p, kind, err)
+	var tried []string
+	for _, err := range errs {
+		var dial *swarm.DialError
+		if !errors.As(err, &dial) || len(dial.DialErrors) == 0 {
+			tried = append(tried, inWords(err))
+			continue
+		}
+		for _, e := range dial.DialErrors {
+			tried = append(tried, fmt.Sprintf("%s (%s)", h.placeInWords(e.Address), h.causeInWords(e)))
+		}
 	}
-	tried := make([]string, 0, len(dial.DialErrors))
-	for _, e := range dial.DialErrors {
-		tried = append(tried, fmt.Sprintf("%s (%s)", e.Address, inWords(e.Cause)))
+	slices.Sort(tried)
+	tried = slices.Compact(tried)
+	return &dialError{text: fmt.Sprintf("connect to %s: %s: %s", p, kind, strings.Join(tried, ", ")), kind: kind, cause: all}
+}
+
+// placeInWords names an address that was dialled; a relay by its name.
+func (h *Host) placeInWords(a multiaddr.Multiaddr) string {
+	relay := relayOf(a)
+	if relay == "" {
+		return a.String()
 	}
-	return &dialError{text: fmt.Sprintf("connect to %s: %s: %s", p, kind, strings.Join(tried, ", ")), kind: kind, cause: err}
+	if m, ok := h.book.Get(relay); ok && m.Name != "" {
+		return "relay " + m.Name
+	}
+	return "relay " + relay.String()
+}
+
+func (h *Host) causeInWords(e swarm.TransportError) string {
+	text := e.Cause.Error()
+	switch {
+	case strings.Contains(text, "NO_RESERVATION"):
+		return "it is not connected there"
+	case strings.Contains(text, "PERMISSION_DENIED"):
+		return "the relay does not let us through"
+	case len(h.cfg.NetworkKey) > 0 && (strings.Contains(text, "negotiate security") || strings.Contains(text, "negotiate stream multiplexer")):
+		return "it has another network key, or none"
+	case strings.Contains(text, "failed to negotiate security protocol"):
+		return "it speaks another protocol; perhaps its network has a key: give --network-key"
+	}
+	return inWords(e.Cause)
 }
 
 // dialError has a short text and keeps the long cause for errors.Is and As.

@@ -149,7 +149,7 @@ func TestPortIsTaken(t *testing.T) {
 			if err := second.Listen(); !errors.Is(err, host.ErrAddrInUse) {
 				t.Errorf("got %v, want ErrAddrInUse", err)
 			}
-			if got := second.Network().ListenAddresses(); len(got) != 0 {
+			if got := second.Listening(); len(got) != 0 {
 				t.Errorf("listens on %v after the error", got)
 			}
 		})

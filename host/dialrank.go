@@ -14,9 +14,10 @@ const quicDelay = 250 * time.Millisecond
 
 // rankDials orders the addresses of a peer as libp2p does, but with TCP before QUIC. When a machine's process is killed,
 // its kernel ends a TCP connection at once, while a QUIC connection looks alive for 30 s more; and a round trip on a kept
-// stream takes less over TCP. QUIC is there for where TCP does not get through.
+// stream takes less over TCP. QUIC is there for where TCP does not get through, and a relay for where neither does.
 func rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
-	quic, rest := split(addrs, func(a multiaddr.Multiaddr) bool {
+	circuits, direct := split(addrs, isCircuit)
+	quic, rest := split(direct, func(a multiaddr.Multiaddr) bool {
 		_, err := a.ValueForProtocol(multiaddr.P_QUIC_V1)
 		return err == nil
 	})
@@ -28,6 +29,13 @@ func rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	for _, a := range swarm.DefaultDialRanker(quic) {
 		a.Delay += delay
 		ranked = append(ranked, a)
+	}
+	delay = swarm.RelayDelay
+	if len(direct) == 0 {
+		delay = 0
+	}
+	for _, a := range circuits {
+		ranked = append(ranked, network.AddrDelay{Addr: a, Delay: delay})
 	}
 	slices.SortStableFunc(ranked, func(a, b network.AddrDelay) int { return int(a.Delay - b.Delay) })
 	return ranked

@@ -21,17 +21,24 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
 )
+
+// punchTimeout is for one attempt to meet in the middle of two NATs.
+const punchTimeout = 3 * time.Second
 
 // ErrClosed comes from a Host after Close.
 var ErrClosed = errors.New("host is closed")
@@ -48,6 +55,11 @@ type Host struct {
 	found   *foundPeers
 	keeper  *keeper
 	seen    sightings
+
+	standings *standings
+	reserved  *reservations
+	improver  *improver
+	relay     *relayService // nil without
 
 	listening sync.Mutex // serializes Listen
 
@@ -78,20 +90,30 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	node, err := newNode(cfg)
-	if err != nil {
+	h := &Host{
+		cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers(),
+		standings: newStandings(), reserved: newReservations(), improver: newImprover(),
+	}
+	if h.Host, err = newNode(cfg, h.announced); err != nil {
 		return nil, err
 	}
-	h := &Host{Host: node, cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers()}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.keeper = newKeeper(h.dial, h.log)
 	for _, p := range cfg.Bootstrap {
 		h.Keep(p)
 	}
-	if err := h.addFinders(); err != nil {
+	if err := errors.Join(h.addFinders(), h.startRelay()); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+// announced are the addresses others are told, given those the library knows of.
+func (h *Host) announced(own []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if h.cfg.NoListen {
+		return nil
+	}
+	return slices.Concat(own, h.cfg.External, h.reserved.addrs())
 }
 
 func openBookIn(cfg Config) (*Book, error) {
@@ -101,8 +123,9 @@ func openBookIn(cfg Config) (*Book, error) {
 	return OpenBook(BookDir(cfg.StateDir), cfg.Logger)
 }
 
-// newNode puts libp2p together: TCP, QUIC and WebSocket; TLS 1.3 and Noise; yamux; our limits; no listener, no relay.
-func newNode(cfg Config) (corehost.Host, error) {
+// newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; TLS 1.3 and Noise; yamux; our limits; no listener. announced
+// makes of the node's addresses those that others are told.
+func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr) (corehost.Host, error) {
 	resources, err := newResourceManager(cfg.MaxPeers)
 	if err != nil {
 		return nil, fmt.Errorf("limit resources: %w", err)
@@ -111,13 +134,14 @@ func newNode(cfg Config) (corehost.Host, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("limit connections: %w", err), resources.Close())
 	}
-	options := []libp2p.Option{
+	if cfg.Member != nil {
+		resources = &guardedResources{resources, cfg.Member}
+	}
+	options := append(reachOptions(cfg),
 		libp2p.Identity(cfg.Identity),
 		libp2p.UserAgent(cfg.UserAgent),
-		libp2p.NoListenAddrs, // also switches the relay transport off
-		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Transport(libp2pquic.NewTransport),
-		libp2p.Transport(websocket.New),
+		libp2p.NoListenAddrs, // Listen does it
+		libp2p.AddrsFactory(announced),
 		libp2p.DefaultSecurity,
 		libp2p.DefaultMuxers,
 		libp2p.ResourceManager(resources),
@@ -127,15 +151,42 @@ func newNode(cfg Config) (corehost.Host, error) {
 		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
-	}
-	if cfg.Gater != nil {
-		options = append(options, libp2p.ConnectionGater(cfg.Gater))
-	}
+	)
 	node, err := libp2p.New(append(options, cfg.Options...)...)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start libp2p: %w", err), conns.Close(), resources.Close())
 	}
 	return node, nil
+}
+
+// reachOptions are the ways to others and from others.
+func reachOptions(cfg Config) []libp2p.Option {
+	options := []libp2p.Option{
+		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(websocket.New),
+	}
+	if len(cfg.NetworkKey) > 0 {
+		options = append(options, libp2p.PrivateNetwork(cfg.NetworkKey))
+	} else {
+		options = append(options, libp2p.Transport(libp2pquic.NewTransport))
+	}
+	if gater := cfg.gater(); gater != nil {
+		options = append(options, libp2p.ConnectionGater(gater))
+	}
+	if cfg.NoListen {
+		return options
+	}
+	if !cfg.NoHolePunching {
+		options = append(options, libp2p.EnableHolePunching(holepunch.DirectDialTimeout(punchTimeout)))
+	}
+	if cfg.PortMap {
+		options = append(options, libp2p.NATPortMap())
+	}
+	if cfg.AutoNAT && len(cfg.NetworkKey) == 0 {
+		options = append(options, libp2p.EnableAutoNATv2())
+	}
+	return options
 }
 
 // Book is the address book of this node.
@@ -160,9 +211,12 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer h.watchConns()()
 	wg.Go(func() { h.followPeers(ctx, events) })
 	wg.Go(func() { h.saveSightings(ctx) })
 	wg.Go(func() { h.keeper.run(ctx) })
+	wg.Go(func() { h.keepReserved(ctx) })
+	wg.Go(func() { h.improvePaths(ctx) })
 	for _, f := range h.finders {
 		wg.Go(func() { h.follow(ctx, f) })
 	}
@@ -178,6 +232,9 @@ func (h *Host) Close() error {
 		defer h.running.Unlock()
 		if h.dht != nil {
 			h.closed = h.dht.Close()
+		}
+		if h.relay != nil {
+			h.closed = errors.Join(h.closed, h.relay.Close())
 		}
 		h.closed = errors.Join(h.closed, h.Host.Close())
 	})

@@ -110,13 +110,13 @@ func TestNothingListensBeforeListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	if got := h.Network().ListenAddresses(); len(got) != 0 {
+	if got := h.Listening(); len(got) != 0 {
 		t.Errorf("listens on %v before Listen", got)
 	}
 	if err := h.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	if got := len(h.Network().ListenAddresses()); got != 2 {
+	if got := len(h.Listening()); got != 2 {
 		t.Errorf("listens on %d addresses, want 2", got)
 	}
 	if len(h.Addrs()) != 2 {
@@ -142,7 +142,7 @@ func TestOneBootstrapAddressIsEnough(t *testing.T) {
 	run(t, controller)
 	eventually(t, 10*time.Second, "the controller has found three peers", func() bool { return len(controller.Found()) == 3 })
 	t.Logf("found all after %v", time.Since(start)) // a bound is tested in virtual time, where the machine's load does not count
-	if got := len(controller.Network().ListenAddresses()); got != 0 {
+	if got := len(controller.Listening()); got != 0 {
 		t.Errorf("a command-line process listens on %d addresses", got)
 	}
 	eventually(t, 10*time.Second, "B and C are connected", func() bool {

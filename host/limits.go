@@ -9,6 +9,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"github.com/libp2p/go-libp2p/x/rate"
@@ -69,6 +72,15 @@ func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 		Service:  map[string]rcmgr.ResourceLimits{identify.ServiceName: bounds(0, conns, mem/4), ping.ServiceName: bounds(0, conns, mem/4)},
 		Protocol: map[protocol.ID]rcmgr.ResourceLimits{},
 	}
+	// As a relay, a circuit is a stream on either side, and one peer may have as many as there are peers.
+	circuits := bounds(0, conns, mem/2)
+	partial.Service[relay.ServiceName] = circuits
+	partial.ServicePeer = map[string]rcmgr.ResourceLimits{relay.ServiceName: circuits}
+	partial.ProtocolPeer = map[protocol.ID]rcmgr.ResourceLimits{proto.ProtoIDv2Hop: circuits, proto.ProtoIDv2Stop: circuits}
+	partial.Protocol[proto.ProtoIDv2Hop], partial.Protocol[proto.ProtoIDv2Stop] = circuits, circuits
+	// All circuits to a relay are streams of one connection, and when the fleet comes back all are punched at once.
+	punches := bounds(0, conns, mem/4)
+	partial.Service[holepunch.ServiceName], partial.Protocol[holepunch.Protocol] = punches, punches
 	for _, id := range []protocol.ID{identify.ID, identify.IDPush, ping.ID} {
 		partial.Protocol[id] = bounds(0, conns, mem/4)
 	}

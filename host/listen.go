@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,7 @@ func (h *Host) Listen() error {
 	if h.life.Err() != nil {
 		return ErrClosed
 	}
-	if h.cfg.NoListen || len(h.Network().ListenAddresses()) > 0 {
+	if h.cfg.NoListen || len(h.Listening()) > 0 {
 		return nil
 	}
 	if len(h.cfg.Listen) == 0 {
@@ -45,6 +46,11 @@ func (h *Host) Listen() error {
 		}
 	}
 	return nil
+}
+
+// Listening are the addresses that are open, without that of circuits, which the library always has.
+func (h *Host) Listening() []multiaddr.Multiaddr {
+	return slices.DeleteFunc(h.Network().ListenAddresses(), isCircuit)
 }
 
 // listenDefault takes the saved port, else 4747, else a free one, which it saves.
@@ -72,15 +78,16 @@ func (h *Host) listenDefault() error {
 	return fmt.Errorf("%w: no free port after %d attempts", ErrAddrInUse, portAttempts)
 }
 
-// listenPort opens TCP and QUIC on one port of all interfaces. A machine without IPv6 is no error.
+// listenPort opens TCP, and QUIC where there is no network key, on one port of all interfaces. A machine without IPv6 is no error.
 func (h *Host) listenPort(port int) error {
-	for _, s := range []string{"/ip4/0.0.0.0/udp/%d/quic-v1", "/ip4/0.0.0.0/tcp/%d"} {
+	quic := func(s string) bool { return len(h.cfg.NetworkKey) > 0 && strings.Contains(s, "/quic-v1") }
+	for _, s := range slices.DeleteFunc([]string{"/ip4/0.0.0.0/udp/%d/quic-v1", "/ip4/0.0.0.0/tcp/%d"}, quic) {
 		if err := h.listenOn(multiaddr.StringCast(fmt.Sprintf(s, port))); err != nil {
 			h.stopListening()
 			return err
 		}
 	}
-	for _, s := range []string{"/ip6/::/udp/%d/quic-v1", "/ip6/::/tcp/%d"} {
+	for _, s := range slices.DeleteFunc([]string{"/ip6/::/udp/%d/quic-v1", "/ip6/::/tcp/%d"}, quic) {
 		if err := h.listenOn(multiaddr.StringCast(fmt.Sprintf(s, port))); err != nil {
 			h.log.Debug("not listening on IPv6", "err", err)
 		}
@@ -125,7 +132,7 @@ func isInUse(err error) bool {
 
 func (h *Host) stopListening() {
 	if n, ok := h.Network().(interface{ ListenClose(...multiaddr.Multiaddr) }); ok {
-		n.ListenClose(h.Network().ListenAddresses()...)
+		n.ListenClose(h.Listening()...)
 	}
 }
 

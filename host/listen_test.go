@@ -33,7 +33,7 @@ func defaultPort(t *testing.T, dir string) int {
 		t.Fatal(err)
 	}
 	ports := map[string]bool{}
-	for _, a := range h.Network().ListenAddresses() {
+	for _, a := range h.Listening() {
 		for _, code := range []int{multiaddr.P_TCP, multiaddr.P_UDP} {
 			if port, err := a.ValueForProtocol(code); err == nil {
 				ports[port] = true
@@ -41,7 +41,7 @@ func defaultPort(t *testing.T, dir string) int {
 		}
 	}
 	if len(ports) != 1 {
-		t.Fatalf("listens on %v, want one port for TCP and QUIC", h.Network().ListenAddresses())
+		t.Fatalf("listens on %v, want one port for TCP and QUIC", h.Listening())
 	}
 	for port := range ports {
 		n, _ := strconv.Atoi(port)

@@ -42,6 +42,9 @@ func (h *Host) Forget(p peer.ID) {
 	h.keeper.remove(p)
 }
 
+// Kept tells whether this node stays connected with p.
+func (h *Host) Kept(p peer.ID) bool { return h.keeper.has(p) }
+
 // Found returns the peers that discovery has found lately, at most 4,096.
 func (h *Host) Found() []discovery.Found { return h.found.list() }
 
@@ -88,6 +91,8 @@ func (h *Host) follow(ctx context.Context, finder discovery.Finder) {
 		if f.ID == h.ID() || f.ID.Validate() != nil || len(f.Addrs) == 0 {
 			continue
 		}
+		h.standings.tell(f.ID, evFound, nil, nil)
+		h.improver.wake() // it may be nearer than we thought
 		if h.found.add(f) {
 			h.log.Info("found a peer", "peer", f.ID, "by", f.Source)
 		}
@@ -128,12 +133,27 @@ func (h *Host) dialFound(ctx context.Context, f discovery.Found) {
 // watchPeers subscribes to what Run acts on.
 func (h *Host) watchPeers() (event.Subscription, error) {
 	sub, err := h.EventBus().Subscribe(
-		[]any{new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted)},
+		[]any{
+			new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated),
+			new(event.EvtHostReachableAddrsChanged),
+		},
 		eventbus.Name("swarm-host"), eventbus.BufSize(eventQueue))
 	if err != nil {
 		return nil, fmt.Errorf("watch connections: %w", err)
 	}
 	return sub, nil
+}
+
+// watchConns has the states of peers follow their connections, until stop is called.
+func (h *Host) watchConns() (stop func()) {
+	changed := func(_ network.Network, c network.Conn) {
+		h.standings.see(c.RemotePeer(), h.BestConn(c.RemotePeer()))
+		h.reserved.wake()
+		h.improver.wake()
+	}
+	n := &network.NotifyBundle{ConnectedF: changed, DisconnectedF: changed}
+	h.Network().Notify(n)
+	return func() { h.Network().StopNotify(n) }
 }
 
 // followPeers tells the keeper about lost peers and the address book about reached ones.
@@ -156,7 +176,12 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 				h.keeper.wake(e.Peer)
 			case event.EvtPeerIdentificationCompleted:
 				h.notice(e)
+			case event.EvtPeerProtocolsUpdated: // it may have become a relay, or no longer be one
+			case event.EvtHostReachableAddrsChanged:
+				h.reserved.setPublic(len(e.Reachable) > 0)
 			}
+			h.reserved.wake()
+			h.improver.wake()
 		}
 	}
 }

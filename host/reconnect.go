@@ -19,14 +19,14 @@ const (
 	redialTimeout = 5 * time.Second  // for one attempt
 )
 
-// redialDelay is the pause after a failed attempt to reach a peer that has been away for the given time, a fifth up or
-// down at random, so that a fleet that lost its controller does not come back in step.
+// redialDelay is the pause after a failed attempt to reach a peer that has been away for the given time, less up to a
+// fifth at random, so that a fleet that lost its controller does not come back in step.
 func redialDelay(away time.Duration) time.Duration {
 	d := redialFast
 	if away >= redialPatient {
 		d = redialSlow
 	}
-	return d - d/5 + rand.N(2*d/5)
+	return d - rand.N(d/5)
 }
 
 // keeper dials peers until they are connected, and again when they are lost: libp2p never does.

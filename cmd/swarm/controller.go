@@ -25,11 +25,13 @@ func (a *app) controllerCommand() *cobra.Command {
 type reach struct {
 	bootstrap []string
 	mdns      bool
+	net       agent.NetConfig
 }
 
 func (r *reach) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&r.bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	cmd.Flags().BoolVar(&r.mdns, "mdns", true, "look for machines in the local network")
+	netFlags(cmd, &r.net)
 }
 
 // commander does the jobs of this command: the long-lived controller of this
@@ -55,7 +57,7 @@ func (a *app) controller(r reach, watch bool) (*agent.Controller, error) {
 		return nil, err
 	}
 	return agent.NewController(agent.ControllerConfig{
-		StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: watch, Logger: a.log,
+		StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Net: r.net, Watch: watch, Logger: a.log,
 	})
 }
 

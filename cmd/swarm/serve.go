@@ -14,6 +14,7 @@ func (a *app) serveCommand() *cobra.Command {
 	var (
 		r      reach
 		listen []string
+		health string
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -29,18 +30,27 @@ same state directory go through it by themselves.`,
 			if err != nil {
 				return err
 			}
+			h, err := agent.OpenHealth(health)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, h.Close()) }()
 			c, err := agent.NewController(agent.ControllerConfig{
-				StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: true, Serve: true, Listen: listen, Logger: a.log,
+				StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: true, Serve: true, Listen: listen, Net: r.net, Logger: a.log,
 			})
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, c.Close()) }()
-			return agent.NewServer(c).Serve(cmd.Context(), agent.SocketPath(dir), func() error { return a.printServing(c, dir) })
+			return agent.NewServer(c).Serve(cmd.Context(), agent.SocketPath(dir), func() error {
+				h.Ready(cmd.Context())
+				return a.printServing(c, dir)
+			})
 		},
 	}
 	r.flags(cmd)
-	cmd.Flags().StringArrayVar(&listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	listenFlags(cmd, &listen, &r.net)
+	healthFlag(cmd, &health)
 	return cmd
 }
 

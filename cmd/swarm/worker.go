@@ -15,8 +15,9 @@ import (
 
 func (a *app) workerCommand() *cobra.Command {
 	var (
-		cfg   agent.WorkerConfig
-		allow []string
+		cfg    agent.WorkerConfig
+		allow  []string
+		health string
 	)
 	cmd := &cobra.Command{
 		Use:   "worker",
@@ -37,17 +38,20 @@ The first lines say who the worker is and where it can be reached.`,
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
-			return a.worker(cmd.Context(), cfg)
+			return a.worker(cmd.Context(), cfg, health)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Name, "name", "", "what the worker calls itself (default: the host name)")
-	f.StringArrayVar(&cfg.Listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
 	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
 	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
 	f.BoolVar(&cfg.MDNS, "mdns", true, "announce the worker in the local network, and look for others there")
+	listenFlags(cmd, &cfg.Listen, &cfg.Net)
+	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
+	netFlags(cmd, &cfg.Net)
+	healthFlag(cmd, &health)
 	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
 	return cmd
 }
@@ -63,13 +67,18 @@ func parsePeerIDs(words []string) (out []peer.ID, err error) {
 	return out, nil
 }
 
-func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig) (err error) {
+func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string) (err error) {
 	if cfg.StatsEvery < 100*time.Millisecond {
 		return fmt.Errorf("--stats-every %v: want 100ms at least", cfg.StatsEvery)
 	}
 	if cfg.StateDir, err = a.stateDir(agent.RoleWorker); err != nil {
 		return err
 	}
+	h, err := agent.OpenHealth(health)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
 	w, err := agent.NewWorker(cfg)
 	if err != nil {
 		return err
@@ -97,6 +106,7 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig) (err error) {
 			a.log.Info("the policy was read again")
 		})
 	})
+	h.Ready(ctx)
 	return w.Run(ctx)
 }
 
@@ -105,11 +115,7 @@ func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
 	if err != nil {
 		return err
 	}
-	ready := struct {
-		Event string   `json:"event"`
-		Peer  peer.ID  `json:"peer"`
-		Addrs []string `json:"addrs"`
-	}{"ready", w.Node.ID(), addrs}
+	ready := readyLine{"ready", w.Node.ID(), addrs}
 	return a.print(ready, func() error {
 		fmt.Fprintf(a.stdout, "worker %s is ready at\n", w.Node.ID())
 		for _, addr := range addrs {

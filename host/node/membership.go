@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -47,6 +48,7 @@ const (
 	maxRecords   = 64
 	recordsBytes = 640 << 10 // of records in one message, before base64
 	maxTicket    = 2 << 10
+	maxRoles     = 8
 	// maxTicketLife is how long a ticket may last that another made for us.
 	maxTicketLife = 31 * 24 * time.Hour
 )
@@ -203,6 +205,16 @@ type RecordsAck struct {
 // AddrRequest asks for members after one, in the order of their peer IDs.
 type AddrRequest struct {
 	After peer.ID `json:"after,omitzero"`
+	// Roles are those asked for; none means all.
+	Roles []trust.Role `json:"roles,omitzero"`
+}
+
+// Validate checks the bounds.
+func (r AddrRequest) Validate() error {
+	if len(r.Roles) > maxRoles {
+		return fmt.Errorf("roles: want %d at most", maxRoles)
+	}
+	return nil
 }
 
 // Addr are some members.

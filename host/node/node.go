@@ -116,6 +116,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Host.ProtocolPrefix = FleetPrefix(cfg.Fleet.ID())
 		cfg.Host.Admit, cfg.Host.Member = n.admitted, cfg.Fleet.Member
 	}
+	cfg.Host.RelayFor = cfg.Judge.Member
 	n.strangers = newStrangers(cfg.Host.Gater, cfg.Judge, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
 	cfg.Host.Gater = n.strangers
 	n.cfg = cfg

@@ -211,12 +211,12 @@ func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
 	}
 }
 
-// LearnMembers asks a member for all the members it knows, and saves them. It
-// returns how many there were.
-func (n *Node) LearnMembers(ctx context.Context, p peer.ID) (int, error) {
+// LearnMembers asks a member for the members it knows, of some roles or all, and
+// saves them. It returns how many there were.
+func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
 	good, after := 0, peer.ID("")
 	for {
-		got, err := GetAddr.Do(ctx, n.Client, p, AddrRequest{after})
+		got, err := GetAddr.Do(ctx, n.Client, p, AddrRequest{after, roles})
 		if err != nil {
 			return good, err
 		}

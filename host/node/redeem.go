@@ -228,8 +228,22 @@ func (n *Node) answerAddr(_ context.Context, p streams.Peer, r AddrRequest) (Add
 	if !n.cfg.Judge.Member(p.ID) {
 		return Addr{}, streams.Errorf(streams.CodeUnauthenticated, "only members are told where members are")
 	}
-	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer <= r.After || m.Peer == p.ID })
+	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool {
+		return m.Peer <= r.After || m.Peer == p.ID || len(r.Roles) > 0 && !slices.Contains(r.Roles, n.roleOf(m.Peer))
+	})
 	return Addr{all[:min(len(all), maxAnswered)], len(all) > maxAnswered}, nil
+}
+
+// roleOf is the role of a member, or of this node.
+func (n *Node) roleOf(p peer.ID) trust.Role {
+	if p == n.ID() {
+		return n.cfg.Fleet.Self().Grant.Role
+	}
+	m, ok := n.cfg.Fleet.Known(p)
+	if !ok {
+		return ""
+	}
+	return m.Grant.Role
 }
 
 // SaveMembers saves members that another member, or a redeemer, has told of: who

@@ -42,6 +42,8 @@ type ControllerConfig struct {
 	Quiet bool
 	// Joined is told of each machine that redeemed a ticket here.
 	Joined func(peer.ID, trust.Grant)
+	// Net says how the controller gets to others.
+	Net NetConfig
 	// FanOut is how many machines are asked at the same time; 0 means 64.
 	FanOut int
 	// Options are passed to libp2p, for instance a simulated network in tests.
@@ -58,8 +60,11 @@ type Controller struct {
 	log   *slog.Logger
 	fleet *trust.Fleet    // nil in open mode
 	boot  []peer.AddrInfo // where it begins
-	stop  context.CancelFunc
-	ran   chan error // the result of Node.Run
+
+	leaders *leaders // of one that serves in a fleet, else nil
+
+	stop context.CancelFunc
+	ran  chan error // the result of Node.Run
 
 	mu        sync.Mutex // guards what follows
 	found     map[peer.ID]discovery.Found
@@ -98,6 +103,9 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 			StateDir: cfg.StateDir, NoListen: !cfg.Serve && (!cfg.Redeem || cfg.Quiet), Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
 			Options: cfg.Options,
 		},
+	}
+	if err := cfg.Net.apply(&nc.Host); err != nil {
+		return nil, err
 	}
 	if cfg.Serve || cfg.Redeem {
 		if nc.Tickets, err = c.tickets(); err != nil {
@@ -140,6 +148,11 @@ func (c *Controller) listen() error {
 	}
 	for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
 		c.Node.Keep(peer.AddrInfo{ID: t.Peer})
+	}
+	if c.fleet != nil {
+		c.leaders = newLeaders(c.Node, c.fleet, trust.RoleWorker, trust.RoleRelay)
+		c.leaders.refresh = c.refresh
+		c.leaders.keep()
 	}
 	return c.Node.Listen()
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
-	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -182,18 +181,6 @@ func untilLeft(ctx context.Context, f *trust.Fleet) error {
 			if f.Left() {
 				return ErrLeft
 			}
-		}
-	}
-}
-
-// keepLeaders has a node stay connected with the controllers and relays of its
-// fleet that have an address: workers dial out, so that they need no open port.
-func keepLeaders(n *node.Node, f *trust.Fleet) {
-	for _, saved := range n.Book().All() {
-		m, ok := f.Known(saved.Peer)
-		leads := ok && (m.Grant.Role == trust.RoleRelay || m.Grant.Role == trust.RoleController || m.Grant.MayIssue != nil)
-		if leads && len(saved.Addrs) > 0 && !f.Revoked(saved.Peer) {
-			n.Keep(peer.AddrInfo{ID: saved.Peer})
 		}
 	}
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// RoleRelay is the state directory, and the role, of a relay.
-const RoleRelay = "relay"
-
 // StateRole returns for which kind of node a role of the fleet keeps its state.
 func StateRole(r trust.Role) string {
 	switch r {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
@@ -103,11 +104,13 @@ func (w *Worker) MayRun() string {
 
 // Fleet returns the names of the worker's fleet and of itself in it; empty in open
 // mode.
-func (w *Worker) Fleet() (fleet, name string) {
-	if w.fleet == nil {
+func (w *Worker) Fleet() (fleet, name string) { return fleetNames(w.fleet) }
+
+func fleetNames(f *trust.Fleet) (fleet, name string) {
+	if f == nil {
 		return "", ""
 	}
-	return w.fleet.Name(), w.fleet.Self().Grant.Name
+	return f.Name(), f.Self().Grant.Name
 }
 
 // PolicyStatus is the policy of a worker, for people and programs to read.

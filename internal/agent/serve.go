@@ -139,6 +139,9 @@ func (s *Server) Serve(ctx context.Context, socket string, ready func() error) e
 		return nil
 	})
 	g.Go(func() error { return s.hear(ctx) })
+	if s.c.leaders != nil {
+		g.Go(func() error { return s.c.leaders.run(ctx) })
+	}
 	if s.c.fleet != nil {
 		g.Go(func() error { return untilLeft(ctx, s.c.fleet) })
 	}

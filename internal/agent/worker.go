@@ -35,6 +35,7 @@ import (
 const (
 	RoleWorker     = "worker"
 	RoleController = "controller"
+	RoleRelay      = "relay"
 )
 
 // RefpowCommand is the word by which the program becomes the refpow miner.
@@ -64,6 +65,8 @@ type WorkerConfig struct {
 	StatsEvery time.Duration
 	// Program is the path of this program, which also is the refpow miner; empty means os.Executable.
 	Program string
+	// Net says how the worker gets to others.
+	Net NetConfig
 	// XMRig is the path of the xmrig program; empty means to look in PATH.
 	XMRig string
 	// Options are passed to libp2p, for instance a simulated network in tests.
@@ -79,6 +82,8 @@ type Worker struct {
 	cfg   WorkerConfig
 	log   *slog.Logger
 	fleet *trust.Fleet // nil in open mode
+
+	leaders *leaders // nil in open mode
 
 	policy *policy.File
 	audit  *auditor
@@ -156,6 +161,9 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
 	}
+	if err := cfg.Net.apply(&nc.Host); err != nil {
+		return nc, err
+	}
 	if fleet != nil {
 		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
 			return nc, err
@@ -220,7 +228,8 @@ func (w *Worker) adapters() ([]miner.Adapter, error) {
 // Listen opens the worker's addresses. From then on it can be reached.
 func (w *Worker) Listen() error {
 	if w.fleet != nil {
-		keepLeaders(w.Node, w.fleet)
+		w.leaders = newLeaders(w.Node, w.fleet, leaderRoles...)
+		w.leaders.keep()
 	}
 	return w.Node.Listen()
 }
@@ -249,7 +258,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { return w.Ops.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
 	g.Go(func() error { return w.audit.run(ctx) })
-	if w.fleet != nil {
+	if w.leaders != nil {
+		g.Go(func() error { return w.leaders.run(ctx) })
 		g.Go(func() error { return untilLeft(ctx, w.fleet) })
 	}
 	return g.Wait()

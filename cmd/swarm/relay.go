@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+func (a *app) relayCommand() *cobra.Command {
+	var (
+		cfg    agent.RelayConfig
+		allow  []string
+		health string
+	)
+	cmd := &cobra.Command{
+		Use:   "relay",
+		Short: "Run a relay: a machine by which the others find and reach each other",
+		Long: `Run a relay, on a machine that all others can reach: a rented server, or one behind a
+forwarded port. Machines behind NATs find each other through it, meet directly where
+their NATs let them, and speak through it where they do not. It serves members of its
+fleet (swarm join) and nobody else, takes no commands, and cannot read what it passes
+on. Machines find two relays better than one.
+
+Without a fleet it serves the peers named with --allow.`,
+		Example: `  swarm relay
+  swarm relay --external /ip4/203.0.113.5/tcp/4747
+  swarm relay --allow 12D3KooW…,12D3KooW…`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			cfg.Logger = a.log
+			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
+				return err
+			}
+			return a.relay(cmd.Context(), cfg, health)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Name, "name", "", "what the relay calls itself where it belongs to no fleet")
+	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that the relay serves; may be repeated")
+	f.BoolVar(&cfg.MDNS, "mdns", false, "announce the relay in the local network, and look for others there")
+	listenFlags(cmd, &cfg.Listen, &cfg.Net)
+	netFlags(cmd, &cfg.Net)
+	healthFlag(cmd, &health)
+	return cmd
+}
+
+func (a *app) relay(ctx context.Context, cfg agent.RelayConfig, health string) (err error) {
+	if cfg.StateDir, err = a.stateDir(agent.RoleRelay); err != nil {
+		return err
+	}
+	h, err := agent.OpenHealth(health)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.Close()) }()
+	r, err := agent.NewRelay(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if err := r.Listen(); err != nil {
+		return err
+	}
+	if err := a.printRelay(r, cfg); err != nil {
+		return err
+	}
+	h.Ready(ctx)
+	return r.Run(ctx)
+}
+
+func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
+	addrs, err := r.Addrs()
+	if err != nil {
+		return err
+	}
+	ready := readyLine{"ready", r.Node.ID(), addrs}
+	return a.print(ready, func() error {
+		fmt.Fprintf(a.stdout, "relay %s is ready at\n", ready.Peer)
+		for _, addr := range addrs {
+			fmt.Fprintf(a.stdout, "  %s\n", addr)
+		}
+		switch fleet, name := r.Fleet(); {
+		case fleet != "":
+			fmt.Fprintf(a.stdout, "It is %s in the fleet %s, and serves its members.\n", name, fleet)
+		case len(cfg.Allow) == 0:
+			fmt.Fprintln(a.stdout, "It serves nobody: join a fleet (swarm join), or name peers with --allow.")
+		default:
+			fmt.Fprintf(a.stdout, "It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
+		}
+		return nil
+	})
+}
+
+// readyLine says that a node can be reached.
+type readyLine struct {
+	Event string   `json:"event"`
+	Peer  peer.ID  `json:"peer"`
+	Addrs []string `json:"addrs"`
+}

@@ -1,0 +1,104 @@
+package host
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+)
+
+const (
+	relaysTried = 4
+	// relayDelay is the head start of the peer's own addresses.
+	relayDelay = 250 * time.Millisecond
+)
+
+// dialAll dials a peer at its addresses and, a little later, by way of every relay that is known: a peer behind a NAT
+// need not have told anybody which relay it uses. It returns no error when one of the ways was good.
+func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
+	relays := h.knownRelays(p.ID)
+	own := slices.ContainsFunc(slices.Concat(p.Addrs, h.Peerstore().Addrs(p.ID)), func(a multiaddr.Multiaddr) bool { return !isCircuit(a) })
+	ctx, cancel := context.WithCancel(ctx)
+	var dials sync.WaitGroup
+	defer dials.Wait()
+	defer cancel()
+	results := make(chan error, len(relays)+1)
+	if own || len(relays) == 0 {
+		dials.Go(func() { results <- h.Host.Connect(ctx, p) })
+	} else {
+		results <- nil // counted, and not connected by it
+	}
+	for _, r := range relays {
+		dials.Go(func() {
+			if own && !wait(ctx, relayDelay) {
+				results <- ctx.Err()
+				return
+			}
+			results <- h.dialBy(ctx, r, p.ID)
+		})
+	}
+	var errs []error
+	for range len(relays) + 1 {
+		err := <-results
+		if h.Network().Connectedness(p.ID) == network.Connected {
+			return nil
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// dialBy connects with the relay, and by way of it with the peer.
+func (h *Host) dialBy(ctx context.Context, relay peer.AddrInfo, p peer.ID) error {
+	if err := h.Host.Connect(ctx, relay); err != nil {
+		return err
+	}
+	if h.cfg.Admit != nil { // a relay takes members only, and needs to know that we are one
+		for _, c := range h.Network().ConnsToPeer(relay.ID) {
+			if err := h.cfg.Admit(ctx, c, false); err != nil {
+				return err
+			}
+		}
+	}
+	circuit := multiaddr.StringCast("/p2p/" + relay.ID.String() + circuitSuffix)
+	return h.Host.Connect(ctx, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{circuit}})
+}
+
+// knownRelays are a few relays by which p may be reached: connected ones first, then saved ones.
+func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
+	var out []peer.AddrInfo
+	add := func(info peer.AddrInfo) {
+		if info.ID != p && info.ID != h.ID() && !slices.ContainsFunc(out, func(o peer.AddrInfo) bool { return o.ID == info.ID }) {
+			out = append(out, info)
+		}
+	}
+	for _, r := range h.Network().Peers() {
+		if h.direct(r) && h.isRelay(r) {
+			add(peer.AddrInfo{ID: r})
+		}
+	}
+	for _, m := range h.book.All() {
+		if m.Role == roleRelay && !m.Hint && len(m.Addrs) > 0 {
+			add(m.AddrInfo())
+		}
+	}
+	return out[:min(len(out), relaysTried)]
+}
+
+// wait reports false when ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

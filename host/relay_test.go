@@ -1,0 +1,185 @@
+package host_test
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host"
+)
+
+// members is whom the relays of a test serve.
+type members struct {
+	mu  sync.Mutex
+	ids map[peer.ID]bool
+}
+
+func (m *members) add(hosts ...*host.Host) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ids == nil {
+		m.ids = make(map[peer.ID]bool)
+	}
+	for _, h := range hosts {
+		m.ids[h.ID()] = true
+	}
+}
+
+func (m *members) has(p peer.ID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ids[p]
+}
+
+func newRelay(t *testing.T, m *members) *host.Host {
+	t.Helper()
+	r := newHost(t, host.Config{DHT: host.DHTOff, Relay: true, RelayFor: m.has})
+	run(t, r)
+	return r
+}
+
+// behind starts a host that stays connected with relays. It says nothing of its own addresses, as if nobody could reach them.
+func behind(t *testing.T, relays ...*host.Host) *host.Host {
+	t.Helper()
+	var boot []peer.AddrInfo
+	for _, r := range relays {
+		boot = append(boot, addrInfo(r))
+	}
+	h := newHost(t, host.Config{DHT: host.DHTOff, Bootstrap: boot})
+	run(t, h)
+	return h
+}
+
+const echoID = "/test/echo/1.0.0"
+
+func echo(t *testing.T, from, to *host.Host) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	s, err := from.NewStream(ctx, to.ID(), echoID)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	s.SetDeadline(time.Now().Add(5 * time.Second))
+	big := strings.Repeat("x", 1<<20) // over the limit of a public relay
+	go func() { io.WriteString(s, big); s.CloseWrite() }()
+	got, err := io.ReadAll(s)
+	if err == nil && string(got) != big {
+		t.Errorf("%d bytes came back, want %d", len(got), len(big))
+	}
+	return err
+}
+
+func serveEcho(h *host.Host) {
+	h.SetStreamHandler(echoID, func(s network.Stream) { io.Copy(s, s); s.Close() })
+}
+
+// natOf keeps a host from dialling a peer directly.
+type natOf struct {
+	peer peer.ID
+	gone atomic.Bool
+}
+
+func (n *natOf) InterceptPeerDial(peer.ID) bool              { return true }
+func (n *natOf) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+func (n *natOf) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
+	return true
+}
+func (n *natOf) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
+func (n *natOf) InterceptAddrDial(p peer.ID, a multiaddr.Multiaddr) bool {
+	_, err := a.ValueForProtocol(multiaddr.P_CIRCUIT)
+	return p != n.peer || err == nil || n.gone.Load()
+}
+
+func TestRelay(t *testing.T) {
+	var m members
+	r := newRelay(t, &m)
+	w := behind(t, r)
+	m.add(w)
+	serveEcho(w)
+	eventually(t, 10*time.Second, "a place with the relay", func() bool { return slices.Contains(w.Relays(), r.ID()) })
+
+	nat := &natOf{peer: w.ID()}
+	c := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff, Gater: nat})
+	run(t, c)
+	if err := c.Connect(t.Context(), addrInfo(r)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "the relay to be known as one", func() bool {
+		err := c.Connect(t.Context(), peer.AddrInfo{ID: w.ID()})
+		return err != nil && strings.Contains(err.Error(), "does not let us through")
+	})
+
+	m.add(c)
+	if err := c.Connect(t.Context(), peer.AddrInfo{ID: w.ID()}); err != nil {
+		t.Fatal(err)
+	}
+	if p := host.PathOf(c.BestConn(w.ID())); p != host.PathRelay {
+		t.Fatalf("connected by %s", p)
+	}
+	if err := echo(t, c, w); err != nil {
+		t.Fatal(err)
+	}
+	if sent := r.Relayed(); sent[c.ID()] < 1<<20 || sent[w.ID()] < 1<<20 {
+		t.Errorf("the relay counted %v", sent)
+	}
+	if s, ok := c.Standing(w.ID()); !ok || s.State != host.StateRelayed || s.Path != host.PathRelay {
+		t.Errorf("standing %+v", s)
+	}
+
+	// Once it is within reach, the better path takes the relay's place by itself.
+	nat.gone.Store(true)
+	eventually(t, 10*time.Second, "the better path", func() bool { return host.PathOf(c.BestConn(w.ID())) == host.PathLAN })
+	eventually(t, 15*time.Second, "the circuit to be given up", func() bool { return len(c.Network().ConnsToPeer(w.ID())) == 1 })
+	if s, _ := c.Standing(w.ID()); s.State != host.StateDirect || s.Path != host.PathLAN {
+		t.Errorf("standing %+v", s)
+	}
+	if err := echo(t, c, w); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTwoRelaysAreKept(t *testing.T) {
+	var m members
+	a, b, third := newRelay(t, &m), newRelay(t, &m), newRelay(t, &m)
+	w := behind(t, a, b, third)
+	m.add(w)
+	eventually(t, 15*time.Second, "places with two relays", func() bool { return len(w.Relays()) == 2 })
+	relays := []*host.Host{a, b, third}
+	used := slices.IndexFunc(relays, func(r *host.Host) bool { return r.ID() == w.Relays()[0] })
+	if err := relays[used].Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 15*time.Second, "the third in place of the lost one", func() bool {
+		return len(w.Relays()) == 2 && !slices.Contains(w.Relays(), relays[used].ID())
+	})
+}
+
+// One who is asked to relay for nobody does so.
+func TestRelayForNobody(t *testing.T) {
+	r := newHost(t, host.Config{DHT: host.DHTOff, Relay: true})
+	run(t, r)
+	w := behind(t, r)
+	c := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff})
+	if err := c.Connect(t.Context(), addrInfo(r)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "a refusal", func() bool {
+		err := c.Connect(t.Context(), peer.AddrInfo{ID: w.ID()})
+		return err != nil && strings.Contains(err.Error(), "does not let us through")
+	})
+	if len(w.Relays()) > 0 {
+		t.Error("a place with a relay that serves nobody")
+	}
+}

@@ -1,0 +1,99 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/libp2p/go-libp2p/core/pnet"
+
+	"github.com/seed-b490fa12/swarm/host"
+)
+
+// DefaultFleetSize is for how many machines limits are made.
+const DefaultFleetSize = host.DefaultMaxPeers
+
+// maxNetworkKey is the size of a network key's file; real ones have 95 bytes.
+const maxNetworkKey = 4 << 10
+
+// NetConfig says how a node gets to others, and they to it. The zero value is good for most.
+type NetConfig struct {
+	// External are further addresses at which this node is reached from outside.
+	External []string
+	// PortMap asks the router to forward our port.
+	PortMap bool
+	// Relay passes connections on for other members.
+	Relay bool
+	// AllowNets and DenyNets are networks, like 10.0.0.0/8, to speak with only, or never.
+	AllowNets, DenyNets []string
+	// NetworkKey is a file with a key that all nodes of the network have.
+	NetworkKey string
+	// FleetSize is for how many machines limits are made; 0 means 1,000. MaxPeers, if set, is how many connections
+	// this node takes instead.
+	FleetSize, MaxPeers int
+	// NoAutoNAT keeps others from dialling back, for simulated networks.
+	NoAutoNAT bool
+}
+
+// apply fills in what the configuration means for a host.
+func (c NetConfig) apply(h *host.Config) (err error) {
+	if h.External, err = parseListen(c.External); err != nil {
+		return fmt.Errorf("external address: %w", err)
+	}
+	if h.AllowNets, err = parseNets(c.AllowNets); err != nil {
+		return err
+	}
+	if h.DenyNets, err = parseNets(c.DenyNets); err != nil {
+		return err
+	}
+	if h.NetworkKey, err = readNetworkKey(c.NetworkKey); err != nil {
+		return err
+	}
+	if c.FleetSize < 0 || c.MaxPeers < 0 {
+		return fmt.Errorf("fleet size %d, most peers %d: want 1 or more", c.FleetSize, c.MaxPeers)
+	}
+	h.MaxPeers = c.FleetSize
+	if c.MaxPeers > 0 {
+		h.MaxPeers = c.MaxPeers
+	}
+	h.PortMap, h.Relay, h.AutoNAT = c.PortMap, c.Relay, !c.NoAutoNAT
+	return nil
+}
+
+func parseNets(words []string) (out []netip.Prefix, err error) {
+	for _, w := range words {
+		p, err := netip.ParsePrefix(w)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(w)
+			if addrErr != nil {
+				return nil, fmt.Errorf("network %q: want for example 192.168.0.0/16 or fd00::/8", w)
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+func readNetworkKey(path string) (pnet.PSK, error) {
+	if path == "" {
+		return nil, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("network key: %w", err)
+	}
+	if info.Size() > maxNetworkKey {
+		return nil, fmt.Errorf("network key %s: %d bytes are too many for a key", path, info.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("network key: %w", err)
+	}
+	key, err := pnet.DecodeV1PSK(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("network key %s: %w; its three lines are /key/swarm/psk/1.0.0/, /base16/ and 64 hexadecimal digits", path, err)
+	}
+	return key, nil
+}

@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
+)
+
+// RelayConfig says what kind of relay NewRelay makes.
+type RelayConfig struct {
+	StateDir  string
+	Name      string // in open mode; a fleet gives the name
+	Listen    []string
+	Bootstrap []string
+	MDNS      bool
+	// Allow are the peers that the relay serves where it belongs to no fleet.
+	Allow   []peer.ID
+	Net     NetConfig
+	Options []libp2p.Option
+	Logger  *slog.Logger
+}
+
+// Relay is a machine that others find each other through: it passes connections on for the members of its fleet, answers in the
+// DHT, and tells members of members. It takes no commands.
+type Relay struct {
+	Node *node.Node
+
+	log   *slog.Logger
+	fleet *trust.Fleet // nil in open mode
+
+	leaders *leaders // nil in open mode
+}
+
+// NewRelay makes a relay, which is reachable from Listen on. Close it in the end.
+func NewRelay(cfg RelayConfig) (*Relay, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	fleet, err := openFleet(cfg.StateDir, cfg.Allow, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
+	if err != nil {
+		return nil, err
+	}
+	listen, err := parseListen(cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	nc := node.Config{
+		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
+		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
+		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
+	}
+	cfg.Net.Relay = true
+	if err := cfg.Net.apply(&nc.Host); err != nil {
+		return nil, err
+	}
+	if fleet != nil {
+		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
+			return nil, err
+		}
+	}
+	n, err := node.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return &Relay{Node: n, log: cfg.Logger, fleet: fleet}, nil
+}
+
+// Listen opens the relay's addresses. From then on it can be reached.
+func (r *Relay) Listen() error {
+	if r.fleet != nil {
+		r.leaders = newLeaders(r.Node, r.fleet, leaderRoles...)
+		r.leaders.keep()
+	}
+	return r.Node.Listen()
+}
+
+// Addrs returns the relay's addresses, each with its peer ID.
+func (r *Relay) Addrs() ([]string, error) { return addrsOf(r.Node) }
+
+// Fleet returns the names of the fleet and of this machine in it, empty in open mode.
+func (r *Relay) Fleet() (fleet, name string) { return fleetNames(r.fleet) }
+
+// Run serves until ctx ends.
+func (r *Relay) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.Node.Run(ctx) })
+	g.Go(func() error { return r.passStatsOn(ctx) })
+	if r.leaders != nil {
+		g.Go(func() error { return r.leaders.run(ctx) })
+		g.Go(func() error { return untilLeft(ctx, r.fleet) })
+	}
+	return g.Wait()
+}
+
+// passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing on.
+func (r *Relay) passStatsOn(ctx context.Context) error {
+	subject, err := statsTopic(r.fleet).Join(r.Node.PubSub, r.Node.ID(), r.Node.Streams, nil)
+	if err != nil {
+		return err
+	}
+	stop, err := subject.Relay()
+	if err != nil {
+		return errors.Join(err, subject.Close())
+	}
+	<-ctx.Done()
+	stop()
+	return subject.Close()
+}
+
+// Close frees everything, also of a relay that never ran.
+func (r *Relay) Close() error { return r.Node.Close() }
