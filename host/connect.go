@@ -143,7 +143,7 @@ func (h *Host) explain(p peer.ID, errs []error) error {
 
 // placeInWords names an address that was dialled; a relay by its name.
 func (h *Host) placeInWords(a multiaddr.Multiaddr) string {
-	relay := relayOf(a)
+	relay := RelayOf(a)
 	if relay == "" {
 		return a.String()
 	}

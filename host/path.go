@@ -54,8 +54,8 @@ func (h *Host) BestConn(p peer.ID) network.Conn {
 	return slices.MinFunc(conns, comparePaths)
 }
 
-// relayOf returns who passes a circuit on; empty for another address.
-func relayOf(a multiaddr.Multiaddr) peer.ID {
+// RelayOf returns who passes a circuit on; empty for another address.
+func RelayOf(a multiaddr.Multiaddr) peer.ID {
 	before, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_CIRCUIT })
 	if !isCircuit(a) || len(before) == 0 {
 		return ""

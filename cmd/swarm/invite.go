@@ -185,7 +185,7 @@ func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r
 		return r, nil, false, err
 	}
 	c, err = agent.NewController(agent.ControllerConfig{
-		StateDir: dir, Bootstrap: in.reach.bootstrap, MDNS: in.reach.mdns, Redeem: true, Quiet: serving, Listen: in.listen, Logger: a.log,
+		StateDir: dir, Bootstrap: in.reach.bootstrap, MDNS: in.reach.mdns, Redeem: true, Quiet: serving, Listen: in.listen, Net: in.reach.net, Logger: a.log,
 	})
 	if err != nil {
 		return r, nil, false, err

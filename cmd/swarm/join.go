@@ -19,6 +19,8 @@ type joining struct {
 	enable  []string
 	listen  []string
 	wait    bool
+	role    string
+	net     agent.NetConfig
 	yes     bool
 	fleet   string
 	timeout time.Duration
@@ -54,7 +56,9 @@ With --wait the inviter calls this machine: give the address that is printed to
 	f := cmd.Flags()
 	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
 	f.StringArrayVar(&j.listen, "listen", nil, "`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	netFlags(cmd, &j.net)
 	f.BoolVar(&j.wait, "wait", false, "wait for the inviter to call")
+	f.StringVar(&j.role, "role", string(trust.RoleWorker), "what the machine is to be, where no ticket says so yet (--wait): worker or relay")
 	f.BoolVar(&j.yes, "yes", false, "do not ask")
 	f.StringVar(&j.fleet, "fleet", "", "join the fleet with this `ID` and no other")
 	f.DurationVar(&j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")
@@ -110,7 +114,7 @@ func (a *app) joiner(j joining, role trust.Role) (*agent.Joiner, error) {
 		return nil, err
 	}
 	listens := agent.StateRole(role) != agent.RoleController
-	return agent.NewJoiner(agent.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Logger: a.log}, listens)
+	return agent.NewJoiner(agent.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: a.log}, listens)
 }
 
 // consent shows what the ticket is for, and asks.
@@ -223,7 +227,11 @@ func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
 	if j.yes && j.fleet == "" {
 		return errors.New("--yes would let anybody's fleet take this machine: say which one with --fleet, or leave out --yes")
 	}
-	joiner, err := a.joiner(j, trust.RoleWorker)
+	role := trust.Role(j.role)
+	if role != trust.RoleWorker && role != trust.RoleRelay {
+		return fmt.Errorf("--role %q: want worker or relay; another is brought a ticket by hand: swarm join TICKET --wait", j.role)
+	}
+	joiner, err := a.joiner(j, role)
 	if err != nil {
 		return err
 	}
@@ -239,8 +247,8 @@ func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
 	if err != nil {
 		return err
 	}
-	if t.Role != trust.RoleWorker {
-		return fmt.Errorf("the ticket that was brought is for the role %s: take that one by hand: swarm join - --wait", t.Role)
+	if t.Role != role {
+		return fmt.Errorf("the ticket that was brought is for the role %s, and this machine waits to be a %s: swarm join --wait --role %[1]s", t.Role, role)
 	}
 	if !isTerminal(a.stdin) && j.fleet == "" {
 		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with --fleet", t.Fleet, errNoTerminal)

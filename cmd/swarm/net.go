@@ -12,8 +12,6 @@ func netFlags(cmd *cobra.Command, c *agent.NetConfig) {
 	f.StringSliceVar(&c.AllowNets, "allow-net", nil, "`NETWORK`, like 10.0.0.0/8, to speak with and no other; may be repeated")
 	f.StringSliceVar(&c.DenyNets, "deny-net", nil, "`NETWORK` never to speak with; may be repeated")
 	f.StringVar(&c.NetworkKey, "network-key", "", "`FILE` with a key that all nodes of the network must have; rules out QUIC")
-	f.IntVar(&c.FleetSize, "fleet-size", agent.DefaultFleetSize, "for how many machines limits are made")
-	f.IntVar(&c.MaxPeers, "max-peers", 0, "how many peers this node takes (default: as --fleet-size)")
 }
 
 // listenFlags are those of nodes that others reach.
@@ -22,6 +20,8 @@ func listenFlags(cmd *cobra.Command, listen *[]string, c *agent.NetConfig) {
 	f.StringArrayVar(listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
 	f.StringArrayVar(&c.External, "external", nil, "`MADDR` at which others reach this node, for instance of a forwarded port; may be repeated")
 	f.BoolVar(&c.PortMap, "port-map", false, "ask the router to forward the port (UPnP, NAT-PMP); this opens it to everybody")
+	f.IntVar(&c.FleetSize, "fleet-size", agent.DefaultFleetSize, "for how many machines limits are made")
+	f.IntVar(&c.MaxPeers, "max-peers", 0, "how many peers this node takes (default: as --fleet-size)")
 }
 
 // healthFlag has a node answer whether it is ready; without a value, at the usual place.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,22 +16,63 @@ import (
 )
 
 func (a *app) peersCommand() *cobra.Command {
+	var (
+		r   reach
+		try time.Duration
+	)
 	cmd := &cobra.Command{
 		Use:   "peers",
-		Short: "Show the address book: the machines this controller knows",
-		Long: `Show the address book: the machines this controller knows, by the names you gave
-them. What a machine calls itself is shown in quotes; only your names are used to
-choose targets.`,
+		Short: "Show the machines this controller knows, and how it stands with them",
+		Long: `Show the machines this controller knows, by the names you gave them, and how the
+controller that serves here ("swarm controller serve") stands with each: its state and
+since when, the path (LAN, direct, or by way of a relay), the round trip and the version.
+Where none serves the address book is shown; with --try the machines are dialled first.
+
+What a machine calls itself is shown in quotes; only your names are used to choose targets.`,
 		Example: `  swarm peers
+  swarm peers --try 3s
   swarm peers add /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --name rig-01 --label gpu=3080
   swarm peers remove rig-01`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			return a.withBook(func(b *host.Book) error { return a.listPeers(b) })
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.peers(cmd.Context(), r, try) },
 	}
+	r.flags(cmd)
+	cmd.Flags().DurationVar(&try, "try", 0, "dial each machine from here, for this long at most")
 	cmd.AddCommand(a.peersAddCommand(), a.peersRemoveCommand())
 	return cmd
+}
+
+// peers shows the machines as the long-lived controller sees them, as a try of our own shows, or as they are saved.
+func (a *app) peers(ctx context.Context, r reach, try time.Duration) (err error) {
+	dir, err := a.stateDir(agent.RoleController)
+	if err != nil {
+		return err
+	}
+	if try > 0 || len(r.bootstrap) > 0 {
+		c, err := a.controller(r, false)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.Close()) }()
+		return a.listPeers(c.Peers(ctx, max(try, time.Second)))
+	}
+	if remote, ok := agent.Dial(ctx, dir); ok {
+		defer remote.Close()
+		lines, err := remote.Peers(ctx)
+		if err != nil {
+			return err
+		}
+		return a.listPeers(lines)
+	}
+	return a.withBook(func(b *host.Book) error {
+		var lines []agent.PeerLine
+		for _, m := range b.All() {
+			if !m.Hint {
+				lines = append(lines, agent.PeerLine{Member: m})
+			}
+		}
+		return a.listPeers(lines)
+	})
 }
 
 // withBook opens the controller's address book.
@@ -46,27 +88,56 @@ func (a *app) withBook(do func(*host.Book) error) error {
 	return do(book)
 }
 
-func (a *app) listPeers(b *host.Book) error {
-	members := slices.DeleteFunc(b.All(), func(m host.Member) bool { return m.Hint })
+func (a *app) listPeers(lines []agent.PeerLine) error {
 	if a.json {
-		for _, m := range members {
-			if err := a.printJSON(m); err != nil {
+		for _, l := range lines {
+			if err := a.printJSON(l); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if len(members) == 0 {
-		fmt.Fprintln(a.stderr, "No machine is saved yet. Add one: swarm peers add MADDR --name NAME")
+	if len(lines) == 0 {
+		fmt.Fprintln(a.stderr, "No machine is saved yet. Let one in: swarm invite NAME; or save one: swarm peers add MADDR --name NAME")
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tCALLS ITSELF\tPEER\tLABELS\tLAST SEEN\tADDRESS")
-	for _, m := range members {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", orDash(m.Name), quoted(m.ClaimedName), m.Peer, orDash(labels(m.Labels)), lastSeen(m.LastSeen),
-			orDash(strings.Join(m.Addrs[:min(1, len(m.Addrs))], "")))
+	fmt.Fprintln(w, "NAME\tCALLS ITSELF\tROLE\tPEER\tLABELS\tSTATE\tSINCE\tPATH\tRTT\tVERSION\tLAST SEEN\tADDRESS")
+	looked := false
+	for _, l := range lines {
+		looked = looked || l.State != ""
+		addr := l.Addr
+		if addr == "" && len(l.Addrs) > 0 {
+			addr = l.Addrs[0]
+		}
+		rtt := unknown
+		if l.RTTMs != nil {
+			rtt = fmt.Sprintf("%.1f ms", *l.RTTMs)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", orDash(l.Name), quoted(l.ClaimedName), orDash(l.Role), l.Peer, orDash(labels(l.Labels)),
+			orDash(string(l.State)), since(l.Since), orDash(pathText(l.Path, l.Relay)), rtt, orDash(l.Version), lastSeen(l.LastSeen), orDash(addr))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || looked {
+		return err
+	}
+	_, err := fmt.Fprintln(a.stderr, "Nobody looks after them now. For their state: swarm controller serve, or swarm peers --try 3s")
+	return err
+}
+
+// pathText is a path in a word or two.
+func pathText(p host.Path, relay string) string {
+	if relay != "" {
+		return "relay " + relay
+	}
+	return string(p)
+}
+
+// since is how long ago something began.
+func since(ms int64) string {
+	if ms <= 0 {
+		return unknown
+	}
+	return seconds(time.Since(time.UnixMilli(ms)).Seconds())
 }
 
 func orDash(s string) string {

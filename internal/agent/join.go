@@ -36,6 +36,8 @@ type JoinConfig struct {
 	Listen []string
 	// Wait has the joiner wait for its inviter to call, instead of calling.
 	Wait bool
+	// Net says how the machine gets to its inviter.
+	Net NetConfig
 	// Options are passed to libp2p, for instance a simulated network in tests.
 	Options []libp2p.Option
 	Logger  *slog.Logger
@@ -64,9 +66,13 @@ func NewJoiner(cfg JoinConfig, listens bool) (*Joiner, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := node.New(node.Config{Logger: cfg.Logger, Host: host.Config{
+	hc := host.Config{
 		StateDir: cfg.StateDir, Listen: listen, NoListen: !listens && !cfg.Wait, DHT: host.DHTOff, Options: cfg.Options,
-	}})
+	}
+	if err := cfg.Net.apply(&hc); err != nil {
+		return nil, err
+	}
+	n, err := node.New(node.Config{Logger: cfg.Logger, Host: hc})
 	if err != nil {
 		return nil, err
 	}

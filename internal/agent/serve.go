@@ -55,6 +55,8 @@ type socketLine struct {
 	Summary  *Summary        `json:"summary,omitzero"`
 	Delivery *socketDelivery `json:"delivery,omitzero"`
 	Addrs    []string        `json:"addrs,omitzero"`
+	Peer     *PeerLine       `json:"peer,omitzero"`
+	Event    *Event          `json:"event,omitzero"`
 	Error    string          `json:"error,omitzero"` // nobody was asked
 	Unknown  bool            `json:"unknown,omitzero"`
 }
@@ -130,6 +132,8 @@ func (s *Server) Serve(ctx context.Context, socket string, ready func() error) e
 	mux.HandleFunc("POST /v1/watch", s.watch)
 	mux.HandleFunc("POST /v1/deliver", s.deliver)
 	mux.HandleFunc("POST /v1/addrs", s.addrs)
+	mux.HandleFunc("POST /v1/peers", s.peers)
+	mux.HandleFunc("POST /v1/events", s.events)
 	g, ctx := errgroup.WithContext(ctx)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	g.Go(func() error {
@@ -193,6 +197,13 @@ func (l *lines) write(v socketLine) error {
 	if _, err := l.w.Write(append(b, '\n')); err != nil {
 		return err
 	}
+	return http.NewResponseController(l.w).Flush()
+}
+
+// flush begins the answer, before there is anything to say.
+func (l *lines) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return http.NewResponseController(l.w).Flush()
 }
 

@@ -108,6 +108,11 @@ class Proc:
         self.signal(signal.SIGKILL)
         self.th.join(5)
 
+    def wait_exit(self, timeout=10):
+        """wait until it ends by itself; returns its exit code"""
+        self.p.wait(timeout)
+        return self.p.returncode
+
     def stop(self, timeout=5):
         self.signal(signal.SIGTERM)
         try:

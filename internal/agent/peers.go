@@ -1,0 +1,236 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// PeerLine is what a controller knows of one machine, and how it stands with it now.
+type PeerLine struct {
+	host.Member
+	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and blocked.
+	State host.State `json:"state,omitzero"`
+	// Path is LAN, direct or relay, Addr the address and Relay who passes it on, while connected.
+	Path  host.Path `json:"path,omitzero"`
+	Addr  string    `json:"addr,omitzero"`
+	Relay string    `json:"relay,omitzero"`
+	// Since is when the state began, in Unix milliseconds.
+	Since int64 `json:"since,omitzero"`
+	// RTTMs and ClockOffsetMs are those of a ping just now; nil without an answer.
+	RTTMs         *float64 `json:"rttMs,omitzero"`
+	ClockOffsetMs *int64   `json:"clockOffsetMs,omitzero"`
+	Version       string   `json:"version,omitzero"` // what the machine's program calls itself
+	Error         string   `json:"error,omitzero"`   // of the last attempt to reach it
+}
+
+// pingAllTime bounds how long the answers to a question for peers take.
+const pingAllTime = 2 * time.Second
+
+// Peers returns what this controller knows of all machines, and pings those that are connected. With try it dials the
+// others first, for that long.
+func (c *Controller) Peers(ctx context.Context, try time.Duration) []PeerLine {
+	var lines []PeerLine
+	for _, m := range c.Node.Book().All() {
+		if !m.Hint && m.Peer != c.Node.ID() {
+			lines = append(lines, PeerLine{Member: m})
+		}
+	}
+	var pings sync.WaitGroup
+	slots := make(chan struct{}, c.cfg.FanOut)
+	for i := range lines {
+		l := &lines[i]
+		pings.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if try > 0 {
+				ctx, cancel := context.WithTimeout(ctx, try)
+				defer cancel()
+				c.Node.Connect(ctx, peer.AddrInfo{ID: l.Peer}) // the standing tells what came of it
+			}
+			c.look(ctx, l)
+		})
+	}
+	pings.Wait()
+	slices.SortFunc(lines, func(a, b PeerLine) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Peer, b.Peer))
+	})
+	return lines
+}
+
+// look fills in how we stand with a machine.
+func (c *Controller) look(ctx context.Context, l *PeerLine) {
+	l.State = host.StateKnown
+	if st, ok := c.Node.Standing(l.Peer); ok {
+		l.State, l.Path, l.Addr, l.Since = st.State, st.Path, st.Addr, st.Since.UnixMilli()
+		if st.Err != nil {
+			l.Error = st.Err.Error()
+		}
+	}
+	if c.fleet != nil && c.fleet.Revoked(l.Peer) {
+		l.State = host.StateBlocked
+		return
+	}
+	conn := c.Node.BestConn(l.Peer)
+	if conn == nil {
+		if l.State == host.StateOffline && l.LastSeen > 0 {
+			l.Since = l.LastSeen
+		}
+		return
+	}
+	l.Relay = c.relayName(conn.RemoteMultiaddr())
+	if v, err := c.Node.Peerstore().Get(l.Peer, "AgentVersion"); err == nil {
+		l.Version, _ = v.(string)
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingAllTime)
+	defer cancel()
+	sent := time.Now()
+	pong, err := streams.Ping.Do(ctx, c.Node.Client, l.Peer, streams.PingRequest{SentAt: sent.UnixMilli()})
+	if err != nil {
+		l.Error = err.Error()
+		return
+	}
+	took := time.Since(sent)
+	rtt := float64(took.Microseconds()) / 1000
+	offset := time.UnixMilli(pong.ReceivedAt).Sub(sent.Add(took / 2)).Milliseconds()
+	l.RTTMs, l.ClockOffsetMs = &rtt, &offset
+}
+
+// Event is something that happened to a machine, or to the fleet.
+type Event struct {
+	Time int64 `json:"time"` // Unix ms
+	// Event is "state" for a machine's new state or path, "fleet" for new records or grants, and "lost" when the
+	// listener was too slow for others.
+	Event  string     `json:"event"`
+	Peer   peer.ID    `json:"peer,omitzero"`
+	Name   string     `json:"name,omitzero"`
+	State  host.State `json:"state,omitzero"`
+	Before host.State `json:"before,omitzero"`
+	Path   host.Path  `json:"path,omitzero"`
+	Addr   string     `json:"addr,omitzero"`
+	Relay  string     `json:"relay,omitzero"`
+	Error  string     `json:"error,omitzero"`
+}
+
+// Events tells what happens from now on, until ctx ends or emit fails.
+func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
+	changes, stop := c.Node.WatchStandings()
+	defer stop()
+	papers := make(chan struct{}, 1)
+	if c.fleet != nil {
+		defer c.fleet.Notify(func() {
+			select {
+			case papers <- struct{}{}:
+			default:
+			}
+		})()
+	}
+	for {
+		e := Event{Event: "state"}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-papers:
+			e.Event = "fleet"
+		case s := <-changes:
+			m, saved := c.Node.Book().Get(s.Peer)
+			if !saved || m.Hint {
+				continue // strangers come and go
+			}
+			e.Peer, e.Name, e.State, e.Before, e.Path, e.Addr = s.Peer, targetOf(m).Display(), s.State, s.Before, s.Path, s.Addr
+			e.Relay = c.relayNameText(s.Addr)
+			if s.Err != nil && s.State == host.StateOffline {
+				e.Error = s.Err.Error()
+			}
+		}
+		e.Time = time.Now().UnixMilli()
+		if err := emit(e); err != nil {
+			return err
+		}
+	}
+}
+
+// peers answers with all machines; events with what happens from now on.
+func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
+	out := &lines{w: w}
+	s.c.refresh()
+	for _, l := range s.c.Peers(r.Context(), 0) {
+		if out.write(socketLine{Peer: &l}) != nil {
+			return
+		}
+	}
+}
+
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	out := &lines{w: w}
+	if out.flush() != nil {
+		return
+	}
+	s.c.Events(r.Context(), func(e Event) error { return out.write(socketLine{Event: &e}) })
+}
+
+// Peers asks the controller that serves here for its machines.
+func (r *Remote) Peers(ctx context.Context) (out []PeerLine, err error) {
+	answer, err := r.post(ctx, "/v1/peers", struct{}{})
+	if err != nil {
+		return nil, err
+	}
+	for l, err := range answer {
+		if err != nil {
+			return out, err
+		}
+		if l.Peer != nil {
+			out = append(out, *l.Peer)
+		}
+	}
+	return out, nil
+}
+
+// Events tells what happens, as the controller that serves here sees it.
+func (r *Remote) Events(ctx context.Context, emit func(Event) error) error {
+	answer, err := r.post(ctx, "/v1/events", struct{}{})
+	if err != nil {
+		return err
+	}
+	for l, err := range answer {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case l.Event == nil:
+			continue
+		}
+		if err := emit(*l.Event); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// relayName names who passes on what goes to an address; empty for a direct one.
+func (c *Controller) relayName(a multiaddr.Multiaddr) string {
+	relay := host.RelayOf(a)
+	if relay == "" {
+		return ""
+	}
+	m, _ := c.Node.Book().Get(relay)
+	return cmp.Or(targetOf(m).Display(), relay.String())
+}
+
+func (c *Controller) relayNameText(addr string) string {
+	a, err := multiaddr.NewMultiaddr(addr)
+	if err != nil {
+		return ""
+	}
+	return c.relayName(a)
+}
