@@ -29,9 +29,12 @@ same state directory go through it by themselves.`,
 			if err != nil {
 				return err
 			}
-			c, err := agent.NewController(agent.ControllerConfig{
-				StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: true, Serve: true, Listen: listen, Logger: a.log,
-			})
+			cfg, err := r.config(dir, a.log)
+			if err != nil {
+				return err
+			}
+			cfg.Watch, cfg.Serve, cfg.Listen = true, true, listen
+			c, err := agent.NewController(cfg)
 			if err != nil {
 				return err
 			}
