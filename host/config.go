@@ -45,7 +45,7 @@ const (
 )
 
 // Config says what kind of node New makes. The zero value with a StateDir (or an Identity) is a full node on port 4747
-// without mDNS.
+// without mDNS and beacon.
 type Config struct {
 	// Identity is the node's key. Nil means the file identity.pem in StateDir, made if it is missing.
 	Identity crypto.PrivKey
@@ -62,9 +62,12 @@ type Config struct {
 	Bootstrap []peer.AddrInfo
 	// MDNS looks for nodes in the local network and, unless NoListen, announces this one.
 	MDNS bool
+	// Beacon, if set, looks for nodes in the local network by datagrams, and announces this one unless NoListen. Its
+	// Prefix, Announce and Logger are filled in.
+	Beacon *discovery.BeaconConfig
 	// DHT is the part taken in the private DHT.
 	DHT DHTMode
-	// ProtocolPrefix separates this network's DHT and mDNS from all others. Empty means "/swarm".
+	// ProtocolPrefix separates this network's DHT, mDNS and beacon from all others. Empty means "/swarm".
 	ProtocolPrefix protocol.ID
 
 	// External are further addresses at which others reach this node, for instance that of a forwarded port.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/discovery"
 )
 
 // closedPort is a loopback address where nobody listens.
@@ -250,5 +252,39 @@ func TestMovedPeer(t *testing.T) {
 			}
 			t.Logf("found and connected after %v", time.Since(start))
 		})
+	}
+}
+
+// TestBeaconFinds: the Config's beacon announces a node that listens, and one that does not only looks.
+func TestBeaconFinds(t *testing.T) {
+	nics, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(nics, func(n net.Interface) bool { return n.Flags&net.FlagLoopback != 0 && n.Flags&net.FlagUp != 0 })
+	port, err := net.ListenUDP("udp4", &net.UDPAddr{})
+	if i < 0 || err != nil {
+		t.Skip("SKIPPED: no loopback interface is up: ", err)
+	}
+	port.Close()
+	beacon := &discovery.BeaconConfig{Interface: nics[i].Name, Port: port.LocalAddr().(*net.UDPAddr).Port}
+	worker := newHost(t, host.Config{DHT: host.DHTOff, Beacon: beacon})
+	asker := newHost(t, host.Config{DHT: host.DHTOff, Beacon: beacon, NoListen: true})
+	stranger := newHost(t, host.Config{DHT: host.DHTOff, Beacon: beacon, NoListen: true, ProtocolPrefix: "/other"})
+	for _, h := range []*host.Host{worker, asker, stranger} {
+		run(t, h)
+	}
+	eventually(t, 15*time.Second, "the worker is found", func() bool {
+		f := asker.Found()
+		return len(f) == 1 && f[0].ID == worker.ID() && f[0].Source == "beacon"
+	})
+	if err := asker.Connect(t.Context(), peer.AddrInfo{ID: worker.ID()}); err != nil {
+		t.Error(err)
+	}
+	if len(worker.Found())+len(stranger.Found()) > 0 {
+		t.Errorf("the worker found %v, and one of another network %v", worker.Found(), stranger.Found())
+	}
+	if _, err := host.New(host.Config{StateDir: t.TempDir(), Beacon: &discovery.BeaconConfig{Mode: "loud"}}); err == nil {
+		t.Error("a mode that does not exist was accepted")
 	}
 }

@@ -66,6 +66,15 @@ func (h *Host) addFinders() error {
 			Service: mdnsService(string(h.cfg.ProtocolPrefix)), Announce: !h.cfg.NoListen, Logger: h.log,
 		}))
 	}
+	if h.cfg.Beacon != nil {
+		cfg := *h.cfg.Beacon
+		cfg.Prefix, cfg.Announce, cfg.Logger = string(h.cfg.ProtocolPrefix), !h.cfg.NoListen, h.log
+		beacon, err := discovery.NewBeacon(h.Host, cfg)
+		if err != nil {
+			return err
+		}
+		h.finders = append(h.finders, beacon)
+	}
 	return nil
 }
 

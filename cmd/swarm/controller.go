@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -24,14 +25,21 @@ func (a *app) controllerCommand() *cobra.Command {
 // reach are the flags of all commands that connect to machines.
 type reach struct {
 	bootstrap []string
-	mdns      bool
-	net       agent.NetConfig
+	localNet
+	net agent.NetConfig
 }
 
 func (r *reach) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&r.bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
-	cmd.Flags().BoolVar(&r.mdns, "mdns", true, "look for machines in the local network")
+	r.localNet.flags(cmd.Flags(), "look for machines in the local network, by mDNS")
 	netFlags(cmd, &r.net)
+}
+
+// config is a controller that reaches machines as the flags say.
+func (r *reach) config(dir string, log *slog.Logger) (cfg agent.ControllerConfig, err error) {
+	cfg = agent.ControllerConfig{StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Net: r.net, Logger: log}
+	cfg.Beacon, err = r.beacon()
+	return cfg, err
 }
 
 // commander does the jobs of this command: the long-lived controller of this
@@ -56,9 +64,12 @@ func (a *app) controller(r reach, watch bool) (*agent.Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.NewController(agent.ControllerConfig{
-		StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Net: r.net, Watch: watch, Logger: a.log,
-	})
+	cfg, err := r.config(dir, a.log)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Watch = watch
+	return agent.NewController(cfg)
 }
 
 // selection are the flags that say which machines are meant.

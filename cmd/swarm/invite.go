@@ -184,9 +184,12 @@ func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r
 		r, err = redeemAddrs(self, addrs)
 		return r, nil, false, err
 	}
-	c, err = agent.NewController(agent.ControllerConfig{
-		StateDir: dir, Bootstrap: in.reach.bootstrap, MDNS: in.reach.mdns, Redeem: true, Quiet: serving, Listen: in.listen, Net: in.reach.net, Logger: a.log,
-	})
+	cfg, err := in.reach.config(dir, a.log)
+	if err != nil {
+		return r, nil, false, err
+	}
+	cfg.Redeem, cfg.Quiet, cfg.Listen = true, serving, in.listen
+	c, err = agent.NewController(cfg)
 	if err != nil {
 		return r, nil, false, err
 	}

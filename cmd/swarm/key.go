@@ -112,7 +112,11 @@ func (a *app) restore(ctx context.Context, r agent.Restore, in reach) (err error
 	if r.Name == "" {
 		r.Name = hostName()
 	}
-	c, adm, err := agent.BeginRestore(r, in.bootstrap, in.mdns)
+	cfg, err := in.config(r.StateDir, a.log)
+	if err != nil {
+		return err
+	}
+	c, adm, err := agent.BeginRestore(r, cfg)
 	if err != nil {
 		return err
 	}

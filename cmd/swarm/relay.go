@@ -15,6 +15,7 @@ func (a *app) relayCommand() *cobra.Command {
 	var (
 		cfg    agent.RelayConfig
 		allow  []string
+		local  localNet
 		health string
 	)
 	cmd := &cobra.Command{
@@ -36,6 +37,10 @@ Without a fleet it serves the peers named with --allow.`,
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
+			cfg.MDNS = local.mdns
+			if cfg.Beacon, err = local.beacon(); err != nil {
+				return err
+			}
 			return a.relay(cmd.Context(), cfg, health)
 		},
 	}
@@ -43,7 +48,7 @@ Without a fleet it serves the peers named with --allow.`,
 	f.StringVar(&cfg.Name, "name", "", "what the relay calls itself where it belongs to no fleet")
 	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that the relay serves; may be repeated")
-	f.BoolVar(&cfg.MDNS, "mdns", false, "announce the relay in the local network, and look for others there")
+	local.flags(f, "announce the relay in the local network, and look for others there, by mDNS")
 	listenFlags(cmd, &cfg.Listen, &cfg.Net)
 	netFlags(cmd, &cfg.Net)
 	healthFlag(cmd, &health)

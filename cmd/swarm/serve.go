@@ -35,9 +35,12 @@ same state directory go through it by themselves.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, h.Close()) }()
-			c, err := agent.NewController(agent.ControllerConfig{
-				StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Watch: true, Serve: true, Listen: listen, Net: r.net, Logger: a.log,
-			})
+			cfg, err := r.config(dir, a.log)
+			if err != nil {
+				return err
+			}
+			cfg.Watch, cfg.Serve, cfg.Listen = true, true, listen
+			c, err := agent.NewController(cfg)
 			if err != nil {
 				return err
 			}

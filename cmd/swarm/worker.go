@@ -17,6 +17,7 @@ func (a *app) workerCommand() *cobra.Command {
 	var (
 		cfg    agent.WorkerConfig
 		allow  []string
+		local  localNet
 		health string
 	)
 	cmd := &cobra.Command{
@@ -38,6 +39,10 @@ The first lines say who the worker is and where it can be reached.`,
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
+			cfg.MDNS = local.mdns
+			if cfg.Beacon, err = local.beacon(); err != nil {
+				return err
+			}
 			return a.worker(cmd.Context(), cfg, health)
 		},
 	}
@@ -47,11 +52,11 @@ The first lines say who the worker is and where it can be reached.`,
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
 	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
-	f.BoolVar(&cfg.MDNS, "mdns", true, "announce the worker in the local network, and look for others there")
 	listenFlags(cmd, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
 	netFlags(cmd, &cfg.Net)
 	healthFlag(cmd, &health)
+	local.flags(f, "announce the worker in the local network, and look for others there, by mDNS")
 	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
 	return cmd
 }

@@ -1,5 +1,5 @@
-// Package discovery has the ways to find other nodes, each of them alone enough: a private DHT, mDNS in the local network, and
-// peers known from before.
+// Package discovery has the ways to find other nodes, each of them alone enough: a private DHT, mDNS and a UDP beacon in the local
+// network, and peers known from before.
 //
 // A way is a Finder. Its Find is ranged over in one goroutine until the context ends:
 //
@@ -29,7 +29,7 @@ const (
 // Found is a peer that somebody says exists.
 type Found struct {
 	peer.AddrInfo
-	// Source names the way in a word, for logs and tables: "dht", "mdns", "saved".
+	// Source names the way in a word, for logs and tables: "dht", "mdns", "beacon", "saved".
 	Source string
 }
 

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -24,9 +23,6 @@ import (
 
 const (
 	sourceMDNS = "mdns"
-	mdnsRetry  = 30 * time.Second // after a failed start, for instance where there is no network yet
-	mdnsQueue  = 256              // answers waiting to be looked at; more are dropped, they come again
-	mdnsSettle = time.Second      // after an address change, which comes as several events
 	mdnsDomain = "local"
 	mdnsPort   = 4747       // a port has to be named; the addresses in the TXT records count
 	dnsaddr    = "dnsaddr=" // what libp2p's mDNS records begin with
@@ -66,44 +62,7 @@ func (m *MDNS) String() string { return sourceMDNS }
 
 // Find listens until ctx ends.
 func (m *MDNS) Find(ctx context.Context) iter.Seq[Found] {
-	return func(yield func(Found) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer cancel()
-		found := make(chan peer.AddrInfo, mdnsQueue)
-		wg.Go(func() { m.keepGoing(ctx, found) })
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case info := <-found:
-				if info.ID != m.host.ID() && len(info.Addrs) > 0 && !yield(bounded(sourceMDNS, info)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// keepGoing runs one session after another: a session ends when it fails or our addresses change.
-func (m *MDNS) keepGoing(ctx context.Context, out chan<- peer.AddrInfo) {
-	for complained := false; ctx.Err() == nil; {
-		err := m.session(ctx, out)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil:
-			complained = false
-			continue
-		case !complained:
-			complained = true
-			m.cfg.Logger.Info("finding peers by mdns does not work here for now; other ways go on", "err", err)
-		}
-		if !pause(ctx, mdnsRetry) {
-			return
-		}
-	}
+	return sessions{sourceMDNS, m.host.ID(), m.cfg.Logger, m.session}.find(ctx)
 }
 
 // run is one session: it looks, and announces if it should, until it fails or our addresses change, because the announcement is a
@@ -144,7 +103,7 @@ func endOnChange(ctx context.Context, cancel func(), changes event.Subscription)
 				return
 			}
 			if !first {
-				pause(ctx, mdnsSettle)
+				pause(ctx, settle)
 				return
 			}
 		}
@@ -203,7 +162,7 @@ func (m *MDNS) browseOn(ctx context.Context, out chan<- peer.AddrInfo, version z
 	// The library closes entries only when its start has succeeded, and blocks on them while it runs: so the reader ends
 	// after it, and by a context of its own.
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
-	entries := make(chan *zeroconf.ServiceEntry, mdnsQueue)
+	entries := make(chan *zeroconf.ServiceEntry, sessionQueue)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()

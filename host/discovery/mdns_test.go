@@ -46,8 +46,8 @@ func TestMDNSGoesOn(t *testing.T) {
 		for f := range m.Find(ctx) {
 			got, after = append(got, f), time.Since(start)
 		}
-		if len(got) != 1 || got[0].ID != other.ID || got[0].Source != "mdns" || after != 3*mdnsRetry {
-			t.Errorf("found %v after %v, want the other one after %v", got, after, 3*mdnsRetry)
+		if len(got) != 1 || got[0].ID != other.ID || got[0].Source != "mdns" || after != 3*sessionRetry {
+			t.Errorf("found %v after %v, want the other one after %v", got, after, 3*sessionRetry)
 		}
 		if n := strings.Count(log.String(), "does not work"); n != 1 {
 			t.Errorf("told %d times that it does not work, want once:\n%s", n, &log)

@@ -250,7 +250,7 @@ func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) erro
 	return err
 }
 
-// FleetPrefix is what separates a fleet's DHT, mDNS and topics from all others.
+// FleetPrefix is what separates a fleet's DHT, mDNS, beacon and topics from all others.
 func FleetPrefix(f trust.FleetID) protocol.ID {
 	return protocol.ID("/swarm/" + f.Short())
 }

@@ -27,6 +27,8 @@ type ControllerConfig struct {
 	Bootstrap []string
 	// MDNS looks for machines in the local network.
 	MDNS bool
+	// Beacon does the same by UDP datagrams; nil means it does not.
+	Beacon *discovery.BeaconConfig
 	// Watch joins the stats topic, see Controller.Watch. Such a controller has a
 	// passing identity, and so no rights: it only listens.
 	Watch bool
@@ -100,8 +102,8 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 	nc := node.Config{
 		Role: RoleController, Logger: cfg.Logger, Fleet: c.fleet, Joined: cfg.Joined, Greeted: c.greeted,
 		Host: host.Config{
-			StateDir: cfg.StateDir, NoListen: !cfg.Serve && (!cfg.Redeem || cfg.Quiet), Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, OnFound: c.onFound,
-			Options: cfg.Options,
+			StateDir: cfg.StateDir, NoListen: !cfg.Serve && (!cfg.Redeem || cfg.Quiet), Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon,
+			OnFound: c.onFound, Options: cfg.Options,
 		},
 	}
 	if err := cfg.Net.apply(&nc.Host); err != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
@@ -21,6 +22,8 @@ type RelayConfig struct {
 	Listen    []string
 	Bootstrap []string
 	MDNS      bool
+	// Beacon, if set, announces the relay by UDP datagrams.
+	Beacon *discovery.BeaconConfig
 	// Allow are the peers that the relay serves where it belongs to no fleet.
 	Allow   []peer.ID
 	Net     NetConfig
@@ -59,7 +62,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	nc := node.Config{
 		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
 		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
+		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	cfg.Net.Relay = true
 	if err := cfg.Net.apply(&nc.Host); err != nil {

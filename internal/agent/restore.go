@@ -27,8 +27,9 @@ type Restore struct {
 
 // BeginRestore makes this machine a controller by the root's word, and starts it.
 // Nothing is revoked yet: first Collect what the members know, so that what the root
-// signs next goes beyond it.
-func BeginRestore(r Restore, bootstrap []string, mdns bool) (*Controller, *Admin, error) {
+// signs next goes beyond it. cfg says how members are found; its StateDir and Logger are
+// those of r.
+func BeginRestore(r Restore, cfg ControllerConfig) (*Controller, *Admin, error) {
 	if trust.InFleet(FleetDir(r.StateDir)) {
 		return nil, nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
 	}
@@ -47,7 +48,8 @@ func BeginRestore(r Restore, bootstrap []string, mdns bool) (*Controller, *Admin
 	if err := admitSelf(in, r.Sheet.Root, self); err != nil {
 		return nil, nil, err
 	}
-	c, err := NewController(ControllerConfig{StateDir: r.StateDir, Bootstrap: bootstrap, MDNS: mdns, Logger: r.Logger})
+	cfg.StateDir, cfg.Logger = r.StateDir, r.Logger
+	c, err := NewController(cfg)
 	if err != nil {
 		return nil, nil, err
 	}

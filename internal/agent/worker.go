@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
@@ -56,6 +57,8 @@ type WorkerConfig struct {
 	Bootstrap []string
 	// MDNS announces the worker in the local network and looks for others.
 	MDNS bool
+	// Beacon does the same by UDP datagrams; nil means it does not.
+	Beacon *discovery.BeaconConfig
 	// Allow are the peers that may command this worker.
 	Allow []peer.ID
 	// Enable is what may run here in this run, beside what the policy file allows:
@@ -159,7 +162,7 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 	nc := node.Config{
 		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
 		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Options: cfg.Options},
+		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	if err := cfg.Net.apply(&nc.Host); err != nil {
 		return nc, err

@@ -12,6 +12,11 @@ func TestFleetBehindNAT(t *testing.T) {
 	scenario(t, "fleet_nat", buildSwarm(t), "20")
 }
 
+func TestBeacon(t *testing.T) {
+	needLab(t)
+	scenario(t, "beacon", buildSwarm(t))
+}
+
 // TestRig checks that the faults are what they say.
 func TestRig(t *testing.T) {
 	for _, program := range []string{"ping", "conntrack", "ethtool"} {

@@ -16,7 +16,7 @@ def main(lab, args):
     allow = "--allow=" + swarm.id(ctl, "controller")
     w1 = swarm.worker(h1, allow, "--mdns=false")
     w2 = swarm.worker(h2, allow, "--mdns=false", "--bootstrap", w1.addr)
-    w3 = swarm.worker(h3, allow)  # told of nobody: mDNS is all it has
+    w3 = swarm.worker(h3, allow, "--beacon=false")  # told of nobody: mDNS is all it has
 
     rc, got = swarm.exec(ctl, "get_stats", w1.addr, "--mdns=false")
     lab.check("by address", (rc, ok(got)), (rc, ok(got)) == (0, ["w1"]))

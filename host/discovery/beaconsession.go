@@ -1,0 +1,219 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	"golang.org/x/net/ipv4"
+)
+
+// beaconSession is what is open while our addresses stay the same.
+type beaconSession struct {
+	*Beacon
+	ears  *net.UDPConn // shared with the other nodes of this machine
+	links []*link      // each with a socket of its own, because an answer to a shared one reaches any of its owners
+	query []byte
+	out   chan<- peer.AddrInfo
+}
+
+func (b *Beacon) open(ctx context.Context, now survey) (s *beaconSession, err error) {
+	s = &beaconSession{Beacon: b, query: encodeBeacon(beaconQuery, b.network, make([]byte, maxBeacon-beaconHeader))}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.ears, err = b.listen(ctx, now.links); err != nil {
+		return s, err
+	}
+	var errs error
+	for _, l := range now.links {
+		if err := b.openLink(l, now.addrs); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", l.nic.Name, err))
+			continue
+		}
+		s.links = append(s.links, l)
+	}
+	if len(s.links) == 0 {
+		return s, errs
+	}
+	return s, nil
+}
+
+func (s *beaconSession) close() {
+	if s.ears != nil {
+		s.ears.Close()
+	}
+	for _, l := range s.links {
+		l.conn.Close()
+	}
+}
+
+// listen opens the port that the nodes of a machine share, and joins the group on each link.
+func (b *Beacon) listen(ctx context.Context, links []*link) (*net.UDPConn, error) {
+	lc := net.ListenConfig{Control: shareAddress}
+	conn, err := lc.ListenPacket(ctx, "udp4", fmt.Sprintf("0.0.0.0:%d", b.cfg.Port))
+	if err != nil {
+		return nil, err
+	}
+	if b.cfg.Mode == BeaconMulticast {
+		if err := b.join(conn, links); err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("join the group %s: %w", b.cfg.Addr, err)
+		}
+	}
+	return conn.(*net.UDPConn), nil
+}
+
+// join fails when it does on all links. On an interface with two addresses it always does for the second one.
+func (b *Beacon) join(conn net.PacketConn, links []*link) error {
+	p := ipv4.NewPacketConn(conn)
+	errs := p.SetMulticastLoopback(true) // on Windows it matters at the receiver
+	joined := false
+	for _, l := range links {
+		err := p.JoinGroup(&l.nic, &net.UDPAddr{IP: b.cfg.Addr.AsSlice()})
+		joined = joined || err == nil
+		errs = errors.Join(errs, err)
+	}
+	if joined {
+		return nil
+	}
+	return errs
+}
+
+func (b *Beacon) openLink(l *link, addrs []multiaddr.Multiaddr) error {
+	if b.cfg.Announce {
+		sealed, err := seal(b.host, b.network, l.order(addrs))
+		if err != nil {
+			return err
+		}
+		l.record = sealed
+	}
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: l.prefix.Addr().AsSlice()})
+	if err != nil {
+		return err
+	}
+	if b.cfg.Mode == BeaconMulticast {
+		p := ipv4.NewPacketConn(conn) // the time to live is 1: nothing passes a router
+		if err := errors.Join(p.SetMulticastInterface(&l.nic), p.SetMulticastLoopback(true)); err != nil {
+			conn.Close()
+			return err
+		}
+	}
+	l.conn = conn
+	return nil
+}
+
+// send announces, or asks where there is nothing to announce: some times at the start, then once in a period.
+func (s *beaconSession) send(ctx context.Context) error {
+	for round := 0; ; round++ {
+		if err := s.sendOnce(); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if dropped := s.count.dropped.Load(); dropped > s.told {
+			s.cfg.Logger.Debug("beacon datagrams were dropped", "new", dropped-s.told, "received", s.count.received.Load())
+			s.told = dropped
+		}
+		wait := s.cfg.Period + rand.N(s.cfg.Period/8) // nodes that started together drift apart
+		if round < 2 {
+			wait = time.Duration(round+1) * time.Second // the first may be lost, or have come before the others were there
+		}
+		if !pause(ctx, wait) {
+			return nil
+		}
+	}
+}
+
+// sendOnce fails when nothing could be sent on any link.
+func (s *beaconSession) sendOnce() (errs error) {
+	sent := false
+	for _, l := range s.links {
+		datagram := s.query
+		if len(l.record) > 0 {
+			datagram = l.record
+		}
+		to := s.cfg.Addr
+		if !to.IsValid() {
+			to = broadcastOf(l.prefix)
+		}
+		_, err := l.conn.WriteToUDPAddrPort(datagram, netip.AddrPortFrom(to, uint16(s.cfg.Port)))
+		sent = sent || err == nil
+		errs = errors.Join(errs, err)
+	}
+	if sent {
+		return nil
+	}
+	return errs
+}
+
+// read takes datagrams, one after the other, until the socket is closed.
+func (s *beaconSession) read(ctx context.Context, conn *net.UDPConn) {
+	// Windows calls a datagram that does not fit an error; so any fits.
+	buf := make([]byte, 1<<16)
+	for {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		if err == nil {
+			s.receive(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+		} else if !pause(ctx, readPause) || errors.Is(err, net.ErrClosed) {
+			return
+		}
+	}
+}
+
+// receive looks at a datagram that anybody may have sent: first at what costs nothing.
+func (s *beaconSession) receive(datagram []byte, from netip.AddrPort) {
+	s.count.received.Add(1)
+	i := slices.IndexFunc(s.links, func(l *link) bool { return l.prefix.Contains(from.Addr()) })
+	kind, body, ok := decodeBeacon(datagram, s.network)
+	if i < 0 || !ok {
+		s.count.dropped.Add(1)
+		return
+	}
+	l := s.links[i]
+	if bytes.Equal(datagram, l.record) {
+		return // our own, which came back
+	}
+	if kind == beaconQuery {
+		s.answer(l, len(datagram), from)
+		return
+	}
+	if !s.checks.allow(from.Addr()) {
+		s.count.dropped.Add(1)
+		return
+	}
+	s.count.checked.Add(1)
+	ours := slices.ContainsFunc(s.links, func(l *link) bool { return l.prefix.Addr() == from.Addr() })
+	info, err := openRecord(body, ours || from.Addr().IsLoopback())
+	if err != nil {
+		s.count.dropped.Add(1)
+		return
+	}
+	select {
+	case s.out <- info:
+	default: // it comes again
+	}
+}
+
+// answer tells one who asks about us. An answer is never longer than the question, and they are rare enough, so that
+// nobody can have us flood somebody else.
+func (s *beaconSession) answer(l *link, asked int, to netip.AddrPort) {
+	if len(l.record) == 0 {
+		return
+	}
+	if asked < len(l.record) || !s.answers.allow(to.Addr()) {
+		s.count.dropped.Add(1)
+		return
+	}
+	if _, err := l.conn.WriteToUDPAddrPort(l.record, to); err == nil {
+		s.count.answered.Add(1)
+	}
+}

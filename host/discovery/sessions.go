@@ -1,0 +1,69 @@
+package discovery
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	sessionRetry = 30 * time.Second // after a failed start, for instance where there is no network yet
+	sessionQueue = 256              // answers waiting to be looked at; more are dropped, they come again
+	settle       = time.Second      // after an address change, which comes as several events
+)
+
+// sessions is a way that works in the local network: one session after another, because what it announces is a snapshot
+// of our addresses.
+type sessions struct {
+	source string
+	self   peer.ID
+	log    *slog.Logger
+	// run is one session. It ends without an error when our addresses have changed.
+	run func(ctx context.Context, out chan<- peer.AddrInfo) error
+}
+
+// find listens until ctx ends.
+func (s sessions) find(ctx context.Context) iter.Seq[Found] {
+	return func(yield func(Found) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		found := make(chan peer.AddrInfo, sessionQueue)
+		wg.Go(func() { s.keepGoing(ctx, found) })
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case info := <-found:
+				if info.ID != s.self && len(info.Addrs) > 0 && !yield(bounded(s.source, info)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// keepGoing begins the next session at once, and after a failure a while later. It complains once.
+func (s sessions) keepGoing(ctx context.Context, out chan<- peer.AddrInfo) {
+	for complained := false; ctx.Err() == nil; {
+		err := s.run(ctx, out)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			complained = false
+			continue
+		case !complained:
+			complained = true
+			s.log.Info("finding peers by "+s.source+" does not work here for now; other ways go on", "err", err)
+		}
+		if !pause(ctx, sessionRetry) {
+			return
+		}
+	}
+}
