@@ -15,6 +15,7 @@ const (
 	relaysTried = 4
 	// relayDelay is the head start of the peer's own addresses.
 	relayDelay = 250 * time.Millisecond
+	relayRetry = 500 * time.Millisecond // while the peer's own addresses have not answered
 )
 
 // dialAll dials a peer at its addresses and, a little later, by way of every relay that is known: a peer behind a NAT
@@ -26,19 +27,29 @@ func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
 	var dials sync.WaitGroup
 	defer dials.Wait()
 	defer cancel()
+
 	results := make(chan error, len(relays)+1)
+	again, enough := context.WithCancel(ctx) // ends when only relays are left to try
 	if own || len(relays) == 0 {
-		dials.Go(func() { results <- h.Host.Connect(ctx, p) })
+		dials.Go(func() {
+			results <- h.Host.Connect(ctx, p)
+			enough()
+		})
 	} else {
 		results <- nil // counted, and not connected by it
+		enough()
 	}
 	for _, r := range relays {
 		dials.Go(func() {
-			if own && !wait(ctx, relayDelay) {
+			if own && !wait(again, relayDelay) && ctx.Err() != nil {
 				results <- ctx.Err()
 				return
 			}
-			results <- h.dialBy(ctx, r, p.ID)
+			err := h.dialBy(ctx, r, p.ID)
+			for err != nil && wait(again, relayRetry) { // the peer may be just about to come there
+				err = h.dialBy(ctx, r, p.ID)
+			}
+			results <- err
 		})
 	}
 	var errs []error
@@ -56,6 +67,7 @@ func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
 
 // dialBy connects with the relay, and by way of it with the peer.
 func (h *Host) dialBy(ctx context.Context, relay peer.AddrInfo, p peer.ID) error {
+	h.relayAddrs.add(relay.Addrs...)
 	if err := h.Host.Connect(ctx, relay); err != nil {
 		return err
 	}

@@ -9,24 +9,25 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// quicDelay is the head start of TCP: a round trip, as RFC 8305 has it.
+// quicDelay is the head start of the one over the other: a round trip, as RFC 8305 has it.
 const quicDelay = 250 * time.Millisecond
 
 // rankDials orders the addresses of a peer as libp2p does, but with TCP before QUIC. When a machine's process is killed,
 // its kernel ends a TCP connection at once, while a QUIC connection looks alive for 30 s more; and a round trip on a kept
-// stream takes less over TCP. QUIC is there for where TCP does not get through, and a relay for where neither does.
-func rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
+// stream takes less over TCP. QUIC is there for where TCP does not get through, and a relay for where neither does. Relays
+// themselves are dialled by QUIC first, see relayAddrs.
+func (r *relayAddrs) rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	circuits, direct := split(addrs, isCircuit)
-	quic, rest := split(direct, func(a multiaddr.Multiaddr) bool {
-		_, err := a.ValueForProtocol(multiaddr.P_QUIC_V1)
-		return err == nil
-	})
-	ranked := swarm.DefaultDialRanker(rest)
+	first, second := split(direct, func(a multiaddr.Multiaddr) bool { return !isQUIC(a) })
+	if slices.ContainsFunc(direct, r.has) {
+		first, second = second, first
+	}
+	ranked := swarm.DefaultDialRanker(first)
 	delay := quicDelay
-	if len(rest) == 0 {
+	if len(first) == 0 {
 		delay = 0
 	}
-	for _, a := range swarm.DefaultDialRanker(quic) {
+	for _, a := range swarm.DefaultDialRanker(second) {
 		a.Delay += delay
 		ranked = append(ranked, a)
 	}

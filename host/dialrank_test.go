@@ -6,22 +6,28 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-func TestTCPIsDialledFirst(t *testing.T) {
+func TestDialOrder(t *testing.T) {
 	const (
 		tcp    = "/ip4/192.168.1.7/tcp/4747"
 		quic   = "/ip4/192.168.1.7/udp/4747/quic-v1"
 		public = "/ip4/16.1.0.10/tcp/4747"
+
+		circuit = "/ip4/16.1.0.11/udp/4747/quic-v1/p2p/12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X/p2p-circuit"
 	)
 	tests := []struct {
 		name  string
 		addrs []string
 		first string
 		later string // dialled only after a while; empty: nothing
+		relay bool
 	}{
-		{"both", []string{quic, tcp}, tcp, quic},
-		{"QUIC only", []string{quic}, quic, ""},
-		{"TCP only", []string{tcp}, tcp, ""},
-		{"two networks", []string{quic, public}, public, quic},
+		{"both", []string{quic, tcp}, tcp, quic, false},
+		{"QUIC only", []string{quic}, quic, "", false},
+		{"TCP only", []string{tcp}, tcp, "", false},
+		{"two networks", []string{quic, public}, public, quic, false},
+		{"a relay", []string{quic, tcp}, quic, tcp, true},
+		{"by way of a relay", []string{circuit, tcp}, tcp, circuit, false},
+		{"only by way of a relay", []string{circuit}, circuit, "", false},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
@@ -29,7 +35,11 @@ func TestTCPIsDialledFirst(t *testing.T) {
 			for _, a := range tc.addrs {
 				addrs = append(addrs, multiaddr.StringCast(a))
 			}
-			got := rankDials(addrs)
+			var relays relayAddrs
+			if tc.relay {
+				relays.add(addrs...)
+			}
+			got := relays.rankDials(addrs)
 			if len(got) != len(addrs) || got[0].Addr.String() != tc.first || got[0].Delay != 0 {
 				t.Fatalf("got %v", got)
 			}

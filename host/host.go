@@ -27,6 +27,7 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	corehost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -56,10 +57,11 @@ type Host struct {
 	keeper  *keeper
 	seen    sightings
 
-	standings *standings
-	reserved  *reservations
-	improver  *improver
-	relay     *relayService // nil without
+	standings  *standings
+	reserved   *reservations
+	relayAddrs relayAddrs
+	improver   *improver
+	relay      *relayService // nil without
 
 	listening sync.Mutex // serializes Listen
 
@@ -94,11 +96,16 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers(),
 		standings: newStandings(), reserved: newReservations(), improver: newImprover(),
 	}
-	if h.Host, err = newNode(cfg, h.announced); err != nil {
+	if h.Host, err = newNode(cfg, h.announced, h.relayAddrs.rankDials); err != nil {
 		return nil, err
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.keeper = newKeeper(h.dial, h.log)
+	for _, m := range book.All() {
+		if m.Role == roleRelay {
+			h.relayAddrs.add(m.AddrInfo().Addrs...)
+		}
+	}
 	for _, p := range cfg.Bootstrap {
 		h.Keep(p)
 	}
@@ -124,8 +131,8 @@ func openBookIn(cfg Config) (*Book, error) {
 }
 
 // newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; TLS 1.3 and Noise; yamux; our limits; no listener. announced
-// makes of the node's addresses those that others are told.
-func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr) (corehost.Host, error) {
+// makes of the node's addresses those that others are told, rank orders those of others.
+func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker) (corehost.Host, error) {
 	resources, err := newResourceManager(cfg.MaxPeers)
 	if err != nil {
 		return nil, fmt.Errorf("limit resources: %w", err)
@@ -147,7 +154,7 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
 		libp2p.PrometheusRegisterer(cfg.Metrics),
-		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rank)),
 		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
@@ -163,7 +170,9 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 func reachOptions(cfg Config) []libp2p.Option {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
-		libp2p.Transport(tcp.NewTCPTransport),
+		// To dial from the port one listens on would make two nodes that dial each other meet halfway, both as the one who
+		// dials; and a node that is started again at once could not dial those it was connected with. Holes are punched by QUIC.
+		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
 		libp2p.Transport(websocket.New),
 	}
 	if len(cfg.NetworkKey) > 0 {
@@ -216,6 +225,7 @@ func (h *Host) Run(ctx context.Context) error {
 	wg.Go(func() { h.saveSightings(ctx) })
 	wg.Go(func() { h.keeper.run(ctx) })
 	wg.Go(func() { h.keepReserved(ctx) })
+	wg.Go(func() { h.watchRelays(ctx) })
 	wg.Go(func() { h.improvePaths(ctx) })
 	for _, f := range h.finders {
 		wg.Go(func() { h.follow(ctx, f) })

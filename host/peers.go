@@ -185,6 +185,10 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 				h.keeper.wake(e.Peer)
 			case event.EvtPeerIdentificationCompleted:
 				h.notice(e)
+				if h.isRelay(e.Peer) {
+					h.learnRelay(e.Peer)
+					h.keeper.wakeAll() // who could not be reached may be by way of it
+				}
 			case event.EvtPeerProtocolsUpdated: // it may have become a relay, or no longer be one
 			case event.EvtHostReachableAddrsChanged:
 				h.reserved.setPublic(len(e.Reachable) > 0)

@@ -13,7 +13,7 @@ import (
 // How often a kept peer that is away is dialled: fast for what a restart or a short outage takes, then steadily, so that a
 // machine that comes back after a night is there within half a minute.
 const (
-	redialFast    = 5 * time.Second
+	redialFast    = 4 * time.Second // so that whoever restarts is back within 5 s
 	redialSlow    = 30 * time.Second
 	redialPatient = 10 * time.Minute // fast until then
 	redialTimeout = 5 * time.Second  // for one attempt
@@ -129,6 +129,13 @@ func (k *keeper) wake(id peer.ID) bool {
 	default:
 	}
 	return true
+}
+
+// wakeAll makes all loops look at once.
+func (k *keeper) wakeAll() {
+	for _, p := range k.list() {
+		k.wake(p.ID)
+	}
 }
 
 // keep dials p until it is connected, waits until it is lost, and begins again.

@@ -149,6 +149,7 @@ func (h *Host) reserve(ctx context.Context) (changed, failed bool) {
 		changed = changed || !has
 		if !has {
 			h.log.Info("others reach this node by way of a relay", "relay", p)
+			h.keeper.wakeAll() // who could not be reached may be now
 		}
 	}
 	return changed, failed
@@ -163,6 +164,7 @@ func (h *Host) reserveAt(ctx context.Context, p peer.ID) error {
 	}
 	// The addresses that are good from the most places come first.
 	slices.SortStableFunc(got.Addrs, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(distance(a), distance(b)) })
+	h.learnRelay(p)
 	res := reservation{until: got.Expiration}
 	for _, a := range got.Addrs[:min(len(got.Addrs), addrsOfARelay)] {
 		res.addrs = append(res.addrs, a.Encapsulate(multiaddr.StringCast(circuitSuffix)))

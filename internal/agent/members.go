@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +19,9 @@ import (
 
 // askedMembers is how many members are asked for others that joined elsewhere.
 const askedMembers = 3
+
+// askTime is how long they have to answer where a name is not known here.
+const askTime = 3 * time.Second
 
 // wanted tells whether a saved machine is one that commands are for: in a fleet a
 // worker that is not thrown out, else every one.
@@ -46,19 +52,60 @@ func (c *Controller) learnMembers(ctx context.Context, wait time.Duration, tell 
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	var asked sync.WaitGroup
-	everyone := func(host.Member) bool { return true }
-	some := c.pickMembers(everyone)
-	for _, t := range some[:min(askedMembers, len(some))] {
+	for _, p := range c.worthAsking() {
 		asked.Go(func() {
-			if _, err := c.Node.LearnMembers(ctx, t.Peer); err != nil {
-				c.log.Debug("a member did not tell of others", "peer", t.Peer, "err", err)
+			if _, err := c.Node.LearnMembers(ctx, p); err != nil {
+				c.log.Debug("a member did not tell of others", "peer", p, "err", err)
 			}
 		})
 	}
 	asked.Wait()
-	for _, t := range c.pickMembers(everyone) {
+	for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
 		tell(t)
 	}
+}
+
+// worthAsking are the members likeliest to know the others: relays, then those
+// who let machines in, then those seen last.
+func (c *Controller) worthAsking() (out []peer.ID) {
+	type candidate struct {
+		peer   peer.ID
+		rank   int
+		seenAt int64
+	}
+	var all []candidate
+	for _, m := range c.Node.Book().All() {
+		known, ok := c.fleet.Known(m.Peer)
+		if !ok || len(m.Addrs) == 0 || m.Peer == c.Node.ID() || c.fleet.Revoked(m.Peer) {
+			continue
+		}
+		rank := 2
+		switch {
+		case known.Grant.Role == trust.RoleRelay:
+			rank = 0
+		case known.Grant.MayIssue != nil:
+			rank = 1
+		}
+		all = append(all, candidate{m.Peer, rank, m.LastSeen})
+	}
+	slices.SortFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.seenAt, a.seenAt))
+	})
+	for _, m := range all[:min(len(all), askedMembers)] {
+		out = append(out, m.peer)
+	}
+	return out
+}
+
+// pickAsking is pick for a fleet, too, where another member may know a machine that
+// this controller has not heard of.
+func (c *Controller) pickAsking(ctx context.Context, s Selection) ([]Target, error) {
+	targets, err := c.pick(s)
+	if err == nil || c.fleet == nil || !errors.Is(err, ErrSelection) {
+		return targets, err
+	}
+	c.learnMembers(ctx, askTime, func(Target) {})
+	return c.pick(s)
 }
 
 // poll asks for stats again and again, for a command that is no subscriber:

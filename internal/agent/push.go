@@ -89,7 +89,7 @@ type Pushed struct {
 // have been made with Watch, and watches once at a time; what is returned must
 // be iterated.
 func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, error], error) {
-	targets, err := c.pick(s)
+	targets, err := c.pickAsking(ctx, s)
 	if err != nil {
 		return nil, err
 	}

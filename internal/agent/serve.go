@@ -288,7 +288,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.c.refresh()
-	targets, err := s.c.pick(sel.selection())
+	targets, err := s.c.pickAsking(r.Context(), sel.selection())
 	if err != nil {
 		out.fail(err)
 		return

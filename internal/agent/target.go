@@ -214,7 +214,7 @@ func ParseLabels(words []string) (map[string]string, error) {
 // in the answers, but never told to do something, which may carry secrets: that
 // is for machines that are saved, because they answered before or were named.
 func (c *Controller) each(ctx context.Context, s Selection, op streams.Spec, do func(Target)) (int, error) {
-	targets, err := c.pick(s)
+	targets, err := c.pickAsking(ctx, s)
 	if err != nil {
 		return 0, err
 	}
@@ -240,7 +240,7 @@ func (c *Controller) each(ctx context.Context, s Selection, op streams.Spec, do 
 	case !s.All || s.Wait <= 0:
 	case c.fleet != nil:
 		// Members prove that they are, so they may be told to do something.
-		if len(seen) > 0 {
+		if len(c.worthAsking()) > 0 {
 			c.learnMembers(ctx, s.Wait, tell)
 		} else {
 			c.discover(ctx, s.Wait, op.Family.Name, tell)
