@@ -103,6 +103,12 @@ func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
 	return out[:min(len(out), relaysTried)]
 }
 
+// savedRelay tells whether a peer is known to be a relay, also while it is away.
+func (h *Host) savedRelay(p peer.ID) bool {
+	m, ok := h.book.Get(p)
+	return ok && m.Role == roleRelay || h.isRelay(p)
+}
+
 // wait reports false when ctx ended first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

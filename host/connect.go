@@ -155,7 +155,10 @@ func (h *Host) placeInWords(a multiaddr.Multiaddr) string {
 
 func (h *Host) causeInWords(e swarm.TransportError) string {
 	text := e.Cause.Error()
+	var mismatch sec.ErrPeerIDMismatch
 	switch {
+	case errors.As(e.Cause, &mismatch):
+		return inWords(e.Cause)
 	case strings.Contains(text, "NO_RESERVATION"):
 		return "it is not connected there"
 	case strings.Contains(text, "PERMISSION_DENIED"):

@@ -100,7 +100,7 @@ func New(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h.life, h.end = context.WithCancel(context.Background())
-	h.keeper = newKeeper(h.dial, h.log)
+	h.keeper = newKeeper(h.dial, h.savedRelay, h.log)
 	for _, m := range book.All() {
 		if m.Role == roleRelay {
 			h.relayAddrs.add(m.AddrInfo().Addrs...)

@@ -17,22 +17,30 @@ const (
 	redialSlow    = 30 * time.Second
 	redialPatient = 10 * time.Minute // fast until then
 	redialTimeout = 5 * time.Second  // for one attempt
+
+	// Relays are waited for by all who can meet nowhere else.
+	redialRelay        = 1500 * time.Millisecond
+	redialRelayTimeout = 2 * time.Second
 )
 
 // redialDelay is the pause after a failed attempt to reach a peer that has been away for the given time, less up to a
 // fifth at random, so that a fleet that lost its controller does not come back in step.
-func redialDelay(away time.Duration) time.Duration {
+func redialDelay(away time.Duration, relay bool) time.Duration {
 	d := redialFast
-	if away >= redialPatient {
+	switch {
+	case away >= redialPatient:
 		d = redialSlow
+	case relay:
+		d = redialRelay
 	}
 	return d - rand.N(d/5)
 }
 
 // keeper dials peers until they are connected, and again when they are lost: libp2p never does.
 type keeper struct {
-	dial func(context.Context, peer.AddrInfo) error // returns at once when connected
-	log  *slog.Logger
+	dial  func(context.Context, peer.AddrInfo) error // returns at once when connected
+	relay func(peer.ID) bool                         // tells which peers are relays
+	log   *slog.Logger
 
 	mu    sync.Mutex // guards what follows
 	peers map[peer.ID]*kept
@@ -47,8 +55,8 @@ type kept struct {
 	stop context.CancelFunc
 }
 
-func newKeeper(dial func(context.Context, peer.AddrInfo) error, log *slog.Logger) *keeper {
-	return &keeper{dial: dial, log: log, peers: make(map[peer.ID]*kept)}
+func newKeeper(dial func(context.Context, peer.AddrInfo) error, relay func(peer.ID) bool, log *slog.Logger) *keeper {
+	return &keeper{dial: dial, relay: relay, log: log, peers: make(map[peer.ID]*kept)}
 }
 
 // run keeps all peers, also those added later, until ctx ends.
@@ -168,7 +176,7 @@ func (k *keeper) reach(ctx context.Context, p *kept) bool {
 		if attempt == 1 {
 			k.log.Warn("peer cannot be reached, will keep trying", "peer", p.info.ID, "err", err)
 		}
-		timer := time.NewTimer(redialDelay(time.Since(since)))
+		timer := time.NewTimer(redialDelay(time.Since(since), k.relay(p.info.ID)))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -181,7 +189,11 @@ func (k *keeper) reach(ctx context.Context, p *kept) bool {
 }
 
 func (k *keeper) try(ctx context.Context, info peer.AddrInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, redialTimeout)
+	most := redialTimeout
+	if k.relay(info.ID) {
+		most = redialRelayTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return k.dial(ctx, info)
 }

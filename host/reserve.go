@@ -18,7 +18,8 @@ import (
 const (
 	wantedRelays    = 2 // so that one may go away
 	reserveTimeout  = 5 * time.Second
-	reserveRetry    = 5 * time.Second
+	reserveRetry    = time.Second
+	reserveSlowest  = 30 * time.Second // where it keeps failing
 	reserveCheck    = time.Minute
 	addrsOfARelay   = 4 // taken from one reservation
 	relayTag        = "swarm-relay"
@@ -94,11 +95,14 @@ func (h *Host) keepReserved(ctx context.Context) {
 		return
 	}
 	defer emitter.Close()
+	retry := reserveRetry
 	for ctx.Err() == nil {
 		wait := reserveCheck
 		changed, failed := h.reserve(ctx)
 		if failed {
-			wait = reserveRetry
+			wait, retry = retry, min(2*retry, reserveSlowest)
+		} else {
+			retry = reserveRetry
 		}
 		if changed { // the host looks at its addresses again
 			if err := emitter.Emit(event.EvtAutoRelayAddrsUpdated{RelayAddrs: h.reserved.addrs()}); err != nil {

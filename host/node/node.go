@@ -89,11 +89,12 @@ type Node struct {
 	log       *slog.Logger
 	greetings greetings
 	strangers *strangers
+	probes    probes
 	notifiee  *network.NotifyBundle
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 	unhook    func()         // ends the news of Fleet
-	running   sync.WaitGroup // handshakes
+	running   sync.WaitGroup // handshakes and probes
 	runs      sync.Mutex     // held by Run
 	closing   sync.Once
 	closed    error
@@ -212,6 +213,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.Mux.Serve(ctx) })
 	g.Go(func() error { return n.Host.Run(ctx) })
 	g.Go(func() error { return n.keepScores(ctx) })
+	g.Go(func() error { return n.watchAddrs(ctx) })
 	g.Go(func() error { return n.strangers.sweep(ctx, n.Network().Conns) })
 	return g.Wait()
 }

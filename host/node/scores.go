@@ -61,6 +61,9 @@ func (n *Node) observe(o streams.Outcome) {
 	if s, counts := n.outcome(o); counts {
 		n.Scores.Observe(o.Peer, s)
 	}
+	if !o.Inbound && streams.CodeOf(o.Err) == streams.CodeTimeout {
+		n.suspect(o.Peer)
+	}
 	if n.cfg.Observe != nil {
 		n.cfg.Observe(o)
 	}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// probeTime is how long a connection has to answer when it is suspected to be dead.
+const probeTime = 2 * time.Second
+
+// probes are the connections that are asked now whether they live.
+type probes struct {
+	mu    sync.Mutex // guards conns
+	conns map[network.Conn]bool
+}
+
+func (p *probes) begin(c network.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conns[c] {
+		return false
+	}
+	if p.conns == nil {
+		p.conns = make(map[network.Conn]bool)
+	}
+	p.conns[c] = true
+	return true
+}
+
+func (p *probes) end(c network.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
+
+// suspect asks over each connection to a peer whether it lives, and closes those that do not: after a change of address
+// the libraries take half a minute and more to notice.
+func (n *Node) suspect(p peer.ID) {
+	if n.life.Err() != nil {
+		return
+	}
+	for _, c := range n.Network().ConnsToPeer(p) {
+		if n.probes.begin(c) {
+			n.running.Go(func() {
+				defer n.probes.end(c)
+				n.probe(c)
+			})
+		}
+	}
+}
+
+func (n *Node) probe(c network.Conn) {
+	ctx, cancel := context.WithTimeout(n.life, probeTime)
+	defer cancel()
+	_, _, err := streams.Ping.DoOn(ctx, n.Client, c, streams.PingRequest{SentAt: time.Now().UnixMilli()})
+	if err == nil || streams.CodeOf(err) != streams.CodeTimeout && !c.IsClosed() || n.life.Err() != nil {
+		return // it has answered something
+	}
+	n.log.Info("a connection is dead", "peer", c.RemotePeer(), "addr", c.RemoteMultiaddr())
+	c.Close()
+}
+
+// watchAddrs suspects all connections when our own addresses have changed, until ctx ends.
+func (n *Node) watchAddrs(ctx context.Context) error {
+	changes, err := n.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("swarm-node"))
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-changes.Out():
+			if !ok {
+				return nil
+			}
+			if !addrGone(e.(event.EvtLocalAddressesUpdated)) {
+				continue
+			}
+			for _, p := range n.Network().Peers() {
+				n.suspect(p)
+			}
+		}
+	}
+}
+
+// addrGone tells whether we no longer have an address that we had.
+func addrGone(e event.EvtLocalAddressesUpdated) bool {
+	for _, r := range e.Removed {
+		if _, err := r.Address.ValueForProtocol(multiaddr.P_CIRCUIT); err != nil {
+			return true
+		}
+	}
+	return false
+}
