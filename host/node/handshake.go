@@ -31,6 +31,8 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 	}
 	if c.Stat().Direction == network.DirOutbound {
 		n.greet(c)
+	} else if len(n.Network().ConnsToPeer(c.RemotePeer())) > 1 && n.cfg.Judge.Member(c.RemotePeer()) {
+		n.suspect(c.RemotePeer()) // it may be back, and know nothing of the connections that it had
 	}
 }
 

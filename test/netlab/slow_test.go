@@ -12,9 +12,57 @@ func TestFleetBehindNAT(t *testing.T) {
 	scenario(t, "fleet_nat", buildSwarm(t), "20")
 }
 
+// TestBeacon is about machines that only the UDP beacon brings together.
 func TestBeacon(t *testing.T) {
 	needLab(t)
 	scenario(t, "beacon", buildSwarm(t))
+}
+
+// TestTwoNATs has owner and worker behind NATs of all kinds meet by way of a
+// relay in the open, directly where the NATs let them.
+func TestTwoNATs(t *testing.T) {
+	needLab(t)
+	bin := buildSwarm(t)
+	for name, args := range map[string][]string{
+		"cone":               {"cone", "cone", "direct"},
+		"full cone":          {"fullcone", "symmetric", "direct"},
+		"symmetric":          {"symmetric", "symmetric", "relay"},
+		"two NATs in a row":  {"cone", "cone", "direct", "double"},
+		"UDP does not pass":  {"cone", "cone", "relay", "noudp"},
+		"symmetric, no UDP":  {"symmetric", "symmetric", "relay", "noudp"},
+		"symmetric in a row": {"cone", "symmetric", "relay", "double"},
+	} {
+		t.Run(name, func(t *testing.T) { scenario(t, "nat_pair", append([]string{bin}, args...)...) })
+	}
+}
+
+// TestRelayGivesWayToLAN is about machines of one network that met through a relay.
+func TestRelayGivesWayToLAN(t *testing.T) {
+	needLab(t)
+	scenario(t, "lan_pair", buildSwarm(t))
+}
+
+// TestManyBehindOneNAT has a whole fleet come back at once.
+func TestManyBehindOneNAT(t *testing.T) {
+	needLab(t)
+	scenario(t, "many", buildSwarm(t), "50")
+}
+
+// TestFaults breaks everything once, and bounds the time until commands work.
+func TestFaults(t *testing.T) {
+	needLab(t)
+	bin := buildSwarm(t)
+	for _, kind := range []string{"cone", "symmetric"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			scenario(t, "faults", bin, kind)
+		})
+	}
+}
+
+func TestRestartOfAll(t *testing.T) {
+	needLab(t)
+	scenario(t, "restart_all", buildSwarm(t), "12")
 }
 
 // TestRig checks that the faults are what they say.
