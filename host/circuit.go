@@ -67,19 +67,28 @@ func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
 
 // dialBy connects with the relay, and by way of it with the peer.
 func (h *Host) dialBy(ctx context.Context, relay peer.AddrInfo, p peer.ID) error {
-	h.relayAddrs.add(relay.Addrs...)
-	if err := h.Host.Connect(ctx, relay); err != nil {
+	if err := h.reachRelay(ctx, relay); err != nil {
 		return err
-	}
-	if h.cfg.Admit != nil { // a relay takes members only, and needs to know that we are one
-		for _, c := range h.Network().ConnsToPeer(relay.ID) {
-			if err := h.cfg.Admit(ctx, c, false); err != nil {
-				return err
-			}
-		}
 	}
 	circuit := multiaddr.StringCast("/p2p/" + relay.ID.String() + circuitSuffix)
 	return h.Host.Connect(ctx, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{circuit}})
+}
+
+// reachRelay connects with a relay, which takes members only and needs to know that we are one.
+func (h *Host) reachRelay(ctx context.Context, relay peer.AddrInfo) error {
+	if m, ok := h.book.Get(relay.ID); ok {
+		relay.Addrs = slices.Concat(relay.Addrs, m.AddrInfo().Addrs)
+	}
+	h.relayAddrs.add(relay.Addrs...)
+	if err := h.Host.Connect(ctx, relay); err != nil || h.cfg.Admit == nil {
+		return err
+	}
+	for _, c := range h.Network().ConnsToPeer(relay.ID) {
+		if err := h.cfg.Admit(ctx, c, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // knownRelays are a few relays by which p may be reached: connected ones first, then saved ones.

@@ -133,7 +133,7 @@ func (h *Host) explain(p peer.ID, errs []error) error {
 			continue
 		}
 		for _, e := range dial.DialErrors {
-			tried = append(tried, fmt.Sprintf("%s (%s)", h.placeInWords(e.Address), h.causeInWords(e)))
+			tried = append(tried, fmt.Sprintf("%s (%s)", h.placeInWords(e.Address), h.words(e.Cause)))
 		}
 	}
 	slices.Sort(tried)
@@ -153,22 +153,23 @@ func (h *Host) placeInWords(a multiaddr.Multiaddr) string {
 	return "relay " + relay.String()
 }
 
-func (h *Host) causeInWords(e swarm.TransportError) string {
-	text := e.Cause.Error()
+// words are those of the usual causes why an address was no good.
+func (h *Host) words(err error) string {
+	text := err.Error()
 	var mismatch sec.ErrPeerIDMismatch
 	switch {
-	case errors.As(e.Cause, &mismatch):
-		return inWords(e.Cause)
+	case errors.As(err, &mismatch):
+		return inWords(err)
 	case strings.Contains(text, "NO_RESERVATION"):
 		return "it is not connected there"
 	case strings.Contains(text, "PERMISSION_DENIED"):
 		return "the relay does not let us through"
-	case len(h.cfg.NetworkKey) > 0 && (strings.Contains(text, "negotiate security") || strings.Contains(text, "negotiate stream multiplexer")):
+	case len(h.cfg.NetworkKey) > 0 && strings.Contains(text, "negotiate"):
 		return "it has another network key, or none"
 	case strings.Contains(text, "failed to negotiate security protocol"):
 		return "it speaks another protocol; perhaps its network has a key: give --network-key"
 	}
-	return inWords(e.Cause)
+	return inWords(err)
 }
 
 // dialError has a short text and keeps the long cause for errors.Is and As.

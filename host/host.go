@@ -60,6 +60,7 @@ type Host struct {
 	standings  *standings
 	reserved   *reservations
 	relayAddrs relayAddrs
+	observers  observers
 	improver   *improver
 	relay      *relayService // nil without
 

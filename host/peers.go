@@ -185,6 +185,7 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 				h.keeper.wake(e.Peer)
 			case event.EvtPeerIdentificationCompleted:
 				h.notice(e)
+				h.observers.note(e)
 				if h.isRelay(e.Peer) {
 					h.learnRelay(e.Peer)
 					h.keeper.wakeAll() // who could not be reached may be by way of it

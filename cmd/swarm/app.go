@@ -92,7 +92,7 @@ rights.`,
 	f.StringVar(&a.config, "config", "", "YAML configuration `FILE` (default: $XDG_CONFIG_HOME/swarm/config.yaml, else /etc/swarm/config.yaml)")
 	f.StringVar(&a.logLevel, "log-level", "", "what to log on standard error: debug, info, warn or error (default: info for a worker, else warn)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object a line instead of text")
-	root.AddCommand(a.workerCommand(), a.controllerCommand(), a.relayCommand(), a.idCommand(), a.peersCommand(), a.pingCommand(),
+	root.AddCommand(a.workerCommand(), a.controllerCommand(), a.relayCommand(), a.idCommand(), a.peersCommand(), a.pingCommand(), a.eventsCommand(), a.doctorCommand(),
 		a.infoCommand(), a.versionCommand(), a.initCommand(), a.inviteCommand(), a.joinCommand(), a.membersCommand(), a.grantCommand(), a.revokeCommand(),
 		a.renameCommand(), a.labelCommand(), a.renewCommand(), a.auditCommand(), a.leaveCommand(), a.statusCommand(), a.keyCommand(), a.demoCommand(), a.refpowCommand())
 	return root

@@ -24,11 +24,7 @@ has new grants or revocations. It goes on until it is stopped.`,
 		Example: "  swarm events\n  swarm events --json | jq 'select(.state == \"offline\")'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := a.stateDir(agent.RoleController)
-			if err != nil {
-				return err
-			}
-			remote, ok := agent.Dial(cmd.Context(), dir)
+			remote, ok := a.serving(cmd.Context())
 			if !ok {
 				return errNobodyServes
 			}

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -176,6 +177,30 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.c.Events(r.Context(), func(e Event) error { return out.write(socketLine{Event: &e}) })
+}
+
+// self answers with how it stands with this machine.
+func (s *Server) self(w http.ResponseWriter, r *http.Request) {
+	s.c.refresh()
+	self := s.c.Self(r.Context())
+	(&lines{w: w}).write(socketLine{Self: &self})
+}
+
+// Self asks the controller that serves here how it stands with this machine.
+func (r *Remote) Self(ctx context.Context) (Self, error) {
+	answer, err := r.post(ctx, "/v1/self", struct{}{})
+	if err != nil {
+		return Self{}, err
+	}
+	for l, err := range answer {
+		if err != nil {
+			return Self{}, err
+		}
+		if l.Self != nil {
+			return *l.Self, nil
+		}
+	}
+	return Self{}, errors.New("the controller that serves here says nothing of itself")
 }
 
 // Peers asks the controller that serves here for its machines.

@@ -57,6 +57,7 @@ type socketLine struct {
 	Addrs    []string        `json:"addrs,omitzero"`
 	Peer     *PeerLine       `json:"peer,omitzero"`
 	Event    *Event          `json:"event,omitzero"`
+	Self     *Self           `json:"self,omitzero"`
 	Error    string          `json:"error,omitzero"` // nobody was asked
 	Unknown  bool            `json:"unknown,omitzero"`
 }
@@ -134,6 +135,7 @@ func (s *Server) Serve(ctx context.Context, socket string, ready func() error) e
 	mux.HandleFunc("POST /v1/addrs", s.addrs)
 	mux.HandleFunc("POST /v1/peers", s.peers)
 	mux.HandleFunc("POST /v1/events", s.events)
+	mux.HandleFunc("POST /v1/self", s.self)
 	g, ctx := errgroup.WithContext(ctx)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
 	g.Go(func() error {

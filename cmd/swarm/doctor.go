@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var (
+		r       reach
+		timeout time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "doctor [NAME]",
+		Short: "Find out why a machine does not answer, or how it stands with this one",
+		Long: `Find out why a machine does not answer: whether its name is known and its grant good, when it
+was seen last, which of its addresses answer and what is wrong with the others, by which path
+it is reached, whether its clock and its version fit, and whether this controller has a right
+to ask it. Each finding comes with the next step.
+
+Without a name it looks at this machine: its fleet, from where it can be reached, the relays it
+uses, its NAT, UDP and the clock.
+
+The exit code is that of a command to the machine: 0 well, 1 unknown name, 4 offline, 5 no
+right, 2 anything else.`,
+		Example: "  swarm doctor\n  swarm doctor rig-01\n  swarm doctor rig-01 --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.doctorHere(cmd.Context(), r)
+			}
+			return a.doctor(cmd.Context(), r, args[0], timeout)
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long an address has to answer")
+	return cmd
+}
+
+func (a *app) doctor(ctx context.Context, r reach, name string, timeout time.Duration) (err error) {
+	c, err := a.controller(r, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	d, err := c.Doctor(ctx, name, timeout)
+	if err != nil {
+		return err
+	}
+	if remote, ok := a.serving(ctx); ok {
+		defer remote.Close()
+		lines, err := remote.Peers(ctx)
+		if err != nil {
+			return err
+		}
+		d.Served(lines)
+	}
+	if err := a.printDiagnosis(d); err != nil {
+		return err
+	}
+	var sum agent.Summary
+	sum.Add(d.Err)
+	return a.outcome(ctx, sum)
+}
+
+// doctorHere has the controller that serves here look at this machine, or looks with less.
+func (a *app) doctorHere(ctx context.Context, r reach) (err error) {
+	if remote, ok := a.serving(ctx); ok {
+		defer remote.Close()
+		self, err := remote.Self(ctx)
+		if err != nil {
+			return err
+		}
+		return a.printDiagnosis(self.Diagnose(true))
+	}
+	c, err := a.controller(r, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return a.printDiagnosis(c.Self(ctx).Diagnose(false))
+}
+
+// serving returns the controller that serves on this machine, if one does.
+func (a *app) serving(ctx context.Context) (*agent.Remote, bool) {
+	dir, err := a.stateDir(agent.RoleController)
+	if err != nil {
+		return nil, false
+	}
+	return agent.Dial(ctx, dir)
+}
+
+func (a *app) printDiagnosis(d agent.Diagnosis) error {
+	if a.json {
+		for _, f := range d.Findings {
+			if err := a.printJSON(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	marks := map[agent.Level]string{agent.LevelOK: " ", agent.LevelWarn: "!", agent.LevelFail: "x"}
+	for _, f := range d.Findings {
+		fmt.Fprintf(w, "%s %s\t%s\n", marks[f.Level], f.Check, oneLine(f.Text))
+		if f.Next != "" {
+			fmt.Fprintf(w, "\t  next: %s\n", oneLine(f.Next))
+		}
+	}
+	return w.Flush()
+}
