@@ -84,11 +84,11 @@ type running struct {
 
 func (s *simulation) worker(i int, cfg agent.WorkerConfig) running {
 	s.t.Helper()
-	ip := fmt.Sprintf("1.0.0.%d", i)
+	ip := fmt.Sprintf("1.0.%d.%d", 10*(i/250), i%250) // the controllers have 1.0.1.x
 	cfg.Name = fmt.Sprintf("rig-%02d", i)
 	cfg.StateDir = filepath.Join(s.dir, cfg.Name)
 	cfg.Listen = []string{"/ip4/" + ip + "/udp/4747/quic-v1"}
-	cfg.Options = s.options(ip)
+	cfg.Options, cfg.Net.NoAutoNAT = s.options(ip), true
 	w, err := agent.NewWorker(cfg)
 	s.must(err)
 	s.must(w.Listen())
@@ -105,7 +105,7 @@ func (s *simulation) worker(i int, cfg agent.WorkerConfig) running {
 func (s *simulation) controller(ip string, cfg agent.ControllerConfig) *agent.Controller {
 	s.t.Helper()
 	cfg.StateDir = filepath.Join(s.dir, "controller")
-	cfg.Options = s.options(ip)
+	cfg.Options, cfg.Net.NoAutoNAT = s.options(ip), true
 	c, err := agent.NewController(cfg)
 	s.must(err)
 	return c
