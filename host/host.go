@@ -228,6 +228,7 @@ func (h *Host) Run(ctx context.Context) error {
 	wg.Go(func() { h.keepReserved(ctx) })
 	wg.Go(func() { h.watchRelays(ctx) })
 	wg.Go(func() { h.improvePaths(ctx) })
+	wg.Go(func() { h.keepQuiet(ctx) })
 	for _, f := range h.finders {
 		wg.Go(func() { h.follow(ctx, f) })
 	}

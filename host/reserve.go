@@ -3,7 +3,6 @@ package host
 import (
 	"cmp"
 	"context"
-	"hash/fnv"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +23,7 @@ const (
 	addrsOfARelay   = 4 // taken from one reservation
 	relayTag        = "swarm-relay"
 	roleRelay       = "relay" // of a saved member
+	roleWorker      = "worker"
 	circuitSuffix   = "/p2p-circuit"
 	reservationRest = reservationTime / 2 // renewed when no more is left
 )
@@ -200,12 +200,6 @@ func (h *Host) relayCandidates() []peer.ID {
 			out = append(out, p)
 		}
 	}
-	rank := func(p peer.ID) uint64 {
-		sum := fnv.New64a()
-		sum.Write([]byte(h.ID()))
-		sum.Write([]byte(p))
-		return sum.Sum64()
-	}
 	slices.SortFunc(out, func(a, b peer.ID) int {
 		if ka, kb := h.keeper.has(a), h.keeper.has(b); ka != kb {
 			if ka {
@@ -213,7 +207,7 @@ func (h *Host) relayCandidates() []peer.ID {
 			}
 			return 1
 		}
-		return cmp.Compare(rank(a), rank(b))
+		return cmp.Compare(h.affinity(a), h.affinity(b))
 	})
 	return out
 }

@@ -21,7 +21,7 @@ const (
 
 	readyPoll   = 20 * time.Millisecond  // the library has no event for the first neighbour
 	firstRound  = 250 * time.Millisecond // between questions while we know little
-	lastRound   = 10 * time.Minute       // between questions when nothing changes
+	lastRound   = time.Hour              // between questions when nothing changes; each connects with everybody for a while
 	changeRound = 5 * time.Second        // after the neighbourhood has changed
 	roundTime   = 15 * time.Second       // for one question
 	republish   = time.Hour              // provider records live 48 h, but the nodes that hold them do not
@@ -62,6 +62,7 @@ func NewDHT(h host.Host, cfg DHTConfig) (*DHT, error) {
 		dht.Mode(mode),
 		dht.ProtocolPrefix(cfg.Prefix),
 		dht.DisableValues(),
+		dht.RoutingTableRefreshPeriod(lastRound),
 		dht.ProviderDatastore(newRecords(maxRecords)),
 	)
 	if err != nil {

@@ -25,9 +25,10 @@ import (
 // simulation is a network of real nodes in virtual time: QUIC over a simulated
 // link of 20 Mbit/s and 10 ms.
 type simulation struct {
-	t   *testing.T
-	dir string
-	net *simnet.Simnet
+	t    *testing.T
+	dir  string
+	net  *simnet.Simnet
+	sent traffic
 }
 
 func simulate(t *testing.T, test func(*simulation)) {
@@ -35,6 +36,7 @@ func simulate(t *testing.T, test func(*simulation)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		s := &simulation{t: t, dir: dir, net: &simnet.Simnet{LatencyFunc: func(*simnet.Packet) time.Duration { return 10 * time.Millisecond }}}
+		s.sent.take()
 		s.net.Start()
 		defer s.net.Close()
 		test(s)
@@ -53,7 +55,7 @@ func (s *simulation) options(ip string) []libp2p.Option {
 			port++
 			a.Port = port
 		}
-		return s.net.NewEndpoint(a, simnet.NodeBiDiLinkSettings{Downlink: speed, Uplink: speed}), nil
+		return &counted{s.net.NewEndpoint(a, simnet.NodeBiDiLinkSettings{Downlink: speed, Uplink: speed}), &s.sent, ip}, nil
 	}
 	newManager := func(l fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
 		cm, err := quicreuse.NewConnManager(reset, token, opts...)
