@@ -93,7 +93,7 @@ func (n *Node) renew(m *trust.Member) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Admit(m.Peer, c); err != nil {
+	if _, err := f.Replace(m.Peer, c); err != nil {
 		return err
 	}
 	m.Chain = c

@@ -354,3 +354,205 @@ func TestFleetLeave(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 }
+
+// limited is an issuer with rights of its own on some machines, who may let workers in.
+func (o *owner) limited(names, on string, verbs ...string) (*trust.Signer, person, trust.Chain) {
+	o.t.Helper()
+	p := newPerson(o.t)
+	c := o.issue(o.signer, trust.Grant{Subject: p.id, Role: trust.RoleIssuer, Name: "vps", Verbs: verbs, On: on,
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}, Names: names}})
+	s, err := trust.NewIssuer(o.root.Fleet(), p.key, c)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return s, p, c
+}
+
+// at signs a grant at a time.
+func (o *owner) at(s *trust.Signer, now time.Time, g trust.Grant) trust.Chain {
+	o.t.Helper()
+	c, err := s.Issue(g, now)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return c
+}
+
+// The newest grant of any issuer used to count, so the least of them could make the
+// owner's laptop a worker. Now the issuer must be one who could have given the old one.
+func TestGrantIsReplacedByOneWhoMayGiveIt(t *testing.T) {
+	o := newOwner(t)
+	vps, _, _ := o.limited("cabin-*", "", []string{}...)
+	issuer := &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}}
+	worker := trust.Grant{Role: trust.RoleWorker, Name: "cabin-1"}
+	controller := trust.Grant{Role: trust.RoleController, Name: "c"}
+	tests := []struct {
+		name   string
+		oldBy  *trust.Signer
+		old    trust.Grant
+		newBy  *trust.Signer
+		change func(*trust.Grant)
+		err    error
+	}{
+		{"an issuer makes a controller a worker", o.second, controller, vps, func(g *trust.Grant) { *g = worker }, trust.ErrIssuer},
+		{"and one of the root", o.signer, controller, vps, func(g *trust.Grant) { *g = worker }, trust.ErrIssuer},
+		{"and another issuer", o.signer, trust.Grant{Role: trust.RoleWorker, Name: "cabin-2", MayIssue: issuer}, vps, func(g *trust.Grant) { *g = worker }, trust.ErrIssuer},
+		{"and takes a name that is not its", o.second, trust.Grant{Role: trust.RoleWorker, Name: "rig"}, vps, func(g *trust.Grant) { *g = worker }, trust.ErrIssuer},
+		{"and takes a further right away", o.second, trust.Grant{Role: trust.RoleWorker, Name: "cabin-1", Also: []trust.Right{{Verbs: []string{"stats.read"}}}}, vps, func(g *trust.Grant) { *g = worker }, trust.ErrIssuer},
+		{"it renews what the root gave", o.signer, worker, vps, func(*trust.Grant) {}, nil},
+		{"and names it anew", o.second, worker, vps, func(g *trust.Grant) { g.Name = "cabin-9" }, nil},
+		{"the laptop renames and labels", o.signer, worker, o.second, func(g *trust.Grant) { g.Name, g.Labels = "rig", map[string]string{"a": "b"} }, nil},
+		{"the laptop takes rights away", o.signer, controller, o.second, func(g *trust.Grant) { g.Role = trust.RoleViewer }, nil},
+		{"the laptop replaces an issuer", o.signer, trust.Grant{Role: trust.RoleWorker, Name: "cabin-2", MayIssue: issuer}, o.second, func(g *trust.Grant) { *g = worker }, trust.ErrIssuer},
+		{"the root replaces an issuer", o.signer, trust.Grant{Role: trust.RoleWorker, Name: "cabin-2", MayIssue: issuer}, o.signer, func(g *trust.Grant) { *g = worker }, nil},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			f, rig := o.rig(t.TempDir(), nil, nil)
+			p := newPerson(t)
+			next := tc.old
+			tc.change(&next)
+			tc.old.Subject, next.Subject = p.id, p.id
+			old, later := o.issue(tc.oldBy, tc.old), o.at(tc.newBy, time.Now().Add(time.Second), next)
+			before, err := f.Admit(p.id, old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := f.Admit(p.id, later)
+			if err != nil {
+				t.Fatalf("the peer is no member any more: %v", err)
+			}
+			if taken := g.Serial != before.Serial; taken != (tc.err == nil) {
+				t.Errorf("counts: %+v", g)
+			}
+			if _, err := f.Replace(p.id, later); !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
+				t.Errorf("replace: %v, want %v", err, tc.err)
+			}
+			// So it is for one who meets the newer grant first, for the peer itself, and
+			// in the next process.
+			other, _ := o.rig(t.TempDir(), nil, nil)
+			for _, c := range []trust.Chain{later, old} {
+				if _, err := other.Admit(p.id, c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if m, _ := other.Known(p.id); m.Grant.Serial != g.Serial {
+				t.Errorf("the other way round: %+v", m.Grant)
+			}
+			own, err := trust.CreateFleet(trust.FleetConfig{Dir: filepath.Join(t.TempDir(), "fleet"), Self: p.id}, trust.Membership{Fleet: f.ID(), Name: "home", Chain: old}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if news, err := own.Renewed(later); !errors.Is(err, tc.err) || news != (tc.err == nil) {
+				t.Errorf("renewed: %v %v, want %v", news, err, tc.err)
+			}
+			again, err := trust.OpenFleet(trust.FleetConfig{Dir: f.Dir(), Self: rig.id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, _ := again.Known(p.id); m.Grant == nil || m.Grant.Serial != g.Serial {
+				t.Errorf("in the next process: %+v", m.Grant)
+			}
+		})
+	}
+}
+
+// An issuer that was thrown out could still replace the grants of others, with one
+// of any date that no later one was newer than.
+func TestRevokedIssuerReplacesNothing(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	vps, thief, _ := o.limited("", "")
+	p := newPerson(t)
+	if _, err := f.Admit(p.id, o.issue(o.signer, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "rig"})); err != nil {
+		t.Fatal(err)
+	}
+	evil := o.at(vps, time.Now().Add(time.Second), trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "evil"})
+	o.revoke(f, o.signer, trust.Change{RevokePeers: []peer.ID{thief.id}})
+	if g, err := f.Admit(p.id, evil); err != nil || g.Name != "rig" {
+		t.Errorf("after a grant of a revoked issuer: %+v, %v", g, err)
+	}
+	if _, err := f.Replace(p.id, evil); !errors.Is(err, trust.ErrRevokedIssuer) {
+		t.Errorf("replace: %v", err)
+	}
+}
+
+// A grant that was revoked keeps no other one out, whatever its date.
+func TestRevokedGrantGivesWay(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	p := newPerson(t)
+	late, err := f.Admit(p.id, o.at(o.second, time.Now().Add(23*time.Hour), trust.Grant{Subject: p.id, Role: trust.RoleViewer, Name: "c"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.revoke(f, o.second, trust.Change{RevokeSerials: []string{late.Serial}})
+	if _, err := f.Admit(p.id, o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c"})); err != nil || f.May(p.id, "deploy") != nil {
+		t.Errorf("a good grant after it: %v", err)
+	}
+}
+
+// A grant of the far future would be newer than all that are signed until then.
+func TestGrantDatedAheadIsRefused(t *testing.T) {
+	o := newOwner(t)
+	now := time.Now()
+	for _, tc := range []struct {
+		name  string
+		ahead time.Duration
+		clock time.Time
+		taken bool
+	}{
+		{"a day", 24 * time.Hour, now, true},
+		{"more than a day", 24*time.Hour + time.Millisecond, now, false},
+		{"eleven months", 330 * 24 * time.Hour, now, false},
+		{"with a clock that cannot be right", 330 * 24 * time.Hour, time.Unix(1000, 0), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			clock := tc.clock
+			f, _ := o.rig(t.TempDir(), nil, func(c *trust.FleetConfig) {
+				c.Clock, c.Built = func() time.Time { return clock }, now.Add(-time.Hour)
+			})
+			before := f.Now()
+			p := newPerson(t)
+			g := trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "c", NotBefore: now.UnixMilli()}
+			at := time.UnixMilli(max(now.UnixMilli(), before.UnixMilli())).Add(tc.ahead)
+			ahead := o.at(o.signer, at, g)
+			_, err := f.Admit(p.id, ahead)
+			if _, known := f.Known(p.id); known != tc.taken || (err == nil) != tc.taken || !tc.taken && !errors.Is(err, trust.ErrNotYetValid) {
+				t.Errorf("taken: %v, %v", known, err)
+			}
+			if moved := f.Now().Sub(before); !tc.taken && moved > time.Minute {
+				t.Errorf("it moved the time by %v", moved)
+			}
+			if clock.Before(now) { // it is set right: the made-up date counts no more
+				clock = now.Add(time.Minute)
+				good := o.at(o.signer, clock, g)
+				if _, err := f.Replace(p.id, good); err != nil {
+					t.Errorf("when the clock is right: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// Who has the key of an issuer that was thrown out can make up members without end:
+// few of them are written down.
+func TestFewOrphansAreKept(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	vps, thief, _ := o.limited("", "")
+	o.revoke(f, o.signer, trust.Change{RevokePeers: []peer.ID{thief.id}})
+	for range trust.MaxOrphans + 5 {
+		p := newPerson(t)
+		if _, err := f.Admit(p.id, o.issue(vps, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "x"})); !errors.Is(err, trust.ErrRevokedIssuer) {
+			t.Fatal(err)
+		}
+	}
+	if n := len(f.Members()); n != trust.MaxOrphans {
+		t.Errorf("%d are kept, want %d", n, trust.MaxOrphans)
+	}
+	p := newPerson(t)
+	if _, err := f.Admit(p.id, o.issue(o.second, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "x"})); err != nil || len(f.Members()) != trust.MaxOrphans+1 {
+		t.Errorf("a good one: %v", err)
+	}
+}

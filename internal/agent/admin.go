@@ -243,7 +243,7 @@ func (a *Admin) keep(p peer.ID, chain trust.Chain) (*trust.Grant, error) {
 			return nil, err
 		}
 	}
-	g, err := a.Fleet.Admit(p, chain)
+	g, err := a.Fleet.Replace(p, chain)
 	if err != nil {
 		return nil, err
 	}
