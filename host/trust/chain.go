@@ -168,7 +168,17 @@ func (g *Grant) mayGive(m *Grant) error {
 			return fmt.Errorf("%s must give the label %s=%s", g.Name, k, v)
 		}
 	}
-	return nil
+	return g.covers(m.Labels)
+}
+
+// covers holds the labels that g gives to the machines that g has rights on: its
+// rights follow the labels.
+func (g *Grant) covers(labels map[string]string) error {
+	on, err := ParseSelector(g.On)
+	if err == nil && len(labels) > 0 && !on.Match(labels) {
+		err = fmt.Errorf("%s may give labels only to machines of %s", g.Name, g.On)
+	}
+	return err
 }
 
 // narrower holds a right to the machines that g has rights on.

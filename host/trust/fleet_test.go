@@ -556,3 +556,44 @@ func TestFewOrphansAreKept(t *testing.T) {
 		t.Errorf("a good one: %v", err)
 	}
 }
+
+// Rights follow labels, so an issuer with rights on some machines could bring the
+// others under them by labelling them.
+func TestIssuerLabelsNothingIntoItsRights(t *testing.T) {
+	o := newOwner(t)
+	a, b := map[string]string{"site": "a"}, map[string]string{"site": "b"}
+	on, _, _ := o.limited("", "site=a", "deploy")
+	p := newPerson(t)
+	also := o.issue(o.signer, trust.Grant{Subject: p.id, Role: trust.RoleIssuer, Name: "also", Verbs: []string{}, Also: []trust.Right{{Verbs: []string{"deploy"}, On: "site=a"}},
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}}})
+	byAlso, err := trust.NewIssuer(o.root.Fleet(), p.key, also)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name     string
+		by       *trust.Signer
+		old, new map[string]string
+		refused  bool
+	}{
+		{"of another site", on, b, a, true},
+		{"of no site", on, nil, a, true},
+		{"of its own", on, a, map[string]string{"site": "a", "gpu": "3080"}, false},
+		{"a right given later, of another site", byAlso, b, a, true},
+		{"a right given later, of no site", byAlso, nil, a, true},
+		{"a right given later, of its own", byAlso, a, map[string]string{"site": "a", "gpu": "3080"}, false},
+		{"out of its right", byAlso, a, b, false},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			f, rig := o.rig(t.TempDir(), tc.old, nil)
+			c := o.at(tc.by, time.Now().Add(time.Second), trust.Grant{Subject: rig.id, Role: trust.RoleWorker, Name: "rig", Labels: tc.new})
+			if news, err := f.Renewed(c); tc.refused != errors.Is(err, trust.ErrIssuer) || news == tc.refused {
+				t.Errorf("renewed: %v, %v", news, err)
+			}
+		})
+	}
+	if _, err := on.Issue(trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "new", Labels: b}, time.Now()); !errors.Is(err, trust.ErrIssuer) {
+		t.Errorf("a new machine of another site: %v", err)
+	}
+}

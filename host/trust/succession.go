@@ -60,5 +60,20 @@ func (g *Grant) mayReplace(old, m *Grant) error {
 	if err := g.mayGive(old); err != nil {
 		return fmt.Errorf("%w, so it may not replace the grant of %s: %w", ErrIssuer, old.Name, err)
 	}
+	// New labels bring a machine under other rights: not under more of the issuer's own.
+	if !coversAll(g.verbsOn(old.Labels), g.verbsOn(m.Labels)) {
+		return fmt.Errorf("%w: %s may not give %s labels that bring it under its own rights", ErrIssuer, g.Name, old.Name)
+	}
 	return nil
+}
+
+// verbsOn are the verbs that the grant gives on a machine with these labels, now or
+// for some time.
+func (g *Grant) verbsOn(labels map[string]string) (out []string) {
+	for _, r := range g.rights() {
+		if on, err := ParseSelector(r.On); err == nil && on.Match(labels) {
+			out = append(out, r.Verbs...)
+		}
+	}
+	return out
 }
