@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -492,5 +493,95 @@ func TestGetAddr(t *testing.T) {
 	must(t, stranger.Connect(t.Context(), info(f.laptop)))
 	if _, err := node.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
 		t.Errorf("a stranger: %v", err)
+	}
+}
+
+// put has a member bring a ticket for the laptop to redeem.
+func (f *founder) put(from *node.Node, change func(*trust.Ticket, *trust.Invitation)) (*trust.Ticket, error) {
+	f.t.Helper()
+	k := trust.Ticket{Fleet: f.root.Fleet(), FleetName: "home", Redeemer: f.laptop.ID(), Addrs: f.laptop.Addrs(), Role: trust.RoleWorker, Name: "x", Expires: time.Now().Add(time.Hour)}
+	inv := trust.Invitation{Expires: k.Expires}
+	change(&k, &inv)
+	out, err := trust.NewTicket(k)
+	must(f.t, err)
+	inv.ID, inv.Name, inv.Role = out.ID, out.Name, out.Role
+	text, err := json.Marshal(inv)
+	must(f.t, err)
+	_, err = node.PutTicket.Do(f.t.Context(), from.Client, f.laptop.ID(), node.TicketRequest{Invitation: text, Secret: out.Secret})
+	return out, err
+}
+
+// The right to admit used to give every right: a ticket that a member brought was
+// held to the redeemer's grant alone.
+func TestBroughtTicketGivesNoMoreThanItsMakerMay(t *testing.T) {
+	f := newFounder(t)
+	admit := func(g *trust.Grant) { g.Verbs = []string{"admit", "stats.read"} }
+	friend := f.member(trust.RoleViewer, "friend", admit, func(g *trust.Grant) {
+		g.Also = []trust.Right{{Verbs: []string{"logs.read"}, On: "site=a"}, {Verbs: []string{"deploy"}, Expires: time.Now().Add(time.Hour).UnixMilli()}}
+	})
+	guest := f.member(trust.RoleViewer, "guest", admit, func(g *trust.Grant) { g.NoRenew = true })
+	key, id := newKey(t)
+	chain, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleIssuer, Name: "second", Verbs: []string{"admit", "deploy"},
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleController}, Verbs: []string{"deploy"}}}, time.Now())
+	must(t, err)
+	issuer := f.start(key, chain, node.Config{Role: "controller"}, nil)
+	all := []string{"*", "admit", "grant", "revoke"}
+	tests := []struct {
+		name  string
+		by    *node.Node
+		role  trust.Role
+		verbs []string
+		on    string
+		named bool // by its peer ID
+		code  streams.Code
+	}{
+		{"a worker", friend, trust.RoleWorker, nil, "", false, 0},
+		{"a worker, by a guest", guest, trust.RoleWorker, nil, "", false, 0},
+		{"a worker with all verbs", friend, trust.RoleWorker, all, "", true, streams.CodeForbidden},
+		{"a controller", friend, trust.RoleController, nil, "", true, streams.CodeForbidden},
+		{"a viewer", friend, trust.RoleViewer, nil, "", true, streams.CodeForbidden},
+		{"a viewer of what it sees itself", friend, trust.RoleViewer, []string{"stats.read"}, "", false, 0},
+		{"and by a guest", guest, trust.RoleViewer, []string{"stats.read"}, "", false, streams.CodeForbidden},
+		{"a viewer of its machines", friend, trust.RoleViewer, []string{"logs.read"}, "site=a,gpu", false, 0},
+		{"a viewer of other machines", friend, trust.RoleViewer, []string{"logs.read"}, "", false, streams.CodeForbidden},
+		{"what it has for an hour", friend, trust.RoleViewer, []string{"deploy"}, "", true, streams.CodeForbidden},
+		{"its right to admit, unnamed", friend, trust.RoleViewer, []string{"admit"}, "", false, streams.CodeInvalid},
+		{"its right to admit", friend, trust.RoleViewer, []string{"admit"}, "", true, 0},
+		{"what it may issue, unnamed", issuer, trust.RoleController, []string{"deploy"}, "", false, streams.CodeInvalid},
+		{"what it may issue", issuer, trust.RoleController, []string{"deploy"}, "", true, 0},
+		{"more than it may issue", issuer, trust.RoleController, []string{"run"}, "", true, streams.CodeForbidden},
+	}
+	for _, n := range []*node.Node{friend, guest, issuer} {
+		must(t, n.Connect(t.Context(), info(f.laptop)))
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := f.put(tc.by, func(k *trust.Ticket, inv *trust.Invitation) {
+				k.Role, inv.Verbs, inv.On = tc.role, tc.verbs, tc.on
+				if tc.named {
+					inv.Peer = id
+				}
+			})
+			if streams.CodeOf(err) != tc.code {
+				t.Errorf("got %v, want %d", err, tc.code)
+			}
+		})
+	}
+}
+
+// A ticket that a member brought is worth nothing once that member is thrown out.
+func TestBroughtTicketEndsWithItsMaker(t *testing.T) {
+	f := newFounder(t)
+	friend := f.member(trust.RoleViewer, "friend", func(g *trust.Grant) { g.Verbs = []string{"admit"} })
+	must(t, friend.Connect(t.Context(), info(f.laptop)))
+	one, err := f.put(friend, func(k *trust.Ticket, _ *trust.Invitation) { k.Name = "one" })
+	must(t, err)
+	two, err := f.put(friend, func(k *trust.Ticket, _ *trust.Invitation) { k.Name = "two" })
+	must(t, err)
+	_, err = newNode(t, node.Config{}).JoinWith(t.Context(), one, nil, nil)
+	must(t, err)
+	f.revoke(f.laptop, friend.ID())
+	if _, err := newNode(t, node.Config{}).JoinWith(t.Context(), two, nil, nil); streams.CodeOf(err) != streams.CodeForbidden {
+		t.Errorf("after its maker was revoked: %v", err)
 	}
 }

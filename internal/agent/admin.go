@@ -161,8 +161,7 @@ func (a *Admin) Invite(t Ticket) (*trust.Ticket, *trust.Invitation, error) {
 		ID: out.ID, Name: t.Name, Role: t.Role, Verbs: t.Verbs, On: t.On, Labels: t.Labels, LifetimeMs: t.Lifetime.Milliseconds(),
 		Expires: out.Expires, Peer: t.Peer, By: a.Fleet.Self().Grant.Name,
 	}
-	// A controller can do much: a person compares the joiner's peer ID, before or after.
-	inv.Confirm = t.Role == trust.RoleController && t.Peer == ""
+	inv.Confirm = inv.NeedsPerson() && t.Peer == ""
 	if err := a.presign(t, inv); err != nil {
 		return nil, nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -244,5 +245,42 @@ func TestWorkerConfigErrors(t *testing.T) {
 	cancel()
 	if err := errors.Join(w.Run(ctx), w.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// newAdmin makes a fleet with its first controller.
+func newAdmin(t *testing.T) *Admin {
+	t.Helper()
+	adm, err := InitFleet(Init{StateDir: t.TempDir(), Fleet: "home", Name: "laptop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return adm
+}
+
+// Whoever may do more than read is confirmed by a person, or named: also a "worker".
+func TestInviteAsksForConfirmation(t *testing.T) {
+	adm := newAdmin(t)
+	for i, tc := range []struct {
+		role  trust.Role
+		verbs []string
+		peer  peer.ID
+		want  bool
+	}{
+		{trust.RoleWorker, nil, "", false},
+		{trust.RoleRelay, nil, "", false},
+		{trust.RoleViewer, nil, "", false},
+		{trust.RoleWorker, []string{"stats.read"}, "", false},
+		{trust.RoleWorker, []string{"deploy"}, "", true},
+		{trust.RoleViewer, []string{"*.read", "admit"}, "", true},
+		{trust.RoleWorker, []string{"deploy"}, identity(t), false},
+		{trust.RoleController, nil, "", true},
+		{trust.RoleController, []string{}, "", true},
+		{trust.RoleController, nil, identity(t), false},
+	} {
+		_, inv, err := adm.Invite(Ticket{Name: fmt.Sprintf("m%d", i), Role: tc.role, Verbs: tc.verbs, Peer: tc.peer, TTL: time.Hour, Redeemer: peer.AddrInfo{ID: adm.self()}})
+		if err != nil || inv.Confirm != tc.want {
+			t.Errorf("%s %v, named %v: confirm %+v, %v", tc.role, tc.verbs, tc.peer != "", inv, err)
+		}
 	}
 }
