@@ -220,8 +220,8 @@ func TestFleetRevocation(t *testing.T) {
 	if err := again.May(p.id, "deploy"); !errors.Is(err, trust.ErrRevokedSerial) && !errors.Is(err, trust.ErrRevokedIssuer) {
 		t.Errorf("in the next process: %v", err)
 	}
-	if len(again.Records().Digests()) != 2 {
-		t.Errorf("records: %v", again.Records().Digests())
+	if len(again.Records().Digests()) != 1 || !again.Records().Revoked().Serial(grant.Serial) {
+		t.Errorf("the root's record does not hold what the issuer's had: %v", again.Records().Digests())
 	}
 }
 
@@ -595,5 +595,76 @@ func TestIssuerLabelsNothingIntoItsRights(t *testing.T) {
 	}
 	if _, err := on.Issue(trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "new", Labels: b}, time.Now()); !errors.Is(err, trust.ErrIssuer) {
 		t.Errorf("a new machine of another site: %v", err)
+	}
+}
+
+// Who was thrown out by the root went on throwing out others, with records of its own.
+func TestRevokedIssuerRevokesNothing(t *testing.T) {
+	for _, how := range []string{"by its peer ID", "by the serial of its grant"} {
+		t.Run(how, func(t *testing.T) {
+			o := newOwner(t)
+			dir := t.TempDir()
+			f, rig := o.rig(dir, nil, nil)
+			late, _ := o.rig(t.TempDir(), nil, nil) // hears of the root's word last
+			cred, err := f.ID().Verify(o.chain, o.issuer.id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := trust.Change{RevokePeers: []peer.ID{o.issuer.id}}
+			if how != "by its peer ID" {
+				c = trust.Change{RevokeSerials: []string{cred.Grant.Serial}}
+			}
+			honest, good := newPerson(t), newPerson(t)
+			before := o.revoke(f, o.second, trust.Change{RevokePeers: []peer.ID{honest.id}})
+			evil, err := o.second.Revise(f.Records(), trust.Change{RevokePeers: []peer.ID{good.id}}, time.Now().Add(time.Second))
+			if err != nil {
+				t.Fatal(err)
+			}
+			root := o.revoke(f, o.signer, c)
+			if news, err := f.Merge(evil); news || !errors.Is(err, trust.ErrRevokedPeer) && !errors.Is(err, trust.ErrRevokedSerial) {
+				t.Errorf("its next record: %v, %v", news, err)
+			}
+			if _, err := late.Merge(evil, root); err != nil {
+				t.Errorf("the root's word came last: %v", err)
+			}
+			again, err := trust.OpenFleet(trust.FleetConfig{Dir: filepath.Join(dir, "fleet"), Self: rig.id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, f := range map[string]*trust.Fleet{"first": f, "late": late, "in the next process": again} {
+				if !f.Revoked(honest.id) {
+					t.Errorf("%s: what it had revoked before does not count any more", name)
+				}
+				if f.Revoked(good.id) {
+					t.Errorf("%s: what it revoked afterwards counts", name)
+				}
+			}
+			// It is not asked for again, and an older one is not either.
+			digests := []trust.Digest{{Signer: o.issuer.id, Seq: uint64(time.Now().Add(time.Second / 2).UnixMilli())}}
+			if f.Records().Behind(digests) {
+				t.Error("the record is asked for again")
+			}
+			// Lifted, it is heard again.
+			o.revoke(f, o.signer, trust.Change{LiftPeers: c.RevokePeers, LiftSerials: c.RevokeSerials})
+			if _, err := f.Merge(before, evil); err != nil || !f.Revoked(good.id) {
+				t.Errorf("lifted: %v", err)
+			}
+		})
+	}
+}
+
+// A thief could revoke so many that the root's next record would not hold them.
+func TestThrownOutIssuerLeavesRoom(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	var many []string
+	for range 1024 {
+		many = append(many, rand.Text())
+	}
+	o.revoke(f, o.second, trust.Change{RevokeSerials: many})
+	o.revoke(f, o.signer, trust.Change{RevokePeers: []peer.ID{o.issuer.id}})
+	o.revoke(f, o.signer, trust.Change{RevokeSerials: []string{rand.Text()}})
+	if n := len(f.Records().Revoked().Serials()); n != 1024/2+1 || !f.Revoked(o.issuer.id) {
+		t.Errorf("%d are revoked", n)
 	}
 }

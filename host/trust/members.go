@@ -352,8 +352,8 @@ func (f *Fleet) Reload() error {
 		for _, rec := range taken {
 			f.learnTime(rec)
 		}
-		if errors.Is(err, ErrOlder) {
-			return nil // another process was slower
+		if errors.Is(err, ErrOlder) || errors.Is(err, ErrRevokedPeer) || errors.Is(err, ErrRevokedSerial) {
+			return nil // another process was slower, or the signer is not heard any more
 		}
 		return err
 	})
