@@ -278,12 +278,7 @@ func (a *Admin) Revoke(c trust.Change) error {
 	if slices.Contains(c.RevokePeers, a.self()) && a.root == nil {
 		return errors.New("that is this machine itself: to throw it out use another one, or the root key; to go by yourself: swarm leave")
 	}
-	rec, err := s.Revise(a.Fleet.Records(), c, a.Fleet.Now())
-	if err != nil {
-		return err
-	}
-	_, err = a.Fleet.Merge(rec)
-	return err
+	return a.Fleet.Revise(s, c)
 }
 
 // Admitted returns the members who have their grants from an issuer.

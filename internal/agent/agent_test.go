@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -281,6 +282,51 @@ func TestInviteAsksForConfirmation(t *testing.T) {
 		_, inv, err := adm.Invite(Ticket{Name: fmt.Sprintf("m%d", i), Role: tc.role, Verbs: tc.verbs, Peer: tc.peer, TTL: time.Hour, Redeemer: peer.AddrInfo{ID: adm.self()}})
 		if err != nil || inv.Confirm != tc.want {
 			t.Errorf("%s %v, named %v: confirm %+v, %v", tc.role, tc.verbs, tc.peer != "", inv, err)
+		}
+	}
+}
+
+// Of one signer only the newest record counts, so of commands that revoked at the
+// same time only the last one used to.
+func TestConcurrentRevocationsAllCount(t *testing.T) {
+	first := newAdmin(t)
+	const commands, each = 6, 4
+	var (
+		wg  sync.WaitGroup
+		mu  sync.Mutex
+		out []peer.ID
+	)
+	for range commands {
+		adm, err := OpenAdmin(first.stateDir, nil) // as another process has it
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			for range each {
+				p := identity(t)
+				if err := adm.Revoke(trust.Change{RevokePeers: []peer.ID{p}}); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				out = append(out, p)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	last, err := OpenAdmin(first.stateDir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := last.Fleet.Records().Revoked().Peers(); len(got) != commands*each {
+		t.Errorf("%d are revoked, want %d", len(got), commands*each)
+	}
+	if err := first.Fleet.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range out {
+		if !first.Fleet.Revoked(p) || !last.Fleet.Revoked(p) {
+			t.Errorf("the revocation of %s is lost", p)
 		}
 	}
 }
