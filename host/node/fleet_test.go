@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,13 +74,23 @@ func (f *founder) start(key crypto.PrivKey, chain trust.Chain, cfg node.Config, 
 	f.t.Helper()
 	id, err := peer.IDFromPrivateKey(key)
 	must(f.t, err)
-	fleet, err := trust.CreateFleet(trust.FleetConfig{Dir: filepath.Join(f.t.TempDir(), "fleet"), Self: id, Clock: clock},
+	dir := filepath.Join(f.t.TempDir(), "fleet")
+	fleet, err := trust.CreateFleet(trust.FleetConfig{Dir: dir, Self: id, Clock: clock},
 		trust.Membership{Fleet: f.root.Fleet(), Name: "home", Chain: chain}, nil)
 	must(f.t, err)
 	cfg.Fleet, cfg.Host.Identity = fleet, key
 	n := newNode(f.t, cfg)
 	fleets.Store(n, fleet)
+	folders.Store(n, dir)
 	return n
+}
+
+// folders are where nodes keep their memberships.
+var folders sync.Map
+
+func folderOf(n *node.Node) string {
+	dir, _ := folders.Load(n)
+	return dir.(string)
 }
 
 // fleets are the memberships of nodes, which the nodes themselves do not show.
@@ -584,4 +595,29 @@ func TestBroughtTicketEndsWithItsMaker(t *testing.T) {
 	if _, err := newNode(t, node.Config{}).JoinWith(t.Context(), two, nil, nil); streams.CodeOf(err) != streams.CodeForbidden {
 		t.Errorf("after its maker was revoked: %v", err)
 	}
+}
+
+// One who brings a revocation hears when it could not be saved, and it is written at
+// the next contact with anybody.
+func TestUnsavedRecordIsToldAndSavedLater(t *testing.T) {
+	f := newFounder(t)
+	worker := f.member(trust.RoleWorker, "rig-01")
+	_, thief := newKey(t)
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	_, err := f.laptop.Greeting(t.Context(), worker.ID())
+	must(t, err)
+	rec, err := f.issuer.Revise(fleetOf(worker).Records(), trust.Change{RevokePeers: []peer.ID{thief}}, time.Now())
+	must(t, err)
+	records := filepath.Join(folderOf(worker), "records")
+	must(t, os.WriteFile(records, nil, 0o600)) // in the way of the folder
+	_, err = node.PutRecords.Do(t.Context(), f.laptop.Client, worker.ID(), node.Records{Records: [][]byte{rec}})
+	if streams.CodeOf(err) != streams.CodeUnavailable || !fleetOf(worker).Revoked(thief) {
+		t.Errorf("got %v, want 503, and the thief out all the same", err)
+	}
+	must(t, os.Remove(records))
+	must(t, f.member(trust.RoleWorker, "rig-02").Connect(t.Context(), info(worker)))
+	waitFor(t, "the record to be on the disk", func() bool {
+		files, _ := filepath.Glob(filepath.Join(records, "*.record"))
+		return len(files) == 1
+	})
 }

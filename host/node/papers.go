@@ -126,7 +126,11 @@ func (n *Node) takeRecords(_ context.Context, p streams.Peer, r Records) (Record
 		return RecordsAck{}, err
 	}
 	news, err := n.cfg.Fleet.Merge(r.Records...)
-	if err != nil {
+	switch {
+	case errors.Is(err, trust.ErrNotSaved):
+		n.log.Error("a record of the fleet counts, and is not on the disk", "peer", p.ID, "err", err)
+		return RecordsAck{}, streams.Errorf(streams.CodeUnavailable, "the records count here, and could not be saved: bring them again")
+	case err != nil:
 		n.log.Warn("a record of the fleet was refused", "peer", p.ID, "err", err)
 	}
 	return RecordsAck{news}, nil

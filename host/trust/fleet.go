@@ -80,7 +80,8 @@ type Fleet struct {
 	own     *Credential
 	chain   Chain
 	members map[peer.ID]*member
-	refused map[peer.ID]error // why the last credential of a peer did not count
+	unsaved map[peer.ID]*signedRecord // the newest record of a signer while it is not on the disk
+	refused map[peer.ID]error         // why the last credential of a peer did not count
 	allowed map[peer.ID]struct{}
 	hooks   map[int]func()
 	hook    int
@@ -150,6 +151,7 @@ func OpenFleet(cfg FleetConfig) (*Fleet, error) {
 	f := &Fleet{
 		cfg: cfg, log: cfg.Logger, id: m.Fleet, name: m.Name, records: NewRecords(m.Fleet), floor: fl,
 		own: own, chain: m.Chain, members: map[peer.ID]*member{}, refused: map[peer.ID]error{},
+		unsaved: map[peer.ID]*signedRecord{},
 		allowed: map[peer.ID]struct{}{}, hooks: map[int]func(){},
 	}
 	for _, p := range cfg.Allow {

@@ -3,6 +3,7 @@ package trust_test
 import (
 	"crypto/rand"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -666,5 +667,44 @@ func TestThrownOutIssuerLeavesRoom(t *testing.T) {
 	o.revoke(f, o.signer, trust.Change{RevokeSerials: []string{rand.Text()}})
 	if n := len(f.Records().Revoked().Serials()); n != 1024/2+1 || !f.Revoked(o.issuer.id) {
 		t.Errorf("%d are revoked", n)
+	}
+}
+
+// A revocation whose write had failed counted until the next start, and was never
+// written, because it was known.
+func TestRecordIsSavedLater(t *testing.T) {
+	for name, again := range map[string]func(*trust.Fleet, []byte) error{
+		"brought again": func(f *trust.Fleet, rec []byte) error { _, err := f.Merge(rec); return err },
+		"at any merge":  func(f *trust.Fleet, _ []byte) error { _, err := f.Merge(); return err },
+		"at a reload":   func(f *trust.Fleet, _ []byte) error { return f.Reload() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOwner(t)
+			f, rig := o.rig(t.TempDir(), nil, nil)
+			p := newPerson(t)
+			rec, err := o.signer.Revise(f.Records(), trust.Change{RevokePeers: []peer.ID{p.id}}, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			inTheWay := filepath.Join(f.Dir(), "records")
+			if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if _, err := f.Merge(rec); !errors.Is(err, trust.ErrNotSaved) || !f.Revoked(p.id) {
+					t.Errorf("while it cannot be written: %v, revoked: %v", err, f.Revoked(p.id))
+				}
+			}
+			if err := os.Remove(inTheWay); err != nil {
+				t.Fatal(err)
+			}
+			if err := again(f, rec); err != nil {
+				t.Errorf("when it can be written: %v", err)
+			}
+			next, err := trust.OpenFleet(trust.FleetConfig{Dir: f.Dir(), Self: rig.id})
+			if err != nil || !next.Revoked(p.id) {
+				t.Errorf("in the next process it is forgotten: %v", err)
+			}
+		})
 	}
 }

@@ -16,9 +16,6 @@ import (
 
 const (
 	membersDir    = "members"
-	recordsDir    = "records"
-	recordSuffix  = ".record"
-	lockFile      = "lock" // held while records are written
 	maxKnown      = 10_000 // members whose credentials are kept
 	maxOrphans    = 128    // of them those whose issuer was thrown out before they were met
 	maxRefused    = 1_024  // peers of whom it is remembered why they were refused
@@ -316,93 +313,15 @@ func (f *Fleet) Revoked(p peer.ID) bool {
 	return revoked.Peer(p) || known && revoked.check(m.cred) != nil
 }
 
-// Merge takes records that are newer than those known, keeps them, and tells
-// whether there were any. Bad and older ones do not keep out the others.
-func (f *Fleet) Merge(envelopes ...[]byte) (bool, error) {
-	taken, err := f.records.merge(envelopes)
-	if len(taken) == 0 {
-		return false, err
-	}
-	unlock, bad := f.lock()
-	if bad == nil {
-		bad = errors.Join(f.save(taken), unlock())
-	}
-	f.took(taken)
-	return true, errors.Join(err, bad)
-}
-
-// Revise signs the signer's next record and takes it. Of one signer the newest record
-// counts, so what other processes of this machine have signed is read first, and
-// none of them signs meanwhile.
-func (f *Fleet) Revise(s *Signer, c Change) (err error) {
-	unlock, err := f.lock()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	if err := f.Reload(); err != nil {
-		return err
-	}
-	data, err := s.Revise(f.records, c, f.Now())
-	if err != nil {
-		return err
-	}
-	taken, err := f.records.merge([][]byte{data})
-	if err == nil && len(taken) == 0 {
-		err = fmt.Errorf("%w: another one of the same signer came meanwhile; try again", ErrOlder)
-	}
-	if err != nil {
-		return fmt.Errorf("take the new record: %w", err)
-	}
-	defer f.took(taken)
-	return f.save(taken)
-}
-
-// lock keeps the other processes of this machine from writing records.
-func (f *Fleet) lock() (unlock func() error, err error) {
-	if f.Left() {
-		return nil, ErrNoFleet
-	}
-	return durable.Lock(filepath.Join(f.cfg.Dir, lockFile))
-}
-
-// save writes records, unless another process has written newer ones. The caller has
-// the lock.
-func (f *Fleet) save(records []*signedRecord) (err error) {
-	for _, rec := range records {
-		name := rec.Signer.String() + recordSuffix
-		old, bad := readBounded(filepath.Join(f.cfg.Dir, recordsDir, name), maxRecordBytes)
-		if bad == nil {
-			if there, bad := f.id.verifyRecord(old); bad == nil && there.Seq > rec.Seq {
-				continue
-			}
-		}
-		err = errors.Join(err, f.writeInto(recordsDir, name, rec.data))
-	}
-	return err
-}
-
-// took acts on records that are newly known.
-func (f *Fleet) took(records []*signedRecord) {
-	for _, rec := range records {
-		f.learnTime(rec)
-	}
-	f.changed()
-}
-
-// learnTime moves the time floor by a new record.
-func (f *Fleet) learnTime(rec *signedRecord) {
-	err := f.floor.raise(rec.Time)
-	if rec.TimeFloor != 0 {
-		err = errors.Join(err, f.floor.lower(rec.TimeFloor))
-	}
-	if err != nil {
-		f.log.Warn("the time floor could not be kept", "err", err)
-	}
-}
-
 // Reload reads what other processes of this node have learned since.
 func (f *Fleet) Reload() error {
+	if err := f.saveOwed(); err != nil {
+		f.log.Warn("a record of the fleet is not on the disk yet", "err", err)
+	}
+	return f.reload()
+}
+
+func (f *Fleet) reload() error {
 	m, err := readMembership(f.cfg.Dir)
 	if err != nil {
 		return err
