@@ -173,8 +173,8 @@ func TestStrangersOnProbation(t *testing.T) {
 	}{
 		{"no grant", newNode(t, node.Config{Role: "controller", Name: "x"}), "no grant"},
 		{"of another fleet", other.laptop, "another fleet"},
-		{"expired", f.start(key, f.grant(id, trust.RoleController, "old", time.Now(), func(g *trust.Grant) {
-			g.NotBefore, g.Expires = 1, time.Now().Add(-time.Hour).UnixMilli()
+		{"expired", f.start(key, f.grant(id, trust.RoleController, "old", time.Now().Add(-2*time.Hour), func(g *trust.Grant) {
+			g.Expires = time.Now().Add(-time.Hour).UnixMilli()
 		}), node.Config{Role: "controller"}, nil), "expired"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -620,4 +620,49 @@ func TestUnsavedRecordIsToldAndSavedLater(t *testing.T) {
 		files, _ := filepath.Glob(filepath.Join(records, "*.record"))
 		return len(files) == 1
 	})
+}
+
+// A controller used to sign anew, in its own name, whatever an issuer had made up, so
+// that it outlived that issuer. Only what the root, it itself, or one whom the root has
+// named for it has signed is renewed by itself.
+func TestOthersGrantsAreNotRenewedByThemselves(t *testing.T) {
+	f := newFounder(t)
+	long := time.Now().AddDate(0, 0, -300) // a year's grant of then is due
+	issuer := func(name string) (*trust.Signer, peer.ID) {
+		key, id := newKey(t)
+		c, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleIssuer, Name: name, Verbs: []string{},
+			MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}}}, long.AddDate(0, 0, -1))
+		must(t, err)
+		s, err := trust.NewIssuer(f.root.Fleet(), key, c)
+		must(t, err)
+		return s, id
+	}
+	named, namedID := issuer("named")
+	vps, _ := issuer("vps")
+	rec, err := f.signer.Revise(fleetOf(f.laptop).Records(), trust.Change{Issuers: []peer.ID{namedID}}, time.Now())
+	must(t, err)
+	if _, err := fleetOf(f.laptop).Merge(rec); err != nil {
+		t.Fatal(err)
+	}
+	renewed := func(s *trust.Signer, name string) (*node.Node, func() bool) {
+		key, id := newKey(t)
+		c, err := s.Issue(trust.Grant{Subject: id, Role: trust.RoleWorker, Name: name}, long)
+		must(t, err)
+		n := f.start(key, c, node.Config{Role: "worker"}, nil)
+		return n, func() bool { i := fleetOf(n).Self().Issuer; return i != nil && i.Subject == f.laptop.ID() }
+	}
+	mole, moleIs := renewed(vps, "mole")
+	must(t, f.laptop.Connect(t.Context(), info(mole)))
+	for name, s := range map[string]*trust.Signer{"root": f.signer, "self": f.issuer, "named": named} {
+		n, is := renewed(s, name)
+		must(t, f.laptop.Connect(t.Context(), info(n)))
+		if name == "self" {
+			is = func() bool { return fleetOf(n).Self().Grant.Issued > long.UnixMilli() }
+		}
+		waitFor(t, "the renewal of what was signed by "+name, is)
+	}
+	must(t, f.laptop.BringUpToDate(t.Context(), mole.ID())) // a renewal would be over by then
+	if moleIs() {
+		t.Error("a grant of another issuer was renewed by itself")
+	}
 }

@@ -64,7 +64,7 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 	if !ok {
 		return nil
 	}
-	if m.Err == nil && !m.Grant.NoRenew && !f.Now().Before(m.Grant.RenewAt()) {
+	if m.Err == nil && !m.Grant.NoRenew && !f.Now().Before(m.Grant.RenewAt()) && n.vouches(m) {
 		if err := n.renew(&m); err != nil {
 			n.log.Debug("a grant could not be renewed", "name", m.Grant.Name, "err", err)
 		}
@@ -77,6 +77,14 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", p, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
 	}
 	return err
+}
+
+// vouches tells whether a grant may be signed anew, in our name, without anybody
+// asking: when the root, this node, or one whom the root has named for it signed it.
+// What another issuer made up would outlive that issuer's being thrown out.
+func (n *Node) vouches(m trust.Member) bool {
+	by := m.Issuer
+	return by == nil || by.Subject == n.ID() || slices.Contains(n.cfg.Fleet.Records().Issuers(), by.Subject)
 }
 
 // renew signs the same grant for a further life, if this node may.

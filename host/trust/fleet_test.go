@@ -117,7 +117,7 @@ func TestFleetMay(t *testing.T) {
 		{name: "worker", grant: trust.Grant{Role: trust.RoleWorker, Name: "w"}, verb: "stats.read", err: trust.ErrVerb, known: true},
 		{name: "its machines", grant: with(func(g *trust.Grant) { g.On = "gpu=3080" }), verb: "deploy"},
 		{name: "other machines", grant: with(func(g *trust.Grant) { g.On = "gpu=4090" }), verb: "deploy", err: trust.ErrSelector, known: true},
-		{name: "expired", grant: with(func(g *trust.Grant) { g.NotBefore, g.Expires = 1, 2 }), verb: "deploy", err: trust.ErrExpired},
+		{name: "expired", grant: with(func(g *trust.Grant) { g.Expires = time.Now().Add(-time.Minute).UnixMilli() }), verb: "deploy", err: trust.ErrExpired},
 		{name: "not yet", grant: with(func(g *trust.Grant) { g.NotBefore, g.Expires = hour, hour+1 }), verb: "deploy", err: trust.ErrNotYetValid},
 		{name: "other fleet", grant: controller, by: other, verb: "deploy", err: trust.ErrOtherFleet},
 		{name: "a right for an hour", grant: trust.Grant{Role: trust.RoleViewer, Name: "v",
@@ -303,7 +303,7 @@ func TestFleetClocks(t *testing.T) {
 		t.Errorf("with a clock of 1970: %v", err)
 	}
 	ended := trust.Grant{Subject: old.id, Role: trust.RoleController, Name: "old", NotBefore: 1, Expires: built.UnixMilli()}
-	if _, err := f.Admit(old.id, o.issue(o.second, ended)); !errors.Is(err, trust.ErrExpired) {
+	if _, err := f.Admit(old.id, o.issue(o.signer, ended)); !errors.Is(err, trust.ErrExpired) {
 		t.Errorf("expired before the floor: %v", err)
 	}
 	// A year ahead: grants are over, and count again when the clock is right.
