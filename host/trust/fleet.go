@@ -158,7 +158,7 @@ func OpenFleet(cfg FleetConfig) (*Fleet, error) {
 		f.allowed[p] = struct{}{}
 	}
 	f.learn(own)
-	return f, f.Reload()
+	return f, f.reload()
 }
 
 func (m Membership) verify(self peer.ID) (*Credential, error) {
@@ -344,9 +344,7 @@ func (f *Fleet) learn(c *Credential) {
 	if c.Issuer != nil {
 		at = max(at, c.Issuer.Issued)
 	}
-	if err := f.floor.raise(at); err != nil {
-		f.log.Warn("the time floor could not be kept", "err", err)
-	}
+	f.told(f.floor.raise(at))
 }
 
 // valid judges a verified credential now. A clock that cannot be right proves

@@ -708,3 +708,49 @@ func TestRecordIsSavedLater(t *testing.T) {
 		})
 	}
 }
+
+// The time floor that the root had lowered once was lowered again at every start, so
+// expired grants came to life again with a clock that was set back.
+func TestLoweredFloorRisesAgain(t *testing.T) {
+	o := newOwner(t)
+	real := time.Now()
+	now := real
+	clock := func(c *trust.FleetConfig) { c.Clock = func() time.Time { return now } }
+	f, rig := o.rig(t.TempDir(), nil, clock)
+	cfg := trust.FleetConfig{Dir: f.Dir(), Self: rig.id}
+	clock(&cfg)
+	other, err := trust.OpenFleet(cfg) // another process of the machine
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*trust.Fleet{f, other} { // somebody's clock is wrong
+		p := newPerson(t)
+		if _, err := f.Admit(p.id, o.at(o.signer, real.Add(20*time.Hour), trust.Grant{Subject: p.id, Role: trust.RoleViewer, Name: "v"})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.revoke(f, o.signer, trust.Change{TimeFloor: real.Add(-time.Hour)})
+	if err := other.Reload(); err != nil || !f.Now().Equal(real) || !other.Now().Equal(real) {
+		t.Fatalf("lowered to %v and %v: %v", f.Now(), other.Now(), err)
+	}
+	now = real.AddDate(0, 6, 0)
+	p := newPerson(t)
+	if _, err := f.Admit(p.id, o.at(o.signer, now, trust.Grant{Subject: p.id, Role: trust.RoleViewer, Name: "v"})); err != nil {
+		t.Fatal(err)
+	}
+	now = real // the clock is set back
+	for range 2 {
+		again, err := trust.OpenFleet(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Reload(); err != nil || again.Now().Before(real.AddDate(0, 6, -1)) {
+			t.Errorf("after a start it is %v: %v", again.Now(), err)
+		}
+	}
+	// Nor does the floor of an older program count below the date of a newer one.
+	cfg.Built = real.AddDate(1, 0, 0)
+	if newer, err := trust.OpenFleet(cfg); err != nil || newer.Now().Before(cfg.Built) {
+		t.Errorf("by a newer program it is %v: %v", newer.Now(), err)
+	}
+}

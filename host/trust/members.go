@@ -330,6 +330,9 @@ func (f *Fleet) reload() error {
 	f.readFolder(recordsDir, recordSuffix, maxRecordBytes, func(_ string, data []byte) error {
 		taken, err := f.records.merge([][]byte{data})
 		for _, rec := range taken {
+			if rec.TimeFloor != 0 {
+				f.told(f.floor.read()) // another process has lowered it
+			}
 			f.learnTime(rec)
 		}
 		if errors.Is(err, ErrOlder) || errors.Is(err, ErrRevokedPeer) || errors.Is(err, ErrRevokedSerial) {

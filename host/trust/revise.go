@@ -128,16 +128,25 @@ func (f *Fleet) saveOne(rec *signedRecord) error {
 func (f *Fleet) took(records []*signedRecord) {
 	for _, rec := range records {
 		f.learnTime(rec)
+		if rec.TimeFloor != 0 {
+			f.told(f.floor.lower(rec.TimeFloor))
+		}
 	}
 	f.changed()
 }
 
-// learnTime moves the time floor by a new record.
+// learnTime raises the time floor by a record, whenever it is read. It is lowered
+// once, when the record comes: what has raised it since stays.
 func (f *Fleet) learnTime(rec *signedRecord) {
-	err := f.floor.raise(rec.Time)
+	at := rec.Time
 	if rec.TimeFloor != 0 {
-		err = errors.Join(err, f.floor.lower(rec.TimeFloor))
+		at = min(at, rec.TimeFloor)
 	}
+	f.told(f.floor.raise(at))
+}
+
+// told logs a fault of the time floor: there is nobody to return it to.
+func (f *Fleet) told(err error) {
 	if err != nil {
 		f.log.Warn("the time floor could not be kept", "err", err)
 	}
