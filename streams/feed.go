@@ -57,6 +57,7 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 			if err != nil {
 				return err
 			}
+			err = errUnfinished // until fn returns: a panic is no success
 			defer func() { done(err) }()
 			ctx, stop := x.watch(ctx)
 			defer stop()

@@ -378,8 +378,10 @@ func payloadOf[Req any](x *exchange) (Req, error) {
 	return req, err
 }
 
-// record has the request recorded where that is wanted. A panic of the handler
-// counts as an internal error.
+// errUnfinished is recorded of a handler that did not return.
+var errUnfinished = errors.New("the handler did not return")
+
+// record has the request recorded where that is wanted.
 func (x *exchange) record(ctx context.Context, req any) (done func(error), err error) {
 	record := x.mux.cfg.Record
 	if record == nil || x.entry.Verb == VerbPublic {
