@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -467,4 +468,69 @@ func TestRepeatedAtTheSameTime(t *testing.T) {
 			t.Errorf("%d effects, want 1", runs)
 		}
 	})
+}
+
+// A feed used to go on for as long as its receiver liked, whatever became of the
+// right it was begun with.
+func TestFeedEndsWithTheRight(t *testing.T) {
+	tests := []struct {
+		name string
+		idle bool // sends nothing after the first item
+		lost error
+		code streams.Code
+	}{
+		{"a member without the right", false, streams.Errorf(streams.CodeForbidden, "not any more"), streams.CodeForbidden},
+		{"no member any more", true, streams.Errorf(streams.CodeUnauthenticated, "expired"), streams.CodeUnauthenticated},
+		{"cannot be judged", true, errors.New("disk"), streams.CodeForbidden},
+		{"keeps its right", false, nil, 0},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := forMember()
+				began := time.Now()
+				const taken = 34 * time.Second
+				var asked atomic.Int64
+				cfg.Authorize = func(context.Context, streams.Peer, streams.Verb) error {
+					if asked.Add(1); time.Since(began) < taken {
+						return nil
+					}
+					return tc.lost
+				}
+				p := newPipe(t, cfg)
+				noError(t, follow.Handle(p.Mux, func(ctx context.Context, _ streams.Peer, v text, send func(text) error) (text, error) {
+					for {
+						if err := send(v); err != nil {
+							return v, err
+						}
+						wait := time.Second
+						if tc.idle {
+							wait = time.Hour
+						}
+						select {
+						case <-ctx.Done():
+							return v, nil // as a handler that ends in peace
+						case <-time.After(wait):
+						}
+						if time.Since(began) > time.Minute {
+							return v, nil
+						}
+					}
+				}))
+				var last error
+				for _, err := range follow.Do(t.Context(), p.Client, p.Server.ID(), text{}) {
+					last = err
+				}
+				if streams.CodeOf(last) != tc.code {
+					t.Errorf("it ended with %v, want %d", last, tc.code)
+				}
+				if took := time.Since(began); tc.lost != nil && took != 40*time.Second || tc.lost == nil && took < time.Minute {
+					t.Errorf("it ended after %v", took)
+				}
+				if most := 1 + int64(time.Since(began)/(10*time.Second)); asked.Load() > most {
+					t.Errorf("the right was asked for %d times, want %d at most", asked.Load(), most)
+				}
+			})
+		})
+	}
 }
