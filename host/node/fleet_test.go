@@ -666,3 +666,37 @@ func TestOthersGrantsAreNotRenewedByThemselves(t *testing.T) {
 		t.Error("a grant of another issuer was renewed by itself")
 	}
 }
+
+// One who has more to ask or to hand over than a member's rate lets it takes its time:
+// nothing of it is lost.
+func TestMembersWaitTheirTurn(t *testing.T) {
+	f := newFounder(t)
+	key, id := newKey(t)
+	limits := streams.Limits{PublicBurst: 3, PublicRate: 4}
+	worker := f.start(key, f.grant(id, trust.RoleWorker, "rig-01", time.Now()), node.Config{Role: "worker", Limits: limits}, nil)
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	_, err := f.laptop.Greeting(t.Context(), worker.ID())
+	must(t, err)
+	const many = 6 // and a page of members has 32
+	var others []peer.ID
+	for i := range many * 32 {
+		_, id := newKey(t)
+		c := f.grant(id, trust.RoleViewer, "v", time.Now())
+		if i < many {
+			_, err = fleetOf(f.laptop).Admit(id, c)
+			others = append(others, id)
+		} else {
+			_, err = fleetOf(worker).Admit(id, c)
+		}
+		must(t, err)
+	}
+	must(t, f.laptop.BringUpToDate(t.Context(), worker.ID(), others...))
+	for _, p := range others {
+		if _, known := fleetOf(worker).Known(p); !known {
+			t.Errorf("%s has not arrived", p)
+		}
+	}
+	if n, err := f.laptop.LearnMembers(t.Context(), worker.ID()); err != nil || n < many*32 {
+		t.Errorf("learned of %d: %v", n, err)
+	}
+}

@@ -13,6 +13,22 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
+// inTurn repeats what a member answers with 429, until ctx ends: who has much to ask or
+// to hand over does it at the pace that the other side takes.
+func inTurn(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if !errors.Is(err, streams.ErrTooMany) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // syncRecords fetches what a peer knows and we do not, and hands over the rest.
 func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value) error {
 	f := n.cfg.Fleet
@@ -21,7 +37,11 @@ func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value
 		return err
 	}
 	for more := f.Records().Behind(digests); more; {
-		got, err := GetRecords.Do(ctx, n.Client, p, RecordsRequest{digestsJSON(f)})
+		var got Records
+		err := inTurn(ctx, func() (err error) {
+			got, err = GetRecords.Do(ctx, n.Client, p, RecordsRequest{digestsJSON(f)})
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -37,7 +57,11 @@ func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value
 func (n *Node) giveRecords(ctx context.Context, p peer.ID, records [][]byte) error {
 	for len(records) > 0 {
 		some, _ := cutRecords(records)
-		if _, err := PutRecords.Do(ctx, n.Client, p, Records{Records: some}); err != nil {
+		err := inTurn(ctx, func() error {
+			_, err := PutRecords.Do(ctx, n.Client, p, Records{Records: some})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		records = records[len(some):]
@@ -72,7 +96,11 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 	if shown, err := trust.ParseChain(info.shown); err == nil && shown.Equal(m.Chain) {
 		return nil
 	}
-	ack, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
+	var ack GrantAck
+	err := inTurn(ctx, func() (err error) {
+		ack, err = PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
+		return err
+	})
 	if err == nil && ack.New {
 		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", p, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
 	}
@@ -188,7 +216,11 @@ func (n *Node) BringUpToDate(ctx context.Context, p peer.ID, others ...peer.ID) 
 		if !ok || other == p {
 			continue
 		}
-		if _, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()}); err != nil {
+		err := inTurn(ctx, func() error {
+			_, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -228,7 +260,11 @@ func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
 func (n *Node) LearnMembers(ctx context.Context, p peer.ID) (int, error) {
 	good, after := 0, peer.ID("")
 	for {
-		got, err := GetAddr.Do(ctx, n.Client, p, AddrRequest{after})
+		var got Addr
+		err := inTurn(ctx, func() (err error) {
+			got, err = GetAddr.Do(ctx, n.Client, p, AddrRequest{after})
+			return err
+		})
 		if err != nil {
 			return good, err
 		}
