@@ -23,11 +23,10 @@ const (
 func (f *Fleet) Merge(envelopes ...[]byte) (bool, error) {
 	taken, err := f.records.merge(envelopes)
 	f.owe(taken)
-	err = errors.Join(err, f.saveOwed())
 	if len(taken) > 0 {
-		f.took(taken)
+		f.took(taken) // what is revoked ends now, whatever the disk does
 	}
-	return len(taken) > 0, err
+	return len(taken) > 0, errors.Join(err, f.saveOwed())
 }
 
 // Revise signs the signer's next record and takes it. Of one signer the newest record
@@ -54,7 +53,7 @@ func (f *Fleet) Revise(s *Signer, c Change) (err error) {
 		return fmt.Errorf("take the new record: %w", err)
 	}
 	f.owe(taken)
-	defer f.took(taken)
+	f.took(taken)
 	return f.save()
 }
 

@@ -25,7 +25,8 @@ func (f *Fleet) void(c *Credential) error {
 
 // succeeds tells why the credential c does not take the place of old, another one
 // of the same peer. It is the one rule for that: for members, for this node itself,
-// and for what is read from the disk. Of two the same one counts, whichever came first.
+// and for what is read from the disk. Of two the same one counts, whichever came first;
+// of two of the same millisecond, the one that came last.
 func (f *Fleet) succeeds(c, old *Credential) error {
 	if err := f.void(c); err != nil {
 		return err

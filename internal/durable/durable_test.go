@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
@@ -145,6 +146,18 @@ func TestLock(t *testing.T) {
 	if n := most.Load(); n != 1 {
 		t.Errorf("%d held it at once", n)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := durable.Lock(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := durable.Lock(path); !errors.Is(err, durable.ErrLocked) {
+			t.Errorf("of one who hangs: %v", err)
+		}
+		if err := unlock(); err != nil {
+			t.Fatal(err)
+		}
+	})
 	if _, err := durable.Lock(filepath.Join(t.TempDir(), "no", "lock")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in a folder there is not: %v", err)
 	}
