@@ -67,6 +67,7 @@ func (c Call[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req 
 			if err != nil {
 				return nil, err
 			}
+			err = errUnfinished // until fn returns: a panic is no success
 			defer func() { done(err) }()
 			return fn(ctx, x.peer, req)
 		})

@@ -30,7 +30,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Authorize says whether p may do v here: nil for yes, an [Error] with the
 	// reason for no; any other error counts as no and is only logged. A nil
-	// Authorize denies. It is called for each request, concurrently.
+	// Authorize denies. It is called for each request, and every 10 s while a feed
+	// runs, concurrently.
 	Authorize func(ctx context.Context, p Peer, v Verb) error
 	// Member tells whether p belongs to this node's circle, so that the limits
 	// for members apply to it. Nil: everyone is a stranger.
@@ -47,6 +48,9 @@ type Config struct {
 	// request fails, and has no effect. The function that it returns, if any, is
 	// told how the request ended.
 	Record func(context.Context, Recorded) (done func(error), err error)
+	// LargeFrames are the families, beside lifecycle, in which strangers may send
+	// frames over Limits.StrangerFrame.
+	LargeFrames []string
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
 }
@@ -68,6 +72,9 @@ type Limits struct {
 	// Frame is the largest envelope in bytes, after the length prefix; 1 MiB.
 	// It cannot be raised: peers refuse more.
 	Frame int
+	// StrangerFrame is the largest envelope of a stranger outside lifecycle and
+	// Config.LargeFrames; 64 KiB.
+	StrangerFrame int
 	// Depth is how deep JSON may be nested, the envelope included; 32.
 	Depth int
 	// FirstByte is how long a new stream may stay silent; 10 s.
@@ -86,13 +93,18 @@ type Limits struct {
 	StrangerStreams int
 	// MemberStreams is how many streams a member may have open in a family; 128.
 	MemberStreams int
-	// StrangerRate and StrangerBurst bound a stranger's requests; 5/s, 20.
+	// StrangerRate and StrangerBurst bound a stranger's requests; 5/s, 20. A large
+	// frame counts once more for each 64 KiB.
 	StrangerRate  float64
 	StrangerBurst int
 	// EffectRate and EffectBurst bound a member's requests that have an
 	// effect; 50/s, 500.
 	EffectRate  float64
 	EffectBurst int
+	// PublicRate and PublicBurst bound a member's requests of types that are open
+	// to everyone, outside lifecycle; 20/s, 100.
+	PublicRate  float64
+	PublicBurst int
 	// Records is how many answers to requests with an effect are kept for
 	// each peer, to answer a repeated one without a second effect, within
 	// MaxRecordBytes; 1,024.
@@ -111,6 +123,7 @@ const MaxFrame = 1 << 20
 func (l Limits) withDefaults() Limits {
 	def(&l.Frame, MaxFrame)
 	l.Frame = min(l.Frame, MaxFrame)
+	def(&l.StrangerFrame, 64<<10)
 	def(&l.Depth, 32)
 	def(&l.FirstByte, 10*time.Second)
 	def(&l.Header, 5*time.Second)
@@ -124,6 +137,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.StrangerBurst, 20)
 	def(&l.EffectRate, 50)
 	def(&l.EffectBurst, 500)
+	def(&l.PublicRate, 20)
+	def(&l.PublicBurst, 100)
 	def(&l.Records, 1024)
 	def(&l.Peers, 4096)
 	def(&l.ClientStreams, 64)

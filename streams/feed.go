@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,8 @@ func (f Feed[Req, Item]) Do(ctx context.Context, cl *Client, p peer.ID, req Req)
 
 // Handle registers fn as the handler of this type. send passes one item to the
 // peer at once and blocks while the peer is slow; the item that fn returns is
-// the last one. The context ends when the peer cancels, its connection ends or
-// the mux stops.
+// the last one. The context ends when the peer cancels, its connection ends, it
+// loses its right (which is looked at again every 10 s) or the mux stops.
 func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req Req, send func(Item) error) (last Item, err error)) error {
 	return m.register(f.Spec(), func(ctx context.Context, x *exchange) error {
 		req, err := payloadOf[Req](x)
@@ -57,10 +58,14 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 			if err != nil {
 				return err
 			}
+			err = errUnfinished // until fn returns: a panic is no success
 			defer func() { done(err) }()
 			ctx, stop := x.watch(ctx)
 			defer stop()
 			last, err := fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
+			if lost, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
+				return lost
+			}
 			if err != nil && ctx.Err() != nil && !x.mux.isDraining() {
 				return errGone // not a fault of the handler
 			}
@@ -80,8 +85,8 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 var errGone = &Error{Code: CodeUnavailable, Message: "the receiver of the feed is gone"}
 
 func (x *exchange) send(ctx context.Context, item any) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if err := x.reply(item, false); err != nil {
 		return err
@@ -111,28 +116,49 @@ func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	return err
 }
 
-// watch returns a context that ends when the peer resets the stream or the mux
-// begins to stop. While it watches, a goroutine reads ahead; stop ends that.
+// askAgain is how often a running feed asks for the receiver's right anew. A right
+// that was taken away, or is over, ends what was begun with it.
+const askAgain = 10 * time.Second
+
+// watch returns a context that ends when the peer resets the stream, the mux
+// begins to stop, or the peer loses its right: then the cause is the [Error] to
+// answer. While it watches, goroutines read ahead and ask; stop ends them.
 func (x *exchange) watch(ctx context.Context) (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	stopFeeds := context.AfterFunc(x.mux.feeds, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stopFeeds := context.AfterFunc(x.mux.feeds, func() { cancel(nil) })
 	var stopping atomic.Bool
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var running sync.WaitGroup
+	running.Go(func() {
 		// A next request stays in the buffer. The end of the peer's writing
 		// side is no reset: it still reads.
 		if _, err := x.br.Peek(1); err != nil && !errors.Is(err, io.EOF) && !stopping.Load() {
-			cancel()
+			cancel(nil)
 		}
-	}()
+	})
+	running.Go(func() { cancel(x.whilePermitted(ctx)) })
 	return ctx, func() {
 		stopping.Store(true)
 		stopFeeds()
+		cancel(nil)
 		x.SetReadDeadline(past)
-		<-done
+		running.Wait()
 		x.SetReadDeadline(time.Time{})
-		cancel()
+	}
+}
+
+// whilePermitted returns why the peer has lost its right, or nil when ctx ends.
+func (x *exchange) whilePermitted(ctx context.Context) error {
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := x.permitted(); err != nil {
+				return err
+			}
+		}
 	}
 }
 

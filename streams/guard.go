@@ -22,7 +22,7 @@ func (x *exchange) admit() error {
 	}
 	x.entry = entry
 	x.spent = entry.Shape == ShapeUpload // its raw bytes follow, read or not
-	if !x.mux.rates.allow(x.peer.ID, x.peer.Member, entry.Verb.HasEffect()) {
+	if x.peer.Member && !x.mux.rates.allowMember(x.peer.ID, entry.Spec) || !x.peer.Member && !x.mux.rates.allow(x.peer.ID) {
 		return errRate
 	}
 	return x.permitted()
@@ -47,7 +47,7 @@ func (x *exchange) envelope() error {
 // Where it may have been an upload, raw bytes follow: the stream is spent.
 func (x *exchange) rated(err error) error {
 	x.spent = x.mux.takesUploads(x.family)
-	if x.mux.rates.allow(x.peer.ID, x.peer.Member, false) {
+	if x.peer.Member || x.mux.rates.allow(x.peer.ID) {
 		return err
 	}
 	x.ResetWithError(network.StreamRateLimited)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"runtime"
 	"strings"
@@ -639,6 +640,42 @@ func TestRecord(t *testing.T) {
 	}
 	if _, err := Ping.Do(t.Context(), p.client, p.server.ID(), PingRequest{}); CodeOf(err) == CodeUnavailable {
 		t.Errorf("what is public is recorded: %v", err)
+	}
+}
+
+// A handler that panicked was recorded as one that had succeeded.
+func TestPanicIsRecordedAsFault(t *testing.T) {
+	var mu sync.Mutex
+	var ended []error
+	p := newPair(t, allowAll, func(c *Config) {
+		c.Record = func(context.Context, Recorded) (func(error), error) {
+			return func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, err)
+			}, nil
+		}
+	})
+	must(t,
+		change.Handle(p.mux, func(context.Context, Peer, greeting) (greeting, error) { panic("x") }),
+		count.Handle(p.mux, func(context.Context, Peer, greeting, func(greeting) error) (greeting, error) { panic("x") }),
+		push.Handle(p.mux, func(context.Context, Peer, greeting, io.Reader) (greeting, error) { panic("x") }))
+	_, err := change.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"})
+	failed := []error{err}
+	for _, err := range count.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"}) {
+		failed = append(failed, err)
+	}
+	_, err = push.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"}, strings.NewReader(""))
+	failed = append(failed, err)
+	mu.Lock()
+	defer mu.Unlock()
+	if len(ended) != 3 || len(failed) != 3 {
+		t.Fatalf("recorded %v, told %v", ended, failed)
+	}
+	for i := range ended {
+		if CodeOf(ended[i]) != CodeInternal || CodeOf(failed[i]) != CodeInternal {
+			t.Errorf("recorded %v, told %v", ended[i], failed[i])
+		}
 	}
 }
 

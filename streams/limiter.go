@@ -2,6 +2,8 @@ package streams
 
 import (
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -54,13 +56,21 @@ func (o *openStreams) remove(p peer.ID, family string) {
 // connections, so that to reconnect does not fill the bucket.
 type rates struct {
 	mu        sync.Mutex
-	strangers *simplelru.LRU[peer.ID, *rate.Limiter]
-	effects   *simplelru.LRU[peer.ID, *rate.Limiter]
+	strangers *simplelru.LRU[peer.ID, *bucket]
+	effects   *simplelru.LRU[peer.ID, *bucket]
+	publics   *simplelru.LRU[peer.ID, *bucket]
 	limits    Limits
 }
 
+// bucket is what a peer has left of a rate.
+type bucket struct {
+	*rate.Limiter
+	over atomic.Int64 // requests that were refused since the last one that was not
+}
+
 func newRates(l Limits) *rates {
-	return &rates{strangers: newLRU[peer.ID, *rate.Limiter](l.Peers, nil), effects: newLRU[peer.ID, *rate.Limiter](l.Peers, nil), limits: l}
+	newTable := func() *simplelru.LRU[peer.ID, *bucket] { return newLRU[peer.ID, *bucket](l.Peers, nil) }
+	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), limits: l}
 }
 
 // newLRU makes a table of n entries; NewLRU fails for n below 1 only.
@@ -72,23 +82,52 @@ func newLRU[K comparable, V any](n int, evicted func(K, V)) *simplelru.LRU[K, V]
 	return l
 }
 
-// allow takes a token for one request of p.
-func (r *rates) allow(p peer.ID, member, effect bool) bool {
+// allow takes a token for a stranger's request.
+func (r *rates) allow(p peer.ID) bool {
+	b := r.stranger(p)
+	if !b.Allow() {
+		b.over.Add(1)
+		return false
+	}
+	b.over.Store(0)
+	return true
+}
+
+// allowLarge takes further tokens for a stranger's frame of n bytes: to read and to
+// decode it costs so much more. The largest one fits into a full bucket.
+func (r *rates) allowLarge(p peer.ID, n int) bool {
+	return r.stranger(p).AllowN(time.Now(), min(n/growStep, r.limits.StrangerBurst-1))
+}
+
+// cutOff tells whether a stranger goes on although more requests than a burst were
+// refused: then nothing of it is read until it has a token again.
+func (r *rates) cutOff(p peer.ID) bool {
+	b := r.stranger(p)
+	return b.over.Load() > int64(r.limits.StrangerBurst) && b.Tokens() < 1
+}
+
+func (r *rates) stranger(p peer.ID) *bucket {
+	return r.bucket(r.strangers, p, r.limits.StrangerRate, r.limits.StrangerBurst)
+}
+
+// allowMember takes a token for one request of a member. Reads have no rate, and
+// neither has the lifecycle, which keeps connections alive.
+func (r *rates) allowMember(p peer.ID, s Spec) bool {
 	switch {
-	case !member:
-		return r.bucket(r.strangers, p, r.limits.StrangerRate, r.limits.StrangerBurst).Allow()
-	case effect:
+	case s.Verb.HasEffect():
 		return r.bucket(r.effects, p, r.limits.EffectRate, r.limits.EffectBurst).Allow()
+	case s.Verb == VerbPublic && s.Family.Name != lifecycleName:
+		return r.bucket(r.publics, p, r.limits.PublicRate, r.limits.PublicBurst).Allow()
 	}
 	return true
 }
 
-func (r *rates) bucket(t *simplelru.LRU[peer.ID, *rate.Limiter], p peer.ID, perSecond float64, burst int) *rate.Limiter {
+func (r *rates) bucket(t *simplelru.LRU[peer.ID, *bucket], p peer.ID, perSecond float64, burst int) *bucket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b, ok := t.Get(p)
 	if !ok {
-		b = rate.NewLimiter(rate.Limit(perSecond), burst)
+		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
 		t.Add(p, b)
 	}
 	return b

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -161,9 +162,17 @@ func (s *serverStream) wake() {
 // serveFrame reads and answers one request. It returns false when the stream
 // has ended.
 func (s *serverStream) serveFrame() bool {
+	x := exchange{serverStream: s, started: time.Now()}
+	if !s.peer.Member && s.mux.rates.cutOff(s.peer.ID) {
+		x.cutOff()
+		return false
+	}
 	reserved := 0
 	s.dog.arm(s.mux.cfg.Limits.Header)
-	in, err := readFrame(s.br, s.in, s.mux.cfg.Limits.Frame, func(n int) error {
+	in, err := readFrame(s.br, s.in, s.largest(), func(n int) error {
+		if !s.peer.Member && !s.mux.rates.allowLarge(s.peer.ID, n) {
+			return errRate
+		}
 		if err := s.Scope().ReserveMemory(n, network.ReservationPriorityMedium); err != nil {
 			return noMemoryError{err}
 		}
@@ -177,7 +186,6 @@ func (s *serverStream) serveFrame() bool {
 			s.Scope().ReleaseMemory(reserved)
 		}
 	}()
-	x := exchange{serverStream: s, started: time.Now()}
 	if err != nil {
 		x.refuseFrame(err)
 		return false
@@ -187,6 +195,15 @@ func (s *serverStream) serveFrame() bool {
 		s.in = nil // a kept stream does not hold on to a large buffer
 	}
 	return keep
+}
+
+// largest is the largest frame that the peer may send in this family.
+func (s *serverStream) largest() int {
+	l := s.mux.cfg.Limits
+	if s.peer.Member || s.family.Name == lifecycleName || slices.Contains(s.mux.cfg.LargeFrames, s.family.Name) {
+		return l.Frame
+	}
+	return min(l.Frame, l.StrangerFrame)
 }
 
 // noMemoryError says that the resource manager has no room for a large frame.
@@ -217,6 +234,10 @@ type exchange struct {
 // refuseFrame answers a frame that could not be read, and ends the stream.
 func (x *exchange) refuseFrame(err error) {
 	l := x.mux.cfg.Limits
+	if err == error(errRate) || !x.peer.Member && !x.mux.rates.allow(x.peer.ID) {
+		x.cutOff()
+		return
+	}
 	switch {
 	case errors.As(err, new(tooLargeError)):
 		err = Errorf(CodeTooLarge, "%w", err)
@@ -234,6 +255,12 @@ func (x *exchange) refuseFrame(err error) {
 	x.spent = true
 	x.fail(err)
 	x.observe(err)
+}
+
+// cutOff ends the stream of a stranger that is over its rate, without reading on.
+func (x *exchange) cutOff() {
+	x.ResetWithError(network.StreamRateLimited)
+	x.observe(errRate)
 }
 
 // answer runs the request in x.in through the guard and its handler. It
@@ -378,8 +405,10 @@ func payloadOf[Req any](x *exchange) (Req, error) {
 	return req, err
 }
 
-// record has the request recorded where that is wanted. A panic of the handler
-// counts as an internal error.
+// errUnfinished is recorded of a handler that did not return.
+var errUnfinished = errors.New("the handler did not return")
+
+// record has the request recorded where that is wanted.
 func (x *exchange) record(ctx context.Context, req any) (done func(error), err error) {
 	record := x.mux.cfg.Record
 	if record == nil || x.entry.Verb == VerbPublic {

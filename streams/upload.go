@@ -57,6 +57,7 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 			if err != nil {
 				return nil, err
 			}
+			err = errUnfinished // until fn returns: a panic is no success
 			defer func() { done(err) }()
 			res, err = fn(ctx, x.peer, req, body)
 			x.spent = body.left > 0

@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +34,7 @@ func (t text) UploadSize() int64 { return t.Size }
 var (
 	family = streams.Family{Name: "virtual", Versions: []string{"1.0.0"}}
 	read   = streams.Call[text, text]{family, "read", "read_ack", streams.VerbStatsRead}
+	ask    = streams.Call[text, text]{family, "ask", "ask_ack", streams.VerbPublic}
 	work   = streams.Call[text, text]{family, "work", "work_ack", streams.VerbRun}
 	follow = streams.Feed[text, text]{family, "follow", "followed", streams.VerbLogsRead}
 	send   = streams.Upload[text, text]{streams.Family{Name: "send", Versions: []string{"1.0.0"}}, "send", "send_ack", streams.VerbDeploy}
@@ -257,13 +260,15 @@ func TestRatesRefill(t *testing.T) {
 	}{
 		{"a stranger's reads", forStranger(), read, 20, 5},
 		{"a stranger's effects", forStranger(), work, 20, 5},
+		{"a stranger's public requests", forStranger(), ask, 20, 5},
 		{"a member's effects", forMember(), work, 500, 50},
+		{"a member's public requests", forMember(), ask, 100, 20},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newPipe(t, tc.cfg)
-				noError(t, read.Handle(p.Mux, echoed), work.Handle(p.Mux, echoed))
+				noError(t, read.Handle(p.Mux, echoed), work.Handle(p.Mux, echoed), ask.Handle(p.Mux, echoed))
 				// succeed counts the calls until one is refused.
 				succeed := func() (n int) {
 					for ; ; n++ {
@@ -467,4 +472,173 @@ func TestRepeatedAtTheSameTime(t *testing.T) {
 			t.Errorf("%d effects, want 1", runs)
 		}
 	})
+}
+
+// A feed used to go on for as long as its receiver liked, whatever became of the
+// right it was begun with.
+func TestFeedEndsWithTheRight(t *testing.T) {
+	tests := []struct {
+		name string
+		idle bool // sends nothing after the first item
+		lost error
+		code streams.Code
+	}{
+		{"a member without the right", false, streams.Errorf(streams.CodeForbidden, "not any more"), streams.CodeForbidden},
+		{"no member any more", true, streams.Errorf(streams.CodeUnauthenticated, "expired"), streams.CodeUnauthenticated},
+		{"cannot be judged", true, errors.New("disk"), streams.CodeForbidden},
+		{"keeps its right", false, nil, 0},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := forMember()
+				began := time.Now()
+				const taken = 34 * time.Second
+				var asked atomic.Int64
+				cfg.Authorize = func(context.Context, streams.Peer, streams.Verb) error {
+					if asked.Add(1); time.Since(began) < taken {
+						return nil
+					}
+					return tc.lost
+				}
+				p := newPipe(t, cfg)
+				noError(t, follow.Handle(p.Mux, func(ctx context.Context, _ streams.Peer, v text, send func(text) error) (text, error) {
+					for {
+						if err := send(v); err != nil {
+							return v, err
+						}
+						wait := time.Second
+						if tc.idle {
+							wait = time.Hour
+						}
+						select {
+						case <-ctx.Done():
+							return v, nil // as a handler that ends in peace
+						case <-time.After(wait):
+						}
+						if time.Since(began) > time.Minute {
+							return v, nil
+						}
+					}
+				}))
+				var last error
+				for _, err := range follow.Do(t.Context(), p.Client, p.Server.ID(), text{}) {
+					last = err
+				}
+				if streams.CodeOf(last) != tc.code {
+					t.Errorf("it ended with %v, want %d", last, tc.code)
+				}
+				if took := time.Since(began); tc.lost != nil && took != 40*time.Second || tc.lost == nil && took < time.Minute {
+					t.Errorf("it ended after %v", took)
+				}
+				if most := 1 + int64(time.Since(began)/(10*time.Second)); asked.Load() > most {
+					t.Errorf("the right was asked for %d times, want %d at most", asked.Load(), most)
+				}
+			})
+		})
+	}
+}
+
+// What keeps a member's connection alive has no rate, nor has reading.
+func TestMembersLifecycleHasNoRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forMember())
+		noError(t, read.Handle(p.Mux, echoed), streams.Ping.Handle(p.Mux, func(_ context.Context, _ streams.Peer, r streams.PingRequest) (streams.Pong, error) {
+			return r.Answer(), nil
+		}))
+		for range 300 {
+			_, err := streams.Ping.Do(t.Context(), p.Client, p.Server.ID(), streams.PingRequest{})
+			noError(t, err)
+			_, err = read.Do(t.Context(), p.Client, p.Server.ID(), text{})
+			noError(t, err)
+		}
+	})
+}
+
+// code returns what comes of a frame: the code of the answer, or 429 and true
+// for a reset that says so.
+func (r *rawStream) code() (streams.Code, bool) {
+	r.t.Helper()
+	if _, err := r.Peek(1); err != nil {
+		var reset *network.StreamError
+		if !errors.As(err, &reset) || reset.ErrorCode != network.StreamRateLimited {
+			r.t.Fatalf("the stream ended with %v", err)
+		}
+		return streams.CodeTooMany, true
+	}
+	code, _ := r.answer()
+	return code, false
+}
+
+// A stranger that went on over its rate had all it sent read, decoded and answered.
+func TestStrangerOverItsRateIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipe(t, forStranger())
+		noError(t, read.Handle(p.Mux, echoed))
+		const burst, beyond = 20, 21
+		r := openRaw(t, p, family)
+		for i := range burst + beyond + 1 {
+			r.put(r.frame("read", text{}))
+			code, reset := r.code()
+			if want := i >= burst; (code == streams.CodeTooMany) != want || reset != (i == burst+beyond) {
+				t.Fatalf("request %d: code %d, reset %v", i+1, code, reset)
+			}
+		}
+		again := openRaw(t, p, family)
+		again.put(again.frame("read", text{}))
+		if _, reset := again.code(); !reset {
+			t.Error("on another stream it is read again")
+		}
+		time.Sleep(time.Second)
+		later := openRaw(t, p, family)
+		later.put(later.frame("read", text{}))
+		if code, reset := later.code(); code != 0 || reset {
+			t.Errorf("a second later: %d, reset %v", code, reset)
+		}
+	})
+}
+
+// Large frames are for members, but where a stranger may have to show large papers:
+// there they count as several requests.
+func TestStrangersFramesAreBounded(t *testing.T) {
+	papers := streams.Family{Name: "papers", Versions: []string{"1.0.0"}}
+	put := streams.Call[text, text]{papers, "put", "put_ack", streams.VerbPublic}
+	sized := func(r *rawStream, typ streams.Type, n int) []byte {
+		b := r.frame(typ, text{})
+		_, k := binary.Uvarint(b)
+		b = b[k:] // without its length
+		at := bytes.Index(b, []byte(`"text":"`)) + len(`"text":"`)
+		return slices.Concat(binary.AppendUvarint(nil, uint64(n)), b[:at], bytes.Repeat([]byte("x"), n-len(b)), b[at:])
+	}
+	tests := []struct {
+		name  string
+		cfg   streams.Config
+		typ   streams.Type
+		fam   streams.Family
+		sizes []int
+		codes []streams.Code
+		reset bool // the last one
+	}{
+		{"a stranger's", forStranger(), "read", family, []int{64 << 10, 64<<10 + 1}, []streams.Code{0, streams.CodeTooLarge}, false},
+		{"a stranger's papers", forStranger(), "put", papers, []int{1 << 20, 64 << 10, 64<<10 + 1, 64<<10 + 1}, []streams.Code{0, 0, 0, streams.CodeTooMany}, true},
+		{"a member's", forMember(), "read", family, []int{1 << 20, 1 << 20, 1 << 20}, []streams.Code{0, 0, 0}, false},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tc.cfg.LargeFrames = []string{papers.Name}
+				p := newPipe(t, tc.cfg)
+				small := func(context.Context, streams.Peer, text) (text, error) { return text{}, nil }
+				noError(t, read.Handle(p.Mux, small), put.Handle(p.Mux, small))
+				r := openRaw(t, p, tc.fam)
+				for i, n := range tc.sizes {
+					go func() { r.Write(sized(r, tc.typ, n)) }()
+					code, reset := r.code()
+					if code != tc.codes[i] || reset != (tc.reset && i == len(tc.sizes)-1) {
+						t.Errorf("a frame of %d bytes: %d, reset %v, want %d", n, code, reset, tc.codes[i])
+					}
+				}
+			})
+		})
+	}
 }

@@ -51,9 +51,9 @@ expired, and a minute more to tell others that it was used.
 A machine that cannot reach this one can be called by it: run "swarm join --wait"
 there, and give the address that it prints as --to.
 
-A controller has to be confirmed: the command shows the peer ID of the machine that
-brings the ticket, and asks. An issuer, who may let others in, is named by its peer ID
-(--peer) and signed by the root key.`,
+Who may do more than read has to be confirmed: the command shows the peer ID of the
+machine that brings the ticket, and asks. An issuer, who may let others in, is named by
+its peer ID (--peer) and signed by the root key.`,
 		Example: `  swarm invite rig-01 --label gpu=3080
   swarm invite friend --role viewer --for 24h
   swarm invite laptop2 --role controller --peer 12D3KooW…

@@ -107,6 +107,9 @@ func (n *Node) met(c network.Conn, info PeerInfo) {
 	n.running.Go(func() {
 		ctx, cancel := context.WithTimeout(n.life, paperTimeout)
 		defer cancel()
+		if _, err := n.cfg.Fleet.Merge(); err != nil { // what could not be saved before
+			n.log.Error("a record of the fleet counts, and is not on the disk", "err", err)
+		}
 		if dialled {
 			if err := n.syncRecords(ctx, info.ID, info.digests); err != nil && ctx.Err() == nil {
 				n.log.Debug("records could not be compared", "peer", info.ID, "err", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -72,13 +74,23 @@ func (f *founder) start(key crypto.PrivKey, chain trust.Chain, cfg node.Config, 
 	f.t.Helper()
 	id, err := peer.IDFromPrivateKey(key)
 	must(f.t, err)
-	fleet, err := trust.CreateFleet(trust.FleetConfig{Dir: filepath.Join(f.t.TempDir(), "fleet"), Self: id, Clock: clock},
+	dir := filepath.Join(f.t.TempDir(), "fleet")
+	fleet, err := trust.CreateFleet(trust.FleetConfig{Dir: dir, Self: id, Clock: clock},
 		trust.Membership{Fleet: f.root.Fleet(), Name: "home", Chain: chain}, nil)
 	must(f.t, err)
 	cfg.Fleet, cfg.Host.Identity = fleet, key
 	n := newNode(f.t, cfg)
 	fleets.Store(n, fleet)
+	folders.Store(n, dir)
 	return n
+}
+
+// folders are where nodes keep their memberships.
+var folders sync.Map
+
+func folderOf(n *node.Node) string {
+	dir, _ := folders.Load(n)
+	return dir.(string)
 }
 
 // fleets are the memberships of nodes, which the nodes themselves do not show.
@@ -161,8 +173,8 @@ func TestStrangersOnProbation(t *testing.T) {
 	}{
 		{"no grant", newNode(t, node.Config{Role: "controller", Name: "x"}), "no grant"},
 		{"of another fleet", other.laptop, "another fleet"},
-		{"expired", f.start(key, f.grant(id, trust.RoleController, "old", time.Now(), func(g *trust.Grant) {
-			g.NotBefore, g.Expires = 1, time.Now().Add(-time.Hour).UnixMilli()
+		{"expired", f.start(key, f.grant(id, trust.RoleController, "old", time.Now().Add(-2*time.Hour), func(g *trust.Grant) {
+			g.Expires = time.Now().Add(-time.Hour).UnixMilli()
 		}), node.Config{Role: "controller"}, nil), "expired"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -492,5 +504,199 @@ func TestGetAddr(t *testing.T) {
 	must(t, stranger.Connect(t.Context(), info(f.laptop)))
 	if _, err := node.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
 		t.Errorf("a stranger: %v", err)
+	}
+}
+
+// put has a member bring a ticket for the laptop to redeem.
+func (f *founder) put(from *node.Node, change func(*trust.Ticket, *trust.Invitation)) (*trust.Ticket, error) {
+	f.t.Helper()
+	k := trust.Ticket{Fleet: f.root.Fleet(), FleetName: "home", Redeemer: f.laptop.ID(), Addrs: f.laptop.Addrs(), Role: trust.RoleWorker, Name: "x", Expires: time.Now().Add(time.Hour)}
+	inv := trust.Invitation{Expires: k.Expires}
+	change(&k, &inv)
+	out, err := trust.NewTicket(k)
+	must(f.t, err)
+	inv.ID, inv.Name, inv.Role = out.ID, out.Name, out.Role
+	text, err := json.Marshal(inv)
+	must(f.t, err)
+	_, err = node.PutTicket.Do(f.t.Context(), from.Client, f.laptop.ID(), node.TicketRequest{Invitation: text, Secret: out.Secret})
+	return out, err
+}
+
+// The right to admit used to give every right: a ticket that a member brought was
+// held to the redeemer's grant alone.
+func TestBroughtTicketGivesNoMoreThanItsMakerMay(t *testing.T) {
+	f := newFounder(t)
+	admit := func(g *trust.Grant) { g.Verbs = []string{"admit", "stats.read"} }
+	friend := f.member(trust.RoleViewer, "friend", admit, func(g *trust.Grant) {
+		g.Also = []trust.Right{{Verbs: []string{"logs.read"}, On: "site=a"}, {Verbs: []string{"deploy"}, Expires: time.Now().Add(time.Hour).UnixMilli()}}
+	})
+	guest := f.member(trust.RoleViewer, "guest", admit, func(g *trust.Grant) { g.NoRenew = true })
+	key, id := newKey(t)
+	chain, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleIssuer, Name: "second", Verbs: []string{"admit", "deploy"},
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleController}, Verbs: []string{"deploy"}}}, time.Now())
+	must(t, err)
+	issuer := f.start(key, chain, node.Config{Role: "controller"}, nil)
+	all := []string{"*", "admit", "grant", "revoke"}
+	tests := []struct {
+		name  string
+		by    *node.Node
+		role  trust.Role
+		verbs []string
+		on    string
+		named bool // by its peer ID
+		code  streams.Code
+	}{
+		{"a worker", friend, trust.RoleWorker, nil, "", false, 0},
+		{"a worker, by a guest", guest, trust.RoleWorker, nil, "", false, 0},
+		{"a worker with all verbs", friend, trust.RoleWorker, all, "", true, streams.CodeForbidden},
+		{"a controller", friend, trust.RoleController, nil, "", true, streams.CodeForbidden},
+		{"a viewer", friend, trust.RoleViewer, nil, "", true, streams.CodeForbidden},
+		{"a viewer of what it sees itself", friend, trust.RoleViewer, []string{"stats.read"}, "", false, 0},
+		{"and by a guest", guest, trust.RoleViewer, []string{"stats.read"}, "", false, streams.CodeForbidden},
+		{"a viewer of its machines", friend, trust.RoleViewer, []string{"logs.read"}, "site=a,gpu", false, 0},
+		{"a viewer of other machines", friend, trust.RoleViewer, []string{"logs.read"}, "", false, streams.CodeForbidden},
+		{"what it has for an hour", friend, trust.RoleViewer, []string{"deploy"}, "", true, streams.CodeForbidden},
+		{"its right to admit, unnamed", friend, trust.RoleViewer, []string{"admit"}, "", false, streams.CodeInvalid},
+		{"its right to admit", friend, trust.RoleViewer, []string{"admit"}, "", true, 0},
+		{"what it may issue, unnamed", issuer, trust.RoleController, []string{"deploy"}, "", false, streams.CodeInvalid},
+		{"what it may issue", issuer, trust.RoleController, []string{"deploy"}, "", true, 0},
+		{"more than it may issue", issuer, trust.RoleController, []string{"run"}, "", true, streams.CodeForbidden},
+	}
+	for _, n := range []*node.Node{friend, guest, issuer} {
+		must(t, n.Connect(t.Context(), info(f.laptop)))
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := f.put(tc.by, func(k *trust.Ticket, inv *trust.Invitation) {
+				k.Role, inv.Verbs, inv.On = tc.role, tc.verbs, tc.on
+				if tc.named {
+					inv.Peer = id
+				}
+			})
+			if streams.CodeOf(err) != tc.code {
+				t.Errorf("got %v, want %d", err, tc.code)
+			}
+		})
+	}
+}
+
+// A ticket that a member brought is worth nothing once that member is thrown out.
+func TestBroughtTicketEndsWithItsMaker(t *testing.T) {
+	f := newFounder(t)
+	friend := f.member(trust.RoleViewer, "friend", func(g *trust.Grant) { g.Verbs = []string{"admit"} })
+	must(t, friend.Connect(t.Context(), info(f.laptop)))
+	one, err := f.put(friend, func(k *trust.Ticket, _ *trust.Invitation) { k.Name = "one" })
+	must(t, err)
+	two, err := f.put(friend, func(k *trust.Ticket, _ *trust.Invitation) { k.Name = "two" })
+	must(t, err)
+	_, err = newNode(t, node.Config{}).JoinWith(t.Context(), one, nil, nil)
+	must(t, err)
+	f.revoke(f.laptop, friend.ID())
+	if _, err := newNode(t, node.Config{}).JoinWith(t.Context(), two, nil, nil); streams.CodeOf(err) != streams.CodeForbidden {
+		t.Errorf("after its maker was revoked: %v", err)
+	}
+}
+
+// One who brings a revocation hears when it could not be saved, and it is written at
+// the next contact with anybody.
+func TestUnsavedRecordIsToldAndSavedLater(t *testing.T) {
+	f := newFounder(t)
+	worker := f.member(trust.RoleWorker, "rig-01")
+	_, thief := newKey(t)
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	_, err := f.laptop.Greeting(t.Context(), worker.ID())
+	must(t, err)
+	rec, err := f.issuer.Revise(fleetOf(worker).Records(), trust.Change{RevokePeers: []peer.ID{thief}}, time.Now())
+	must(t, err)
+	records := filepath.Join(folderOf(worker), "records")
+	must(t, os.WriteFile(records, nil, 0o600)) // in the way of the folder
+	_, err = node.PutRecords.Do(t.Context(), f.laptop.Client, worker.ID(), node.Records{Records: [][]byte{rec}})
+	if streams.CodeOf(err) != streams.CodeUnavailable || !fleetOf(worker).Revoked(thief) {
+		t.Errorf("got %v, want 503, and the thief out all the same", err)
+	}
+	must(t, os.Remove(records))
+	must(t, f.member(trust.RoleWorker, "rig-02").Connect(t.Context(), info(worker)))
+	waitFor(t, "the record to be on the disk", func() bool {
+		files, _ := filepath.Glob(filepath.Join(records, "*.record"))
+		return len(files) == 1
+	})
+}
+
+// A controller used to sign anew, in its own name, whatever an issuer had made up, so
+// that it outlived that issuer. Only what the root, it itself, or one whom the root has
+// named for it has signed is renewed by itself.
+func TestOthersGrantsAreNotRenewedByThemselves(t *testing.T) {
+	f := newFounder(t)
+	long := time.Now().AddDate(0, 0, -300) // a year's grant of then is due
+	issuer := func(name string) (*trust.Signer, peer.ID) {
+		key, id := newKey(t)
+		c, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleIssuer, Name: name, Verbs: []string{},
+			MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}}}, long.AddDate(0, 0, -1))
+		must(t, err)
+		s, err := trust.NewIssuer(f.root.Fleet(), key, c)
+		must(t, err)
+		return s, id
+	}
+	named, namedID := issuer("named")
+	vps, _ := issuer("vps")
+	rec, err := f.signer.Revise(fleetOf(f.laptop).Records(), trust.Change{Issuers: []peer.ID{namedID}}, time.Now())
+	must(t, err)
+	if _, err := fleetOf(f.laptop).Merge(rec); err != nil {
+		t.Fatal(err)
+	}
+	renewed := func(s *trust.Signer, name string) (*node.Node, func() bool) {
+		key, id := newKey(t)
+		c, err := s.Issue(trust.Grant{Subject: id, Role: trust.RoleWorker, Name: name}, long)
+		must(t, err)
+		n := f.start(key, c, node.Config{Role: "worker"}, nil)
+		return n, func() bool { i := fleetOf(n).Self().Issuer; return i != nil && i.Subject == f.laptop.ID() }
+	}
+	mole, moleIs := renewed(vps, "mole")
+	must(t, f.laptop.Connect(t.Context(), info(mole)))
+	for name, s := range map[string]*trust.Signer{"root": f.signer, "self": f.issuer, "named": named} {
+		n, is := renewed(s, name)
+		must(t, f.laptop.Connect(t.Context(), info(n)))
+		if name == "self" {
+			is = func() bool { return fleetOf(n).Self().Grant.Issued > long.UnixMilli() }
+		}
+		waitFor(t, "the renewal of what was signed by "+name, is)
+	}
+	must(t, f.laptop.BringUpToDate(t.Context(), mole.ID())) // a renewal would be over by then
+	if moleIs() {
+		t.Error("a grant of another issuer was renewed by itself")
+	}
+}
+
+// One who has more to ask or to hand over than a member's rate lets it takes its time:
+// nothing of it is lost.
+func TestMembersWaitTheirTurn(t *testing.T) {
+	f := newFounder(t)
+	key, id := newKey(t)
+	limits := streams.Limits{PublicBurst: 3, PublicRate: 4}
+	worker := f.start(key, f.grant(id, trust.RoleWorker, "rig-01", time.Now()), node.Config{Role: "worker", Limits: limits}, nil)
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	_, err := f.laptop.Greeting(t.Context(), worker.ID())
+	must(t, err)
+	const many = 6 // and a page of members has 32
+	var others []peer.ID
+	for i := range many * 32 {
+		_, id := newKey(t)
+		c := f.grant(id, trust.RoleViewer, "v", time.Now())
+		if i < many {
+			_, err = fleetOf(f.laptop).Admit(id, c)
+			others = append(others, id)
+		} else {
+			_, err = fleetOf(worker).Admit(id, c)
+		}
+		must(t, err)
+	}
+	must(t, f.laptop.BringUpToDate(t.Context(), worker.ID(), others...))
+	for _, p := range others {
+		if _, known := fleetOf(worker).Known(p); !known {
+			t.Errorf("%s has not arrived", p)
+		}
+	}
+	if n, err := f.laptop.LearnMembers(t.Context(), worker.ID()); err != nil || n < many*32 {
+		t.Errorf("learned of %d: %v", n, err)
 	}
 }

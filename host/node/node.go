@@ -139,6 +139,7 @@ func (n *Node) setUp() error {
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
 		Observe: n.observe, Ready: n.ready, Record: n.cfg.Record, Limits: n.cfg.Limits,
+		LargeFrames: []string{JoinFamily.Name}, // records, from a member whose time is over
 	}
 	d := dialler{n.Host, &n.greetings}
 	n.Mux = streams.NewMux(d, n.Streams)

@@ -13,6 +13,22 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
+// inTurn repeats what a member answers with 429, until ctx ends: who has much to ask or
+// to hand over does it at the pace that the other side takes.
+func inTurn(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if !errors.Is(err, streams.ErrTooMany) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // syncRecords fetches what a peer knows and we do not, and hands over the rest.
 func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value) error {
 	f := n.cfg.Fleet
@@ -21,7 +37,11 @@ func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value
 		return err
 	}
 	for more := f.Records().Behind(digests); more; {
-		got, err := GetRecords.Do(ctx, n.Client, p, RecordsRequest{digestsJSON(f)})
+		var got Records
+		err := inTurn(ctx, func() (err error) {
+			got, err = GetRecords.Do(ctx, n.Client, p, RecordsRequest{digestsJSON(f)})
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -37,7 +57,11 @@ func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value
 func (n *Node) giveRecords(ctx context.Context, p peer.ID, records [][]byte) error {
 	for len(records) > 0 {
 		some, _ := cutRecords(records)
-		if _, err := PutRecords.Do(ctx, n.Client, p, Records{Records: some}); err != nil {
+		err := inTurn(ctx, func() error {
+			_, err := PutRecords.Do(ctx, n.Client, p, Records{Records: some})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		records = records[len(some):]
@@ -64,7 +88,7 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 	if !ok {
 		return nil
 	}
-	if m.Err == nil && !m.Grant.NoRenew && !f.Now().Before(m.Grant.RenewAt()) {
+	if m.Err == nil && !m.Grant.NoRenew && !f.Now().Before(m.Grant.RenewAt()) && n.vouches(m) {
 		if err := n.renew(&m); err != nil {
 			n.log.Debug("a grant could not be renewed", "name", m.Grant.Name, "err", err)
 		}
@@ -72,11 +96,23 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 	if shown, err := trust.ParseChain(info.shown); err == nil && shown.Equal(m.Chain) {
 		return nil
 	}
-	ack, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
+	var ack GrantAck
+	err := inTurn(ctx, func() (err error) {
+		ack, err = PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
+		return err
+	})
 	if err == nil && ack.New {
 		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", p, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
 	}
 	return err
+}
+
+// vouches tells whether a grant may be signed anew, in our name, without anybody
+// asking: when the root, this node, or one whom the root has named for it signed it.
+// What another issuer made up would outlive that issuer's being thrown out.
+func (n *Node) vouches(m trust.Member) bool {
+	by := m.Issuer
+	return by == nil || by.Subject == n.ID() || slices.Contains(n.cfg.Fleet.Records().Issuers(), by.Subject)
 }
 
 // renew signs the same grant for a further life, if this node may.
@@ -93,7 +129,7 @@ func (n *Node) renew(m *trust.Member) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.Admit(m.Peer, c); err != nil {
+	if _, err := f.Replace(m.Peer, c); err != nil {
 		return err
 	}
 	m.Chain = c
@@ -126,7 +162,11 @@ func (n *Node) takeRecords(_ context.Context, p streams.Peer, r Records) (Record
 		return RecordsAck{}, err
 	}
 	news, err := n.cfg.Fleet.Merge(r.Records...)
-	if err != nil {
+	switch {
+	case errors.Is(err, trust.ErrNotSaved):
+		n.log.Error("a record of the fleet counts, and is not on the disk", "peer", p.ID, "err", err)
+		return RecordsAck{}, streams.Errorf(streams.CodeUnavailable, "the records count here, and could not be saved: bring them again")
+	case err != nil:
 		n.log.Warn("a record of the fleet was refused", "peer", p.ID, "err", err)
 	}
 	return RecordsAck{news}, nil
@@ -176,7 +216,11 @@ func (n *Node) BringUpToDate(ctx context.Context, p peer.ID, others ...peer.ID) 
 		if !ok || other == p {
 			continue
 		}
-		if _, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()}); err != nil {
+		err := inTurn(ctx, func() error {
+			_, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()})
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -216,7 +260,11 @@ func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
 func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
 	good, after := 0, peer.ID("")
 	for {
-		got, err := GetAddr.Do(ctx, n.Client, p, AddrRequest{after, roles})
+		var got Addr
+		err := inTurn(ctx, func() (err error) {
+			got, err = GetAddr.Do(ctx, n.Client, p, AddrRequest{after, roles})
+			return err
+		})
 		if err != nil {
 			return good, err
 		}

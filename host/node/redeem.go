@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -55,6 +56,12 @@ func (n *Node) redeem(_ context.Context, p streams.Peer, r JoinRequest) (JoinAck
 func (n *Node) letIn(inv *trust.Invitation, p peer.ID) (trust.Chain, error) {
 	f := n.cfg.Fleet
 	chain := inv.Chain
+	if inv.Sender != "" {
+		// It may have lost its rights since it made the ticket.
+		if err := n.maySend(inv.Sender, inv); err != nil {
+			return nil, err
+		}
+	}
 	if chain == nil {
 		s, err := f.Signer(n.Peerstore().PrivKey(n.ID()))
 		if err != nil {
@@ -155,8 +162,21 @@ func ticketError(err error) error {
 	return err
 }
 
+// maySend tells why a member cannot have us redeem a ticket. One whom the owner
+// of this machine allows without a grant has the right to admit, and no more.
+func (n *Node) maySend(p peer.ID, inv *trust.Invitation) error {
+	if err := n.cfg.Fleet.May(p, trust.VerbAdmit); err != nil {
+		return fmt.Errorf("%w: the one who made the ticket: %w", trust.ErrIssuer, err)
+	}
+	sender, known := n.cfg.Fleet.Known(p)
+	if !known || sender.Err != nil {
+		sender.Grant = &trust.Grant{Name: p.String()}
+	}
+	return sender.Grant.MayInvite(inv)
+}
+
 // takeTicket keeps a ticket that another member made for us to redeem. It can
-// give no more than our own grant lets us.
+// give no more than our own grant lets us, and no more than its maker's.
 func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (TicketAck, error) {
 	own := n.cfg.Fleet.Self()
 	if n.cfg.Tickets == nil || own.Grant.MayIssue == nil {
@@ -166,13 +186,16 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 	if err := json.Unmarshal(r.Invitation, &inv); err != nil {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
 	}
-	switch {
-	case time.Until(inv.Expires) > maxTicketLife:
+	if time.Until(inv.Expires) > maxTicketLife {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: it lasts longer than %v", maxTicketLife)
-	case inv.Peer == "" && inv.Role != trust.RoleWorker && inv.Role != trust.RoleRelay && inv.Role != trust.RoleViewer:
-		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: nobody can confirm a %s here: name its peer ID (--peer)", inv.Role)
 	}
-	inv.By, inv.Chain = p.ID.String(), nil
+	if err := n.maySend(p.ID, &inv); err != nil {
+		return TicketAck{}, streams.Errorf(streams.CodeForbidden, "invitation: %v", err)
+	}
+	if inv.Peer == "" && inv.NeedsPerson() {
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID (--peer)", inv.Role)
+	}
+	inv.By, inv.Sender, inv.Chain = p.ID.String(), p.ID, nil
 	if err := n.cfg.Tickets.Add(inv, r.Secret); err != nil {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
 	}

@@ -16,6 +16,9 @@ const (
 	maxChain    = 16 << 10 // bytes of the JSON of a chain
 	chainDepth  = 2
 	maxOutlives = 365 * day // how far a grant may outlive its issuer's
+	// maxBackdate is how long before its signing an issuer's grant may begin: with a
+	// made-up beginning it would be past two thirds of its life, and due, at once.
+	maxBackdate = time.Hour
 )
 
 // Chain is a credential: the signed grant of a member, after that of its
@@ -136,6 +139,8 @@ func (g *Grant) mayIssue(m *Grant) error {
 		return fmt.Errorf("%w: an issuer cannot make issuers", ErrDepth)
 	case m.Issued < g.NotBefore || m.Issued >= g.Expires:
 		return fmt.Errorf("%w: signed on %s, outside the issuer's own time", ErrIssuer, when(m.Issued))
+	case m.NotBefore < m.Issued-maxBackdate.Milliseconds():
+		return fmt.Errorf("%w: it begins on %s, long before it was signed on %s", ErrIssuer, when(m.NotBefore), when(m.Issued))
 	case m.Expires > g.Expires+maxOutlives.Milliseconds():
 		return fmt.Errorf("%w: it ends more than a year after the issuer's own", ErrIssuer)
 	default:
@@ -168,7 +173,17 @@ func (g *Grant) mayGive(m *Grant) error {
 			return fmt.Errorf("%s must give the label %s=%s", g.Name, k, v)
 		}
 	}
-	return nil
+	return g.covers(m.Labels)
+}
+
+// covers holds the labels that g gives to the machines that g has rights on: its
+// rights follow the labels.
+func (g *Grant) covers(labels map[string]string) error {
+	on, err := ParseSelector(g.On)
+	if err == nil && len(labels) > 0 && !on.Match(labels) {
+		err = fmt.Errorf("%s may give labels only to machines of %s", g.Name, g.On)
+	}
+	return err
 }
 
 // narrower holds a right to the machines that g has rights on.

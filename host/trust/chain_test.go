@@ -31,7 +31,7 @@ func TestVerify(t *testing.T) {
 	p, q := newPerson(t), newPerson(t)
 	viewer := trust.Grant{
 		Fleet: o.root.Fleet(), Subject: p.id, Role: trust.RoleViewer, Name: "rig-01", Verbs: []string{"stats.read"}, On: "site=cabin",
-		Labels: map[string]string{"site": "cabin"}, Issued: time.Now().UnixMilli(), NotBefore: 1, Expires: time.Now().Add(time.Hour).UnixMilli(),
+		Labels: map[string]string{"site": "cabin"}, Issued: time.Now().UnixMilli(), NotBefore: time.Now().Add(-time.Minute).UnixMilli(), Expires: time.Now().Add(time.Hour).UnixMilli(),
 		Serial: strings.Repeat("A", 26),
 	}
 	// byNarrow is signed by the narrow issuer, whatever it may.
@@ -67,6 +67,8 @@ func TestVerify(t *testing.T) {
 		{"by another issuer than shown", trust.Chain{o.chain[0], byNarrow(func(*trust.Grant) {})[1]}, trust.ErrInvalid},
 		{"the issuer's own twice", trust.Chain{narrowChain[0], narrowChain[0]}, trust.ErrInvalid},
 		{"end before beginning", byNarrow(func(g *trust.Grant) { g.Expires = g.NotBefore }), trust.ErrInvalid},
+		{"begins an hour before", byNarrow(func(g *trust.Grant) { g.NotBefore = g.Issued - time.Hour.Milliseconds() }), nil},
+		{"begins earlier", byNarrow(func(g *trust.Grant) { g.NotBefore = g.Issued - time.Hour.Milliseconds() - 1 }), trust.ErrIssuer},
 		{"a bad name", byNarrow(func(g *trust.Grant) { g.Name = "rig 01\n" }), trust.ErrInvalid},
 	}
 	for _, tc := range tests {

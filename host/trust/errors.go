@@ -37,6 +37,9 @@ var (
 	// ErrOlder: a newer record of the signer is known, or another one with the
 	// same number.
 	ErrOlder = errors.New("a newer record is known")
+	// ErrNotSaved: a record counts, and is not on the disk yet. It is written as soon
+	// as that works.
+	ErrNotSaved = errors.New("the record could not be saved")
 	// ErrFull: a bounded table has no room.
 	ErrFull = errors.New("no room")
 )

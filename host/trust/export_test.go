@@ -15,3 +15,9 @@ func SealGrant(t testing.TB, g *Grant, key crypto.PrivKey) []byte {
 	}
 	return data
 }
+
+// MaxOrphans is how many members are kept whose issuer was thrown out.
+const MaxOrphans = maxOrphans
+
+// Dir is where the fleet is kept.
+func (f *Fleet) Dir() string { return f.cfg.Dir }

@@ -72,11 +72,16 @@ type Fleet struct {
 	records *Records
 	floor   *floor
 
+	// saving is held while grants go to the disk, in the order in which they come to
+	// count. It is taken before mu, so that May never waits for the disk.
+	saving sync.Mutex
+
 	mu      sync.RWMutex // guards what follows
 	own     *Credential
 	chain   Chain
 	members map[peer.ID]*member
-	refused map[peer.ID]error // why the last credential of a peer did not count
+	unsaved map[peer.ID]*signedRecord // the newest record of a signer while it is not on the disk
+	refused map[peer.ID]error         // why the last credential of a peer did not count
 	allowed map[peer.ID]struct{}
 	hooks   map[int]func()
 	hook    int
@@ -146,13 +151,14 @@ func OpenFleet(cfg FleetConfig) (*Fleet, error) {
 	f := &Fleet{
 		cfg: cfg, log: cfg.Logger, id: m.Fleet, name: m.Name, records: NewRecords(m.Fleet), floor: fl,
 		own: own, chain: m.Chain, members: map[peer.ID]*member{}, refused: map[peer.ID]error{},
+		unsaved: map[peer.ID]*signedRecord{},
 		allowed: map[peer.ID]struct{}{}, hooks: map[int]func(){},
 	}
 	for _, p := range cfg.Allow {
 		f.allowed[p] = struct{}{}
 	}
 	f.learn(own)
-	return f, f.Reload()
+	return f, f.reload()
 }
 
 func (m Membership) verify(self peer.ID) (*Credential, error) {
@@ -258,9 +264,13 @@ func (f *Fleet) changed() {
 }
 
 // Renewed takes a newer grant of this node itself. It tells whether the grant
-// was new here; one that is no better is refused.
+// was new here; one that is no better, or whose signer may not replace the one
+// that is there, is refused.
 func (f *Fleet) Renewed(c Chain) (bool, error) {
 	cred, err := f.id.Verify(c, f.cfg.Self)
+	if err == nil {
+		err = f.void(cred)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -276,24 +286,29 @@ func (f *Fleet) Renewed(c Chain) (bool, error) {
 }
 
 func (f *Fleet) replaceOwn(c Chain, cred *Credential) (bool, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch have := f.own.Grant; {
-	case have.Serial == cred.Grant.Serial:
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.RLock()
+	have := f.own
+	f.mu.RUnlock()
+	if have.Grant.Serial == cred.Grant.Serial {
 		return false, nil
-	case cred.Grant.Issued <= have.Issued:
-		return false, fmt.Errorf("%w: of %s", ErrOlder, when(have.Issued))
+	}
+	if err := f.succeeds(cred, have); err != nil {
+		return false, err
 	}
 	data, err := json.Marshal(Membership{f.id, f.name, c})
 	if err != nil {
 		return false, err
 	}
-	if !InFleet(f.cfg.Dir) {
+	if f.Left() {
 		return false, ErrNoFleet // left meanwhile
 	}
 	if err := durable.WriteFile(filepath.Join(f.cfg.Dir, membershipFile), data, 0o600); err != nil {
 		return false, fmt.Errorf("keep the new grant: %w", err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.own, f.chain = cred, slices.Clone(c)
 	return true, nil
 }
@@ -329,9 +344,7 @@ func (f *Fleet) learn(c *Credential) {
 	if c.Issuer != nil {
 		at = max(at, c.Issuer.Issued)
 	}
-	if err := f.floor.raise(at); err != nil {
-		f.log.Warn("the time floor could not be kept", "err", err)
-	}
+	f.told(f.floor.raise(at))
 }
 
 // valid judges a verified credential now. A clock that cannot be right proves

@@ -16,9 +16,8 @@ import (
 
 const (
 	membersDir    = "members"
-	recordsDir    = "records"
-	recordSuffix  = ".record"
 	maxKnown      = 10_000 // members whose credentials are kept
+	maxOrphans    = 128    // of them those whose issuer was thrown out before they were met
 	maxRefused    = 1_024  // peers of whom it is remembered why they were refused
 	maxMemberFile = 2 * maxChain
 )
@@ -40,19 +39,24 @@ type Member struct {
 
 // Admit judges the credential that a peer presents. When it counts, the peer is
 // a member from now on, until its grant ends or is revoked. Of several grants
-// of one peer the one signed last counts. The grant that counts is returned.
+// of one peer the one signed last counts, if its signer may replace the one before.
+// The grant that counts is returned.
 func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
 	cred, err := f.id.Verify(c, p)
 	if err != nil {
 		f.refuse(p, err)
 		return nil, err
 	}
-	f.learn(cred)
+	void := f.void(cred)
+	if void == nil {
+		f.learn(cred)
+	}
 	m, news := f.newest(p, &member{cred, slices.Clone(c)})
-	err = f.valid(m.cred)
-	if revoked := f.records.Revoked().check(m.cred); news && (revoked == nil || errors.Is(revoked, ErrRevokedIssuer)) {
-		// Also one that is over, or whose issuer was thrown out: its owner may sign it anew.
-		err = errors.Join(err, f.keep(p, m))
+	if err = f.valid(m.cred); void != nil && (err != nil || m.cred == cred) {
+		err = void
+	}
+	if news {
+		err = errors.Join(err, f.keepIf(p, m, void))
 	}
 	if err != nil {
 		f.refuse(p, err)
@@ -64,48 +68,107 @@ func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
 	return m.cred.Grant.clone(), nil
 }
 
+// Replace is Admit for one who has just signed the credential: it is an error when
+// what was known of the peer goes on to count.
+func (f *Fleet) Replace(p peer.ID, c Chain) (*Grant, error) {
+	g, err := f.Admit(p, c)
+	if err != nil {
+		return nil, err
+	}
+	m, known := f.Known(p)
+	if !known || m.Chain.Equal(c) {
+		return g, nil
+	}
+	cred, err := f.id.Verify(c, p)
+	if err == nil {
+		err = f.succeeds(cred, &m.Credential)
+	}
+	if err == nil {
+		err = ErrOlder // one that is newer still came meanwhile
+	}
+	return nil, fmt.Errorf("the new grant of %s does not count: %w; what its issuer may not sign, the root key may", m.Grant.Name, err)
+}
+
 // newest returns what counts of a peer's known and presented credential, and
 // whether that is not known yet.
 func (f *Fleet) newest(p peer.ID, m *member) (*member, bool) {
 	f.mu.RLock()
-	defer f.mu.RUnlock()
 	old, known := f.members[p]
-	if known && (old.cred.Grant.Issued > m.cred.Grant.Issued || old.chain.Equal(m.chain)) {
+	f.mu.RUnlock()
+	if known && (old.chain.Equal(m.chain) || f.succeeds(m.cred, old.cred) != nil) {
 		return old, false
 	}
 	return m, true
 }
 
+// keepIf remembers a credential that counts, and one that is over. One whose issuer
+// was thrown out is kept while there are few such, because the owner may sign it
+// anew; anybody who has the issuer's key can make more of them.
+func (f *Fleet) keepIf(p peer.ID, m *member, void error) error {
+	if void != nil && (!errors.Is(void, ErrRevokedIssuer) || f.orphans() >= maxOrphans) {
+		return nil
+	}
+	return f.keep(p, m)
+}
+
+// orphans counts the members whose issuer was thrown out.
+func (f *Fleet) orphans() (n int) {
+	revoked := f.records.Revoked()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, m := range f.members {
+		if errors.Is(revoked.check(m.cred), ErrRevokedIssuer) {
+			n++
+		}
+	}
+	return n
+}
+
 // keep remembers a member, on the disk first.
 func (f *Fleet) keep(p peer.ID, m *member) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, known := f.members[p]; !known && len(f.members) >= maxKnown && !f.makeRoom() {
+	f.saving.Lock()
+	defer f.saving.Unlock()
+	f.mu.RLock()
+	old, known := f.members[p]
+	full := !known && len(f.members) >= maxKnown
+	f.mu.RUnlock()
+	switch {
+	case full && !f.makeRoom():
 		return fmt.Errorf("%w: %d members are known", ErrFull, maxKnown)
-	}
-	if old, known := f.members[p]; known && old.cred.Grant.Issued > m.cred.Grant.Issued {
+	case known && f.succeeds(m.cred, old.cred) != nil:
 		return nil // another handshake was faster
 	}
 	if err := f.writeInto(membersDir, p.String()+".json", m.chain.JSON()); err != nil {
 		return fmt.Errorf("remember a member: %w", err)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.members[p] = m
 	return nil
 }
 
-// makeRoom forgets a member whose grant counts no more. The caller holds mu.
+// makeRoom forgets a member whose grant counts no more. The caller holds saving.
 func (f *Fleet) makeRoom() bool {
+	f.mu.RLock()
+	gone := peer.ID("")
 	for p, m := range f.members {
 		if f.valid(m.cred) != nil {
-			f.drop(p)
-			return true
+			gone = p
+			break
 		}
 	}
-	return false
+	f.mu.RUnlock()
+	if gone != "" {
+		f.drop(gone)
+	}
+	return gone != ""
 }
 
+// drop forgets a member. The caller holds saving.
 func (f *Fleet) drop(p peer.ID) {
+	f.mu.Lock()
 	delete(f.members, p)
+	f.mu.Unlock()
 	if err := os.Remove(filepath.Join(f.cfg.Dir, membersDir, p.String()+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		f.log.Warn("a member could not be forgotten", "peer", p, "err", err)
 	}
@@ -124,10 +187,10 @@ func (f *Fleet) writeInto(folder, name string, data []byte) error {
 
 // Forget drops what is known of a peer.
 func (f *Fleet) Forget(p peer.ID) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.saving.Lock()
+	defer f.saving.Unlock()
 	f.drop(p)
-	delete(f.refused, p)
+	f.Gone(p)
 }
 
 // refuse remembers why a peer is no member, for the words of later refusals.
@@ -250,55 +313,40 @@ func (f *Fleet) Revoked(p peer.ID) bool {
 	return revoked.Peer(p) || known && revoked.check(m.cred) != nil
 }
 
-// Merge takes records that are newer than those known, keeps them, and tells
-// whether there were any. Bad and older ones do not keep out the others.
-func (f *Fleet) Merge(envelopes ...[]byte) (bool, error) {
-	taken, err := f.records.merge(envelopes)
-	for _, rec := range taken {
-		err = errors.Join(err, f.writeInto(recordsDir, rec.Signer.String()+recordSuffix, rec.data))
-		f.learnTime(rec)
-	}
-	if len(taken) > 0 {
-		f.changed()
-	}
-	return len(taken) > 0, err
-}
-
-// learnTime moves the time floor by a new record.
-func (f *Fleet) learnTime(rec *signedRecord) {
-	err := f.floor.raise(rec.Time)
-	if rec.TimeFloor != 0 {
-		err = errors.Join(err, f.floor.lower(rec.TimeFloor))
-	}
-	if err != nil {
-		f.log.Warn("the time floor could not be kept", "err", err)
-	}
-}
-
 // Reload reads what other processes of this node have learned since.
 func (f *Fleet) Reload() error {
+	if err := f.saveOwed(); err != nil {
+		f.log.Warn("a record of the fleet is not on the disk yet", "err", err)
+	}
+	return f.reload()
+}
+
+func (f *Fleet) reload() error {
 	m, err := readMembership(f.cfg.Dir)
 	if err != nil {
 		return err
-	}
-	if cred, err := m.verify(f.cfg.Self); err == nil {
-		f.mu.Lock()
-		if cred.Grant.Issued > f.own.Grant.Issued {
-			f.own, f.chain = cred, m.Chain
-		}
-		f.mu.Unlock()
 	}
 	before := f.records.Digests()
 	f.readFolder(recordsDir, recordSuffix, maxRecordBytes, func(_ string, data []byte) error {
 		taken, err := f.records.merge([][]byte{data})
 		for _, rec := range taken {
+			if rec.TimeFloor != 0 {
+				f.told(f.floor.read()) // another process has lowered it
+			}
 			f.learnTime(rec)
 		}
-		if errors.Is(err, ErrOlder) {
-			return nil // another process was slower
+		if errors.Is(err, ErrOlder) || errors.Is(err, ErrRevokedPeer) || errors.Is(err, ErrRevokedSerial) {
+			return nil // another process was slower, or the signer is not heard any more
 		}
 		return err
 	})
+	if cred, err := m.verify(f.cfg.Self); err == nil {
+		f.mu.Lock()
+		if f.succeeds(cred, f.own) == nil {
+			f.own, f.chain = cred, m.Chain
+		}
+		f.mu.Unlock()
+	}
 	f.readFolder(membersDir, ".json", maxMemberFile, f.readMember)
 	if !slices.Equal(before, f.records.Digests()) {
 		f.changed()
@@ -325,9 +373,12 @@ func (f *Fleet) readMember(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := f.void(cred); errors.Is(err, ErrNotYetValid) {
+		return err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.members) < maxKnown && (!known || old.cred.Grant.Issued < cred.Grant.Issued) {
+	if old, known := f.members[p]; known && f.succeeds(cred, old.cred) == nil || !known && len(f.members) < maxKnown {
 		f.members[p] = &member{cred, c}
 	}
 	return nil

@@ -47,8 +47,9 @@ type Record struct {
 // signedRecord is a verified record with the bytes that prove it.
 type signedRecord struct {
 	Record
-	hash string
-	data []byte
+	hash  string
+	paper string // the serial of the signer's own grant; empty for the root
+	data  []byte
 }
 
 // verifyRecord checks a record's signature and its signer's right to it.
@@ -71,32 +72,35 @@ func (f FleetID) verifyRecord(data []byte) (*signedRecord, error) {
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("%w: record: %w", ErrInvalid, err)
 	}
+	paper := ""
 	if o.signer != root {
-		if err := f.checkIssuerRecord(r, root); err != nil {
+		g, err := f.checkIssuerRecord(r, root)
+		if err != nil {
 			return nil, err
 		}
+		paper = g.Serial
 	}
-	return &signedRecord{*r, o.hash, slices.Clone(data)}, nil
+	return &signedRecord{*r, o.hash, paper, slices.Clone(data)}, nil
 }
 
 // checkIssuerRecord holds an issuer to revoking. The record proves by itself
-// that its signer may, so records can arrive in any order.
-func (f FleetID) checkIssuerRecord(r *Record, root peer.ID) error {
+// that its signer may, so records can arrive in any order. It returns the signer's grant.
+func (f FleetID) checkIssuerRecord(r *Record, root peer.ID) (*Grant, error) {
 	g, err := f.verifyOne(r.Paper, root, root)
 	if err != nil {
-		return fmt.Errorf("the record's signer: %w", err)
+		return nil, fmt.Errorf("the record's signer: %w", err)
 	}
 	switch {
 	case g.Subject != r.Signer:
-		return fmt.Errorf("%w: the signer's grant is of %s", ErrOtherPeer, g.Subject)
+		return nil, fmt.Errorf("%w: the signer's grant is of %s", ErrOtherPeer, g.Subject)
 	case !g.Has(VerbRevoke):
-		return fmt.Errorf("%w: %s may not revoke", ErrIssuer, g.Name)
+		return nil, fmt.Errorf("%w: %s may not revoke", ErrIssuer, g.Name)
 	case r.Time < g.NotBefore || r.Time >= g.Expires:
-		return fmt.Errorf("%w: a record of %s, outside the issuer's own time", ErrIssuer, when(r.Time))
+		return nil, fmt.Errorf("%w: a record of %s, outside the issuer's own time", ErrIssuer, when(r.Time))
 	case len(r.Issuers)+len(r.Lifted)+len(r.LiftedSerials) > 0 || r.MinProtocol != "" || r.TimeFloor != 0:
-		return fmt.Errorf("%w: an issuer's record can only revoke", ErrIssuer)
+		return nil, fmt.Errorf("%w: an issuer's record can only revoke", ErrIssuer)
 	}
-	return nil
+	return g, nil
 }
 
 func (r *Record) validate() error {
@@ -136,8 +140,9 @@ type Change struct {
 	Issuers     []peer.ID // replaces the list when it is not nil
 	MinProtocol string    // replaces the version when it is not empty
 	TimeFloor   time.Time // lowers the floor when it is not zero
-	// TakeOver makes every revocation that is known the root's own: for the
-	// time after an issuer was lost.
+	// TakeOver makes the revocations that are known the root's own. A change of the
+	// root that throws out a signer of records, who is not heard from then on, always
+	// does so.
 	TakeOver bool
 }
 
@@ -149,6 +154,7 @@ func (s *Signer) Revise(known *Records, c Change, now time.Time) ([]byte, error)
 	r.Fleet, r.Signer, r.Paper = s.fleet, s.id, s.paper
 	r.Seq = max(r.Seq+1, uint64(max(now.UnixMilli(), 1)))
 	r.Time, r.TimeFloor = now.UnixMilli(), 0
+	c.TakeOver = c.TakeOver || s.Root() && known.signed(c)
 	c.apply(&r, known)
 	data, err := seal(recordKind(), &r, s.key)
 	if err != nil {
@@ -163,8 +169,8 @@ func (s *Signer) Revise(known *Records, c Change, now time.Time) ([]byte, error)
 func (c Change) apply(r *Record, known *Records) {
 	if c.TakeOver {
 		revoked := known.Revoked()
-		r.RevokedPeers = union(r.RevokedPeers, revoked.Peers())
-		r.RevokedSerials = union(r.RevokedSerials, revoked.Serials())
+		r.RevokedPeers = fill(union(r.RevokedPeers, c.RevokePeers), revoked.Peers())
+		r.RevokedSerials = fill(union(r.RevokedSerials, c.RevokeSerials), revoked.Serials())
 	}
 	r.Lifted = without(union(r.Lifted, c.LiftPeers), c.RevokePeers)
 	r.LiftedSerials = without(union(r.LiftedSerials, c.LiftSerials), c.RevokeSerials)
@@ -184,6 +190,13 @@ func (c Change) apply(r *Record, known *Records) {
 // union returns both lists as one, sorted and without repeats.
 func union[T ~string](a, b []T) []T {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(a, b))))
+}
+
+// fill adds to a list from another one up to half of what a record holds: a thief must
+// not be able to fill the root's record with revocations of its own making.
+func fill[T ~string](list, more []T) []T {
+	more = without(more, list)
+	return union(list, more[:min(len(more), max(0, maxRevoked/2-len(list)))])
 }
 
 func without[T ~string](a, gone []T) []T {

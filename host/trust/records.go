@@ -26,11 +26,14 @@ type Records struct {
 	mu      sync.RWMutex
 	newest  map[peer.ID]*signedRecord
 	revoked *Revoked // of newest
+	// unheard are the numbers of records whose signers the root has thrown out: they
+	// are not asked for again.
+	unheard map[peer.ID]uint64
 }
 
 // NewRecords returns an empty set.
 func NewRecords(fleet FleetID) *Records {
-	return &Records{fleet: fleet, newest: map[peer.ID]*signedRecord{}, revoked: &Revoked{}}
+	return &Records{fleet: fleet, newest: map[peer.ID]*signedRecord{}, revoked: &Revoked{}, unheard: map[peer.ID]uint64{}}
 }
 
 // Merge takes what is newer. Each record is judged by itself: bad and older
@@ -75,9 +78,56 @@ func (r *Records) put(rec *signedRecord) (bool, error) {
 	case known && old.Seq >= rec.Seq:
 		return false, fmt.Errorf("%w: %s has signed number %d, and this is %d", ErrOlder, rec.Signer, old.Seq, rec.Seq)
 	}
+	if err := r.silenced(rec); err != nil {
+		r.unheard[rec.Signer] = rec.Seq
+		return false, err
+	}
 	r.newest[rec.Signer] = rec
+	if rec.Signer == r.root() {
+		r.silence()
+	}
 	r.revoked = newRevoked(r.newest, r.root())
 	return true, nil
+}
+
+// silence forgets the records of those whom the root's newest one throws out. The
+// caller holds mu.
+func (r *Records) silence() {
+	clear(r.unheard)
+	for signer, rec := range r.newest {
+		if r.silenced(rec) != nil {
+			delete(r.newest, signer)
+			r.unheard[signer] = rec.Seq
+		}
+	}
+}
+
+// signed tells whether a change throws out one who has signed a record.
+func (r *Records) signed(c Change) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for signer, rec := range r.newest {
+		if slices.Contains(c.RevokePeers, signer) || slices.Contains(c.RevokeSerials, rec.paper) {
+			return true
+		}
+	}
+	return false
+}
+
+// silenced tells why a signer is not heard: the root has thrown it out, and what it
+// had rightly said is in the root's own record by then. The caller holds mu.
+func (r *Records) silenced(rec *signedRecord) error {
+	top, ok := r.newest[r.root()]
+	switch {
+	case !ok || rec.Signer == r.root():
+		return nil
+	case slices.Contains(top.RevokedPeers, rec.Signer):
+		return fmt.Errorf("%w: %s, who signed a record", ErrRevokedPeer, rec.Signer)
+	case slices.Contains(top.RevokedSerials, rec.paper):
+		return fmt.Errorf("%w: that of %s, who signed a record", ErrRevokedSerial, rec.Signer)
+	default:
+		return nil
+	}
 }
 
 func (r *Records) root() peer.ID {
@@ -142,7 +192,7 @@ func (r *Records) Behind(theirs []Digest) bool {
 	defer r.mu.RUnlock()
 	return slices.ContainsFunc(theirs, func(d Digest) bool {
 		rec, known := r.newest[d.Signer]
-		return !known || rec.Seq < d.Seq
+		return (!known || rec.Seq < d.Seq) && r.unheard[d.Signer] < d.Seq
 	})
 }
 

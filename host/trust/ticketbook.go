@@ -58,6 +58,8 @@ type Invitation struct {
 	Confirm bool `json:"confirm,omitempty"`
 	// By is who made the ticket.
 	By string `json:"by,omitempty"`
+	// Sender is the member who had this one redeem the ticket; empty for our own.
+	Sender peer.ID `json:"sender,omitempty"`
 
 	// Confirmed is set by Check when a person has confirmed the peer.
 	Confirmed bool `json:"-"`

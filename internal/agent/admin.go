@@ -161,8 +161,7 @@ func (a *Admin) Invite(t Ticket) (*trust.Ticket, *trust.Invitation, error) {
 		ID: out.ID, Name: t.Name, Role: t.Role, Verbs: t.Verbs, On: t.On, Labels: t.Labels, LifetimeMs: t.Lifetime.Milliseconds(),
 		Expires: out.Expires, Peer: t.Peer, By: a.Fleet.Self().Grant.Name,
 	}
-	// A controller can do much: a person compares the joiner's peer ID, before or after.
-	inv.Confirm = t.Role == trust.RoleController && t.Peer == ""
+	inv.Confirm = inv.NeedsPerson() && t.Peer == ""
 	if err := a.presign(t, inv); err != nil {
 		return nil, nil, err
 	}
@@ -243,7 +242,7 @@ func (a *Admin) keep(p peer.ID, chain trust.Chain) (*trust.Grant, error) {
 			return nil, err
 		}
 	}
-	g, err := a.Fleet.Admit(p, chain)
+	g, err := a.Fleet.Replace(p, chain)
 	if err != nil {
 		return nil, err
 	}
@@ -279,12 +278,7 @@ func (a *Admin) Revoke(c trust.Change) error {
 	if slices.Contains(c.RevokePeers, a.self()) && a.root == nil {
 		return errors.New("that is this machine itself: to throw it out use another one, or the root key; to go by yourself: swarm leave")
 	}
-	rec, err := s.Revise(a.Fleet.Records(), c, a.Fleet.Now())
-	if err != nil {
-		return err
-	}
-	_, err = a.Fleet.Merge(rec)
-	return err
+	return a.Fleet.Revise(s, c)
 }
 
 // Admitted returns the members who have their grants from an issuer.

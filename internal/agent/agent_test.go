@@ -1,20 +1,28 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -245,4 +253,154 @@ func TestWorkerConfigErrors(t *testing.T) {
 	if err := errors.Join(w.Run(ctx), w.Close()); err != nil {
 		t.Error(err)
 	}
+}
+
+// newAdmin makes a fleet with its first controller.
+func newAdmin(t *testing.T) *Admin {
+	t.Helper()
+	adm, err := InitFleet(Init{StateDir: t.TempDir(), Fleet: "home", Name: "laptop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return adm
+}
+
+// Whoever may do more than read is confirmed by a person, or named: also a "worker".
+func TestInviteAsksForConfirmation(t *testing.T) {
+	adm := newAdmin(t)
+	for i, tc := range []struct {
+		role  trust.Role
+		verbs []string
+		peer  peer.ID
+		want  bool
+	}{
+		{trust.RoleWorker, nil, "", false},
+		{trust.RoleRelay, nil, "", false},
+		{trust.RoleViewer, nil, "", false},
+		{trust.RoleWorker, []string{"stats.read"}, "", false},
+		{trust.RoleWorker, []string{"deploy"}, "", true},
+		{trust.RoleViewer, []string{"*.read", "admit"}, "", true},
+		{trust.RoleWorker, []string{"deploy"}, identity(t), false},
+		{trust.RoleController, nil, "", true},
+		{trust.RoleController, []string{}, "", true},
+		{trust.RoleController, nil, identity(t), false},
+	} {
+		_, inv, err := adm.Invite(Ticket{Name: fmt.Sprintf("m%d", i), Role: tc.role, Verbs: tc.verbs, Peer: tc.peer, TTL: time.Hour, Redeemer: peer.AddrInfo{ID: adm.self()}})
+		if err != nil || inv.Confirm != tc.want {
+			t.Errorf("%s %v, named %v: confirm %+v, %v", tc.role, tc.verbs, tc.peer != "", inv, err)
+		}
+	}
+}
+
+// Of one signer only the newest record counts, so of commands that revoked at the
+// same time only the last one used to.
+func TestConcurrentRevocationsAllCount(t *testing.T) {
+	first := newAdmin(t)
+	const commands, each = 6, 4
+	var (
+		wg  sync.WaitGroup
+		mu  sync.Mutex
+		out []peer.ID
+	)
+	for range commands {
+		adm, err := OpenAdmin(first.stateDir, nil) // as another process has it
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			for range each {
+				p := identity(t)
+				if err := adm.Revoke(trust.Change{RevokePeers: []peer.ID{p}}); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				out = append(out, p)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	last, err := OpenAdmin(first.stateDir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := last.Fleet.Records().Revoked().Peers(); len(got) != commands*each {
+		t.Errorf("%d are revoked, want %d", len(got), commands*each)
+	}
+	if err := first.Fleet.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range out {
+		if !first.Fleet.Revoked(p) || !last.Fleet.Revoked(p) {
+			t.Errorf("the revocation of %s is lost", p)
+		}
+	}
+}
+
+// Each reading of a log used to be a line of the capped record, so one who might only
+// read could read until a command had dropped out of it.
+func TestReadingLogsPushesNothingOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		a, err := openAudit(dir, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.close()
+		ask := func(by peer.ID, s streams.Spec, summary string) {
+			t.Helper()
+			_, err := a.record(t.Context(), streams.Recorded{Peer: streams.Peer{ID: by}, Type: s.Request, Verb: s.Verb, ID: uuid.New(), Summary: func() string { return summary }})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		one, two := identity(t), identity(t)
+		ask(one, ops.StartMiner.Spec(), "the first command")
+		before := a.head()
+		const minutes = 3
+		for range minutes {
+			for i := range 200 {
+				ask(one, ops.GetLogs.Spec(), fmt.Sprint("log ", i))
+				ask(two, ops.GetLogs.Spec(), "log")
+				ask(two, GetAudit.Spec(), "audit")
+			}
+			time.Sleep(time.Minute)
+		}
+		if a.head() != before {
+			t.Errorf("reading has moved the record from %v to %v", before, a.head())
+		}
+		ask(one, ops.StartMiner.Spec(), "the last command")
+		got, err := ReadAudit(dir, 100)
+		if err != nil || VerifyAudit(dir) != nil {
+			t.Fatal(err, VerifyAudit(dir))
+		}
+		// All show in one row: the first reading of each in each minute.
+		if len(got) != 2+3*minutes || got[0].Summary != "the first command" || got[len(got)-1].Summary != "the last command" {
+			t.Fatalf("the record shows %+v", got)
+		}
+		for i, e := range got[1 : len(got)-1] {
+			want := []string{"log 0", "log", "audit"}[i%3]
+			if e.Kind != audit.KindLogRead || e.Summary != want {
+				t.Errorf("line %d is %s", i+2, e.Text())
+			}
+		}
+		// So does what the machine sends.
+		n := 0
+		err = sendAudit(t.Context(), dir, AuditRequest{Limit: 4}, func(item Audit) error { n += len(item.Entries); return nil })
+		if err != nil || n != 4 {
+			t.Errorf("sent %d of the last 4: %v", n, err)
+		}
+		// A line of it that was changed shows, too.
+		files, err := filepath.Glob(filepath.Join(dir, "audit", "reads", "*.audit"))
+		if err != nil || len(files) != 1 {
+			t.Fatal(files, err)
+		}
+		data, err := os.ReadFile(files[0])
+		if err == nil {
+			err = os.WriteFile(files[0], bytes.Replace(data, []byte("log 0"), []byte("log 9"), 1), 0o600)
+		}
+		if bad := VerifyAudit(dir); err != nil || bad == nil || !strings.Contains(bad.Error(), "who read logs") {
+			t.Errorf("a changed line: %v, %v", bad, err)
+		}
+	})
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -18,8 +18,6 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-func auditDir(stateDir string) string { return filepath.Join(stateDir, "audit") }
-
 // auditor writes what is done on this worker, by whom, before it is done.
 type auditor struct {
 	entries *audit.Log // nil when it cannot be opened
@@ -27,7 +25,21 @@ type auditor struct {
 	counts  *audit.Counters
 	fleet   *trust.Fleet // nil in open mode
 	log     *slog.Logger
+
+	reading sync.Mutex // guards what follows
+	reads   *audit.Log // who read logs; nil when it cannot be opened
+	minute  int64
+	readers map[reader]bool // who has a line of this minute
 }
+
+// reader is one who reads logs, or the audit log itself.
+type reader struct {
+	peer peer.ID
+	what streams.Type
+}
+
+// readSegments caps the log of who read logs, in MiB.
+const readSegments = 4
 
 // openAudit opens the worker's log. A log that cannot be opened refuses all that
 // has an effect, and lets the rest go on.
@@ -39,6 +51,11 @@ func openAudit(stateDir string, fleet *trust.Fleet, log *slog.Logger) (*auditor,
 		log.Error("the audit log cannot be written, so nothing that has an effect will be done", "err", a.broken)
 	}
 	var err error
+	a.reads, err = audit.Open(audit.Config{Dir: readsDir(stateDir), Segments: readSegments, Logger: log})
+	if err != nil {
+		log.Warn("who reads logs is not recorded", "err", err)
+		a.reads = nil
+	}
 	a.counts, err = audit.OpenCounters(audit.CountersConfig{Dir: dir, Logger: log})
 	if err != nil {
 		log.Warn("reads and refusals are not counted", "err", err)
@@ -53,8 +70,10 @@ func (a *auditor) close() error {
 	if a.counts != nil {
 		err = a.counts.Close()
 	}
-	if a.entries != nil {
-		err = errors.Join(err, a.entries.Close())
+	for _, l := range []*audit.Log{a.entries, a.reads} {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
 	}
 	return err
 }
@@ -78,24 +97,17 @@ func (a *auditor) record(ctx context.Context, r streams.Recorded) (func(error), 
 	case r.Verb.HasEffect():
 	case r.Verb == ops.GetLogs.Verb, r.Verb == GetAudit.Verb:
 		e.Kind, e.Result = audit.KindLogRead, ""
+		a.recordRead(ctx, reader{r.Peer.ID, r.Type}, e)
+		return nil, nil
 	default:
 		return nil, nil
 	}
 	if a.entries == nil {
-		if !r.Verb.HasEffect() {
-			return nil, nil
-		}
 		return nil, a.broken
 	}
 	if _, err := a.entries.Append(ctx, e); err != nil {
-		if !r.Verb.HasEffect() {
-			return nil, nil
-		}
 		a.log.Error("the audit log cannot be written", "err", err)
 		return nil, err
-	}
-	if !r.Verb.HasEffect() {
-		return nil, nil
 	}
 	return func(err error) {
 		e.Summary, e.Result = "", "ok"
@@ -107,6 +119,24 @@ func (a *auditor) record(ctx context.Context, r streams.Recorded) (func(error), 
 			a.log.Error("the audit log cannot be written", "err", err)
 		}
 	}, nil
+}
+
+// recordRead writes that one reads logs: the first time in a minute, because more
+// lines would only push out those of others. All reads are counted, see observe.
+func (a *auditor) recordRead(ctx context.Context, by reader, e audit.Entry) {
+	a.reading.Lock()
+	defer a.reading.Unlock()
+	if now := time.Now().Truncate(time.Minute).UnixMilli(); now != a.minute {
+		a.minute, a.readers = now, make(map[reader]bool)
+	}
+	if a.reads == nil || a.readers[by] {
+		return
+	}
+	if _, err := a.reads.Append(ctx, e); err != nil {
+		a.log.Error("the audit log cannot be written", "err", err)
+		return
+	}
+	a.readers[by] = true
 }
 
 // nameOf is the peer's name in the fleet.
@@ -200,24 +230,4 @@ func (e AuditEntry) Text() string {
 		text += " (" + e.Result + ")"
 	}
 	return text
-}
-
-// ReadAudit returns the last entries of the audit log in a state directory; none
-// when there is no log.
-func ReadAudit(stateDir string, last int) (out []AuditEntry, err error) {
-	for e, err := range audit.Read(auditDir(stateDir), audit.Filter{}) {
-		if err != nil {
-			if errors.Is(err, errNotExist) {
-				err = nil
-			}
-			return out, err
-		}
-		if e.Kind == audit.KindAnchor {
-			continue
-		}
-		if out = append(out, AuditEntry{e}); len(out) > last {
-			out = out[1:]
-		}
-	}
-	return out, nil
 }

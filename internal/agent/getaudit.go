@@ -63,9 +63,8 @@ type Audit struct {
 
 // registerAudit serves the audit family on m.
 func registerAudit(m *streams.Mux, a *auditor, stateDir string) error {
-	dir := auditDir(stateDir)
 	return GetAudit.Handle(m, func(ctx context.Context, _ streams.Peer, r AuditRequest, send func(Audit) error) (Audit, error) {
-		if err := sendAudit(ctx, dir, r, send); err != nil {
+		if err := sendAudit(ctx, stateDir, r, send); err != nil {
 			return Audit{}, err
 		}
 		var last Audit
@@ -74,32 +73,32 @@ func registerAudit(m *streams.Mux, a *auditor, stateDir string) error {
 			last.Head = &head
 		}
 		if r.Verify {
-			last.Intact, last.Reason = verifyAudit(dir, r.Heads)
+			last.Intact, last.Reason = verifyAudit(stateDir, r.Heads)
 		}
 		return last, nil
 	})
 }
 
-func sendAudit(ctx context.Context, dir string, r AuditRequest, send func(Audit) error) error {
+func sendAudit(ctx context.Context, stateDir string, r AuditRequest, send func(Audit) error) error {
 	filter := audit.Filter{}
 	if r.Since > 0 {
 		filter.Since = time.UnixMilli(r.Since)
 	}
 	if r.Limit > 0 {
 		total := 0
-		for _, err := range audit.Read(dir, filter) {
+		for _, err := range entriesOf(stateDir, filter) {
 			if err == nil {
 				total++
 			}
 		}
-		return sendEntries(ctx, dir, filter, max(0, total-r.Limit), send)
+		return sendEntries(ctx, stateDir, filter, max(0, total-r.Limit), send)
 	}
-	return sendEntries(ctx, dir, filter, 0, send)
+	return sendEntries(ctx, stateDir, filter, 0, send)
 }
 
-func sendEntries(ctx context.Context, dir string, f audit.Filter, skip int, send func(Audit) error) error {
+func sendEntries(ctx context.Context, stateDir string, f audit.Filter, skip int, send func(Audit) error) error {
 	var item Audit
-	for e, err := range audit.Read(dir, f) {
+	for e, err := range entriesOf(stateDir, f) {
 		if err != nil {
 			return streams.Errorf(streams.CodeUnavailable, "the audit log cannot be read: %v", err)
 		}
@@ -121,20 +120,14 @@ func sendEntries(ctx context.Context, dir string, f audit.Filter, skip int, send
 	return send(item)
 }
 
-// verifyAudit checks the chain, and that the heads are in it.
-func verifyAudit(dir string, known []audit.Head) (*bool, string) {
-	_, err := audit.Verify(dir, known...)
+// verifyAudit checks the chains, and that the heads are in the first.
+func verifyAudit(stateDir string, known []audit.Head) (*bool, string) {
+	err := VerifyAudit(stateDir, known...)
 	ok := err == nil
 	if err != nil {
 		return &ok, err.Error()
 	}
 	return &ok, ""
-}
-
-// VerifyAudit checks the audit log of a state directory on this machine.
-func VerifyAudit(stateDir string) error {
-	_, err := audit.Verify(auditDir(stateDir))
-	return err
 }
 
 // heads keep the ends of each machine's audit log that it told: the first since the

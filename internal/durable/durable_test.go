@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
@@ -118,5 +119,46 @@ func checkAlone(t *testing.T, dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("directory holds %v, %v, want one entry", entries, err)
+	}
+}
+
+// Only one holds a lock, and the next one gets it when it is given back.
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	var inside, most atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			unlock, err := durable.Lock(path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			most.Store(max(most.Load(), inside.Add(1)))
+			runtime.Gosched()
+			inside.Add(-1)
+			if err := unlock(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := most.Load(); n != 1 {
+		t.Errorf("%d held it at once", n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		unlock, err := durable.Lock(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := durable.Lock(path); !errors.Is(err, durable.ErrLocked) {
+			t.Errorf("of one who hangs: %v", err)
+		}
+		if err := unlock(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if _, err := durable.Lock(filepath.Join(t.TempDir(), "no", "lock")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder there is not: %v", err)
 	}
 }
