@@ -11,6 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
+// ProtectTag is for apps to protect peers with, by ConnManager().Protect, whose connections are never given up.
+const ProtectTag = "swarm-protected"
+
 const (
 	quietEvery = time.Minute
 	// quietAge is how old a connection has to be to be given up: before, it may have been made for something.
@@ -46,7 +49,7 @@ func (h *Host) dispensable(now time.Time) (out []network.Conn) {
 	wanted := max(h.cfg.Connections, 0)
 	for _, p := range peers {
 		conns := h.Network().ConnsToPeer(p)
-		if len(conns) == 1 && h.idle(conns[0], now) && !h.ConnManager().IsProtected(p, "") {
+		if len(conns) == 1 && h.idle(conns[0], now) && !h.needed(p) {
 			ours = append(ours, conns[0])
 		}
 		if c := h.second(conns, now); c != nil {
@@ -59,6 +62,11 @@ func (h *Host) dispensable(now time.Time) (out []network.Conn) {
 	})
 	surplus := min(max(len(peers)-wanted, 0), len(ours))
 	return append(out, ours[:surplus]...)
+}
+
+// needed tells whether a connection to p is to stay. The DHT protects nearly everybody, which is of no use here.
+func (h *Host) needed(p peer.ID) bool {
+	return slices.ContainsFunc([]string{keptTag, relayTag, ProtectTag}, func(tag string) bool { return h.ConnManager().IsProtected(p, tag) })
 }
 
 // idle tells whether this node dialled c some time ago and nothing is under way on it.

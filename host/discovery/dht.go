@@ -21,10 +21,10 @@ const (
 
 	readyPoll   = 20 * time.Millisecond  // the library has no event for the first neighbour
 	firstRound  = 250 * time.Millisecond // between questions while we know little
-	lastRound   = time.Hour              // between questions when nothing changes; each connects with everybody for a while
+	lastRound   = 3 * time.Hour          // between questions when nothing changes: each connects with everybody for a while
 	changeRound = 5 * time.Second        // after the neighbourhood has changed
 	roundTime   = 15 * time.Second       // for one question
-	republish   = time.Hour              // provider records live 48 h, but the nodes that hold them do not
+	republish   = 3 * time.Hour          // provider records live 48 h, but the nodes that hold them do not
 )
 
 // DHTConfig says which DHT to take part in, and how.

@@ -134,7 +134,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	}
 	w.Node = n
 	for _, p := range cfg.Allow {
-		n.ConnManager().Protect(p, RoleController) // never trimmed, however full it is
+		n.ConnManager().Protect(p, host.ProtectTag) // never trimmed, however full it is
 	}
 	w.warnCaps()
 	if err := w.register(); err != nil {

@@ -79,7 +79,6 @@ func idle(t *testing.T, members int) (mostSent int64, connections []int) {
 				connections = append(connections, len(r.Node.Network().Conns()))
 			}
 			held += sum(connections)
-			t.Log(sum(connections) / members)
 		}
 		bytes, packets := s.sent.take()
 		slices.Sort(connections)
