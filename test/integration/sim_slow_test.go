@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -10,3 +11,17 @@ import (
 func TestFleetForAnHour(t *testing.T) { fleet(t, 20, time.Hour) }
 
 func TestThousandStrangers(t *testing.T) { strangersFlood(t, 1000) }
+
+// TestIdleBudgets: at most a mebibyte an hour for each of twenty, and no more for each of two hundred.
+func TestIdleBudgets(t *testing.T) {
+	for _, members := range []int{20, 200} {
+		t.Run(fmt.Sprint(members), func(t *testing.T) { idleWithin(t, members, 1<<20) })
+	}
+}
+
+// TestThousand: everybody reaches the controller and stays connected with it.
+func TestThousand(t *testing.T) {
+	for _, workers := range []int{100, 300, 1000} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) { crowd(t, workers, time.Hour) })
+	}
+}

@@ -124,7 +124,7 @@ func (s *simulation) must(err error) {
 	}
 }
 
-func TestFleetForTenMinutes(t *testing.T) { fleet(t, 20, 10*time.Minute) }
+func TestFleetForTenMinutes(t *testing.T) { fleet(t, 10, 10*time.Minute) }
 
 // fleet runs workers and a controller for a while: all are found through one
 // address, all push their stats all the time, and commands reach all of them,
