@@ -85,6 +85,7 @@ func (h *Host) improvePaths(ctx context.Context) {
 				i.dialing = false
 			}
 		case <-h.improver.kick:
+			wait(ctx, settle)
 		case <-ticks:
 		}
 	}

@@ -53,7 +53,7 @@ func (h *Host) addFinders() error {
 	h.finders = append(h.finders, discovery.Known("saved", h.savedPeers))
 	if h.cfg.DHT != DHTOff {
 		dht, err := discovery.NewDHT(Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
-			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Logger: h.log,
+			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: h.hasLeader, Logger: h.log,
 		})
 		if err != nil {
 			return err
@@ -76,6 +76,14 @@ func (h *Host) addFinders() error {
 		h.finders = append(h.finders, beacon)
 	}
 	return nil
+}
+
+// hasLeader tells whether this node of a network with members is connected with one that it keeps: through that one
+// it is found, and so are others.
+func (h *Host) hasLeader() bool {
+	return h.cfg.Member != nil && slices.ContainsFunc(h.keeper.list(), func(p peer.AddrInfo) bool {
+		return h.Network().Connectedness(p.ID) == network.Connected
+	})
 }
 
 // savedPeers lists the address book for discovery, those seen last first: they are the likeliest to be there.

@@ -20,7 +20,8 @@ const (
 	reserveRetry    = time.Second
 	reserveSlowest  = 30 * time.Second // where it keeps failing
 	reserveCheck    = time.Minute
-	addrsOfARelay   = 4 // taken from one reservation
+	addrsOfARelay   = 4                     // taken from one reservation
+	settle          = 50 * time.Millisecond // after a change of connections, of which many come at once
 	relayTag        = "swarm-relay"
 	roleRelay       = "relay" // of a saved member
 	roleWorker      = "worker"
@@ -97,10 +98,10 @@ func (h *Host) keepReserved(ctx context.Context) {
 	defer emitter.Close()
 	retry := reserveRetry
 	for ctx.Err() == nil {
-		wait := reserveCheck
+		pause := reserveCheck
 		changed, failed := h.reserve(ctx)
 		if failed {
-			wait, retry = retry, min(2*retry, reserveSlowest)
+			pause, retry = retry, min(2*retry, reserveSlowest)
 		} else {
 			retry = reserveRetry
 		}
@@ -109,11 +110,12 @@ func (h *Host) keepReserved(ctx context.Context) {
 				h.log.Debug("addresses were not announced", "err", err)
 			}
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-h.reserved.kick:
+			wait(ctx, settle)
 		}
 		timer.Stop()
 	}

@@ -22,7 +22,10 @@ const (
 	readyPoll   = 20 * time.Millisecond  // the library has no event for the first neighbour
 	firstRound  = 250 * time.Millisecond // between questions while we know little
 	lastRound   = 3 * time.Hour          // between questions when nothing changes: each connects with everybody for a while
-	changeRound = 5 * time.Second        // after the neighbourhood has changed
+	changeRound = 5 * time.Second        // after the neighbourhood has changed, where it is small
+	smallRound  = 8 * time.Second        // rounds come twice as late each time until then, and then four times
+	largeRound  = 30 * time.Second       // the first pause of one who has many neighbours
+	smallTable  = 8                      // neighbours; who has more finds the others in time
 	roundTime   = 15 * time.Second       // for one question
 	republish   = 3 * time.Hour          // provider records live 48 h, but the nodes that hold them do not
 )
@@ -33,6 +36,8 @@ type DHTConfig struct {
 	Prefix protocol.ID
 	// Server answers others and announces this node; without it the node only asks.
 	Server bool
+	// Enough, if set, tells that this node needs no other peers now: then it makes itself known, and asks for nobody.
+	Enough func() bool
 	// Logger gets what happens. Nil means silent.
 	Logger *slog.Logger
 }
@@ -62,7 +67,7 @@ func NewDHT(h host.Host, cfg DHTConfig) (*DHT, error) {
 		dht.Mode(mode),
 		dht.ProtocolPrefix(cfg.Prefix),
 		dht.DisableValues(),
-		dht.RoutingTableRefreshPeriod(lastRound),
+		dht.DisableAutoRefresh(), // Find does what is needed
 		dht.ProviderDatastore(newRecords(maxRecords)),
 	)
 	if err != nil {
@@ -107,32 +112,51 @@ func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 		delay := firstRound
 		for last := -1; ctx.Err() == nil; {
 			size := d.kad.RoutingTable().Size()
+			enough := d.cfg.Enough != nil && d.cfg.Enough()
 			if size > 0 {
 				d.announce(ctx, &told, size)
-				if !d.ask(ctx, yield) {
+				if !enough && !d.ask(ctx, yield) {
 					return
 				}
 			}
-			if delay = min(2*delay, lastRound); size == 0 {
-				delay = firstRound
-			}
+			delay = later(delay, size)
 			last = size
-			if !d.wait(ctx, delay, last) {
+			if !d.wait(ctx, delay, last, enough) {
 				return
 			}
 		}
 	}
 }
 
-// wait pauses between two rounds, cut short when the routing table is no longer of the size it was.
-func (d *DHT) wait(ctx context.Context, delay time.Duration, size int) bool {
+// later is the pause after one of the given length, with so many neighbours. One who has many can take its time: in each
+// round it connects with dozens.
+func later(delay time.Duration, neighbours int) time.Duration {
+	switch {
+	case neighbours == 0:
+		return firstRound
+	case neighbours >= smallTable:
+		return min(max(4*delay, largeRound), lastRound)
+	case delay < smallRound:
+		return 2 * delay
+	}
+	return min(4*delay, lastRound)
+}
+
+// wait pauses between two rounds, cut short when a small routing table is no longer of the size it was. In a large fleet it
+// changes all the time, and everybody would ask everybody. It is cut short, too, when what was enough no longer is.
+func (d *DHT) wait(ctx context.Context, delay time.Duration, size int, enough bool) bool {
 	delay += rand.N(delay/4 + 1)
 	for waited := time.Duration(0); waited < delay; {
 		step := min(changeRound, delay-waited)
 		if !pause(ctx, step) {
 			return false
 		}
-		if waited += step; d.kad.RoutingTable().Size() != size {
+		waited += step
+		if enough {
+			if !d.cfg.Enough() {
+				return true
+			}
+		} else if size < smallTable && d.kad.RoutingTable().Size() != size {
 			return true
 		}
 	}
