@@ -12,6 +12,8 @@ func TestFleetForAnHour(t *testing.T) { fleet(t, 20, time.Hour) }
 
 func TestThousandStrangers(t *testing.T) { strangersFlood(t, 1000) }
 
+func TestTwoHundredStrangersAmongMembers(t *testing.T) { amongStrangers(t, 200) }
+
 // TestIdleBudgets: at most a mebibyte an hour for each of twenty, and no more for each of two hundred.
 func TestIdleBudgets(t *testing.T) {
 	for _, members := range []int{20, 200} {
