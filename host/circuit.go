@@ -91,8 +91,12 @@ func (h *Host) reachRelay(ctx context.Context, relay peer.AddrInfo) error {
 	return nil
 }
 
-// knownRelays are a few relays by which p may be reached: connected ones first, then saved ones.
+// knownRelays are a few relays by which p may be reached: connected ones first, then saved ones. None for a relay, which has
+// no place with another one.
 func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
+	if h.savedRelay(p) {
+		return nil
+	}
 	var out []peer.AddrInfo
 	add := func(info peer.AddrInfo) {
 		if info.ID != p && info.ID != h.ID() && !slices.ContainsFunc(out, func(o peer.AddrInfo) bool { return o.ID == info.ID }) {

@@ -85,7 +85,7 @@ func (l *leaders) run(ctx context.Context) error {
 	}
 }
 
-// ask learns of further leaders from a few members that are connected: one may have joined since.
+// ask learns of others from a few members that are connected: some may have joined since.
 func (l *leaders) ask(ctx context.Context) {
 	l.askAt = time.Now().Add(leadersAgain)
 	asked := 0
@@ -95,7 +95,7 @@ func (l *leaders) ask(ctx context.Context) {
 		}
 		asked++
 		ctx, cancel := context.WithTimeout(ctx, leadersTime)
-		_, err := l.node.LearnMembers(ctx, p, leaderRoles...)
+		_, err := l.node.LearnMembers(ctx, p, l.roles...)
 		cancel()
 		if err == nil {
 			l.askAt = time.Now().Add(leadersAsk)
