@@ -180,3 +180,25 @@ func (h *Host) dialDirect(ctx context.Context, p peer.ID) {
 		h.log.Debug("no better path than the relay", "peer", p, "err", err)
 	}
 }
+
+// How long something large waits for a path that needs no relay.
+const (
+	directWait = 5 * time.Second // from when the circuit was opened: a hole is punched by then, or not at all
+	directPoll = 20 * time.Millisecond
+)
+
+// AwaitDirect connects with p, and where that goes over a relay waits a few seconds for the direct path that may be on its way:
+// for what is large, which had better not go through the relay. It returns in any case; that there is only the
+// relay is no error.
+func (h *Host) AwaitDirect(ctx context.Context, p peer.ID) {
+	if err := h.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
+		return // whoever sends will say so
+	}
+	punching := !h.cfg.NoListen && !h.cfg.NoHolePunching
+	for {
+		c := h.BestConn(p)
+		if c == nil || PathOf(c) != PathRelay || !punching || time.Since(c.Stat().Opened) > directWait || !wait(ctx, directPoll) {
+			return
+		}
+	}
+}

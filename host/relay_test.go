@@ -138,6 +138,9 @@ func TestRelay(t *testing.T) {
 		t.Errorf("standing %+v", s)
 	}
 
+	// There is only the relay, so what is large does not wait for ever.
+	c.AwaitDirect(t.Context(), w.ID())
+
 	// Once it is within reach, the better path takes the relay's place by itself.
 	nat.gone.Store(true)
 	eventually(t, 10*time.Second, "the better path", func() bool { return host.PathOf(c.BestConn(w.ID())) == host.PathLAN })

@@ -186,6 +186,7 @@ func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Valu
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
+	c.Node.AwaitDirect(ctx, t.Peer)
 	ack, err := deploy.Send(ctx, c.Node.Client, t.Peer, j.Bundle, func(sent, total int64) {
 		timer.Reset(j.Timeout)
 		if j.Progress != nil {
