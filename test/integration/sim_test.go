@@ -29,6 +29,8 @@ type simulation struct {
 	dir  string
 	net  *simnet.Simnet
 	sent traffic
+
+	opening sync.Mutex // the library opens one socket at a time
 }
 
 func simulate(t *testing.T, test func(*simulation)) {
@@ -55,6 +57,8 @@ func (s *simulation) options(ip string) []libp2p.Option {
 			port++
 			a.Port = port
 		}
+		s.opening.Lock()
+		defer s.opening.Unlock()
 		return &counted{s.net.NewEndpoint(a, simnet.NodeBiDiLinkSettings{Downlink: speed, Uplink: speed}), &s.sent, ip}, nil
 	}
 	newManager := func(l fx.Lifecycle, reset quic.StatelessResetKey, token quic.TokenGeneratorKey, opts ...quicreuse.Option) (*quicreuse.ConnManager, error) {
