@@ -87,6 +87,35 @@ func TestOutcomesBecomeScores(t *testing.T) {
 	}
 }
 
+// When nobody answers any more it may be our own link that is down: then it costs nobody's score.
+func TestOwnLinkDownCostsNobodysScore(t *testing.T) {
+	asker := newNode(t, node.Config{})
+	judge := trust.NewOpen(asker.ID())
+	gone, there := newNode(t, node.Config{Judge: judge}), newNode(t, node.Config{Judge: judge})
+	for _, n := range []*node.Node{gone, there} {
+		must(t, hello.Handle(n.Mux, greet))
+	}
+	must(t, asker.Connect(t.Context(), info(gone)))
+	must(t, ping(t, asker, gone))
+	before := asker.Scores.Score(gone.ID())
+	must(t, gone.Close())
+	waitFor(t, "the end of the connection", func() bool { return len(asker.Network().ConnsToPeer(gone.ID())) == 0 })
+	if err := ping(t, asker, gone); err == nil {
+		t.Fatal("it answers")
+	}
+	if got := asker.Scores.Score(gone.ID()); got < before-1 {
+		t.Errorf("with nobody else answering the score went from %v to %v", before, got)
+	}
+	must(t, asker.Connect(t.Context(), info(there)))
+	must(t, ping(t, asker, there))
+	if err := ping(t, asker, gone); err == nil {
+		t.Fatal("it answers")
+	}
+	if got := asker.Scores.Score(gone.ID()); got >= before-1 {
+		t.Errorf("though another answers the score is still %v, and was %v", got, before)
+	}
+}
+
 // A node that is not one of ours is let be: it has no handshake to offer.
 func TestPeerWithoutHandshake(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})

@@ -90,6 +90,7 @@ type Node struct {
 	greetings greetings
 	strangers *strangers
 	probes    probes
+	links     links
 	notifiee  *network.NotifyBundle
 	life      context.Context // ends with Close
 	end       context.CancelFunc

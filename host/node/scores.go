@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -56,12 +62,73 @@ func (n *Node) keepScores(ctx context.Context) error {
 	return nil
 }
 
+// linkFresh is how long an answer proves that our own link works.
+const linkFresh = 30 * time.Second
+
+// links are when others have answered last, in our networks and beyond: where nobody does it may well be our own link
+// that is down, and that is nobody's fault.
+type links struct {
+	mu       sync.Mutex // guards answered
+	answered map[bool]answer
+}
+
+type answer struct {
+	peer peer.ID
+	at   time.Time
+}
+
+// fresh tells whether p was the one to answer a moment ago.
+func (l *links) fresh(p peer.ID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range l.answered {
+		if a.peer == p && time.Since(a.at) < time.Second {
+			return true
+		}
+	}
+	return false
+}
+
+// outside tells whether p is reached beyond our own networks.
+func (n *Node) outside(p peer.ID) bool {
+	if c := n.BestConn(p); c != nil {
+		return host.PathOf(c) != host.PathLAN
+	}
+	m, _ := n.Book().Get(p)
+	return slices.ContainsFunc(m.AddrInfo().Addrs, manet.IsPublicAddr)
+}
+
+func (n *Node) heard(p peer.ID) {
+	if n.links.fresh(p) {
+		return // the usual case, and a cheap one
+	}
+	side := n.outside(p)
+	n.links.mu.Lock()
+	defer n.links.mu.Unlock()
+	if n.links.answered == nil {
+		n.links.answered = make(map[bool]answer)
+	}
+	n.links.answered[side] = answer{p, time.Now()}
+}
+
+// linkWorks tells whether another peer on the same side has answered lately.
+func (n *Node) linkWorks(p peer.ID) bool {
+	side := n.outside(p)
+	n.links.mu.Lock()
+	defer n.links.mu.Unlock()
+	a := n.links.answered[side]
+	return a.peer != p && time.Since(a.at) < linkFresh
+}
+
 // observe turns the outcome of an exchange into a score, and passes it on.
 func (n *Node) observe(o streams.Outcome) {
 	if s, counts := n.outcome(o); counts {
 		n.Scores.Observe(o.Peer, s)
 	}
-	if !o.Inbound && streams.CodeOf(o.Err) == streams.CodeTimeout {
+	switch {
+	case o.Err == nil:
+		n.heard(o.Peer)
+	case !o.Inbound && streams.CodeOf(o.Err) == streams.CodeTimeout:
 		n.suspect(o.Peer)
 	}
 	if n.cfg.Observe != nil {
@@ -90,10 +157,9 @@ func (n *Node) outcome(o streams.Outcome) (_ scoring.Outcome, counts bool) {
 	case errors.Is(o.Err, context.Canceled):
 		return 0, false
 	case errors.Is(o.Err, streams.ErrUnreachable):
-		// With no connection at all it may well be our own link that is down.
-		return scoring.Failure, len(n.Network().Peers()) > 0
+		return scoring.Failure, n.linkWorks(o.Peer)
 	case code == streams.CodeTimeout:
-		return scoring.Timeout, len(n.Network().Peers()) > 0
+		return scoring.Timeout, n.linkWorks(o.Peer)
 	case code == streams.CodeInternal:
 		return scoring.Failure, true
 	}
