@@ -45,9 +45,14 @@ func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
 				results <- ctx.Err()
 				return
 			}
-			err := h.dialBy(ctx, r, p.ID)
-			for err != nil && wait(again, relayRetry) { // the peer may be just about to come there
-				err = h.dialBy(ctx, r, p.ID)
+			var err error
+			for i, circuit := range circuitsBy(r) {
+				if i > 0 && !wait(again, relayRetry) {
+					break
+				}
+				if err = h.dialBy(ctx, r, circuit, p.ID); err == nil {
+					break
+				}
 			}
 			results <- err
 		})
@@ -66,12 +71,25 @@ func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
 }
 
 // dialBy connects with the relay, and by way of it with the peer.
-func (h *Host) dialBy(ctx context.Context, relay peer.AddrInfo, p peer.ID) error {
+func (h *Host) dialBy(ctx context.Context, relay peer.AddrInfo, circuit multiaddr.Multiaddr, p peer.ID) error {
 	if err := h.reachRelay(ctx, relay); err != nil {
 		return err
 	}
-	circuit := multiaddr.StringCast("/p2p/" + relay.ID.String() + circuitSuffix)
+	h.clearBackoff(p)
 	return h.Host.Connect(ctx, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{circuit}})
+}
+
+// circuitsBy are ways to write the one address by way of a relay. The peer may be just about to come there, so it is worth
+// several attempts; and while it is dialled in another way, too, the library tries no address twice.
+func circuitsBy(relay peer.AddrInfo) []multiaddr.Multiaddr {
+	circuit := multiaddr.StringCast("/p2p/" + relay.ID.String() + circuitSuffix)
+	out := []multiaddr.Multiaddr{circuit}
+	for _, a := range relay.Addrs {
+		if !isCircuit(a) {
+			out = append(out, a.Encapsulate(circuit))
+		}
+	}
+	return out
 }
 
 // reachRelay connects with a relay, which takes members only and needs to know that we are one.
@@ -105,7 +123,7 @@ func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
 	}
 	for _, r := range h.Network().Peers() {
 		if h.direct(r) && h.isRelay(r) {
-			add(peer.AddrInfo{ID: r})
+			add(h.Peerstore().PeerInfo(r))
 		}
 	}
 	for _, m := range h.book.All() {

@@ -53,6 +53,7 @@ type Host struct {
 	book    *Book
 	dht     *discovery.DHT // nil without
 	finders []discovery.Finder
+	told    *discovery.Told
 	found   *foundPeers
 	keeper  *keeper
 	seen    sightings

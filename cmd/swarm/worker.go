@@ -54,6 +54,7 @@ The first lines say who the worker is and where it can be reached.`,
 	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
 	listenFlags(cmd, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
+	f.BoolVar(&cfg.Net.Seed, "seed", false, "tell newcomers where others are; for networks without a fleet, where relays do it, too")
 	netFlags(cmd, &cfg.Net)
 	healthFlag(cmd, &health)
 	local.flags(f, "announce the worker in the local network, and look for others there, by mDNS")

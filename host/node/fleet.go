@@ -199,7 +199,10 @@ func (n *Node) greetAgain(c network.Conn) {
 
 func (n *Node) registerMembership() error {
 	if n.cfg.Fleet == nil {
-		return nil
+		if !n.cfg.Seed {
+			return nil
+		}
+		return GetAddr.Handle(n.Mux, n.answerSeed)
 	}
 	return errors.Join(
 		Join.Handle(n.Mux, n.redeem),

@@ -83,6 +83,7 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	n.greetings.end(c, gr, info, err)
 	if met {
 		n.met(c, info)
+		n.askSeed(info)
 		if n.cfg.Greeted != nil {
 			n.cfg.Greeted(info)
 		}

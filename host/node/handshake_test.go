@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
@@ -113,6 +115,29 @@ func TestOwnLinkDownCostsNobodysScore(t *testing.T) {
 	}
 	if got := asker.Scores.Score(gone.ID()); got >= before-1 {
 		t.Errorf("though another answers the score is still %v, and was %v", got, before)
+	}
+}
+
+// Of two newcomers that know a seed and nothing else, each finds the other; one that is no seed tells nothing.
+func TestSeed(t *testing.T) {
+	found := make(chan discovery.Found, 8)
+	for _, tells := range []bool{true, false} {
+		seed := newNode(t, node.Config{Seed: tells, Host: host.Config{DHT: host.DHTOff}})
+		first := newNode(t, node.Config{Host: host.Config{DHT: host.DHTOff}})
+		must(t, first.Connect(t.Context(), info(seed)))
+		waitFor(t, "the seed to know its addresses", func() bool { return multiaddr.Contains(seed.Peerstore().Addrs(first.ID()), first.Addrs()[0]) })
+		second := newNode(t, node.Config{Host: host.Config{DHT: host.DHTOff, OnFound: func(f discovery.Found) { found <- f }}})
+		must(t, second.Connect(t.Context(), info(seed)))
+		if !tells {
+			if _, err := node.GetAddr.Do(t.Context(), second.Client, seed.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnsupported {
+				t.Errorf("one that is no seed answers %v", err)
+			}
+			continue
+		}
+		if f := <-found; f.ID != first.ID() || f.Source != "peers" || len(f.Addrs) == 0 {
+			t.Errorf("found %+v", f)
+		}
+		waitFor(t, "the newcomers to meet", func() bool { return len(second.Network().ConnsToPeer(first.ID())) > 0 })
 	}
 }
 

@@ -35,7 +35,7 @@ var (
 // PeersFamily lets members tell each other where members are.
 var PeersFamily = streams.Family{Name: "peers", Versions: []string{"1.0.0"}}
 
-// GetAddr asks a member for the members it knows. Only members are answered.
+// GetAddr asks a member for the members it knows, and a seed of an open network for peers. In a fleet only members are answered.
 var GetAddr = streams.Call[AddrRequest, Addr]{Family: PeersFamily, Request: "get_addr", Reply: "addr", Verb: streams.VerbPublic}
 
 // Bounds of the membership messages.
@@ -108,8 +108,8 @@ func (a JoinAck) Validate() error {
 type MemberAddr struct {
 	Peer  peer.ID  `json:"peer"`
 	Addrs []string `json:"addrs"`
-	// Grant is its chain, which proves that it is a member.
-	Grant jsontext.Value `json:"grant"`
+	// Grant is its chain, which proves that it is a member; none in an open network.
+	Grant jsontext.Value `json:"grant,omitzero"`
 }
 
 // OfferRequest hands over a ticket in its text form.

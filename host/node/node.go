@@ -51,6 +51,9 @@ type Config struct {
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
 	Tickets *trust.TicketBook
+	// Seed tells newcomers of an open network, which has no fleet, where others are. In a fleet
+	// every member tells members.
+	Seed bool
 	// AuditHead is the end of this node's audit log, for members to remember; nil
 	// for a node without one.
 	AuditHead func() streams.AuditHead

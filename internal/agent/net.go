@@ -25,6 +25,8 @@ type NetConfig struct {
 	PortMap bool
 	// Relay passes connections on for other members.
 	Relay bool
+	// Seed tells newcomers where others are, where there is no fleet.
+	Seed bool
 	// AllowNets and DenyNets are networks, like 10.0.0.0/8, to speak with only, or never.
 	AllowNets, DenyNets []string
 	// NetworkKey is a file with a key that all nodes of the network have.

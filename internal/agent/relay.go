@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -61,7 +62,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	}
 	nc := node.Config{
 		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
+		Topics: []string{statsTopic(fleet).Name}, Seed: true, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	cfg.Net.Relay = true
@@ -100,11 +101,36 @@ func (r *Relay) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.Node.Run(ctx) })
 	g.Go(func() error { return r.passStatsOn(ctx) })
+	g.Go(func() error { return r.account(ctx) })
 	if r.leaders != nil {
 		g.Go(func() error { return r.leaders.run(ctx) })
 		g.Go(func() error { return untilLeft(ctx, r.fleet) })
 	}
 	return g.Wait()
+}
+
+// accountEvery is how often a relay says what it has passed on.
+const accountEvery = time.Hour
+
+// account logs how much each member has sent through the relay, now and then and at the end.
+func (r *Relay) account(ctx context.Context) error {
+	tick := time.NewTicker(accountEvery)
+	defer tick.Stop()
+	before := make(map[peer.ID]int64)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+		for p, sent := range r.Node.Relayed() {
+			if sent > before[p] {
+				m, _ := r.Node.Book().Get(p)
+				r.log.Info("passed on", "for", targetOf(m).Label(), "peer", p, "bytes", sent-before[p])
+			}
+			before[p] = sent
+		}
+	}
+	return nil
 }
 
 // passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing on.

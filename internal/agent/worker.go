@@ -161,7 +161,7 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 	}
 	nc := node.Config{
 		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Logger: cfg.Logger,
+		Topics: []string{statsTopic(fleet).Name}, Seed: cfg.Net.Seed, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	if err := cfg.Net.apply(&nc.Host); err != nil {

@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// maxSeedPages is how many answers are taken from one seed.
+const maxSeedPages = 4
+
+// answerSeed tells newcomers of an open network where others are: those that are connected now and can be dialled.
+func (n *Node) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
+	var all []MemberAddr
+	for _, other := range n.Network().Peers() {
+		if other <= r.After || other == p.ID || n.Network().Connectedness(other) != network.Connected {
+			continue
+		}
+		m := MemberAddr{Peer: other}
+		for _, a := range n.Peerstore().Addrs(other) {
+			// Loopback is of use to those on this machine only.
+			if len(m.Addrs) < maxAddrs && (!manet.IsIPLoopback(a) || manet.IsIPLoopback(p.Conn.RemoteMultiaddr())) {
+				m.Addrs = append(m.Addrs, a.String())
+			}
+		}
+		if len(m.Addrs) > 0 {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	return Addr{all[:min(len(all), maxAnswered)], len(all) > maxAnswered}, nil
+}
+
+// askSeed asks a peer of an open network for others, if it is one that tells.
+func (n *Node) askSeed(info PeerInfo) {
+	tells := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == PeersFamily.Name })
+	if n.cfg.Fleet != nil || !tells || n.life.Err() != nil {
+		return
+	}
+	n.running.Go(func() {
+		ctx, cancel := context.WithTimeout(n.life, paperTimeout)
+		defer cancel()
+		after := peer.ID("")
+		for range maxSeedPages {
+			got, err := GetAddr.Do(ctx, n.Client, info.ID, AddrRequest{After: after})
+			if err != nil {
+				n.log.Debug("a seed did not tell of others", "peer", info.ID, "err", err)
+				return
+			}
+			for _, m := range got.Members {
+				n.Tell(m.addrInfo())
+			}
+			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
+				return
+			}
+			after = got.Members[len(got.Members)-1].Peer
+		}
+	})
+}
+
+func (m MemberAddr) addrInfo() peer.AddrInfo {
+	info := peer.AddrInfo{ID: m.Peer}
+	for _, s := range m.Addrs {
+		if a, err := multiaddr.NewMultiaddr(s); err == nil {
+			info.Addrs = append(info.Addrs, a)
+		}
+	}
+	return info
+}
