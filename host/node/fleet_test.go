@@ -286,6 +286,28 @@ func TestRenewedAtContact(t *testing.T) {
 	}
 }
 
+// A machine whose own grant is over takes no commands. Who brings it a new one is not
+// refused with the first command: the grant is there before it.
+func TestNewerGrantComesBeforeTheFirstCommand(t *testing.T) {
+	f := newFounder(t)
+	key, id := newKey(t)
+	ended := f.grant(id, trust.RoleWorker, "rig-01", time.Now().AddDate(-1, 0, -20))
+	for range 20 { // it would be a race
+		worker := f.start(key, ended, node.Config{Role: "worker"}, nil)
+		must(t, hello.Handle(worker.Mux, greet))
+		if err := ping(t, f.laptop, worker); streams.CodeOf(err) != streams.CodeUnavailable {
+			t.Fatalf("before they are connected: %v", err)
+		}
+		if _, err := fleetOf(f.laptop).Admit(id, f.grant(id, trust.RoleWorker, "rig-01", time.Now())); err != nil {
+			t.Fatal(err)
+		}
+		f.laptop.Peerstore().AddAddrs(id, worker.Addrs(), time.Hour)
+		must(t, ping(t, f.laptop, worker))
+		must(t, worker.Close())
+		f.laptop.Peerstore().ClearAddrs(id)
+	}
+}
+
 // A newer grant of a peer that listens nowhere waits for it with the others.
 func TestNewerGrantWaits(t *testing.T) {
 	f := newFounder(t)

@@ -79,6 +79,7 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	met := err == nil && info.ID != ""
 	if met {
 		n.remember(info) // before those who wait for the greeting look it up
+		n.bringNewer(c, &info)
 	}
 	n.greetings.end(c, gr, info, err)
 	if met {

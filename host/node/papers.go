@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
@@ -93,7 +94,7 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 			n.log.Debug("a grant could not be renewed", "name", m.Grant.Name, "err", err)
 		}
 	}
-	if shown, err := trust.ParseChain(info.shown); err == nil && shown.Equal(m.Chain) {
+	if info.showed(m.Chain) {
 		return nil
 	}
 	var ack GrantAck
@@ -101,10 +102,44 @@ func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
 		ack, err = PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
 		return err
 	})
-	if err == nil && ack.New {
-		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", p, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
+	if err == nil {
+		n.handedOver(m, ack)
 	}
 	return err
+}
+
+// bringNewer hands a member that we dialled the newer grant of its own that is known
+// here, before anything else is asked of it: its old one may be over, or about to be by
+// the records that we bring, and it would refuse the first command.
+func (n *Node) bringNewer(c network.Conn, info *PeerInfo) {
+	if n.cfg.Fleet == nil || len(info.shown) == 0 {
+		return
+	}
+	m, ok := n.cfg.Fleet.Known(info.ID)
+	if !ok || m.Err != nil || info.showed(m.Chain) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.life, handshakeTimeout)
+	defer cancel()
+	ack, _, err := PutGrant.DoOn(ctx, n.Client, c, GrantRequest{Grant: m.Chain.JSON()})
+	if err != nil { // it is brought again with the records
+		n.log.Debug("a grant could not be handed over", "peer", info.ID, "err", err)
+		return
+	}
+	info.shown = m.Chain.JSON()
+	n.handedOver(m, ack)
+}
+
+func (n *Node) handedOver(m trust.Member, ack GrantAck) {
+	if ack.New {
+		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", m.Peer, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
+	}
+}
+
+// showed tells whether the peer has shown this very credential.
+func (i PeerInfo) showed(c trust.Chain) bool {
+	shown, err := trust.ParseChain(i.shown)
+	return err == nil && shown.Equal(c)
 }
 
 // vouches tells whether a grant may be signed anew, in our name, without anybody
