@@ -239,6 +239,9 @@ func hear(ctx context.Context, s *simulation, c *agent.Controller) (counts func(
 	)
 	wg.Go(func() {
 		for p, err := range pushed {
+			if ctx.Err() != nil {
+				return // what ends then, ends for that reason
+			}
 			if err != nil {
 				s.t.Error(err)
 				return
