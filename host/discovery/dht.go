@@ -28,6 +28,7 @@ const (
 	smallTable  = 8                      // neighbours; who has more finds the others in time
 	roundTime   = 15 * time.Second       // for one question
 	republish   = 3 * time.Hour          // provider records live 48 h, but the nodes that hold them do not
+	noHurry     = 10 * time.Minute       // in which one who needs nobody announces itself: with a fleet that starts at once it connects with dozens
 )
 
 // DHTConfig says which DHT to take part in, and how.
@@ -108,19 +109,24 @@ func (d *DHT) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
 // itself in between.
 func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
-		var told announced
+		told := announced{inNoHurry: time.Now().Add(rand.N(noHurry))}
 		delay := firstRound
 		for last := -1; ctx.Err() == nil; {
 			size := d.kad.RoutingTable().Size()
 			enough := d.cfg.Enough != nil && d.cfg.Enough()
 			if size > 0 {
-				d.announce(ctx, &told, size)
+				if told.due(size, enough) {
+					d.announce(ctx, &told, size)
+				}
 				if !enough && !d.ask(ctx, yield) {
 					return
 				}
 			}
 			delay = later(delay, size)
 			last = size
+			if enough {
+				delay = min(delay, max(firstRound, time.Until(told.next(true))))
+			}
 			if !d.wait(ctx, delay, last, enough) {
 				return
 			}
@@ -165,12 +171,25 @@ func (d *DHT) wait(ctx context.Context, delay time.Duration, size int, enough bo
 
 // announced remembers when, and with how many neighbours, we have announced ourselves.
 type announced struct {
-	at   time.Time
-	size int
+	at        time.Time
+	size      int
+	inNoHurry time.Time // when to begin where it is not urgent
+}
+
+// due tells whether it is time to announce ourselves. Who needs nobody waits for its turn, and does it rarely.
+func (a *announced) due(size int, enough bool) bool {
+	return !enough && size != a.size || time.Now().After(a.next(enough))
+}
+
+func (a *announced) next(enough bool) time.Time {
+	if a.at.IsZero() && enough {
+		return a.inNoHurry
+	}
+	return a.at.Add(republish)
 }
 
 func (d *DHT) announce(ctx context.Context, told *announced, size int) {
-	if !d.cfg.Server || (told.size == size && time.Since(told.at) < republish) {
+	if !d.cfg.Server {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
@@ -179,7 +198,7 @@ func (d *DHT) announce(ctx context.Context, told *announced, size int) {
 		d.cfg.Logger.Debug("announcing in the dht failed, will try again", "err", err)
 		return
 	}
-	*told = announced{at: time.Now(), size: size}
+	told.at, told.size = time.Now(), size
 }
 
 // ask yields what one question finds: neighbours we know, neighbours of our key, then those who announced themselves.

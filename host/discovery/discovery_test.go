@@ -222,3 +222,29 @@ func TestAnnouncement(t *testing.T) {
 		t.Errorf("%d records, want %d", len(text), maxAnnounced)
 	}
 }
+
+// When a node announces itself: at once and with each change of its neighbourhood, if it needs others; else in its turn, and
+// then rarely.
+func TestAnnouncementIsDue(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		told   announced
+		size   int
+		enough bool
+		want   bool
+	}{
+		"first":                    {announced{inNoHurry: now.Add(time.Hour)}, 1, false, true},
+		"first, in no hurry":       {announced{inNoHurry: now.Add(time.Hour)}, 1, true, false},
+		"its turn has come":        {announced{inNoHurry: now.Add(-time.Second)}, 1, true, true},
+		"another neighbour":        {announced{at: now, size: 1}, 2, false, true},
+		"another, in no hurry":     {announced{at: now, size: 1}, 2, true, false},
+		"nothing new":              {announced{at: now, size: 1}, 1, false, false},
+		"long ago":                 {announced{at: now.Add(-republish), size: 1}, 1, false, true},
+		"long ago, in no hurry":    {announced{at: now.Add(-republish), size: 1}, 1, true, true},
+		"not so long, in no hurry": {announced{at: now.Add(-republish + time.Minute), size: 1}, 1, true, false},
+	} {
+		if got := c.told.due(c.size, c.enough); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
