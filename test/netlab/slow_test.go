@@ -31,6 +31,7 @@ func TestTwoNATs(t *testing.T) {
 		"UDP does not pass":  {"cone", "cone", "relay", "noudp"},
 		"symmetric, no UDP":  {"symmetric", "symmetric", "relay", "noudp"},
 		"symmetric in a row": {"cone", "symmetric", "relay", "double"},
+		"a worker relays":    {"symmetric", "symmetric", "relay", "member"},
 	} {
 		t.Run(name, func(t *testing.T) { scenario(t, "nat_pair", append([]string{bin}, args...)...) })
 	}

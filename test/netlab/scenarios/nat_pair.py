@@ -1,7 +1,8 @@
 """The owner behind one NAT, a worker behind another, and a relay in the open: the whole journey.
 
 args: swarm binary, kind of the owner's NAT, kind of the worker's, what to expect (direct or relay), and
-options: double (the worker's NAT is behind another), noudp (the worker's NAT drops UDP)
+options: double (the worker's NAT is behind another), noudp (the worker's NAT drops UDP), member (a worker that relays
+takes the place of the relay)
 """
 import os
 
@@ -22,8 +23,12 @@ def main(lab, args):
     fleet = Fleet(args, laptop)
 
     # The relay can be called; it calls nobody behind a NAT. Then it lets machines in for the owner.
-    fleet.call_in(vps, "vps", role="relay")
-    relay = fleet.node(vps, ["relay"])
+    if "member" in options:
+        fleet.call_in(vps, "vps")
+        relay = fleet.worker(vps, "--relay")
+    else:
+        fleet.call_in(vps, "vps", role="relay")
+        relay = fleet.node(vps, ["relay"])
     fleet.run("grant", "vps", "--issue", "worker", "--mdns=false")
     fleet.join(rig, "rig", "--via", "vps", enable="deploy,miner=refpow")
     worker = fleet.worker(rig, "--mdns=false")
