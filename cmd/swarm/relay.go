@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -59,24 +57,11 @@ func (a *app) relay(ctx context.Context, cfg agent.RelayConfig, health string) (
 	if cfg.StateDir, err = a.stateDir(agent.RoleRelay); err != nil {
 		return err
 	}
-	h, err := agent.OpenHealth(health)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, h.Close()) }()
 	r, err := agent.NewRelay(cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	if err := r.Listen(); err != nil {
-		return err
-	}
-	if err := a.printRelay(r, cfg); err != nil {
-		return err
-	}
-	h.Ready(ctx)
-	return r.Run(ctx)
+	return runNode(ctx, r, health, func() error { return a.printRelay(r, cfg) })
 }
 
 func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
@@ -100,11 +85,4 @@ func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
 		}
 		return nil
 	})
-}
-
-// readyLine says that a node can be reached.
-type readyLine struct {
-	Event string   `json:"event"`
-	Peer  peer.ID  `json:"peer"`
-	Addrs []string `json:"addrs"`
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -80,20 +79,8 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string)
 	if cfg.StateDir, err = a.stateDir(agent.RoleWorker); err != nil {
 		return err
 	}
-	h, err := agent.OpenHealth(health)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, h.Close()) }()
 	w, err := agent.NewWorker(cfg)
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	if err := w.Listen(); err != nil {
-		return err
-	}
-	if err := a.printReady(w, cfg); err != nil {
 		return err
 	}
 	var hangups sync.WaitGroup
@@ -112,8 +99,7 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string)
 			a.log.Info("the policy was read again")
 		})
 	})
-	h.Ready(ctx)
-	return w.Run(ctx)
+	return runNode(ctx, w, health, func() error { return a.printReady(w, cfg) })
 }
 
 func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {

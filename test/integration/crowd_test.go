@@ -61,10 +61,11 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 			t.Errorf("%d of %d have reached the controller after %v", n, workers, converged)
 		}
 		offline.Store(0)
-		s.pass(10 * time.Minute) // until they have found one another
+		s.pass(15 * time.Minute) // until they have found one another, and are quiet
 		s.sent.take()
 		s.pass(long)
 		bytes, packets := s.sent.take()
+		runtime.GC()
 		var mem runtime.MemStats
 		runtime.ReadMemStats(&mem)
 		if n := connected(); n != workers || offline.Load() > 0 {
@@ -83,8 +84,8 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 		if missed > 0 {
 			t.Errorf("of %d workers fewer stats were heard than they pushed", missed)
 		}
-		t.Logf("%d workers: all connected after %v; then in %v each node sent %d bytes in %d packets, and at most %d bytes; %d KiB of heap for each",
-			workers, converged, long, sum(bytes)/int64(workers), sum(packets)/int64(workers), bytes[len(bytes)-1], int(mem.HeapInuse)/1024/workers)
+		t.Logf("%d workers: all connected after %v; then in %v each node sent %d bytes in %d packets, and at most %d bytes; %d KiB of heap and stacks for each is in use",
+			workers, converged, long, sum(bytes)/int64(workers), sum(packets)/int64(workers), bytes[len(bytes)-1], int(mem.HeapAlloc+mem.StackInuse)/1024/workers)
 		s.must(c.Close())
 		for _, r := range rigs {
 			r.stop()
