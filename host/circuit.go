@@ -97,7 +97,7 @@ func (h *Host) reachRelay(ctx context.Context, relay peer.AddrInfo) error {
 	if m, ok := h.book.Get(relay.ID); ok {
 		relay.Addrs = slices.Concat(relay.Addrs, m.AddrInfo().Addrs)
 	}
-	h.relayAddrs.add(relay.Addrs...)
+	h.order.relays.add(relay.Addrs...)
 	if err := h.Host.Connect(ctx, relay); err != nil || h.cfg.Admit == nil {
 		return err
 	}
@@ -109,8 +109,8 @@ func (h *Host) reachRelay(ctx context.Context, relay peer.AddrInfo) error {
 	return nil
 }
 
-// knownRelays are a few relays by which p may be reached: connected ones first, then saved ones. None for a relay, which has
-// no place with another one.
+// knownRelays are a few relays by which p may be reached: connected ones first, then saved ones and, where there are no members,
+// whoever else says that it is one. None for a relay, which has no place with another one.
 func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
 	if h.savedRelay(p) {
 		return nil
@@ -121,15 +121,21 @@ func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
 			out = append(out, info)
 		}
 	}
-	for _, r := range h.Network().Peers() {
-		if h.direct(r) && h.isRelay(r) {
-			add(h.Peerstore().PeerInfo(r))
+	connected := func(want func(peer.ID) bool) {
+		for _, r := range h.Network().Peers() {
+			if h.direct(r) && want(r) {
+				add(h.Peerstore().PeerInfo(r))
+			}
 		}
 	}
+	connected(h.usableRelay)
 	for _, m := range h.book.All() {
 		if m.Role == roleRelay && !m.Hint && len(m.Addrs) > 0 {
 			add(m.AddrInfo())
 		}
+	}
+	if h.cfg.Member == nil {
+		connected(h.isRelay)
 	}
 	return out[:min(len(out), relaysTried)]
 }
@@ -137,7 +143,7 @@ func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
 // savedRelay tells whether a peer is known to be a relay, also while it is away.
 func (h *Host) savedRelay(p peer.ID) bool {
 	m, ok := h.book.Get(p)
-	return ok && m.Role == roleRelay || h.isRelay(p)
+	return ok && m.Role == roleRelay || h.usableRelay(p)
 }
 
 // wait reports false when ctx ended first.

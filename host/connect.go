@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/sec"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
@@ -47,7 +48,8 @@ func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
 		return err
 	}
 	h.log.Debug("the dht knows other addresses of a peer", "peer", p.ID, "addrs", news)
-	return h.dial(ctx, peer.AddrInfo{ID: p.ID, Addrs: news})
+	h.Peerstore().AddAddrs(p.ID, news, peerstore.TempAddrTTL)
+	return h.dial(ctx, peer.AddrInfo{ID: p.ID})
 }
 
 // lookUp asks the DHT where a peer is. A process that has just started is not a part of it yet, so it first turns to
@@ -86,7 +88,7 @@ func (h *Host) reachOthers(ctx context.Context, but peer.ID) bool {
 	return false
 }
 
-// dial is Connect without the DHT: what the reconnect loop repeats has to be quiet.
+// dial is Connect without the DHT: what the reconnect loop repeats has to be quiet. The addresses given are trusted.
 func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if p.ID == h.ID() {
 		return fmt.Errorf("connect to %s: %w", p.ID, ErrSelf)
@@ -100,6 +102,7 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.knownRelays(p.ID)) == 0 {
 		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
 	}
+	h.order.given.add(p.Addrs...)
 	h.clearBackoff(p.ID)
 	h.standings.tell(p.ID, evDial, nil, nil)
 	err := h.explain(p.ID, h.dialAll(ctx, p))

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 	"github.com/multiformats/go-multiaddr"
@@ -287,4 +289,51 @@ func TestBeaconFinds(t *testing.T) {
 	if _, err := host.New(host.Config{StateDir: t.TempDir(), Beacon: &discovery.BeaconConfig{Mode: "loud"}}); err == nil {
 		t.Error("a mode that does not exist was accepted")
 	}
+}
+
+// However many addresses somebody in the network makes up for a peer, the one that was given is dialled in time. These accept
+// and stay silent, which holds up a dial for as long as possible.
+func TestMadeUpAddressesHoldUpNobody(t *testing.T) {
+	b := newHost(t, host.Config{DHT: host.DHTOff})
+	a := newHost(t, host.Config{DHT: host.DHTOff, Connections: -1})
+	run(t, a)
+	var mu sync.Mutex
+	var silent []net.Conn // kept, so that they stay open
+	trap := peer.AddrInfo{ID: b.ID()}
+	for range 32 {
+		at, _ := listener(t, func(c net.Conn) {
+			mu.Lock()
+			defer mu.Unlock()
+			silent = append(silent, c)
+		})
+		trap.Addrs = append(trap.Addrs, at.Addrs...)
+	}
+	for _, part := range [][]multiaddr.Multiaddr{trap.Addrs[:16], trap.Addrs[16:]} {
+		a.Tell(peer.AddrInfo{ID: b.ID(), Addrs: part})
+		eventually(t, 5*time.Second, "the made-up addresses to be known", func() bool {
+			return slices.ContainsFunc(a.Peerstore().Addrs(b.ID()), part[0].Equal)
+		})
+	}
+	if n := len(a.Peerstore().Addrs(b.ID())); n > 16 {
+		t.Errorf("%d made-up addresses are kept", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := a.Connect(ctx, addrInfo(b)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who connects after Listen and before Run is known to be there.
+func TestConnectedBeforeRun(t *testing.T) {
+	a, b := newHost(t, host.Config{DHT: host.DHTOff}), newHost(t, host.Config{DHT: host.DHTOff})
+	if err := b.Connect(t.Context(), addrInfo(a)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "the connection", func() bool { return a.Network().Connectedness(b.ID()) == network.Connected })
+	run(t, a)
+	eventually(t, 5*time.Second, "its state", func() bool {
+		s, ok := a.Standing(b.ID())
+		return ok && s.State == host.StateDirect
+	})
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -9,37 +10,97 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// quicDelay is the head start of the one over the other: a round trip, as RFC 8305 has it.
-const quicDelay = 250 * time.Millisecond
+const (
+	// quicDelay is the head start of the one over the other: a round trip, as RFC 8305 has it.
+	quicDelay = 250 * time.Millisecond
+	// toldDelay is the head start of addresses that this node trusts over those that others have told of.
+	toldDelay = 500 * time.Millisecond
 
-// rankDials orders the addresses of a peer as libp2p does, but with TCP before QUIC. When a machine's process is killed,
+	maxRelayAddrs = 256
+	maxGivenAddrs = 4096
+)
+
+// dialOrder knows in which order the addresses of a peer are dialled.
+type dialOrder struct {
+	// relays are addresses of relays. These are dialled by QUIC first: hole punching works over UDP, and only one who has sent a
+	// relay something by UDP learns how its NAT maps that.
+	relays addrSet
+	// given are addresses that the owner has named or where this node has reached a peer. They are dialled before those
+	// that somebody has told of, who could name so many that the good one has no turn.
+	given addrSet
+}
+
+func newDialOrder() *dialOrder {
+	return &dialOrder{relays: addrSet{most: maxRelayAddrs}, given: addrSet{most: maxGivenAddrs}}
+}
+
+// addrSet is a set of addresses that forgets some when there are too many.
+type addrSet struct {
+	most int
+
+	mu    sync.RWMutex // guards addrs
+	addrs map[string]struct{}
+}
+
+func (s *addrSet) add(addrs ...multiaddr.Multiaddr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.addrs == nil {
+		s.addrs = make(map[string]struct{})
+	}
+	for _, a := range addrs {
+		s.addrs[string(a.Bytes())] = struct{}{}
+		for old := range s.addrs {
+			if len(s.addrs) <= s.most {
+				break
+			}
+			delete(s.addrs, old) // any: those in use are added again with each dial
+		}
+	}
+}
+
+func (s *addrSet) has(a multiaddr.Multiaddr) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.addrs[string(a.Bytes())]
+	return ok
+}
+
+// rank orders the addresses of a peer as libp2p does, but with TCP before QUIC. When a machine's process is killed,
 // its kernel ends a TCP connection at once, while a QUIC connection looks alive for 30 s more; and a round trip on a kept
-// stream takes less over TCP. QUIC is there for where TCP does not get through, and a relay for where neither does. Relays
-// themselves are dialled by QUIC first, see relayAddrs.
-func (r *relayAddrs) rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
+// stream takes less over TCP. QUIC is there for where TCP does not get through, and a relay for where neither does.
+func (o *dialOrder) rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	circuits, direct := split(addrs, isCircuit)
-	first, second := split(direct, func(a multiaddr.Multiaddr) bool { return !isQUIC(a) })
-	if slices.ContainsFunc(direct, r.has) {
-		first, second = second, first
-	}
-	ranked := swarm.DefaultDialRanker(first)
-	delay := quicDelay
-	if len(first) == 0 {
-		delay = 0
-	}
-	for _, a := range swarm.DefaultDialRanker(second) {
-		a.Delay += delay
-		ranked = append(ranked, a)
-	}
-	delay = swarm.RelayDelay
-	if len(direct) == 0 {
-		delay = 0
-	}
+	relay := slices.ContainsFunc(direct, o.relays.has)
+	given, told := split(direct, o.given.has)
+	ranked := inTurn(rankDirect(given, relay), rankDirect(told, relay), toldDelay)
+	var last []network.AddrDelay
 	for _, a := range circuits {
-		ranked = append(ranked, network.AddrDelay{Addr: a, Delay: delay})
+		last = append(last, network.AddrDelay{Addr: a})
 	}
+	ranked = inTurn(ranked, last, swarm.RelayDelay)
 	slices.SortStableFunc(ranked, func(a, b network.AddrDelay) int { return int(a.Delay - b.Delay) })
 	return ranked
+}
+
+func rankDirect(addrs []multiaddr.Multiaddr, relay bool) []network.AddrDelay {
+	quic, tcp := split(addrs, isQUIC)
+	if relay {
+		return inTurn(swarm.DefaultDialRanker(quic), swarm.DefaultDialRanker(tcp), quicDelay)
+	}
+	return inTurn(swarm.DefaultDialRanker(tcp), swarm.DefaultDialRanker(quic), quicDelay)
+}
+
+// inTurn puts off the second ones, unless there are no first ones.
+func inTurn(first, second []network.AddrDelay, delay time.Duration) []network.AddrDelay {
+	if len(first) == 0 {
+		return second
+	}
+	for _, a := range second {
+		a.Delay += delay
+		first = append(first, a)
+	}
+	return first
 }
 
 func split(addrs []multiaddr.Multiaddr, first func(multiaddr.Multiaddr) bool) (yes, no []multiaddr.Multiaddr) {

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/multiformats/go-multiaddr"
@@ -35,11 +37,11 @@ func TestDialOrder(t *testing.T) {
 			for _, a := range tc.addrs {
 				addrs = append(addrs, multiaddr.StringCast(a))
 			}
-			var relays relayAddrs
+			order := newDialOrder()
 			if tc.relay {
-				relays.add(addrs...)
+				order.relays.add(addrs...)
 			}
-			got := relays.rankDials(addrs)
+			got := order.rank(addrs)
 			if len(got) != len(addrs) || got[0].Addr.String() != tc.first || got[0].Delay != 0 {
 				t.Fatalf("got %v", got)
 			}
@@ -48,5 +50,31 @@ func TestDialOrder(t *testing.T) {
 				t.Errorf("last is %v", last)
 			}
 		})
+	}
+}
+
+// However many addresses somebody tells of, the one that is trusted has its turn before all of them.
+func TestGivenAddressesFirst(t *testing.T) {
+	good := multiaddr.StringCast("/ip4/16.1.0.10/udp/4747/quic-v1")
+	order := newDialOrder()
+	order.given.add(good)
+	addrs := []multiaddr.Multiaddr{good}
+	for i := range 64 {
+		addrs = append(addrs, multiaddr.StringCast(fmt.Sprintf("/ip4/16.1.0.11/tcp/%d", i+1)))
+	}
+	slices.Reverse(addrs)
+	got := order.rank(addrs)
+	if len(got) != len(addrs) || !got[0].Addr.Equal(good) || got[0].Delay != 0 || got[1].Delay < toldDelay {
+		t.Errorf("got %v, %v, …", got[0], got[1])
+	}
+}
+
+func TestAddrSetForgets(t *testing.T) {
+	s := addrSet{most: 2}
+	for i := range 3 {
+		s.add(multiaddr.StringCast(fmt.Sprintf("/ip4/16.1.0.11/tcp/%d", i+1)))
+		if len(s.addrs) != min(i+1, 2) {
+			t.Errorf("after %d it holds %d", i+1, len(s.addrs))
+		}
 	}
 }

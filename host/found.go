@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
 )
@@ -19,15 +20,15 @@ type foundPeers struct {
 
 type foundPeer struct {
 	discovery.Found
-	sources []string
-	at      time.Time // last found
-	dialled time.Time // last tried
+	sources map[string][]multiaddr.Multiaddr // what each way said last
+	at      time.Time                        // last found
+	dialled time.Time                        // last tried
 }
 
 func newFoundPeers() *foundPeers { return &foundPeers{peers: make(map[peer.ID]*foundPeer)} }
 
-// add remembers f, and reports whether this way had not found it before.
-func (s *foundPeers) add(f discovery.Found) bool {
+// add remembers f. It reports whether this way had not found it before, and what addresses it had told of if it had.
+func (s *foundPeers) add(f discovery.Found) (first bool, before []multiaddr.Multiaddr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.peers[f.ID]
@@ -35,15 +36,13 @@ func (s *foundPeers) add(f discovery.Found) bool {
 		if len(s.peers) >= maxFound {
 			s.dropOldest()
 		}
-		p = &foundPeer{}
+		p = &foundPeer{sources: make(map[string][]multiaddr.Multiaddr)}
 		s.peers[f.ID] = p
 	}
 	p.Found, p.at = f, time.Now()
-	if slices.Contains(p.sources, f.Source) {
-		return false
-	}
-	p.sources = append(p.sources, f.Source)
-	return true
+	before, known := p.sources[f.Source]
+	p.sources[f.Source] = slices.Clone(f.Addrs)
+	return !known, slices.DeleteFunc(before, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(f.Addrs, a) })
 }
 
 // dropOldest makes room. Looking at all of them is fine: it happens only under a flood of made-up peers.

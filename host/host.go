@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -58,12 +59,13 @@ type Host struct {
 	keeper  *keeper
 	seen    sightings
 
-	standings  *standings
-	reserved   *reservations
-	relayAddrs relayAddrs
-	observers  observers
-	improver   *improver
-	relay      *relayService // nil without
+	standings *standings
+	public    atomic.Bool // others were able to dial this node
+	reserved  *reservations
+	order     *dialOrder
+	observers observers
+	improver  *improver
+	relay     *relayService // nil without
 
 	listening sync.Mutex // serializes Listen
 
@@ -96,16 +98,17 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers(),
-		standings: newStandings(), reserved: newReservations(), improver: newImprover(),
+		reserved: newReservations(), improver: newImprover(), order: newDialOrder(),
 	}
-	if h.Host, err = newNode(cfg, h.announced, h.relayAddrs.rankDials); err != nil {
+	if h.Host, err = newNode(cfg, h.announced, h.order.rank); err != nil {
 		return nil, err
 	}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.keeper = newKeeper(h.dial, h.savedRelay, h.log)
+	h.standings = newStandings(h.worthRemembering)
 	for _, m := range book.All() {
 		if m.Role == roleRelay {
-			h.relayAddrs.add(m.AddrInfo().Addrs...)
+			h.order.relays.add(m.AddrInfo().Addrs...)
 		}
 	}
 	for _, p := range cfg.Bootstrap {

@@ -114,9 +114,12 @@ func (h *Host) follow(ctx context.Context, finder discovery.Finder) {
 		}
 		h.standings.tell(f.ID, evFound, nil, nil)
 		h.improver.wake() // it may be nearer than we thought
-		if h.found.add(f) {
+		first, before := h.found.add(f)
+		if first {
 			h.log.Info("found a peer", "peer", f.ID, "by", f.Source)
 		}
+		// What the same way said before is replaced, so that nobody adds up addresses without end.
+		h.Peerstore().SetAddrs(f.ID, slices.DeleteFunc(before, h.order.given.has), 0)
 		h.Peerstore().AddAddrs(f.ID, f.Addrs, foundAddrTTL)
 		if h.cfg.OnFound != nil {
 			h.cfg.OnFound(f)
@@ -146,7 +149,7 @@ func (h *Host) wantsMore(p peer.ID) bool {
 func (h *Host) dialFound(ctx context.Context, f discovery.Found) {
 	ctx, cancel := context.WithTimeout(ctx, foundTimeout)
 	defer cancel()
-	if err := h.Connect(ctx, f.AddrInfo); err != nil {
+	if err := h.Connect(ctx, peer.AddrInfo{ID: f.ID}); err != nil { // its addresses are known, and not trusted
 		h.log.Debug("found peer cannot be reached", "peer", f.ID, "by", f.Source, "err", err)
 	}
 }
@@ -174,6 +177,12 @@ func (h *Host) watchConns() (stop func()) {
 	}
 	n := &network.NotifyBundle{ConnectedF: changed, DisconnectedF: changed}
 	h.Network().Notify(n)
+	for _, p := range h.Network().Peers() { // who came before Run
+		h.standings.see(p, h.BestConn(p))
+		if h.usableRelay(p) {
+			h.learnRelay(p)
+		}
+	}
 	return func() { h.Network().StopNotify(n) }
 }
 
@@ -198,13 +207,13 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 			case event.EvtPeerIdentificationCompleted:
 				h.notice(e)
 				h.observers.note(e)
-				if h.isRelay(e.Peer) {
+				if h.usableRelay(e.Peer) {
 					h.learnRelay(e.Peer)
 					h.keeper.wakeAll() // who could not be reached may be by way of it
 				}
 			case event.EvtPeerProtocolsUpdated: // it may have become a relay, or no longer be one
 			case event.EvtHostReachableAddrsChanged:
-				h.reserved.setPublic(len(e.Reachable) > 0)
+				h.public.Store(len(e.Reachable) > 0)
 			}
 			h.reserved.wake()
 			h.improver.wake()

@@ -92,10 +92,7 @@ func sameIP(a, b multiaddr.Multiaddr) bool {
 
 // Reach tells how this node gets to others, and they to it.
 func (h *Host) Reach() Reach {
-	r := Reach{Addrs: h.Addrs(), Relays: h.Relays()}
-	h.reserved.mu.Lock()
-	r.Public = h.reserved.public
-	h.reserved.mu.Unlock()
+	r := Reach{Addrs: h.Addrs(), Relays: h.Relays(), Public: h.public.Load()}
 	ours, err := h.Network().InterfaceListenAddresses()
 	if err != nil {
 		h.log.Debug("the addresses of this machine are not known", "err", err)
@@ -116,7 +113,7 @@ func (h *Host) udpPasses() *bool {
 		switch udp := isQUIC(c.RemoteMultiaddr()); {
 		case udp:
 			return &udp
-		case h.isRelay(c.RemotePeer()):
+		case h.usableRelay(c.RemotePeer()):
 			passes = &udp
 		}
 	}

@@ -121,6 +121,18 @@ func (h *Host) isRelay(p peer.ID) bool {
 	return err == nil && len(has) > 0
 }
 
+// usableRelay reports whether a connected peer passes circuits on and is one whose word counts: anybody may say that it
+// is a relay.
+func (h *Host) usableRelay(p peer.ID) bool { return h.isRelay(p) && h.trusted(p) }
+
+// trusted reports whether p is a member or, where there are none, one that this node keeps.
+func (h *Host) trusted(p peer.ID) bool {
+	if h.cfg.Member != nil {
+		return h.cfg.Member(p)
+	}
+	return h.keeper.has(p)
+}
+
 // direct reports whether a connection to p goes over no relay.
 func (h *Host) direct(p peer.ID) bool {
 	c := h.BestConn(p)

@@ -2,7 +2,9 @@ package host_test
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -10,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host"
 )
@@ -185,4 +190,127 @@ func TestRelayForNobody(t *testing.T) {
 	if len(w.Relays()) > 0 {
 		t.Error("a place with a relay that serves nobody")
 	}
+}
+
+// A relay that was started again knows nothing of the places it has given. It is asked anew, also when it is back before the
+// connection with the one before is found dead.
+func TestRelayIsStartedAgain(t *testing.T) {
+	var m members
+	key, err := host.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func() *host.Host {
+		r := newHost(t, host.Config{DHT: host.DHTOff, Relay: true, RelayFor: m.has, Identity: key})
+		run(t, r)
+		return r
+	}
+	old := start()
+	w := behind(t, old)
+	c := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff, Gater: &natOf{peer: w.ID()}})
+	run(t, c)
+	m.add(w, c)
+	eventually(t, 10*time.Second, "a place with the relay", func() bool { return slices.Contains(w.Relays(), old.ID()) })
+	again := start()
+	if err := again.Connect(t.Context(), addrInfo(w)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 5*time.Second, "two connections", func() bool { return len(w.Network().ConnsToPeer(old.ID())) == 2 })
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Connect(t.Context(), addrInfo(again)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "a place with the new one", func() bool { return c.Connect(t.Context(), peer.AddrInfo{ID: w.ID()}) == nil })
+}
+
+// Strangers that say they are relays neither take a true one's turn nor have this node dial anybody.
+func TestStrangersAreNoRelays(t *testing.T) {
+	var m members
+	r := newRelay(t, &m)
+	w := behind(t, r)
+	away, dials := neverThere(t)
+	c := newHost(t, host.Config{
+		DHT: host.DHTOff, Gater: &natOf{peer: w.ID()}, Member: m.has, Connections: -1, Bootstrap: []peer.AddrInfo{away},
+		Admit: func(_ context.Context, c network.Conn, _ bool) error {
+			if m.has(c.RemotePeer()) {
+				return nil
+			}
+			return errors.New("a stranger")
+		},
+	})
+	m.add(w, c, r)
+	run(t, c)
+	if err := c.Book().Put(host.Member{Peer: r.ID(), Role: "relay", Addrs: []string{r.Addrs()[0].String()}}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "a place with the relay", func() bool { return slices.Contains(w.Relays(), r.ID()) })
+	eventually(t, 10*time.Second, "the first dial", func() bool { return dials.Load() > 0 })
+	const strangers = 10
+	before := dials.Load()
+	for range strangers {
+		s, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		s.SetStreamHandler(proto.ProtoIDv2Hop, func(s network.Stream) { s.Reset() })
+		if err := s.Connect(t.Context(), addrInfo(c)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, 5*time.Second, "what it says of itself", func() bool {
+			has, err := c.Peerstore().SupportsProtocols(s.ID(), proto.ProtoIDv2Hop)
+			return err == nil && len(has) > 0
+		})
+	}
+	if n := dials.Load() - before; n >= strangers { // some are due to the true relay
+		t.Errorf("%d dials for %d strangers", n, strangers)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := c.Connect(ctx, peer.AddrInfo{ID: w.ID()}); err != nil {
+		t.Error(err)
+	}
+}
+
+// neverThere is a peer at an address that closes connections at once, and counts them.
+func neverThere(t *testing.T) (peer.AddrInfo, *atomic.Int64) {
+	t.Helper()
+	return listener(t, func(c net.Conn) { c.Close() })
+}
+
+// listener is a peer that is not what it should be at its address.
+func listener(t *testing.T, serve func(net.Conn)) (peer.AddrInfo, *atomic.Int64) {
+	t.Helper()
+	key, err := host.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n atomic.Int64
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n.Add(1)
+			serve(c)
+		}
+	})
+	t.Cleanup(func() { l.Close(); serving.Wait() })
+	addr, err := manet.FromNetAddr(l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return peer.AddrInfo{ID: id, Addrs: []multiaddr.Multiaddr{addr}}, &n
 }

@@ -16,42 +16,13 @@ const (
 	// for half a minute.
 	relayPing        = 3 * time.Second
 	relayPingTimeout = 3 * time.Second
-	maxRelayAddrs    = 256
 )
-
-// relayAddrs are addresses of relays. These are dialled by QUIC first: hole punching works over UDP, and only one who has
-// sent a relay something by UDP learns how its NAT maps that.
-type relayAddrs struct {
-	mu    sync.RWMutex // guards addrs
-	addrs map[string]struct{}
-}
-
-func (r *relayAddrs) add(addrs ...multiaddr.Multiaddr) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, a := range addrs {
-		if len(r.addrs) >= maxRelayAddrs {
-			return
-		}
-		if r.addrs == nil {
-			r.addrs = make(map[string]struct{})
-		}
-		r.addrs[string(a.Bytes())] = struct{}{}
-	}
-}
-
-func (r *relayAddrs) has(a multiaddr.Multiaddr) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	_, ok := r.addrs[string(a.Bytes())]
-	return ok
-}
 
 // learnRelay notes where a relay is.
 func (h *Host) learnRelay(p peer.ID) {
-	h.relayAddrs.add(h.Peerstore().Addrs(p)...)
+	h.order.relays.add(h.Peerstore().Addrs(p)...)
 	if m, ok := h.book.Get(p); ok {
-		h.relayAddrs.add(m.AddrInfo().Addrs...)
+		h.order.relays.add(m.AddrInfo().Addrs...)
 	}
 }
 
@@ -67,8 +38,8 @@ func (h *Host) watchRelays(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		for _, p := range h.reserved.relays() {
-			if c := h.BestConn(p); c != nil && isQUIC(c.RemoteMultiaddr()) {
+		for _, c := range h.reserved.conns() {
+			if !c.IsClosed() && isQUIC(c.RemoteMultiaddr()) {
 				pings.Go(func() { h.pingRelay(ctx, c) })
 			}
 		}
@@ -76,12 +47,16 @@ func (h *Host) watchRelays(ctx context.Context) {
 	}
 }
 
+// pingRelay asks over this very connection: another one with the same relay may lead to its next process. That the other side
+// agrees to a protocol is answer enough.
 func (h *Host) pingRelay(ctx context.Context, c network.Conn) {
 	ctx, cancel := context.WithTimeout(ctx, relayPingTimeout)
 	defer cancel()
-	res := <-ping.Ping(ctx, h.Host, c.RemotePeer())
-	if ctx.Err() == context.DeadlineExceeded || res.Error != nil && ctx.Err() == nil {
-		h.log.Warn("a relay does not answer", "relay", c.RemotePeer(), "err", res.Error)
+	s, err := openStream(ctx, c, ping.ID)
+	if err == nil {
+		s.Reset()
+	} else if ctx.Err() != context.Canceled {
+		h.log.Warn("a relay does not answer", "relay", c.RemotePeer(), "err", err)
 		c.Close()
 	}
 }

@@ -3,15 +3,21 @@ package host
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/util"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/multiformats/go-multistream"
 )
 
 const (
@@ -26,21 +32,23 @@ const (
 	roleRelay       = "relay" // of a saved member
 	roleWorker      = "worker"
 	circuitSuffix   = "/p2p-circuit"
-	reservationRest = reservationTime / 2 // renewed when no more is left
+	reservationHalf = reservationTime / 2 // then it is renewed
+	maxReservation  = 64 << 10            // bytes of a relay's answer
 )
 
 // reservations are the places that this node has with relays, for others to reach it through.
 type reservations struct {
 	kick chan struct{} // has a token when the connections have changed
 
-	mu   sync.Mutex // guards held and public
+	mu   sync.Mutex // guards held
 	held map[peer.ID]reservation
-	// public says that others were able to dial this node: then it needs no relay.
-	public bool
 }
 
+// reservation is a place with a relay. Its times are by our own clock: that of the relay may be another one.
 type reservation struct {
+	conn  network.Conn          // over which it was given; another process of the relay knows nothing of it
 	addrs []multiaddr.Multiaddr // where we are, by way of this relay
+	renew time.Time
 	until time.Time
 }
 
@@ -53,12 +61,6 @@ func (r *reservations) wake() {
 	case r.kick <- struct{}{}:
 	default:
 	}
-}
-
-func (r *reservations) setPublic(yes bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.public = yes
 }
 
 // addrs returns the addresses by way of relays, in a stable order.
@@ -82,10 +84,21 @@ func (r *reservations) relays() (out []peer.ID) {
 	return out
 }
 
+// conns returns the connections with those relays.
+func (r *reservations) conns() (out []network.Conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, res := range r.held {
+		out = append(out, res.conn)
+	}
+	return out
+}
+
 // Relays returns the relays through which others reach this node.
 func (h *Host) Relays() []peer.ID { return h.reserved.relays() }
 
-// keepReserved has places with up to two relays, as long as this node cannot be dialled from everywhere, until ctx ends.
+// keepReserved has places with up to two relays, until ctx ends. It does so also where others were able to dial this node:
+// a place costs nothing, and one neighbour's word that an address is good says little about the others.
 func (h *Host) keepReserved(ctx context.Context) {
 	if h.cfg.NoListen || h.cfg.Relay {
 		return
@@ -126,28 +139,25 @@ func (h *Host) keepReserved(ctx context.Context) {
 func (h *Host) reserve(ctx context.Context) (changed, failed bool) {
 	r, now := h.reserved, time.Now()
 	r.mu.Lock()
-	public := r.public
 	for p, res := range r.held {
-		if public || now.After(res.until) || !h.direct(p) {
+		if now.After(res.until) || res.conn.IsClosed() {
 			delete(r.held, p)
 			h.ConnManager().Unprotect(p, relayTag)
 			changed = true
-			h.log.Info("a relay is no longer used", "relay", p, "reachable", public)
+			h.log.Info("a relay is no longer used", "relay", p)
 		}
 	}
 	r.mu.Unlock()
-	if public {
-		return changed, false
-	}
 	for _, p := range h.relayCandidates() {
 		r.mu.Lock()
 		res, has := r.held[p]
 		enough := len(r.held) >= wantedRelays
 		r.mu.Unlock()
-		if has && res.until.Sub(now) > reservationRest || !has && enough {
+		c := h.newestDirect(p)
+		if c == nil || has && res.conn == c && now.Before(res.renew) || !has && enough {
 			continue
 		}
-		if err := h.reserveAt(ctx, p); err != nil {
+		if err := h.reserveOn(ctx, c); err != nil {
 			failed = true
 			h.log.Debug("no place with a relay", "relay", p, "err", err)
 			continue
@@ -161,25 +171,110 @@ func (h *Host) reserve(ctx context.Context) (changed, failed bool) {
 	return changed, failed
 }
 
-func (h *Host) reserveAt(ctx context.Context, p peer.ID) error {
+// newestDirect is the connection over which a relay is asked: of two, the older one may lead to a process that is gone.
+func (h *Host) newestDirect(p peer.ID) (newest network.Conn) {
+	for _, c := range h.Network().ConnsToPeer(p) {
+		if !c.IsClosed() && PathOf(c) != PathRelay && (newest == nil || c.Stat().Opened.After(newest.Stat().Opened)) {
+			newest = c
+		}
+	}
+	return newest
+}
+
+func (h *Host) reserveOn(ctx context.Context, c network.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, reserveTimeout)
 	defer cancel()
-	got, err := client.Reserve(ctx, Guard(h.Host, h.cfg.Admit), peer.AddrInfo{ID: p})
+	if h.cfg.Admit != nil {
+		if err := h.cfg.Admit(ctx, c, false); err != nil {
+			return err
+		}
+	}
+	p, now := c.RemotePeer(), time.Now()
+	addrs, err := askForPlace(ctx, c)
 	if err != nil {
 		return err
 	}
-	// The addresses that are good from the most places come first.
-	slices.SortStableFunc(got.Addrs, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(distance(a), distance(b)) })
 	h.learnRelay(p)
-	res := reservation{until: got.Expiration}
-	for _, a := range got.Addrs[:min(len(got.Addrs), addrsOfARelay)] {
-		res.addrs = append(res.addrs, a.Encapsulate(multiaddr.StringCast(circuitSuffix)))
+	res := reservation{conn: c, renew: now.Add(reservationHalf), until: now.Add(reservationTime)}
+	for _, a := range addrs {
+		if a, ok := placeAt(a, p); ok && len(res.addrs) < addrsOfARelay {
+			res.addrs = append(res.addrs, a)
+		}
 	}
 	h.ConnManager().Protect(p, relayTag)
 	h.reserved.mu.Lock()
 	defer h.reserved.mu.Unlock()
 	h.reserved.held[p] = res
 	return nil
+}
+
+// askForPlace asks for a reservation over this very connection, and returns the relay's addresses, those that are good from the
+// most places first. The library's client takes any connection, and refuses a place that is over by our clock, as it would be
+// wherever a machine's clock is ahead.
+func askForPlace(ctx context.Context, c network.Conn) ([]multiaddr.Multiaddr, error) {
+	s, err := openStream(ctx, c, proto.ProtoIDv2Hop)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	r := util.NewDelimitedReader(s, maxReservation)
+	defer r.Close()
+	msg := pb.HopMessage{Type: pb.HopMessage_RESERVE.Enum()}
+	if err := util.NewDelimitedWriter(s).WriteMsg(&msg); err != nil {
+		s.Reset()
+		return nil, err
+	}
+	msg.Reset()
+	if err := r.ReadMsg(&msg); err != nil {
+		s.Reset()
+		return nil, err
+	}
+	if msg.GetType() != pb.HopMessage_STATUS || msg.GetStatus() != pb.Status_OK {
+		return nil, fmt.Errorf("the relay refuses a place: %s", msg.GetStatus())
+	}
+	var addrs []multiaddr.Multiaddr
+	for _, b := range msg.GetReservation().GetAddrs() {
+		if a, err := multiaddr.NewMultiaddrBytes(b); err == nil {
+			addrs = append(addrs, a)
+		}
+	}
+	slices.SortStableFunc(addrs, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(distance(a), distance(b)) })
+	return addrs, nil
+}
+
+// openStream opens a stream over this very connection and waits until the other side has agreed to the protocol.
+func openStream(ctx context.Context, c network.Conn, id protocol.ID) (network.Stream, error) {
+	s, err := c.NewStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline() // the zero time is none
+	err = s.SetDeadline(deadline)
+	if err == nil {
+		err = s.SetProtocol(id)
+	}
+	if err == nil {
+		err = multistream.SelectProtoOrFail(id, s)
+	}
+	if err != nil {
+		s.Reset()
+		return nil, err
+	}
+	return s, nil
+}
+
+// placeAt is the address of this node by way of the relay p at a: one that leads to p, and by no other relay.
+func placeAt(a multiaddr.Multiaddr, p peer.ID) (multiaddr.Multiaddr, bool) {
+	at, id := peer.SplitAddr(a)
+	if id != p || at == nil {
+		return nil, false
+	}
+	for _, part := range at {
+		if code := part.Protocol().Code; code == multiaddr.P_P2P || code == multiaddr.P_CIRCUIT {
+			return nil, false
+		}
+	}
+	return a.Encapsulate(multiaddr.StringCast(circuitSuffix)), true
 }
 
 func distance(a multiaddr.Multiaddr) int {
@@ -194,11 +289,7 @@ func distance(a multiaddr.Multiaddr) int {
 func (h *Host) relayCandidates() []peer.ID {
 	var out []peer.ID
 	for _, p := range h.Network().Peers() {
-		member := h.keeper.has(p)
-		if h.cfg.Member != nil {
-			member = h.cfg.Member(p)
-		}
-		if member && h.direct(p) && h.isRelay(p) {
+		if h.direct(p) && h.usableRelay(p) {
 			out = append(out, p)
 		}
 	}

@@ -18,7 +18,7 @@ var errNotForStrangers = errors.New("this protocol is for members")
 var memberProtocols = map[protocol.ID]bool{proto.ProtoIDv2Stop: true, autonatv2.DialProtocol: true}
 
 // guardedResources resets streams of strangers to the library's own protocols, as soon as the protocol is known and before
-// the handler runs.
+// the handler runs. Nor is a stranger asked whether this node can be reached: it may say what it likes.
 type guardedResources struct {
 	network.ResourceManager
 	member func(peer.ID) bool
@@ -26,20 +26,22 @@ type guardedResources struct {
 
 func (g *guardedResources) OpenStream(p peer.ID, d network.Direction) (network.StreamManagementScope, error) {
 	s, err := g.ResourceManager.OpenStream(p, d)
-	if err != nil || d == network.DirOutbound {
+	if err != nil {
 		return s, err
 	}
-	return &guardedStream{s, p, g.member}, nil
+	return &guardedStream{s, p, d, g.member}, nil
 }
 
 type guardedStream struct {
 	network.StreamManagementScope
-	peer   peer.ID
-	member func(peer.ID) bool
+	peer      peer.ID
+	direction network.Direction
+	member    func(peer.ID) bool
 }
 
 func (s *guardedStream) SetProtocol(id protocol.ID) error {
-	if memberProtocols[id] && !s.member(s.peer) {
+	guarded := memberProtocols[id] && (s.direction == network.DirInbound || id == autonatv2.DialProtocol)
+	if guarded && !s.member(s.peer) {
 		return errNotForStrangers
 	}
 	return s.StreamManagementScope.SetProtocol(id)

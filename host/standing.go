@@ -80,28 +80,68 @@ type StandingChange struct {
 const (
 	maxStandings    = maxMembers + maxFound
 	standingsQueued = 1024 // changes that wait for a slow listener; further ones it misses
+	sweepPause      = time.Second
 )
 
-// standings are the states of all peers that this process has heard of.
+// standings are the states of all peers that this process has heard of. Those of strangers make room when there are too many.
 type standings struct {
+	worth func(peer.ID) bool // tells who is remembered; it is called without the lock
+
 	mu        sync.Mutex // guards what follows
 	peers     map[peer.ID]*Standing
 	listeners map[chan StandingChange]struct{}
+	swept     time.Time
 }
 
-func newStandings() *standings {
-	return &standings{peers: make(map[peer.ID]*Standing), listeners: make(map[chan StandingChange]struct{})}
+func newStandings(worth func(peer.ID) bool) *standings {
+	return &standings{worth: worth, peers: make(map[peer.ID]*Standing), listeners: make(map[chan StandingChange]struct{})}
 }
+
+// worthRemembering tells whether what becomes of p matters beyond the connections with it.
+func (h *Host) worthRemembering(p peer.ID) bool {
+	if m, ok := h.book.Get(p); ok && !m.Hint || h.keeper.has(p) {
+		return true
+	}
+	return h.cfg.Member != nil && h.cfg.Member(p)
+}
+
+// sweep makes room when the table is full: strangers that are not connected go.
+func (s *standings) sweep() {
+	s.mu.Lock()
+	if len(s.peers) < maxStandings || time.Since(s.swept) < sweepPause {
+		s.mu.Unlock()
+		return
+	}
+	s.swept = time.Now()
+	var away []peer.ID
+	for p, st := range s.peers {
+		if !st.connected() {
+			away = append(away, p)
+		}
+	}
+	s.mu.Unlock()
+	away = slices.DeleteFunc(away, s.worth)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range away {
+		if st := s.peers[p]; st != nil && !st.connected() {
+			delete(s.peers, p)
+		}
+	}
+}
+
+func (s *Standing) connected() bool { return s.State == StateDirect || s.State == StateRelayed }
 
 // tell moves a peer on, and reports it when that changes its state or its path. c is the connection of evDirect and
 // evRelayed, err the cause of evFail.
 func (s *standings) tell(p peer.ID, e standingEvent, c network.Conn, err error) {
+	s.sweep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.peers[p]
 	if st == nil {
 		if len(s.peers) >= maxStandings {
-			return // only under a flood of made-up peers
+			return // more than the address book and discovery remember
 		}
 		st = &Standing{Peer: p}
 		s.peers[p] = st
@@ -109,7 +149,7 @@ func (s *standings) tell(p peer.ID, e standingEvent, c network.Conn, err error) 
 	before := *st
 	st.State = st.State.next(e)
 	switch {
-	case st.State != StateDirect && st.State != StateRelayed:
+	case !st.connected():
 		st.Path, st.Addr = "", ""
 	case c != nil:
 		st.Path, st.Addr, st.Err = PathOf(c), c.RemoteMultiaddr().String(), nil

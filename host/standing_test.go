@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 )
 
@@ -39,7 +40,7 @@ func TestStateTransitions(t *testing.T) {
 }
 
 func TestStandingsAreTold(t *testing.T) {
-	h := &Host{standings: newStandings()}
+	h := &Host{standings: newStandings(func(peer.ID) bool { return true })}
 	p, err := test.RandPeerID()
 	if err != nil {
 		t.Fatal(err)
@@ -71,13 +72,28 @@ func TestStandingsAreTold(t *testing.T) {
 	}
 }
 
-// A flood of made-up peers is forgotten, not kept.
+// A flood of made-up peers is forgotten, and takes nobody's place.
 func TestStandingsAreBounded(t *testing.T) {
-	s := newStandings()
-	for i := range maxStandings + 1 {
+	member := peerNumber(maxStandings + 10)
+	saved := peerNumber(7)
+	s := newStandings(func(p peer.ID) bool { return p == member || p == saved })
+	for i := range maxStandings {
 		s.tell(peerNumber(i), evFound, nil, nil)
 	}
 	if n := len(s.list()); n != maxStandings {
 		t.Errorf("%d are kept, want %d", n, maxStandings)
+	}
+	s.tell(member, evDial, nil, nil)
+	if st, ok := s.get(member); !ok || st.State != StateDialling {
+		t.Errorf("a member stands %+v after the flood", st)
+	}
+	if _, ok := s.get(saved); !ok {
+		t.Error("a saved peer was forgotten")
+	}
+	for i := range 2 * maxStandings {
+		s.tell(peerNumber(i), evFound, nil, nil)
+	}
+	if n := len(s.list()); n > maxStandings {
+		t.Errorf("%d are kept, want %d at most", n, maxStandings)
 	}
 }
