@@ -14,6 +14,10 @@ import (
 // MaxTopicMessage is the largest message on a topic, in bytes.
 const MaxTopicMessage = 64 << 10
 
+// subscribed is how many messages wait for a subscriber; further ones it misses. The library's 32 are too few for what a
+// fleet pushes.
+const subscribed = 1024
+
 // Topic is a message type that is pushed to all who subscribe to its name. The
 // data of each pubsub message is one envelope, without a length prefix.
 type Topic[T any] struct {
@@ -158,7 +162,7 @@ func (s *Subject[T]) Relay() (stop func(), err error) { return s.topic.Relay() }
 // then it yields its error once. The sequence must be ranged over, and ends the
 // subscription when it is left.
 func (s *Subject[T]) Subscribe(ctx context.Context) (iter.Seq2[Received[T], error], error) {
-	sub, err := s.topic.Subscribe()
+	sub, err := s.topic.Subscribe(pubsub.WithBufferSize(subscribed))
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", s.def.Name, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -289,7 +290,8 @@ func (w *Worker) pushStats(ctx context.Context) error {
 	}
 	defer subject.Close()
 	defer stop()
-	tick := time.NewTicker(w.cfg.StatsEvery)
+	// The first time at random: a fleet that was started at once must not push in step.
+	tick := time.NewTicker(1 + rand.N(w.cfg.StatsEvery))
 	defer tick.Stop()
 	welcome := rate.NewLimiter(rate.Every(time.Second), 1) // one who comes and goes gets no more than others
 	for {
@@ -301,6 +303,7 @@ func (w *Worker) pushStats(ctx context.Context) error {
 				continue
 			}
 		case <-tick.C:
+			tick.Reset(w.cfg.StatsEvery)
 		}
 		if len(subject.Subscribers()) > 0 {
 			w.publish(ctx, subject)

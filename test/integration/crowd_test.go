@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
+
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -46,8 +48,8 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 			rigs = append(rigs, f.worker(i, agent.WorkerConfig{Bootstrap: addrs, StatsEvery: time.Minute}))
 		}
 		connected := func() (n int) {
-			for _, l := range c.Peers(context.Background(), 0) {
-				if l.RTTMs != nil {
+			for _, r := range rigs {
+				if c.Node.Network().Connectedness(r.Node.ID()) == network.Connected {
 					n++
 				}
 			}
@@ -71,7 +73,9 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 		if n := connected(); n != workers || offline.Load() > 0 {
 			t.Errorf("%d of %d are connected after %v, and %d times one was said to be offline", n, workers, long, offline.Load())
 		}
-		s.ask(c, "get_stats")
+		if got := s.ask(c, "get_stats"); got.OK != workers {
+			t.Errorf("asked: %+v, want %d ok", got, workers)
+		}
 		stop()
 		s.must(<-told)
 		counts := heard()
