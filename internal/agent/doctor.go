@@ -333,7 +333,7 @@ func (s Self) Diagnose(serves bool) Diagnosis {
 	d.add("controller", LevelOK, fmt.Sprintf("serves here, and is connected with %d of %d machines", s.Connected, s.Known), "")
 	switch {
 	case s.Public:
-		d.add("reach", LevelOK, "others have reached this machine from outside", "")
+		d.add("reach", LevelOK, "a member has dialled this machine at an address of the Internet", "")
 	case len(s.Relays) > 0:
 		d.add("reach", LevelOK, "others reach this machine by way of "+strings.Join(s.Relays, " and "), "")
 	default:
