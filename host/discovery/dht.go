@@ -19,16 +19,17 @@ import (
 const (
 	sourceDHT = "dht"
 
-	readyPoll   = 20 * time.Millisecond  // the library has no event for the first neighbour
-	firstRound  = 250 * time.Millisecond // between questions while we know little
-	lastRound   = 3 * time.Hour          // between questions when nothing changes: each connects with everybody for a while
-	changeRound = 5 * time.Second        // after the neighbourhood has changed, where it is small
-	smallRound  = 8 * time.Second        // rounds come twice as late each time until then, and then four times
-	largeRound  = 30 * time.Second       // the first pause of one who has many neighbours
-	smallTable  = 8                      // neighbours; who has more finds the others in time
-	roundTime   = 15 * time.Second       // for one question
-	republish   = 3 * time.Hour          // provider records live 48 h, but the nodes that hold them do not
-	noHurry     = 10 * time.Minute       // in which one who needs nobody announces itself: with a fleet that starts at once it connects with dozens
+	readyPoll     = 20 * time.Millisecond  // the library has no event for the first neighbour
+	firstRound    = 250 * time.Millisecond // between questions while we know little
+	lastRound     = 3 * time.Hour          // between questions when nothing changes: each connects with everybody for a while
+	changeRound   = 5 * time.Second        // after the neighbourhood has changed, where it is small
+	smallRound    = 8 * time.Second        // rounds come twice as late each time until then, and then four times
+	largeRound    = 30 * time.Second       // the first pause of one who has many neighbours
+	smallTable    = 8                      // neighbours; who has more finds the others in time
+	roundTime     = 15 * time.Second       // for one question
+	republish     = 3 * time.Hour          // provider records live 48 h, but the nodes that hold them do not
+	announceRetry = time.Minute
+	noHurry       = 10 * time.Minute // in which one who needs nobody announces itself: with a fleet that starts at once it connects with dozens
 )
 
 // DHTConfig says which DHT to take part in, and how.
@@ -109,7 +110,7 @@ func (d *DHT) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
 // itself in between.
 func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
-		told := announced{inNoHurry: time.Now().Add(rand.N(noHurry))}
+		told := announced{next: time.Now().Add(rand.N(noHurry))}
 		delay := firstRound
 		for last := -1; ctx.Err() == nil; {
 			size := d.kad.RoutingTable().Size()
@@ -125,7 +126,7 @@ func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 			delay = later(delay, size)
 			last = size
 			if enough {
-				delay = min(delay, max(firstRound, time.Until(told.next(true))))
+				delay = min(delay, max(firstRound, time.Until(told.next)))
 			}
 			if !d.wait(ctx, delay, last, enough) {
 				return
@@ -169,36 +170,31 @@ func (d *DHT) wait(ctx context.Context, delay time.Duration, size int, enough bo
 	return true
 }
 
-// announced remembers when, and with how many neighbours, we have announced ourselves.
+// announced remembers with how many neighbours we have announced ourselves, and when to do so again.
 type announced struct {
-	at        time.Time
-	size      int
-	inNoHurry time.Time // when to begin where it is not urgent
+	size int
+	next time.Time
 }
 
-// due tells whether it is time to announce ourselves. Who needs nobody waits for its turn, and does it rarely.
+// due tells whether it is time to announce ourselves. Who needs nobody waits for its turn; others do it whenever their
+// neighbourhood has changed.
 func (a *announced) due(size int, enough bool) bool {
-	return !enough && size != a.size || time.Now().After(a.next(enough))
-}
-
-func (a *announced) next(enough bool) time.Time {
-	if a.at.IsZero() && enough {
-		return a.inNoHurry
-	}
-	return a.at.Add(republish)
+	return !enough && size != a.size || !time.Now().Before(a.next)
 }
 
 func (d *DHT) announce(ctx context.Context, told *announced, size int) {
 	if !d.cfg.Server {
+		told.next = time.Now().Add(republish)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
 	if _, err := d.rdv.Advertise(ctx, d.name); err != nil {
 		d.cfg.Logger.Debug("announcing in the dht failed, will try again", "err", err)
+		told.next = time.Now().Add(announceRetry)
 		return
 	}
-	told.at, told.size = time.Now(), size
+	told.size, told.next = size, time.Now().Add(republish)
 }
 
 // ask yields what one question finds: neighbours we know, neighbours of our key, then those who announced themselves.

@@ -233,15 +233,14 @@ func TestAnnouncementIsDue(t *testing.T) {
 		enough bool
 		want   bool
 	}{
-		"first":                    {announced{inNoHurry: now.Add(time.Hour)}, 1, false, true},
-		"first, in no hurry":       {announced{inNoHurry: now.Add(time.Hour)}, 1, true, false},
-		"its turn has come":        {announced{inNoHurry: now.Add(-time.Second)}, 1, true, true},
-		"another neighbour":        {announced{at: now, size: 1}, 2, false, true},
-		"another, in no hurry":     {announced{at: now, size: 1}, 2, true, false},
-		"nothing new":              {announced{at: now, size: 1}, 1, false, false},
-		"long ago":                 {announced{at: now.Add(-republish), size: 1}, 1, false, true},
-		"long ago, in no hurry":    {announced{at: now.Add(-republish), size: 1}, 1, true, true},
-		"not so long, in no hurry": {announced{at: now.Add(-republish + time.Minute), size: 1}, 1, true, false},
+		"first":                 {announced{next: now.Add(noHurry)}, 1, false, true},
+		"first, in no hurry":    {announced{next: now.Add(noHurry)}, 1, true, false},
+		"its turn has come":     {announced{next: now}, 1, true, true},
+		"another neighbour":     {announced{1, now.Add(republish)}, 2, false, true},
+		"another, in no hurry":  {announced{1, now.Add(republish)}, 2, true, false},
+		"nothing new":           {announced{1, now.Add(republish)}, 1, false, false},
+		"long ago":              {announced{1, now}, 1, false, true},
+		"long ago, in no hurry": {announced{1, now}, 1, true, true},
 	} {
 		if got := c.told.due(c.size, c.enough); got != c.want {
 			t.Errorf("%s: %v", name, got)
