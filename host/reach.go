@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -10,7 +11,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
@@ -123,12 +126,19 @@ func (h *Host) udpPasses() *bool {
 // Tried is an attempt at one address.
 type Tried struct {
 	Addr multiaddr.Multiaddr
+	// Name is the address with a DNS name that Addr was resolved from; nil where there was none.
+	Name multiaddr.Multiaddr
 	Took time.Duration
 	Err  string // in words; empty when it answered
 }
 
+const (
+	resolvedMost  = 16 // addresses of one name
+	resolvedDepth = 8  // names that lead to names
+)
+
 // Try dials each address of a peer by itself, all at a time, and hangs up again: what Connect does not tell when one
-// of them is good. The ways by known relays are among them.
+// of them is good. Names are resolved first. The ways by known relays are among them.
 func (h *Host) Try(ctx context.Context, p peer.ID) []Tried {
 	addrs := h.directAddrs(p)
 	for _, r := range h.knownRelays(p) {
@@ -136,23 +146,93 @@ func (h *Host) Try(ctx context.Context, p peer.ID) []Tried {
 	}
 	slices.SortFunc(addrs, multiaddr.Multiaddr.Compare)
 	addrs = slices.CompactFunc(addrs, multiaddr.Multiaddr.Equal)
-	out := make([]Tried, len(addrs))
+	out := make([][]Tried, len(addrs))
 	var dials sync.WaitGroup
 	for i, a := range addrs {
+		dials.Go(func() { out[i] = h.tryResolved(ctx, a, p) })
+	}
+	dials.Wait()
+	return slices.Concat(out...)
+}
+
+// tryResolved tries an address, or all those that its name stands for.
+func (h *Host) tryResolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) []Tried {
+	start := time.Now()
+	addrs, err := h.resolve(ctx, a, p)
+	if err != nil {
+		return []Tried{{Addr: a, Took: time.Since(start), Err: "the name is not found: " + h.words(err)}}
+	}
+	out := make([]Tried, len(addrs))
+	var dials sync.WaitGroup
+	for i, found := range addrs {
 		dials.Go(func() {
 			start := time.Now()
-			out[i] = Tried{Addr: a, Err: h.tryOne(ctx, a, p)}
+			out[i] = Tried{Addr: found, Err: h.tryOne(ctx, found, p)}
 			out[i].Took = time.Since(start)
+			if !found.Equal(a) {
+				out[i].Name = a
+			}
 		})
 	}
 	dials.Wait()
 	return out
 }
 
-func (h *Host) tryOne(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) string {
+// transports are those of the network below.
+func (h *Host) transports() (interface {
+	TransportForDialing(multiaddr.Multiaddr) transport.Transport
+}, bool) {
 	n, ok := h.Network().(interface {
 		TransportForDialing(multiaddr.Multiaddr) transport.Transport
 	})
+	return n, ok
+}
+
+// resolve turns an address with a DNS name into those that can be dialled, as the library does before it dials; a transport
+// alone takes no names. An address without one stays as it is.
+func (h *Host) resolve(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) ([]multiaddr.Multiaddr, error) {
+	if isCircuit(a) || !madns.Matches(a) {
+		return []multiaddr.Multiaddr{a}, nil
+	}
+	names := swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver}
+	addrs := []multiaddr.Multiaddr{a}
+	if a[0].Protocol().Code == multiaddr.P_DNSADDR {
+		var err error
+		if addrs, err = names.ResolveDNSAddr(ctx, p, a, resolvedDepth, resolvedMost); err != nil {
+			return nil, err
+		}
+	}
+	var out []multiaddr.Multiaddr
+	for _, a := range addrs {
+		a, _ = peer.SplitAddr(a) // a dnsaddr names the peer, too
+		found, err := names.ResolveDNSComponent(ctx, h.keepName(ctx, a), resolvedMost)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	if len(out) == 0 {
+		return nil, errors.New("it stands for no address")
+	}
+	return out[:min(len(out), resolvedMost)], nil
+}
+
+// keepName has a transport that needs the name later, as WebSocket does for TLS, write it down in the address.
+func (h *Host) keepName(ctx context.Context, a multiaddr.Multiaddr) multiaddr.Multiaddr {
+	n, ok := h.transports()
+	if !ok {
+		return a
+	}
+	if t, ok := n.TransportForDialing(a).(transport.Resolver); ok {
+		if named, err := t.Resolve(ctx, a); err == nil && len(named) > 0 {
+			return named[0]
+		}
+	}
+	return a
+}
+
+func (h *Host) tryOne(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) string {
+	n, ok := h.transports()
 	if !ok {
 		return "this network has no transports"
 	}

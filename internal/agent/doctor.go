@@ -126,6 +126,9 @@ func (c *Controller) examineAddrs(d *Diagnosis, tried []host.Tried) (answered bo
 	}
 	for _, a := range tried {
 		place := c.Node.PlaceInWords(a.Addr)
+		if a.Name != nil {
+			place = fmt.Sprintf("%s (%s)", a.Name, place)
+		}
 		switch {
 		case a.Err == "":
 			d.add("address", LevelOK, fmt.Sprintf("%s answers after %d ms", place, a.Took.Milliseconds()), "")
