@@ -130,6 +130,8 @@ type Tried struct {
 	Name multiaddr.Multiaddr
 	Took time.Duration
 	Err  string // in words; empty when it answered
+	// Denied says that this node's own settings forbid the address, which was not dialled.
+	Denied bool
 }
 
 const (
@@ -138,7 +140,8 @@ const (
 )
 
 // Try dials each address of a peer by itself, all at a time, and hangs up again: what Connect does not tell when one
-// of them is good. Names are resolved first. The ways by known relays are among them.
+// of them is good. Names are resolved first, and what AllowNets, DenyNets and the Gater forbid is left alone. The ways by known
+// relays are among them.
 func (h *Host) Try(ctx context.Context, p peer.ID) []Tried {
 	addrs := h.directAddrs(p)
 	for _, r := range h.knownRelays(p) {
@@ -167,7 +170,7 @@ func (h *Host) tryResolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID
 	for i, found := range addrs {
 		dials.Go(func() {
 			start := time.Now()
-			out[i] = Tried{Addr: found, Err: h.tryOne(ctx, found, p)}
+			out[i] = h.tryOne(ctx, found, p)
 			out[i].Took = time.Since(start)
 			if !found.Equal(a) {
 				out[i].Name = a
@@ -231,25 +234,44 @@ func (h *Host) keepName(ctx context.Context, a multiaddr.Multiaddr) multiaddr.Mu
 	return a
 }
 
-func (h *Host) tryOne(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) string {
+// tryOne asks the gater itself: a transport's Dial does not.
+func (h *Host) tryOne(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) Tried {
+	no := func(why string) Tried { return Tried{Addr: a, Err: why} }
 	n, ok := h.transports()
 	if !ok {
-		return "this network has no transports"
+		return no("this network has no transports")
+	}
+	if why := h.forbids(a, p); why != "" {
+		return Tried{Addr: a, Err: why, Denied: true}
 	}
 	if relay := RelayOf(a); relay != "" {
 		if err := h.reachRelay(ctx, peer.AddrInfo{ID: relay}); err != nil {
-			return "the relay itself: " + h.words(err)
+			return no("the relay itself: " + h.words(err))
 		}
 	}
 	t := n.TransportForDialing(a)
 	if t == nil {
-		return "no transport for such an address"
+		return no("no transport for such an address")
 	}
 	c, err := t.Dial(ctx, a, p)
 	if err != nil {
-		return h.words(err)
+		return no(h.words(err))
 	}
 	c.Close()
+	return Tried{Addr: a}
+}
+
+// forbids says in words why this node does not dial an address; nothing when it does.
+func (h *Host) forbids(a multiaddr.Multiaddr, p peer.ID) string {
+	gater := h.cfg.gater()
+	switch {
+	case !(&networks{deny: h.cfg.DenyNets}).permits(a):
+		return "not tried: this machine denies that network (--deny-net)"
+	case !(&networks{allow: h.cfg.AllowNets}).permits(a):
+		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
+	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
+		return "not tried: this machine does not connect there"
+	}
 	return ""
 }
 

@@ -151,6 +151,8 @@ func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []host.Tried) 
 	others := slices.ContainsFunc(tried, func(a host.Tried) bool { return strings.Contains(a.Err, "is there") })
 	byRelay := slices.ContainsFunc(tried, func(a host.Tried) bool { return host.RelayOf(a.Addr) != "" })
 	switch {
+	case deniedHere(tried):
+		text, next = "DENIED HERE: this machine's own settings forbid all of its addresses", "change --deny-net or --allow-net of this controller"
 	case others:
 		text, next = "ANOTHER MACHINE answers at its address", "if it was installed anew it has another identity: remove it (swarm peers remove) and let it in again"
 	case c.cutOff(tried):
@@ -160,6 +162,11 @@ func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []host.Tried) 
 	}
 	d.add("result", LevelFail, text, next)
 	d.Err = streams.Errorf(streams.CodeUnavailable, "%s does not answer", t.Label())
+}
+
+// deniedHere tells whether it is for our own settings alone that a machine cannot be reached.
+func deniedHere(tried []host.Tried) bool {
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(a host.Tried) bool { return !a.Denied })
 }
 
 func (c *Controller) cutOff(tried []host.Tried) bool {
@@ -172,14 +179,7 @@ func (c *Controller) examineAnswers(ctx context.Context, d *Diagnosis, t Target,
 	defer cancel()
 	info, err := c.Node.Greeting(ctx, t.Peer)
 	if err != nil {
-		d.Err = err
-		next := "ask the owner of that machine, or look at its log"
-		if streams.CodeOf(err) == streams.CodeUnsupported {
-			next = "update swarm on the older of the two: swarm version"
-			d.add("result", LevelFail, "VERSION: "+words(err), next)
-			return
-		}
-		d.add("result", LevelFail, "REFUSED: "+words(err), next)
+		examineRefusal(ctx, d, t, err)
 		return
 	}
 	c.examinePath(d, t)
@@ -196,6 +196,22 @@ func (c *Controller) examineAnswers(ctx context.Context, d *Diagnosis, t Target,
 		d.add("clock", LevelOK, "as here", "")
 	}
 	c.examineRights(ctx, d, t)
+}
+
+// examineRefusal tells a machine that says no from one that says nothing.
+func examineRefusal(ctx context.Context, d *Diagnosis, t Target, err error) {
+	refused, said := errors.AsType[*streams.Error](err)
+	switch {
+	case !said || refused.Code == streams.CodeUnavailable || refused.Code == streams.CodeTimeout:
+		d.Err = unreachable(ctx, t, err)
+		d.add("result", LevelFail, "UNSTEADY: it has answered just now, and no longer does: "+words(d.Err), "try again; if this goes on, look at the network, and at the log of that machine")
+	case refused.Code == streams.CodeUnsupported:
+		d.Err = err
+		d.add("result", LevelFail, "VERSION: "+words(err), "update swarm on the older of the two: swarm version")
+	default:
+		d.Err = err
+		d.add("result", LevelFail, "REFUSED: "+words(err), "ask the owner of that machine, or look at its log")
+	}
 }
 
 func (c *Controller) examinePath(d *Diagnosis, t Target) {

@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// A machine that this controller's own settings forbid is neither off nor cut off.
+func TestDoctorDeniedHere(t *testing.T) {
+	c, err := NewController(ControllerConfig{StateDir: t.TempDir(), Net: NetConfig{DenyNets: []string{"127.0.0.0/8"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Node.Book().Put(host.Member{Peer: identity(t), Name: "rig", Addrs: []string{"/ip4/127.0.0.1/tcp/1"}}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := c.Doctor(t.Context(), "rig", 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := fmt.Sprint(d.Findings); !strings.Contains(text, "DENIED HERE") || !strings.Contains(text, "--deny-net") {
+		t.Errorf("found %s", text)
+	}
+	if code := streams.CodeOf(d.Err); code != streams.CodeUnavailable {
+		t.Errorf("code %d", code)
+	}
+}
+
+// One that is gone by the time it is asked has refused nothing.
+func TestExamineRefusal(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		want string
+		code streams.Code
+	}{
+		{"it is gone", fmt.Errorf("connect: %w", host.ErrUnreachable), "UNSTEADY", streams.CodeUnavailable},
+		{"it is silent", streams.Errorf(streams.CodeTimeout, "no answer"), "UNSTEADY", streams.CodeTimeout},
+		{"another version", streams.Errorf(streams.CodeUnsupported, "you speak protocol 1.0.0"), "VERSION", streams.CodeUnsupported},
+		{"it says no", streams.Errorf(streams.CodeForbidden, "thrown out"), "REFUSED", streams.CodeForbidden},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var d Diagnosis
+			examineRefusal(t.Context(), &d, Target{Name: "rig"}, tc.err)
+			found := slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Check == "result" && strings.HasPrefix(f.Text, tc.want) })
+			if code := streams.CodeOf(d.Err); !found || code != tc.code {
+				t.Errorf("%v and code %d, want %s and %d", d.Findings, code, tc.want, tc.code)
+			}
+		})
+	}
+}
