@@ -20,7 +20,8 @@ func (a *app) eventsCommand() *cobra.Command {
 		Short: "Show what happens to the machines, as it happens",
 		Long: `Show what happens to the machines, as the controller that serves here sees it: a machine
 is connected, by which path; it moves to a better one; it is offline, and why; the fleet
-has new grants or revocations. It goes on until it is stopped.`,
+has new grants or revocations; events were lost, because they were read too slowly. It goes
+on until it is stopped, and ends with exit code 1 when the controller that serves does.`,
 		Example: "  swarm events\n  swarm events --json | jq 'select(.state == \"offline\")'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,8 +44,11 @@ func (a *app) printEvent(e agent.Event) error {
 
 // eventText puts an event in words.
 func eventText(e agent.Event) string {
-	if e.Event == "fleet" {
+	switch e.Event {
+	case "fleet":
 		return "the fleet has new grants or revocations"
+	case "lost":
+		return fmt.Sprintf("%d events were lost here: they came faster than they were read", e.Lost)
 	}
 	text := fmt.Sprintf("%s is %s", orDash(cmp.Or(e.Name, e.Peer.String())), e.State)
 	if e.Path != "" {

@@ -106,61 +106,7 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 	l.RTTMs, l.ClockOffsetMs = &rtt, &offset
 }
 
-// Event is something that happened to a machine, or to the fleet.
-type Event struct {
-	Time int64 `json:"time"` // Unix ms
-	// Event is "state" for a machine's new state or path, "fleet" for new records or grants, and "lost" when the
-	// listener was too slow for others.
-	Event  string     `json:"event"`
-	Peer   peer.ID    `json:"peer,omitzero"`
-	Name   string     `json:"name,omitzero"`
-	State  host.State `json:"state,omitzero"`
-	Before host.State `json:"before,omitzero"`
-	Path   host.Path  `json:"path,omitzero"`
-	Addr   string     `json:"addr,omitzero"`
-	Relay  string     `json:"relay,omitzero"`
-	Error  string     `json:"error,omitzero"`
-}
-
-// Events tells what happens from now on, until ctx ends or emit fails.
-func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
-	changes, stop := c.Node.WatchStandings()
-	defer stop()
-	papers := make(chan struct{}, 1)
-	if c.fleet != nil {
-		defer c.fleet.Notify(func() {
-			select {
-			case papers <- struct{}{}:
-			default:
-			}
-		})()
-	}
-	for {
-		e := Event{Event: "state"}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-papers:
-			e.Event = "fleet"
-		case s := <-changes:
-			m, saved := c.Node.Book().Get(s.Peer)
-			if !saved || m.Hint {
-				continue // strangers come and go
-			}
-			e.Peer, e.Name, e.State, e.Before, e.Path, e.Addr = s.Peer, targetOf(m).Display(), s.State, s.Before, s.Path, s.Addr
-			e.Relay = c.relayNameText(s.Addr)
-			if s.Err != nil && s.State == host.StateOffline {
-				e.Error = s.Err.Error()
-			}
-		}
-		e.Time = time.Now().UnixMilli()
-		if err := emit(e); err != nil {
-			return err
-		}
-	}
-}
-
-// peers answers with all machines; events with what happens from now on.
+// peers answers with all machines.
 func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
 	out := &lines{w: w}
 	s.c.refresh()
@@ -169,14 +115,6 @@ func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-}
-
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	out := &lines{w: w}
-	if out.flush() != nil {
-		return
-	}
-	s.c.Events(r.Context(), func(e Event) error { return out.write(socketLine{Event: &e}) })
 }
 
 // self answers with how it stands with this machine.
@@ -218,28 +156,6 @@ func (r *Remote) Peers(ctx context.Context) (out []PeerLine, err error) {
 		}
 	}
 	return out, nil
-}
-
-// Events tells what happens, as the controller that serves here sees it.
-func (r *Remote) Events(ctx context.Context, emit func(Event) error) error {
-	answer, err := r.post(ctx, "/v1/events", struct{}{})
-	if err != nil {
-		return err
-	}
-	for l, err := range answer {
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		case l.Event == nil:
-			continue
-		}
-		if err := emit(*l.Event); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
 }
 
 // relayName names who passes on what goes to an address; empty for a direct one.

@@ -27,6 +27,9 @@ var (
 	_ Commander = (*Remote)(nil)
 )
 
+// ErrServeEnded comes when the long-lived controller ends while it is listened to.
+var ErrServeEnded = errors.New("the controller that serves here has ended; start it again: swarm controller serve")
+
 // Remote does jobs through the socket of a long-lived controller.
 type Remote struct{ http *http.Client }
 
@@ -78,6 +81,8 @@ func (r *Remote) post(ctx context.Context, path string, v any) (iter.Seq2[socket
 			var l socketLine
 			if err == nil {
 				err = json.Unmarshal(text, &l)
+			} else if errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil {
+				err = ErrServeEnded
 			}
 			if err == nil && l.Error != "" {
 				err = l.failure()
@@ -158,6 +163,9 @@ func (r *Remote) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, erro
 			if p := l.Pushed; p != nil && !yield(Pushed{p.Target.target(), p.Timestamp, p.Stats}, nil) {
 				return
 			}
+		}
+		if ctx.Err() == nil {
+			yield(Pushed{}, ErrServeEnded)
 		}
 	}, nil
 }

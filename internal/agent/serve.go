@@ -308,6 +308,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		delete(s.watches, ch)
 		s.mu.Unlock()
 	}()
+	if out.flush() != nil {
+		return
+	}
 	for {
 		select {
 		case <-r.Context().Done():

@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host"
+)
+
+// Event is something that happened to a machine, or to the fleet.
+type Event struct {
+	Time int64 `json:"time"` // Unix ms
+	// Event is "state" for a machine's new state or path, "fleet" for new records or grants, and "lost" when the
+	// listener was too slow for others.
+	Event  string     `json:"event"`
+	Peer   peer.ID    `json:"peer,omitzero"`
+	Name   string     `json:"name,omitzero"`
+	State  host.State `json:"state,omitzero"`
+	Before host.State `json:"before,omitzero"`
+	Path   host.Path  `json:"path,omitzero"`
+	Addr   string     `json:"addr,omitzero"`
+	Relay  string     `json:"relay,omitzero"`
+	Error  string     `json:"error,omitzero"`
+	Lost   int        `json:"lost,omitzero"` // how many events the listener has missed at this place
+}
+
+const (
+	eventsQueued = 1024 // events that wait for a slow listener; of further ones it is told how many there were
+	eventsTick   = time.Second
+	maxUnsaved   = 1024 // peers that may yet be saved
+)
+
+// Events tells what happens from now on, until ctx ends or emit fails. A machine that is known before it is saved, as one that
+// joins, is told of once it is. A slow emit misses events, and learns how many.
+func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changes, stop := c.Node.WatchStandings()
+	defer stop()
+	q := &eventQueue{c: make(chan Event, eventsQueued)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.collectEvents(ctx, changes, q)
+	}()
+	defer func() { cancel(); <-done }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-q.c:
+			if err := emit(e); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// collectEvents never waits for the listener, so that nothing is lost but what the queue says is.
+func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.StandingChange, q *eventQueue) {
+	papers := make(chan struct{}, 1)
+	if c.fleet != nil {
+		defer c.fleet.Notify(func() {
+			select {
+			case papers <- struct{}{}:
+			default:
+			}
+		})()
+	}
+	// What those did last that are there, and not saved yet. Most are strangers, who come and go.
+	unsaved := make(map[peer.ID]host.StandingChange)
+	tick := time.NewTicker(eventsTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-papers:
+			q.put(Event{Event: "fleet"})
+		case s := <-changes:
+			e, saved := c.stateEvent(s)
+			before, wasThere := unsaved[s.Peer]
+			delete(unsaved, s.Peer)
+			switch {
+			case saved && wasThere:
+				first, _ := c.stateEvent(before)
+				q.put(first)
+				q.put(e)
+			case saved:
+				q.put(e)
+			case s.State != host.StateOffline && len(unsaved) < maxUnsaved:
+				unsaved[s.Peer] = s
+			}
+		case <-tick.C:
+			q.tellLost()
+			for p, s := range unsaved {
+				if e, saved := c.stateEvent(s); saved {
+					delete(unsaved, p)
+					q.put(e)
+				}
+			}
+		}
+	}
+}
+
+// stateEvent tells of a saved machine.
+func (c *Controller) stateEvent(s host.StandingChange) (e Event, saved bool) {
+	m, ok := c.Node.Book().Get(s.Peer)
+	if !ok || m.Hint {
+		return e, false
+	}
+	e = Event{Event: "state", Peer: s.Peer, Name: targetOf(m).Display(), State: s.State, Before: s.Before, Path: s.Path, Addr: s.Addr}
+	e.Relay = c.relayNameText(s.Addr)
+	if s.Err != nil && s.State == host.StateOffline {
+		e.Error = s.Err.Error()
+	}
+	return e, true
+}
+
+// eventQueue is what one listener has yet to hear. It has one writer.
+type eventQueue struct {
+	c    chan Event
+	lost int // since the last word of it
+}
+
+// put drops an event when the listener is that far behind.
+func (q *eventQueue) put(e Event) {
+	q.tellLost()
+	if q.lost > 0 || !q.offer(e) {
+		q.lost++
+	}
+}
+
+// tellLost says how many were dropped, as soon as there is room to say so.
+func (q *eventQueue) tellLost() {
+	if q.lost > 0 && q.offer(Event{Event: "lost", Lost: q.lost}) {
+		q.lost = 0
+	}
+}
+
+func (q *eventQueue) offer(e Event) bool {
+	e.Time = time.Now().UnixMilli()
+	select {
+	case q.c <- e:
+		return true
+	default:
+		return false
+	}
+}
+
+// events answers with what happens from now on.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	out := &lines{w: w}
+	if out.flush() != nil {
+		return
+	}
+	s.c.Events(r.Context(), func(e Event) error { return out.write(socketLine{Event: &e}) })
+}
+
+// Events tells what happens, as the controller that serves here sees it. That it ends before ctx does is an error.
+func (r *Remote) Events(ctx context.Context, emit func(Event) error) error {
+	answer, err := r.post(ctx, "/v1/events", struct{}{})
+	if err != nil {
+		return err
+	}
+	for l, err := range answer {
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case l.Event == nil:
+			continue
+		}
+		if err := emit(*l.Event); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return ErrServeEnded
+}
