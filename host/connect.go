@@ -163,6 +163,8 @@ func (h *Host) words(err error) string {
 	switch {
 	case errors.As(err, &mismatch):
 		return inWords(err)
+	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+		return "this machine's own settings forbid it: --deny-net, --allow-net"
 	case strings.Contains(text, "NO_RESERVATION"):
 		return "it is not connected there"
 	case strings.Contains(text, "PERMISSION_DENIED"):

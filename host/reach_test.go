@@ -69,6 +69,9 @@ func TestTryDenied(t *testing.T) {
 					t.Errorf("%+v, want it denied for %s", a, tc.want)
 				}
 			}
+			if err := h.Connect(t.Context(), addrInfo(listener)); err == nil || !strings.Contains(err.Error(), "own settings forbid") {
+				t.Errorf("connect: %v", err)
+			}
 		})
 	}
 	if n := met.Load(); n > 0 {
