@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
@@ -28,6 +30,7 @@ const (
 	maxNameLength = 64  // bytes, also of label keys, label values and roles
 	maxLabels     = 32
 	maxMemberFile = 16 << 10 // bytes
+	maxTold       = 4        // addresses by the word of others: TCP and QUIC at two places
 )
 
 // Errors of the address book that a caller can act on.
@@ -46,8 +49,11 @@ type Member struct {
 	// Name and Labels are given by the owner of this node, and are what targets are chosen by.
 	Name   string            `json:"name,omitzero"`
 	Labels map[string]string `json:"labels,omitzero"`
-	// Addrs are multiaddrs without /p2p/, the best first; at most 16.
+	// Addrs are multiaddrs without /p2p/, the best first; at most 16. They are first-hand: the owner gave them, we were
+	// connected there, or the peer itself said so.
 	Addrs []string `json:"addrs"`
+	// Told are further addresses by the word of others, the newest first; at most 4. See Hear.
+	Told []string `json:"told,omitzero"`
 	// LastSeen is when we were last connected, in Unix milliseconds; 0 is never.
 	LastSeen int64 `json:"lastSeen"`
 	// Role and ClaimedName are what the peer says about itself: to be shown, never to be believed.
@@ -58,15 +64,57 @@ type Member struct {
 	Hint bool `json:"hint,omitzero"`
 }
 
-// AddrInfo is how libp2p names the member. Addresses that cannot be read are left out.
+// AddrInfo is how libp2p names the member. Those of Addrs come first. Addresses that cannot be read are left out.
 func (m Member) AddrInfo() peer.AddrInfo {
 	info := peer.AddrInfo{ID: m.Peer}
-	for _, s := range m.Addrs {
+	for _, s := range slices.Concat(m.Addrs, m.Told) {
 		if a, err := multiaddr.NewMultiaddr(s); err == nil {
 			info.Addrs = append(info.Addrs, a)
 		}
 	}
 	return info
+}
+
+// HasAddr tells whether there is any address.
+func (m Member) HasAddr() bool { return len(m.Addrs)+len(m.Told) > 0 }
+
+// Hear notes what somebody says of where the member is: nobody has signed it, so it takes the place of what others have said
+// before, and of nothing else. Of many addresses those with the longest reach are kept.
+func (m *Member) Hear(addrs []string) {
+	var heard []multiaddr.Multiaddr
+	for _, s := range addrs {
+		if a, err := multiaddr.NewMultiaddr(s); err == nil && !slices.Contains(m.Addrs, s) {
+			heard = append(heard, a)
+		}
+	}
+	slices.SortStableFunc(heard, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(reachRank(a), reachRank(b)) })
+	old := m.Told
+	m.Told = nil
+	for _, a := range heard {
+		m.addTold(a.String())
+	}
+	for _, s := range old {
+		m.addTold(s)
+	}
+}
+
+func (m *Member) addTold(s string) {
+	if len(m.Told) < maxTold && !slices.Contains(m.Told, s) && !slices.Contains(m.Addrs, s) {
+		m.Told = append(m.Told, s)
+	}
+}
+
+// reachRank puts addresses that can be reached from far before others.
+func reachRank(a multiaddr.Multiaddr) int {
+	switch {
+	case isCircuit(a):
+		return 2 // the relays that are known are tried in any case
+	case manet.IsPublicAddr(a):
+		return 0
+	case manet.IsIPLoopback(a):
+		return 3
+	}
+	return 1
 }
 
 // Validate says what is wrong with a member in the words of its fields.
@@ -76,6 +124,9 @@ func (m Member) Validate() error {
 	}
 	if len(m.Addrs) > maxAddrs {
 		return fmt.Errorf("addrs: %d, at most %d are allowed", len(m.Addrs), maxAddrs)
+	}
+	if len(m.Told) > maxTold {
+		return fmt.Errorf("told: %d, at most %d are allowed", len(m.Told), maxTold)
 	}
 	if len(m.Labels) > maxLabels {
 		return fmt.Errorf("labels: %d, at most %d are allowed", len(m.Labels), maxLabels)
@@ -87,7 +138,7 @@ func (m Member) Validate() error {
 			return fmt.Errorf("%q…: longer than %d bytes", w[:16], maxNameLength)
 		}
 	}
-	for _, s := range m.Addrs {
+	for _, s := range slices.Concat(m.Addrs, m.Told) {
 		if _, err := multiaddr.NewMultiaddr(s); err != nil {
 			return fmt.Errorf("addrs: %w", err)
 		}
@@ -96,7 +147,7 @@ func (m Member) Validate() error {
 }
 
 func (m Member) clone() Member {
-	m.Labels, m.Addrs = maps.Clone(m.Labels), slices.Clone(m.Addrs)
+	m.Labels, m.Addrs, m.Told = maps.Clone(m.Labels), slices.Clone(m.Addrs), slices.Clone(m.Told)
 	return m
 }
 
@@ -381,6 +432,7 @@ func (b *Book) seen(p peer.ID, addrs []string, at time.Time, how remembering) er
 		m.LastSeen = at.UnixMilli()
 		if len(addrs) > 0 {
 			m.Addrs = addrs
+			m.Told = slices.DeleteFunc(m.Told, func(a string) bool { return slices.Contains(addrs, a) })
 		}
 	})
 	return err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +175,9 @@ func TestBookBounds(t *testing.T) {
 		{"most addresses", Member{Addrs: repeatString(addr, maxAddrs)}, true},
 		{"addresses", Member{Addrs: repeatString(addr, maxAddrs+1)}, false},
 		{"bad address", Member{Addrs: []string{"192.0.2.1"}}, false},
+		{"most that others told of", Member{Told: repeatString(addr, maxTold)}, true},
+		{"addresses that others told of", Member{Told: repeatString(addr, maxTold+1)}, false},
+		{"bad address that others told of", Member{Told: []string{"192.0.2.1"}}, false},
 	}
 	for _, tt := range tests {
 		tt.m.Peer = p
@@ -183,6 +187,43 @@ func TestBookBounds(t *testing.T) {
 	}
 	if err := b.Put(Member{}); err == nil {
 		t.Error("a member without a peer ID was saved")
+	}
+}
+
+// What others tell fills its own few places only, and the newest word counts.
+func TestHear(t *testing.T) {
+	const own, good = "/ip4/192.0.2.1/tcp/4747", "/ip4/198.51.100.1/tcp/4747"
+	var madeUp []string
+	for i := range maxAddrs {
+		madeUp = append(madeUp, fmt.Sprintf("/ip4/203.0.113.7/tcp/%d", i+1))
+	}
+	b := openBook(t, filepath.Join(t.TempDir(), "peers"))
+	p := randomPeer(t)
+	for _, told := range [][]string{append(madeUp, "x"), {own, good}, {"/ip4/127.0.0.1/tcp/1", "/ip4/8.8.8.8/tcp/2", "/ip4/10.0.0.1/tcp/3"}} {
+		_, err := b.Update(p, func(m *Member) {
+			m.Addrs = []string{own}
+			m.Hear(told)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Reload(); err != nil { // it lasts
+		t.Fatal(err)
+	}
+	m, _ := b.Get(p)
+	want := []string{"/ip4/8.8.8.8/tcp/2", "/ip4/10.0.0.1/tcp/3", "/ip4/127.0.0.1/tcp/1", good}
+	if !slices.Equal(m.Told, want) || !slices.Equal(m.Addrs, []string{own}) {
+		t.Errorf("got %v and told %v, want %v and %v", m.Addrs, m.Told, own, want)
+	}
+	if addrs := m.AddrInfo().Addrs; len(addrs) != 1+maxTold || addrs[0].String() != own {
+		t.Errorf("to be dialled: %v, want our own first", addrs)
+	}
+	if err := b.seen(p, []string{good}, time.Now(), onlySaved); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := b.Get(p); m.Addrs[0] != good || slices.Contains(m.Told, good) {
+		t.Errorf("seen at %s: %v and told %v", good, m.Addrs, m.Told)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -500,6 +501,42 @@ func TestOffer(t *testing.T) {
 	}
 	if got := <-offers; got != "swarm1-x" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Where a member is needs no right to be said, so what one has made up stays in nobody's way: neither of what is known
+// first-hand nor of what others say later.
+func TestMadeUpAddresses(t *testing.T) {
+	f := newFounder(t)
+	_, relay := newKey(t)
+	_, liar := newKey(t)
+	chain, err := f.signer.Issue(trust.Grant{Subject: relay, Role: trust.RoleRelay, Name: "vps"}, time.Now())
+	must(t, err)
+	const good = "/ip4/198.51.100.1/tcp/4747"
+	var madeUp []string
+	for i := range 16 {
+		madeUp = append(madeUp, fmt.Sprintf("/ip4/203.0.113.7/tcp/%d", i+1))
+	}
+	say := func(by peer.ID, addrs ...string) []multiaddr.Multiaddr {
+		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), by, []node.MemberAddr{{Peer: relay, Addrs: addrs, Grant: chain.JSON()}})
+		if must(t, err); n != 1 {
+			t.Fatalf("%d were good", n)
+		}
+		m, _ := f.laptop.Book().Get(relay)
+		return m.AddrInfo().Addrs
+	}
+	say(liar, madeUp...)
+	if got := say(f.laptop.ID(), good); len(got) > 4 || got[0].String() != good {
+		t.Errorf("after an honest word: %v, want %s first", got, good)
+	}
+	_, err = f.laptop.Book().Update(relay, func(m *host.Member) { m.Addrs, m.Told = []string{good}, nil }) // we were connected
+	must(t, err)
+	if got := say(liar, madeUp...); len(got) > 5 || got[0].String() != good {
+		t.Errorf("after a made-up word: %v, want our own first", got)
+	}
+	must(t, f.laptop.Book().Remove(relay))
+	if got := say(relay, madeUp...); len(got) != len(madeUp) {
+		t.Errorf("of what it says of itself %d addresses are kept", len(got))
 	}
 }
 

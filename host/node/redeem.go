@@ -241,7 +241,11 @@ func (n *Node) memberAddrs() (out []MemberAddr) {
 			continue
 		}
 		saved, _ := n.Book().Get(m.Peer)
-		out = append(out, MemberAddr{m.Peer, saved.Addrs[:min(len(saved.Addrs), maxAddrs)], m.Chain.JSON()})
+		addrs := saved.Addrs
+		if len(addrs) == 0 {
+			addrs = saved.Told // hearsay goes on only where there is nothing better
+		}
+		out = append(out, MemberAddr{m.Peer, addrs[:min(len(addrs), maxAddrs)], m.Chain.JSON()})
 	}
 	slices.SortFunc(out, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out
@@ -270,8 +274,10 @@ func (n *Node) roleOf(p peer.ID) trust.Role {
 }
 
 // SaveMembers saves members that another member, or a redeemer, has told of: who
-// is none by its grant is left out. It returns how many were good.
-func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good int, err error) {
+// is none by its grant is left out. Where the others are is the word of the one who
+// tells, who may have no right at all, and takes the place of nothing that is known
+// first-hand. It returns how many were good.
+func SaveMembers(book *host.Book, f *trust.Fleet, by peer.ID, members []MemberAddr) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
 		c, bad := trust.ParseChain(m.Grant)
@@ -283,19 +289,23 @@ func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good in
 			continue
 		}
 		good++
-		_, failed := book.Update(m.Peer, func(e *host.Member) { ApplyGrant(e, g, m.Addrs) })
+		_, failed := book.Update(m.Peer, func(e *host.Member) {
+			ApplyGrant(e, g)
+			if m.Peer != by || len(e.Addrs) > 0 {
+				e.Hear(m.Addrs)
+				return
+			}
+			for _, a := range m.addrInfo().Addrs { // of itself
+				e.Addrs = append(e.Addrs, a.String())
+			}
+		})
 		err = errors.Join(err, failed)
 	}
 	return good, err
 }
 
-// ApplyGrant writes what the fleet says of a member, and further addresses, into
-// its entry of the address book.
-func ApplyGrant(m *host.Member, g *trust.Grant, addrs []string) {
+// ApplyGrant writes what the fleet says of a member into its entry of the address
+// book.
+func ApplyGrant(m *host.Member, g *trust.Grant) {
 	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
-	for _, a := range addrs {
-		if _, err := multiaddr.NewMultiaddr(a); err == nil && len(m.Addrs) < maxAddrs && !slices.Contains(m.Addrs, a) {
-			m.Addrs = append(m.Addrs, a)
-		}
-	}
 }

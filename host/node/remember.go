@@ -21,7 +21,12 @@ func (n *Node) remember(p PeerInfo) {
 		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) && len(addrs) == 0 {
 			return
 		}
-		if _, err := n.Book().Update(p.ID, func(m *host.Member) { ApplyGrant(m, g, addrs) }); err != nil {
+		if _, err := n.Book().Update(p.ID, func(m *host.Member) {
+			ApplyGrant(m, g)
+			if len(m.Addrs) == 0 {
+				m.Addrs = addrs
+			}
+		}); err != nil {
 			n.log.Warn("a member could not be saved", "peer", p.ID, "err", err)
 		}
 		return

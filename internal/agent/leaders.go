@@ -47,7 +47,7 @@ func (l *leaders) keep() {
 		}
 		gone := l.fleet.Revoked(saved.Peer)
 		l.node.Blocked(saved.Peer, gone)
-		wanted := !gone && (slices.Contains(l.roles, m.Grant.Role) || m.Grant.MayIssue != nil) && len(saved.Addrs) > 0
+		wanted := !gone && (slices.Contains(l.roles, m.Grant.Role) || m.Grant.MayIssue != nil) && saved.HasAddr()
 		switch {
 		case wanted && !l.node.Kept(saved.Peer):
 			l.node.Keep(peer.AddrInfo{ID: saved.Peer})
@@ -85,15 +85,35 @@ func (l *leaders) run(ctx context.Context) error {
 	}
 }
 
+// worthAsking are some members that are connected: those with a right to say who is where before those without.
+func (l *leaders) worthAsking() (out []peer.ID) {
+	for _, p := range l.node.Network().Peers() {
+		if l.fleet.Member(p) && l.node.Network().Connectedness(p) == network.Connected {
+			out = append(out, p)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b peer.ID) int { return l.rank(a) - l.rank(b) })
+	return out[:min(len(out), leadersTried)]
+}
+
+// rank is the place in which a member is asked.
+func (l *leaders) rank(p peer.ID) int {
+	m, ok := l.fleet.Known(p)
+	switch {
+	case !ok:
+		return 3
+	case m.Grant.Role == trust.RoleRelay:
+		return 0
+	case m.Grant.MayIssue != nil || m.Grant.Role == trust.RoleController:
+		return 1
+	}
+	return 2
+}
+
 // ask learns of others from a few members that are connected: some may have joined since.
 func (l *leaders) ask(ctx context.Context) {
 	l.askAt = time.Now().Add(leadersAgain)
-	asked := 0
-	for _, p := range l.node.Network().Peers() {
-		if asked == leadersTried || !l.fleet.Member(p) || l.node.Network().Connectedness(p) != network.Connected {
-			continue
-		}
-		asked++
+	for _, p := range l.worthAsking() {
 		ctx, cancel := context.WithTimeout(ctx, leadersTime)
 		_, err := l.node.LearnMembers(ctx, p, l.roles...)
 		cancel()
