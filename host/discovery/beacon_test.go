@@ -482,7 +482,7 @@ func TestUsable(t *testing.T) {
 		{"/ip4/192.0.2.1/tcp/1/p2p/" + relay, false, false},
 	} {
 		a := multiaddr.StringCast(tt.addr)
-		if near, same := usable(a, false), usable(a, true); near != tt.near || same != tt.sameMachine {
+		if near, same := Usable(a, false), Usable(a, true); near != tt.near || same != tt.sameMachine {
 			t.Errorf("%s: usable %v, from this machine %v; want %v, %v", tt.addr, near, same, tt.near, tt.sameMachine)
 		}
 	}
@@ -559,7 +559,7 @@ func FuzzBeacon(f *testing.F) {
 			t.Fatalf("accepted %v", info)
 		}
 		for _, a := range info.Addrs {
-			if !usable(a, false) {
+			if !Usable(a, false) {
 				t.Fatalf("accepted %v", a)
 			}
 		}

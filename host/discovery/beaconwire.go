@@ -82,16 +82,16 @@ func openRecord(body []byte, sameMachine bool) (info peer.AddrInfo, err error) {
 	}
 	info.ID = rec.PeerID
 	for _, a := range rec.Addrs {
-		if usable(a, sameMachine) && len(info.Addrs) < MaxAddrs {
+		if Usable(a, sameMachine) && len(info.Addrs) < MaxAddrs {
 			info.Addrs = append(info.Addrs, a)
 		}
 	}
 	return info, nil
 }
 
-// usable says whether an address in a local network can be right: a plain IP address and a port there. Names are not looked up
-// and relays not asked because of what a stranger has sent.
-func usable(a multiaddr.Multiaddr, sameMachine bool) bool {
+// Usable says whether an address that a stranger has told of can be right: a plain IP address and a port there, of the loopback
+// only when the stranger is on this machine. Names are not looked up and relays not asked because of what a stranger has sent.
+func Usable(a multiaddr.Multiaddr, sameMachine bool) bool {
 	ip, err := manet.ToIP(a)
 	if err != nil || len(a) < 2 {
 		return false

@@ -176,6 +176,10 @@ func TestParseRecords(t *testing.T) {
 		{"without a peer", []string{dnsaddr + "/ip4/192.0.2.1/tcp/1"}, nil},
 		{"something else", []string{"txtvers=1", dnsaddr, dnsaddr + "x"}, nil},
 		{"good beside bad", []string{"x", record("/ip4/192.0.2.1/tcp/1", a)}, map[peer.ID]int{a: 1}},
+		{"no loopback, name or circuit of a stranger's choice", []string{
+			record("/ip4/127.0.0.1/tcp/6379", a), record("/dns4/example.com/tcp/80", a), record("/ip4/192.0.2.1/tcp/1/p2p/"+b.String()+"/p2p-circuit", a),
+			record("/ip4/10.0.0.7/tcp/1", b),
+		}, map[peer.ID]int{b: 1}},
 		{"most", slices.Repeat([]string{record("/ip4/192.0.2.1/tcp/1", a)}, MaxAddrs), map[peer.ID]int{a: MaxAddrs}},
 		{"too many", slices.Repeat([]string{record("/ip4/192.0.2.1/tcp/1", a)}, MaxAddrs+1), map[peer.ID]int{a: MaxAddrs}},
 	}

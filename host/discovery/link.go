@@ -95,7 +95,7 @@ func (b *Beacon) suits(nic net.Interface) bool {
 func (l *link) order(addrs []multiaddr.Multiaddr) (out []multiaddr.Multiaddr) {
 	far := 0
 	for _, a := range addrs {
-		if !usable(a, l.prefix.Addr().IsLoopback()) {
+		if !Usable(a, l.prefix.Addr().IsLoopback()) {
 			continue
 		}
 		ip, _ := manet.ToIP(a)

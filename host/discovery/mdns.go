@@ -201,7 +201,8 @@ func hasMulticast() bool {
 	})
 }
 
-// parseRecords reads the peers out of TXT records that anybody in the network may have sent.
+// parseRecords reads the peers out of TXT records that anybody in the network may have sent, with the addresses that a beacon
+// could name, too. Nodes of one machine tell each other its addresses in the network.
 func parseRecords(text []string) []peer.AddrInfo {
 	var addrs []multiaddr.Multiaddr
 	for _, record := range text[:min(len(text), MaxAddrs)] {
@@ -213,7 +214,7 @@ func parseRecords(text []string) []peer.AddrInfo {
 		if err != nil {
 			continue
 		}
-		if _, id := peer.SplitAddr(a); id != "" {
+		if at, id := peer.SplitAddr(a); id != "" && Usable(at, false) {
 			addrs = append(addrs, a)
 		}
 	}

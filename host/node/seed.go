@@ -10,6 +10,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -55,7 +57,7 @@ func (n *Node) askSeed(info PeerInfo) {
 				return
 			}
 			for _, m := range got.Members {
-				n.Tell(m.addrInfo())
+				n.Tell(fromSeed(m.addrInfo(), info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
 			}
 			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
 				return
@@ -63,6 +65,23 @@ func (n *Node) askSeed(info PeerInfo) {
 			after = got.Members[len(got.Members)-1].Peer
 		}
 	})
+}
+
+// fromSeed leaves of what a seed tells what is worth a dial: plain IP addresses, of the loopback only when the seed is on this
+// machine, and the way by the seed itself. Anybody may call itself a seed, and has us look up no name and ask no relay.
+func fromSeed(info peer.AddrInfo, seed peer.ID, sameMachine bool) peer.AddrInfo {
+	out := peer.AddrInfo{ID: info.ID}
+	bySeed := false
+	for _, a := range info.Addrs {
+		switch {
+		case discovery.Usable(a, sameMachine):
+			out.Addrs = append(out.Addrs, a)
+		case host.RelayOf(a) == seed && !bySeed:
+			bySeed = true // over the connection that we have, whatever address of the seed it names
+			out.Addrs = append(out.Addrs, multiaddr.StringCast("/p2p/"+seed.String()+"/p2p-circuit"))
+		}
+	}
+	return out
 }
 
 func (m MemberAddr) addrInfo() peer.AddrInfo {

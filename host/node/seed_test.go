@@ -1,0 +1,52 @@
+package node
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/test"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// Whoever calls itself a seed has us dial plain addresses, or come by way of itself, and nothing on this machine.
+func TestFromSeed(t *testing.T) {
+	id := func() peer.ID {
+		p, err := test.RandPeerID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	seed, other := id(), id()
+	circuit := func(relay peer.ID) string { return "/ip4/203.0.113.7/tcp/1/p2p/" + relay.String() + "/p2p-circuit" }
+	const lan, public, loopback, name = "/ip4/192.168.1.7/tcp/4747", "/ip4/198.51.100.1/udp/4747/quic-v1", "/ip4/127.0.0.1/tcp/6379", "/dns4/example.com/tcp/80"
+	bySeed := "/p2p/" + seed.String() + "/p2p-circuit"
+	for _, tc := range []struct {
+		name        string
+		told        []string
+		sameMachine bool
+		want        []string
+	}{
+		{"plain", []string{lan, public}, false, []string{lan, public}},
+		{"loopback", []string{loopback, lan}, false, []string{lan}},
+		{"loopback, on this machine", []string{loopback}, true, []string{loopback}},
+		{"a name", []string{name}, true, nil},
+		{"another relay", []string{circuit(other)}, true, nil},
+		{"by the seed, at made-up addresses", []string{circuit(seed), bySeed, circuit(seed)}, false, []string{bySeed}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			info := peer.AddrInfo{ID: other}
+			for _, a := range tc.told {
+				info.Addrs = append(info.Addrs, multiaddr.StringCast(a))
+			}
+			var got []string
+			for _, a := range fromSeed(info, seed, tc.sameMachine).Addrs {
+				got = append(got, a.String())
+			}
+			if fmt.Sprint(got) != fmt.Sprint(tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
