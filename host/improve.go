@@ -189,12 +189,12 @@ const (
 
 // AwaitDirect connects with p, and where that goes over a relay waits a few seconds for the direct path that may be on its way:
 // for what is large, which had better not go through the relay. It returns in any case; that there is only the
-// relay is no error.
+// relay is no error. With a network key it does not wait: holes are punched by QUIC, which that rules out.
 func (h *Host) AwaitDirect(ctx context.Context, p peer.ID) {
 	if err := h.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
 		return // whoever sends will say so
 	}
-	punching := !h.cfg.NoListen && !h.cfg.NoHolePunching
+	punching := !h.cfg.NoListen && !h.cfg.NoHolePunching && len(h.cfg.NetworkKey) == 0
 	for {
 		c := h.BestConn(p)
 		if c == nil || PathOf(c) != PathRelay || !punching || time.Since(c.Stat().Opened) > directWait || !wait(ctx, directPoll) {

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -143,9 +144,6 @@ func TestRelay(t *testing.T) {
 		t.Errorf("standing %+v", s)
 	}
 
-	// There is only the relay, so what is large does not wait for ever.
-	c.AwaitDirect(t.Context(), w.ID())
-
 	// Once it is within reach, the better path takes the relay's place by itself.
 	nat.gone.Store(true)
 	eventually(t, 10*time.Second, "the better path", func() bool { return host.PathOf(c.BestConn(w.ID())) == host.PathLAN })
@@ -155,6 +153,64 @@ func TestRelay(t *testing.T) {
 	}
 	if err := echo(t, c, w); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is large waits for a direct path while one may be on its way, and no longer: there may be only the relay.
+func TestAwaitDirect(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		key         pnet.PSK
+		silent      bool // the caller does not listen
+		least, most time.Duration
+	}{
+		{"while a hole may be punched", nil, false, 4 * time.Second, 8 * time.Second},
+		{"with a network key there is no QUIC to punch one", newKey(t), false, 0, 2 * time.Second},
+		{"one that does not listen punches none", nil, true, 0, 2 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			id, err := host.NewIdentity()
+			if err != nil {
+				t.Fatal(err)
+			}
+			caller, err := peer.IDFromPrivateKey(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m members
+			listen := listenLoopback
+			if tc.key != nil {
+				listen = listen[:1]
+			}
+			r := newHost(t, host.Config{DHT: host.DHTOff, NetworkKey: tc.key, Listen: listen, Relay: true, RelayFor: m.has})
+			run(t, r)
+			w := newHost(t, host.Config{DHT: host.DHTOff, NetworkKey: tc.key, Listen: listen, Gater: &natOf{peer: caller}, Bootstrap: []peer.AddrInfo{addrInfo(r)}})
+			run(t, w)
+			cfg := host.Config{DHT: host.DHTOff, NetworkKey: tc.key, Identity: id, Gater: &natOf{peer: w.ID()}, NoListen: tc.silent}
+			if !tc.silent {
+				cfg.Listen = listen
+			}
+			c := newHost(t, cfg)
+			run(t, c)
+			m.add(w, c)
+			eventually(t, 10*time.Second, "a place with the relay", func() bool { return slices.Contains(w.Relays(), r.ID()) })
+			if err := c.Connect(t.Context(), addrInfo(r)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, 5*time.Second, "the relay to be known as one", func() bool {
+				protocols, _ := c.Peerstore().SupportsProtocols(r.ID(), proto.ProtoIDv2Hop)
+				return len(protocols) > 0
+			})
+			start := time.Now()
+			c.AwaitDirect(t.Context(), w.ID())
+			took := time.Since(start)
+			if best := c.BestConn(w.ID()); best == nil || host.PathOf(best) != host.PathRelay {
+				t.Fatal("not connected over the relay")
+			}
+			if took < tc.least || took > tc.most {
+				t.Errorf("it took %v, want %v to %v", took, tc.least, tc.most)
+			}
+		})
 	}
 }
 

@@ -180,13 +180,19 @@ func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Resu
 	return nil
 }
 
-// upload sends the bundle. The timeout begins anew with each piece sent.
+// upload sends the bundle. The timeout begins anew with each piece sent; the wait for a direct path has one of its own, as
+// that is no fault of the machine.
 func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
+	wait, enough := context.WithTimeout(ctx, j.Timeout)
+	defer enough()
+	c.Node.AwaitDirect(wait, t.Peer)
+	if errors.Is(wait.Err(), context.DeadlineExceeded) && c.Node.BestConn(t.Peer) == nil {
+		return nil, streams.Errorf(streams.CodeTimeout, "no answer from %s in time", t.Label())
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
-	c.Node.AwaitDirect(ctx, t.Peer)
 	ack, err := deploy.Send(ctx, c.Node.Client, t.Peer, j.Bundle, func(sent, total int64) {
 		timer.Reset(j.Timeout)
 		if j.Progress != nil {

@@ -1,0 +1,97 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host"
+)
+
+// The wait for a direct path does not eat up the time that the machine has to answer.
+func TestUploadOverRelayWithShortTimeout(t *testing.T) {
+	const relayAt, workerAt, callerAt = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+	for _, ip := range []string{workerAt, callerAt} {
+		l, err := net.Listen("tcp", ip+":0")
+		if err != nil {
+			t.Skip("SKIPPED: only one loopback address here: ", err)
+		}
+		l.Close()
+	}
+	tcp := func(ip string) string { return "/ip4/" + ip + "/tcp/0" }
+	relay, err := host.New(host.Config{
+		StateDir: t.TempDir(), Listen: []multiaddr.Multiaddr{multiaddr.StringCast(tcp(relayAt))}, DHT: host.DHTOff,
+		Relay: true, RelayFor: func(peer.ID) bool { return true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, relay.Run, relay.Close)
+	if err := relay.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	boot := []string{relay.Addrs()[0].String() + "/p2p/" + relay.ID().String()}
+
+	c, err := NewController(ControllerConfig{
+		StateDir: t.TempDir(), Serve: true, Listen: []string{tcp(callerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{workerAt}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	w, err := NewWorker(WorkerConfig{
+		StateDir: t.TempDir(), Listen: []string{tcp(workerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{callerAt}},
+		Allow: []peer.ID{c.Node.ID()}, Enable: []string{"deploy"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	running(t, w.Run, w.Close)
+	eventually(t, "a place with the relay", func() bool { return len(w.Node.Relays()) > 0 })
+	eventually(t, "a connection", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		return c.Node.Connect(ctx, peer.AddrInfo{ID: w.Node.ID()}) == nil
+	})
+	if best := c.Node.BestConn(w.Node.ID()); best == nil || host.PathOf(best) != host.PathRelay {
+		t.Fatalf("connected by %v, want the relay", best)
+	}
+
+	file := filepath.Join(t.TempDir(), "hello.txt")
+	if err := os.WriteFile(file, []byte("hello\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := deploy.Open(file, "hello", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := Job{Operation: deploy.Deploy.Spec(), Bundle: bundle, Timeout: time.Second} // less than the wait
+	if _, err := c.upload(t.Context(), job, Target{Peer: w.Node.ID(), Name: "rig"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// running lets something run until the test ends.
+func running(t *testing.T, run func(context.Context) error, end func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-done, end()); err != nil {
+			t.Error(err)
+		}
+	})
+}
