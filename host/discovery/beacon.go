@@ -45,6 +45,12 @@ const (
 	checksOfSource, sourceAtOnce    = 8, 64
 	answersInAll, answersAtOnce     = 32, 64 // to questions, a second
 	answersToSource, sourceAsksOnce = 2, 8
+
+	// Answers to all: as mDNS does it (RFC 6762, section 6), a little rarer. The while is shorter than a command waits for
+	// what it may find.
+	answerAllSoonest = 20 * time.Millisecond
+	answerAllSpread  = 100 * time.Millisecond
+	answerAllEvery   = 2 * time.Second
 )
 
 // BeaconConfig says how to look for peers by datagrams of our own in the local network.
@@ -148,6 +154,7 @@ func (b *Beacon) run(ctx context.Context, out chan<- peer.AddrInfo) error {
 	wg.Go(func() { s.read(ctx, s.ears) })
 	for _, l := range s.links {
 		wg.Go(func() { s.read(ctx, l.conn) })
+		wg.Go(func() { s.answerAll(ctx, l) })
 	}
 	wg.Go(func() { b.endWhenOther(ctx, cancel, changes, now) })
 	return s.send(ctx)

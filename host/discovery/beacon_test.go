@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/multiformats/go-multiaddr"
+	"golang.org/x/net/ipv4"
 )
 
 const beaconPrefix = "/test"
@@ -209,6 +211,49 @@ func TestBeaconAnswers(t *testing.T) {
 	}
 }
 
+// A question to all is answered to all, once in a while: the sender, who may be somebody else in truth, gets nothing.
+func TestBeaconAnswersAll(t *testing.T) {
+	for _, mode := range []BeaconMode{BeaconMulticast, BeaconBroadcast} {
+		t.Run(string(mode), func(t *testing.T) {
+			port := freePort(t)
+			var all []*Beacon
+			for range 5 {
+				all = append(all, newBeacon(t, newLoopback(t, "/ip4/127.0.0.1/tcp/0"), BeaconConfig{Mode: mode, Port: port, Announce: true}))
+			}
+			runBeacons(t, all...)
+			to, c := netip.MustParseAddr("127.255.255.255"), ear(t, "127.0.0.1")
+			if mode == BeaconMulticast {
+				to = all[0].cfg.Addr
+				nic, err := net.InterfaceByName(loopback(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := ipv4.NewPacketConn(c).SetMulticastInterface(nic); err != nil {
+					t.Skip("SKIPPED: no multicast on the loopback: ", err)
+				}
+			}
+			question := encodeBeacon(beaconQuery, all[0].network, make([]byte, maxBeacon-beaconHeader))
+			start := time.Now()
+			eventually(t, "all to answer", func() bool {
+				if _, err := c.WriteToUDPAddrPort(question, netip.AddrPortFrom(to, uint16(port))); err != nil {
+					t.Skip("SKIPPED: this system does not send it: ", err)
+				}
+				return !slices.ContainsFunc(all, func(b *Beacon) bool { return b.count.answered.Load() == 0 })
+			})
+			most := 1 + int64(time.Since(start)/answerAllEvery)
+			for i, b := range all {
+				if n := b.count.answered.Load(); n > most {
+					t.Errorf("node %d has answered %d times, want %d at most", i, n, most)
+				}
+			}
+			c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			if n, from, err := c.ReadFrom(make([]byte, maxBeacon)); err == nil {
+				t.Errorf("%d bytes from %s went to the one who was named as the sender", n, from)
+			}
+		})
+	}
+}
+
 // stranger signs records as anybody could.
 func stranger(t testing.TB) (crypto.PrivKey, peer.ID) {
 	t.Helper()
@@ -370,13 +415,13 @@ func TestBeaconQuota(t *testing.T) {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1)
 		}
 		for range 10_000 {
-			s.receive(datagram, from(0))
+			s.receive(datagram, from(0), nil)
 		}
 		if got := b.count.checked.Load(); got != sourceAtOnce {
 			t.Errorf("%d signatures checked of one sender, want %d", got, sourceAtOnce)
 		}
 		for i := range 10_000 {
-			s.receive(datagram, from(i))
+			s.receive(datagram, from(i), nil)
 		}
 		if got := b.count.checked.Load(); got != checksAtOnce {
 			t.Errorf("%d signatures checked in all, want %d", got, checksAtOnce)
@@ -386,7 +431,7 @@ func TestBeaconQuota(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for i := range 10_000 {
-			s.receive(datagram, from(i))
+			s.receive(datagram, from(i), nil)
 		}
 		if got := b.count.checked.Load(); got != checksAtOnce+checksInAll {
 			t.Errorf("%d signatures checked a second later, want %d", got, checksAtOnce+checksInAll)
@@ -395,7 +440,7 @@ func TestBeaconQuota(t *testing.T) {
 			t.Errorf("received %d and dropped %d, want 30000", b.count.received.Load(), b.count.dropped.Load())
 		}
 		checked := b.count.checked.Load()
-		s.receive(datagram, netip.MustParseAddrPort("192.0.2.9:1"))
+		s.receive(datagram, netip.MustParseAddrPort("192.0.2.9:1"), nil)
 		if got := b.count.checked.Load(); got != checked {
 			t.Error("a datagram from outside of our networks was looked at")
 		}

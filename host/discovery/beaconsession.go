@@ -141,11 +141,7 @@ func (s *beaconSession) sendOnce() (errs error) {
 		if len(l.record) > 0 {
 			datagram = l.record
 		}
-		to := s.cfg.Addr
-		if !to.IsValid() {
-			to = broadcastOf(l.prefix)
-		}
-		_, err := l.conn.WriteToUDPAddrPort(datagram, netip.AddrPortFrom(to, uint16(s.cfg.Port)))
+		err := s.sendToAll(l, datagram)
 		sent = sent || err == nil
 		errs = errors.Join(errs, err)
 	}
@@ -155,22 +151,47 @@ func (s *beaconSession) sendOnce() (errs error) {
 	return errs
 }
 
+// sendToAll sends a datagram to the group, or as a broadcast.
+func (s *beaconSession) sendToAll(l *link, datagram []byte) error {
+	to := s.cfg.Addr
+	if !to.IsValid() {
+		to = broadcastOf(l.prefix)
+	}
+	_, err := l.conn.WriteToUDPAddrPort(datagram, netip.AddrPortFrom(to, uint16(s.cfg.Port)))
+	return err
+}
+
 // read takes datagrams, one after the other, until the socket is closed.
 func (s *beaconSession) read(ctx context.Context, conn *net.UDPConn) {
+	if err := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst, true); err != nil && conn == s.ears {
+		s.cfg.Logger.Debug("all that the beacon is asked is taken as asked of all", "err", err) // as on Windows
+	}
 	// Windows calls a datagram that does not fit an error; so any fits.
-	buf := make([]byte, 1<<16)
+	buf, control := make([]byte, 1<<16), make([]byte, len(ipv4.NewControlMessage(ipv4.FlagDst)))
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		n, c, _, from, err := conn.ReadMsgUDPAddrPort(buf, control)
 		if err == nil {
-			s.receive(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+			s.receive(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), func() bool { return conn != s.ears || s.toUs(control[:c]) })
 		} else if !pause(ctx, readPause) || errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}
 }
 
-// receive looks at a datagram that anybody may have sent: first at what costs nothing.
-func (s *beaconSession) receive(datagram []byte, from netip.AddrPort) {
+// toUs tells a datagram that was sent to this node alone from one that was sent to all, as is assumed where the system says
+// nothing.
+func (s *beaconSession) toUs(control []byte) bool {
+	var m ipv4.ControlMessage
+	if err := m.Parse(control); err != nil {
+		return false
+	}
+	dst, _ := netip.AddrFromSlice(m.Dst)
+	return slices.ContainsFunc(s.links, func(l *link) bool { return l.prefix.Addr() == dst.Unmap() })
+}
+
+// receive looks at a datagram that anybody may have sent: first at what costs nothing. toUs tells whether it was sent to
+// this node alone.
+func (s *beaconSession) receive(datagram []byte, from netip.AddrPort, toUs func() bool) {
 	s.count.received.Add(1)
 	i := slices.IndexFunc(s.links, func(l *link) bool { return l.prefix.Contains(from.Addr()) })
 	kind, body, ok := decodeBeacon(datagram, s.network)
@@ -183,7 +204,7 @@ func (s *beaconSession) receive(datagram []byte, from netip.AddrPort) {
 		return // our own, which came back
 	}
 	if kind == beaconQuery {
-		s.answer(l, len(datagram), from)
+		s.answer(l, len(datagram), from, toUs())
 		return
 	}
 	if !s.checks.allow(from.Addr()) {
@@ -203,17 +224,50 @@ func (s *beaconSession) receive(datagram []byte, from netip.AddrPort) {
 	}
 }
 
-// answer tells one who asks about us. An answer is never longer than the question, and they are rare enough, so that
-// nobody can have us flood somebody else.
-func (s *beaconSession) answer(l *link, asked int, to netip.AddrPort) {
+// answer tells one who asks about us. Who asks may be forged: so what was asked of all is told to all, and to nobody else; of
+// many nodes that hear one question none sends anything to the one whom it names. Who asks us alone is answered alone, never with
+// more than the question, and rarely enough, so that nobody can have us flood somebody else.
+func (s *beaconSession) answer(l *link, asked int, to netip.AddrPort, toUs bool) {
 	if len(l.record) == 0 {
 		return
 	}
-	if asked < len(l.record) || !s.answers.allow(to.Addr()) {
+	if asked < len(l.record) || toUs && !s.answers.allow(to.Addr()) {
 		s.count.dropped.Add(1)
+		return
+	}
+	if !toUs {
+		select {
+		case l.asked <- struct{}{}:
+		default: // one answer will do for all who ask now
+		}
 		return
 	}
 	if _, err := l.conn.WriteToUDPAddrPort(l.record, to); err == nil {
 		s.count.answered.Add(1)
+	}
+}
+
+// answerAll announces this node when somebody has asked all: a moment later, so that not all speak at once, and once in a
+// while, however many ask and however often. Who asks meanwhile hears of us at the end of that while.
+func (s *beaconSession) answerAll(ctx context.Context, l *link) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.asked:
+		}
+		if !pause(ctx, answerAllSoonest+rand.N(answerAllSpread)) {
+			return
+		}
+		select {
+		case <-l.asked: // it will hear this
+		default:
+		}
+		if s.sendToAll(l, l.record) == nil {
+			s.count.answered.Add(1)
+		}
+		if !pause(ctx, answerAllEvery) {
+			return
+		}
 	}
 }

@@ -16,9 +16,10 @@ import (
 // link is a network that we are in by an IPv4 address of ours.
 type link struct {
 	nic    net.Interface
-	prefix netip.Prefix // our address, and the size of the network
-	conn   *net.UDPConn // bound to that address
-	record []byte       // what we announce there; empty for one who only asks
+	prefix netip.Prefix  // our address, and the size of the network
+	conn   *net.UDPConn  // bound to that address
+	record []byte        // what we announce there; empty for one who only asks
+	asked  chan struct{} // has a token when somebody there has asked all
 }
 
 // survey is where we are, at one moment.
@@ -63,7 +64,7 @@ func (b *Beacon) survey() (now survey, err error) {
 		for _, a := range addrs {
 			p, err := netip.ParsePrefix(a.String())
 			if err == nil && p.Addr().Is4() && len(now.links) < maxLinks && (b.cfg.Mode == BeaconMulticast || p.Bits() < 31) {
-				now.links = append(now.links, &link{nic: nic, prefix: p})
+				now.links = append(now.links, &link{nic: nic, prefix: p, asked: make(chan struct{}, 1)})
 			}
 		}
 	}
