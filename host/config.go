@@ -87,7 +87,8 @@ type Config struct {
 	// NetworkKey keeps out all who do not have the same key, before anything else is said. It rules out QUIC.
 	NetworkKey pnet.PSK
 
-	// MaxPeers is how many peers the connection and resource limits are sized for. 0 means 1,000.
+	// MaxPeers is how many peers the connection and resource limits are sized for: a quarter and 16 above it the least
+	// useful connections are closed, down to it; others may open twice as many and 64. 0 means 1,000.
 	MaxPeers int
 	// Connections is up to how many connections peers found by discovery are dialled; beyond, they are only
 	// remembered. 0 means 8, or none with NoListen; negative means none. Bootstrap and kept peers are always dialled.

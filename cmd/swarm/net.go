@@ -21,11 +21,13 @@ func listenFlags(cmd *cobra.Command, listen *[]string, c *agent.NetConfig) {
 	f.StringArrayVar(&c.External, "external", nil, "`MADDR` at which others reach this node, for instance of a forwarded port; may be repeated")
 	f.BoolVar(&c.PortMap, "port-map", false, "ask the router to forward the port (UPnP, NAT-PMP); this opens it to everybody")
 	f.IntVar(&c.FleetSize, "fleet-size", agent.DefaultFleetSize, "for how many machines limits are made")
-	f.IntVar(&c.MaxPeers, "max-peers", 0, "how many peers this node takes (default: as --fleet-size)")
+	f.IntVar(&c.MaxPeers, "max-peers", 0, "for how many peers limits are made: a quarter and 16 above it the least useful connections are closed, down to it; others may open twice as many and 64 (default: as --fleet-size)")
 }
+
+const healthName = "health"
 
 // healthFlag has a node answer whether it is ready; without a value, at the usual place.
 func healthFlag(cmd *cobra.Command, addr *string) {
-	cmd.Flags().StringVar(addr, "health", "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping (without a value: "+agent.DefaultHealth+")")
-	cmd.Flags().Lookup("health").NoOptDefVal = agent.DefaultHealth
+	cmd.Flags().StringVar(addr, healthName, "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping; write --health=ADDR, with an equals sign (--health alone: "+agent.DefaultHealth+")")
+	cmd.Flags().Lookup(healthName).NoOptDefVal = agent.DefaultHealth
 }

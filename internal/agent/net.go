@@ -31,8 +31,8 @@ type NetConfig struct {
 	AllowNets, DenyNets []string
 	// NetworkKey is a file with a key that all nodes of the network have.
 	NetworkKey string
-	// FleetSize is for how many machines limits are made; 0 means 1,000. MaxPeers, if set, is how many connections
-	// this node takes instead.
+	// FleetSize is for how many machines limits are made; 0 means 1,000. MaxPeers, if set, counts
+	// instead; see host.Config.
 	FleetSize, MaxPeers int
 	// NoAutoNAT keeps others from dialling back, for simulated networks.
 	NoAutoNAT bool
