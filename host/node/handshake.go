@@ -103,13 +103,15 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 		return info, err
 	case !hello.Compatible():
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
+		err := streams.Errorf(streams.CodeUnsupported, "%s refused the handshake: %s", c.RemotePeer(), refusal(hello))
+		n.greetings.refuse(c.RemotePeer(), err)
 		c.CloseWithError(streams.DisconnectIncompatibleVersion.ConnCode())
-		return info, streams.Errorf(streams.CodeUnsupported, "%s refused the handshake: %s", c.RemotePeer(), refusal(hello))
+		return info, err
 	case hello.Accepted != nil && !*hello.Accepted:
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
-		c.CloseWithError(streams.DisconnectRequested.ConnCode())
 		err := streams.Errorf(streams.CodeForbidden, "%s", refusal(hello))
 		n.greetings.refuse(c.RemotePeer(), err)
+		c.CloseWithError(streams.DisconnectRequested.ConnCode())
 		return info, err
 	}
 	n.Mux.SetClockOffset(c, timing.ClockOffset())
@@ -274,8 +276,17 @@ func (n *Node) Peers() []PeerInfo {
 	return n.greetings.list()
 }
 
-// Greeting connects to p if need be and returns what it says of itself.
+// Greeting connects to p if need be and returns what it says of itself. One who turns us away says why, though the connection
+// may be gone before we come to ask.
 func (n *Node) Greeting(ctx context.Context, p peer.ID) (PeerInfo, error) {
+	info, err := n.greeting(ctx, p)
+	if refused := n.greetings.refused(p); err != nil && refused != nil {
+		return PeerInfo{}, refused
+	}
+	return info, err
+}
+
+func (n *Node) greeting(ctx context.Context, p peer.ID) (PeerInfo, error) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
 		return PeerInfo{}, err
 	}

@@ -1,12 +1,14 @@
 package node_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
 
@@ -139,6 +141,29 @@ func TestSeed(t *testing.T) {
 		}
 		waitFor(t, "the newcomers to meet", func() bool { return len(second.Network().ConnsToPeer(first.ID())) > 0 })
 	}
+}
+
+// One who turns us away closes the connection, too. Whichever comes first, we learn why.
+func TestRefusalIsTold(t *testing.T) {
+	n := newNode(t, node.Config{})
+	other, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+	must(t, err)
+	defer other.Close()
+	mux, no := streams.NewMux(other, streams.Config{}), false
+	must(t, streams.Handshake.Handle(mux, func(context.Context, streams.Peer, streams.Hello) (streams.Hello, error) {
+		return streams.Hello{Version: "9.0.0", Accepted: &no, Reason: "update the older one"}, nil
+	}))
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- mux.Serve(ctx) }()
+	n.Peerstore().AddAddrs(other.ID(), other.Addrs(), time.Hour)
+	for range 50 {
+		if _, err := n.Greeting(t.Context(), other.ID()); streams.CodeOf(err) != streams.CodeUnsupported {
+			t.Fatalf("got %v, want what the other has said", err)
+		}
+	}
+	stop()
+	must(t, <-served)
 }
 
 // A node that is not one of ours is let be: it has no handshake to offer.
