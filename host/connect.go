@@ -96,13 +96,15 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if h.Network().Connectedness(p.ID) == network.Connected {
 		return nil
 	}
+	h.order.given.add(p.Addrs...)
 	if m, ok := h.book.Get(p.ID); ok {
 		p.Addrs = slices.Concat(p.Addrs, m.AddrInfo().Addrs)
+		m.Told = nil
+		h.order.given.add(m.AddrInfo().Addrs...)
 	}
 	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.knownRelays(p.ID)) == 0 {
 		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
 	}
-	h.order.given.add(p.Addrs...)
 	h.clearBackoff(p.ID)
 	h.standings.tell(p.ID, evDial, nil, nil)
 	err := h.explain(p.ID, h.dialAll(ctx, p))

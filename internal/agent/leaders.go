@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 const (
 	leadersEvery = 10 * time.Second // between looks at the address book
-	leadersAsk   = time.Hour        // between questions to others for new ones
+	leadersAsk   = 10 * time.Minute // between questions to others for new ones
 	leadersAgain = time.Minute      // after a question that nobody answered
 	leadersTime  = 5 * time.Second  // for one question
 	leadersTried = 3
@@ -32,6 +33,7 @@ type leaders struct {
 
 	refresh func()    // reads what other processes have written; nil where there are none
 	askAt   time.Time // when others are asked next
+	asked   []peer.ID // the last time
 }
 
 func newLeaders(n *node.Node, f *trust.Fleet, roles ...trust.Role) *leaders {
@@ -73,7 +75,7 @@ func (l *leaders) run(ctx context.Context) error {
 			l.refresh()
 		}
 		l.keep()
-		if time.Now().After(l.askAt) {
+		if now := time.Now(); now.After(l.askAt) || l.news() {
 			l.ask(ctx)
 		}
 		select {
@@ -92,35 +94,49 @@ func (l *leaders) worthAsking() (out []peer.ID) {
 			out = append(out, p)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b peer.ID) int { return l.rank(a) - l.rank(b) })
+	slices.SortFunc(out, func(a, b peer.ID) int { return cmp.Or(l.rank(a)-l.rank(b), cmp.Compare(a, b)) })
 	return out[:min(len(out), leadersTried)]
 }
+
+// rankOther is the rank of a member that leads nobody.
+const rankOther = 2
 
 // rank is the place in which a member is asked.
 func (l *leaders) rank(p peer.ID) int {
 	m, ok := l.fleet.Known(p)
 	switch {
 	case !ok:
-		return 3
+		return rankOther + 1
 	case m.Grant.Role == trust.RoleRelay:
 		return 0
 	case m.Grant.MayIssue != nil || m.Grant.Role == trust.RoleController:
 		return 1
 	}
-	return 2
+	return rankOther
 }
 
-// ask learns of others from a few members that are connected: some may have joined since.
+// news tells whether there is a leader among those worth asking who was not asked the last time: it may know of others.
+func (l *leaders) news() bool {
+	return slices.ContainsFunc(l.worthAsking(), func(p peer.ID) bool { return l.leads(p) && !slices.Contains(l.asked, p) })
+}
+
+func (l *leaders) leads(p peer.ID) bool { return l.rank(p) < rankOther }
+
+// ask learns of others from all the leaders that are connected, or from one other member: some may have joined since.
 func (l *leaders) ask(ctx context.Context) {
-	l.askAt = time.Now().Add(leadersAgain)
+	l.askAt, l.asked = time.Now().Add(leadersAgain), nil
+	answered := false
 	for _, p := range l.worthAsking() {
+		if answered && !l.leads(p) {
+			break
+		}
 		ctx, cancel := context.WithTimeout(ctx, leadersTime)
 		_, err := l.node.LearnMembers(ctx, p, l.roles...)
 		cancel()
+		l.asked = append(l.asked, p)
 		if err == nil {
-			l.askAt = time.Now().Add(leadersAsk)
-			l.keep()
-			return
+			answered, l.askAt = true, time.Now().Add(leadersAsk)
 		}
 	}
+	l.keep()
 }
