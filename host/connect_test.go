@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -291,23 +290,12 @@ func TestBeaconFinds(t *testing.T) {
 	}
 }
 
-// However many addresses somebody in the network makes up for a peer, the one that was given is dialled in time. These accept
-// and stay silent, which holds up a dial for as long as possible.
+// However many addresses somebody in the network makes up for a peer, the one that was given is dialled in time.
 func TestMadeUpAddressesHoldUpNobody(t *testing.T) {
 	b := newHost(t, host.Config{DHT: host.DHTOff})
 	a := newHost(t, host.Config{DHT: host.DHTOff, Connections: -1})
 	run(t, a)
-	var mu sync.Mutex
-	var silent []net.Conn // kept, so that they stay open
-	trap := peer.AddrInfo{ID: b.ID()}
-	for range 32 {
-		at, _ := listener(t, func(c net.Conn) {
-			mu.Lock()
-			defer mu.Unlock()
-			silent = append(silent, c)
-		})
-		trap.Addrs = append(trap.Addrs, at.Addrs...)
-	}
+	trap := silent(t, b.ID(), 32)
 	for _, part := range [][]multiaddr.Multiaddr{trap.Addrs[:16], trap.Addrs[16:]} {
 		a.Tell(peer.AddrInfo{ID: b.ID(), Addrs: part})
 		eventually(t, 5*time.Second, "the made-up addresses to be known", func() bool {

@@ -16,9 +16,15 @@ const (
 	// toldDelay is the head start of addresses that this node trusts over those that others have told of.
 	toldDelay = 500 * time.Millisecond
 
+	// dialsPerPeer is how many addresses of one peer are dialled at a time. With the library's eight, the addresses that a moving
+	// machine leaves behind, each silent for 5 s, keep the way by a relay waiting that would be good at once.
+	dialsPerPeer = 32
+
 	maxRelayAddrs = 256
 	maxGivenAddrs = 4096
 )
+
+func init() { swarm.DefaultPerPeerRateLimit = dialsPerPeer } // the library offers it as a variable only
 
 // dialOrder knows in which order the addresses of a peer are dialled.
 type dialOrder struct {
@@ -73,34 +79,40 @@ func (o *dialOrder) rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	circuits, direct := split(addrs, isCircuit)
 	relay := slices.ContainsFunc(direct, o.relays.has)
 	given, told := split(direct, o.given.has)
-	ranked := inTurn(rankDirect(given, relay), rankDirect(told, relay), toldDelay)
-	var last []network.AddrDelay
+	var ways []network.AddrDelay // by relays; they come before what is only told of
 	for _, a := range circuits {
-		last = append(last, network.AddrDelay{Addr: a})
+		ways = append(ways, network.AddrDelay{Addr: a})
 	}
-	ranked = inTurn(ranked, last, swarm.RelayDelay)
+	ranked := rankDirect(given, relay)
+	if len(direct) > 0 {
+		delayAll(ways, swarm.RelayDelay)
+	}
+	ranked = append(ranked, ways...)
+	later := rankDirect(told, relay)
+	if len(given) > 0 {
+		delayAll(later, toldDelay)
+	}
+	ranked = append(ranked, later...)
 	slices.SortStableFunc(ranked, func(a, b network.AddrDelay) int { return int(a.Delay - b.Delay) })
 	return ranked
 }
 
 func rankDirect(addrs []multiaddr.Multiaddr, relay bool) []network.AddrDelay {
 	quic, tcp := split(addrs, isQUIC)
+	first, second := swarm.DefaultDialRanker(tcp), swarm.DefaultDialRanker(quic)
 	if relay {
-		return inTurn(swarm.DefaultDialRanker(quic), swarm.DefaultDialRanker(tcp), quicDelay)
+		first, second = second, first
 	}
-	return inTurn(swarm.DefaultDialRanker(tcp), swarm.DefaultDialRanker(quic), quicDelay)
+	if len(first) > 0 {
+		delayAll(second, quicDelay)
+	}
+	return append(first, second...)
 }
 
-// inTurn puts off the second ones, unless there are no first ones.
-func inTurn(first, second []network.AddrDelay, delay time.Duration) []network.AddrDelay {
-	if len(first) == 0 {
-		return second
+func delayAll(addrs []network.AddrDelay, by time.Duration) {
+	for i := range addrs {
+		addrs[i].Delay += by
 	}
-	for _, a := range second {
-		a.Delay += delay
-		first = append(first, a)
-	}
-	return first
 }
 
 func split(addrs []multiaddr.Multiaddr, first func(multiaddr.Multiaddr) bool) (yes, no []multiaddr.Multiaddr) {

@@ -330,6 +330,52 @@ func TestStrangersAreNoRelays(t *testing.T) {
 	}
 }
 
+// A machine that has moved leaves addresses behind where nobody answers. They keep nobody from going by way of a relay.
+func TestSilentAddressesHoldUpNoRelay(t *testing.T) {
+	var m members
+	r := newRelay(t, &m)
+	w := behind(t, r)
+	c := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff})
+	run(t, c)
+	m.add(w, c)
+	eventually(t, 10*time.Second, "a place with the relay", func() bool { return slices.Contains(w.Relays(), r.ID()) })
+	if err := c.Connect(t.Context(), addrInfo(r)); err != nil {
+		t.Fatal(err)
+	}
+	left := silent(t, w.ID(), 16)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := c.Connect(ctx, left); err != nil {
+		t.Error(err)
+	}
+}
+
+// silent are addresses at which somebody accepts connections and says nothing, which holds up a dial for as long as possible.
+func silent(t *testing.T, p peer.ID, n int) peer.AddrInfo {
+	t.Helper()
+	var (
+		mu   sync.Mutex
+		open []net.Conn // so that they stay so
+	)
+	info := peer.AddrInfo{ID: p}
+	for range n {
+		at, _ := listener(t, func(c net.Conn) {
+			mu.Lock()
+			defer mu.Unlock()
+			open = append(open, c)
+		})
+		info.Addrs = append(info.Addrs, at.Addrs...)
+	}
+	t.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			c.Close()
+		}
+	})
+	return info
+}
+
 // neverThere is a peer at an address that closes connections at once, and counts them.
 func neverThere(t *testing.T) (peer.AddrInfo, *atomic.Int64) {
 	t.Helper()
