@@ -21,7 +21,7 @@ const (
 // dialAll dials a peer at its addresses and, a little later, by way of every relay that is known: a peer behind a NAT
 // need not have told anybody which relay it uses. It returns no error when one of the ways was good.
 func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
-	relays := h.knownRelays(p.ID)
+	relays := h.relaysFor(p)
 	own := slices.ContainsFunc(slices.Concat(p.Addrs, h.Peerstore().Addrs(p.ID)), func(a multiaddr.Multiaddr) bool { return !isCircuit(a) })
 	ctx, cancel := context.WithCancel(ctx)
 	var dials sync.WaitGroup
@@ -68,6 +68,25 @@ func (h *Host) dialAll(ctx context.Context, p peer.AddrInfo) []error {
 		}
 	}
 	return errs
+}
+
+// relaysFor are the relays to go by: those that the peer's own addresses name, and those that are known.
+func (h *Host) relaysFor(p peer.AddrInfo) []peer.AddrInfo {
+	out := h.knownRelays(p.ID)
+	for _, a := range slices.Concat(p.Addrs, h.Peerstore().Addrs(p.ID)) {
+		id := RelayOf(a)
+		if id == "" || id == h.ID() || len(out) >= 2*relaysTried {
+			continue
+		}
+		if !slices.ContainsFunc(out, func(o peer.AddrInfo) bool { return o.ID == id }) {
+			out = append(out, peer.AddrInfo{ID: id})
+		}
+		i := slices.IndexFunc(out, func(o peer.AddrInfo) bool { return o.ID == id })
+		if at, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_P2P }); len(at) > 0 && !multiaddr.Contains(out[i].Addrs, at) {
+			out[i].Addrs = append(slices.Clip(out[i].Addrs), at)
+		}
+	}
+	return out
 }
 
 // dialBy connects with the relay, and by way of it with the peer.

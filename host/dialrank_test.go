@@ -2,9 +2,10 @@ package host
 
 import (
 	"fmt"
-	"slices"
 	"testing"
+	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 )
 
@@ -37,7 +38,7 @@ func TestDialOrder(t *testing.T) {
 			for _, a := range tc.addrs {
 				addrs = append(addrs, multiaddr.StringCast(a))
 			}
-			order := newDialOrder()
+			order := newDialOrder(func(peer.ID) bool { return true })
 			if tc.relay {
 				order.relays.add(addrs...)
 			}
@@ -53,19 +54,51 @@ func TestDialOrder(t *testing.T) {
 	}
 }
 
-// However many addresses somebody tells of, the one that is trusted has its turn before all of them.
-func TestGivenAddressesFirst(t *testing.T) {
-	good := multiaddr.StringCast("/ip4/16.1.0.10/udp/4747/quic-v1")
-	order := newDialOrder()
-	order.given.add(good)
-	addrs := []multiaddr.Multiaddr{good}
-	for i := range 64 {
-		addrs = append(addrs, multiaddr.StringCast(fmt.Sprintf("/ip4/16.1.0.11/tcp/%d", i+1)))
+// However many addresses a peer has, or somebody tells of: those that are trusted have their turn first, the newest before the
+// others, and some places are left for ways by relays that are there.
+func TestManyAddresses(t *testing.T) {
+	at := func(ip, port int) multiaddr.Multiaddr {
+		return multiaddr.StringCast(fmt.Sprintf("/ip4/16.1.0.%d/tcp/%d", ip, port))
 	}
-	slices.Reverse(addrs)
+	const here, away = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X", "12D3KooWQ4KEYFjPEAJq79ECcGa7mEi2xLzThQcsKtCbB8yFniLd"
+	order := newDialOrder(func(p peer.ID) bool { return p.String() == here })
+	var addrs []multiaddr.Multiaddr
+	for i := range 10 {
+		order.given.add(at(10, i+1))
+		addrs = append(addrs, at(10, i+1), at(11, i+1))
+	}
+	addrs = append(addrs, multiaddr.StringCast("/p2p/"+here+"/p2p-circuit"), multiaddr.StringCast("/p2p/"+away+"/p2p-circuit"))
 	got := order.rank(addrs)
-	if len(got) != len(addrs) || !got[0].Addr.Equal(good) || got[0].Delay != 0 || got[1].Delay < toldDelay {
-		t.Errorf("got %v, %v, …", got[0], got[1])
+	if len(got) != len(addrs) {
+		t.Fatalf("%d of %d addresses", len(got), len(addrs))
+	}
+	delays := make(map[string]time.Duration)
+	for _, a := range got {
+		delays[a.Addr.String()] = a.Delay
+	}
+	early, told := 0, 0
+	for i := range 10 {
+		given := delays[at(10, i+1).String()]
+		if newest := i >= 10-(firstDials-toldFirst); newest != (given < restDelay) {
+			t.Errorf("address %d is dialled after %v", i+1, given)
+		}
+		if given < restDelay {
+			early++
+		}
+		if d := delays[at(11, i+1).String()]; d < toldDelay {
+			t.Errorf("an address that is only told of is dialled after %v", d)
+		} else if d < restDelay {
+			told++
+		}
+	}
+	if early+told != firstDials || told != toldFirst {
+		t.Errorf("%d and %d are dialled at once", early, told)
+	}
+	if d := delays["/p2p/"+here+"/p2p-circuit"]; d >= restDelay {
+		t.Errorf("the way by a relay is tried after %v", d)
+	}
+	if d := delays["/p2p/"+away+"/p2p-circuit"]; d != awayDelay {
+		t.Errorf("the way by a relay that is away is tried after %v", d)
 	}
 }
 

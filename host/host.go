@@ -98,8 +98,9 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers(),
-		reserved: newReservations(), improver: newImprover(), order: newDialOrder(),
+		reserved: newReservations(), improver: newImprover(),
 	}
+	h.order = newDialOrder(h.direct)
 	if h.Host, err = newNode(cfg, h.announced, h.order.rank); err != nil {
 		return nil, err
 	}

@@ -272,7 +272,7 @@ func TestRelayIsStartedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, "two connections", func() bool { return len(w.Network().ConnsToPeer(old.ID())) == 2 })
-	if err := old.Close(); err != nil {
+	if err := old.Network().ClosePeer(w.ID()); err != nil { // as by a kill: one that ends in order says before that it is no relay now
 		t.Fatal(err)
 	}
 	if err := c.Connect(t.Context(), addrInfo(again)); err != nil {
