@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -135,7 +136,8 @@ func (l *leaders) ask(ctx context.Context) {
 		cancel()
 		l.asked = append(l.asked, p)
 		if err == nil {
-			answered, l.askAt = true, time.Now().Add(leadersAsk)
+			// At random: a fleet that was started at once must not ask in step.
+			answered, l.askAt = true, time.Now().Add(leadersAsk/2+rand.N(leadersAsk))
 		}
 	}
 	l.keep()
