@@ -75,6 +75,7 @@ func FuzzSheet(f *testing.F) {
 	s := &trust.Sheet{Root: root, FleetName: "home", Controller: newPerson(f).id}
 	f.Add(s.Text())
 	f.Add("key 1 a b")
+	f.Add((&trust.Sheet{Root: root, FleetName: "home"}).Text()) // nobody typed the controller's line
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := trust.ParseSheet(text)
 		if err != nil {

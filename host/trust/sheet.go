@@ -59,7 +59,9 @@ func (s *Sheet) Text() string {
 	fmt.Fprintf(&b, "# Lines that begin with # need not be typed. A line of the key that is typed\n# wrongly is told.\n#\n")
 	fmt.Fprintf(&b, "# fingerprint: %s\n\n", s.Root.Fleet().Fingerprint())
 	fmt.Fprintf(&b, "%s %s\n", sheetFleet, s.FleetName)
-	fmt.Fprintf(&b, "%s %s\n", sheetController, s.Controller)
+	if s.Controller != "" {
+		fmt.Fprintf(&b, "%s %s\n", sheetController, s.Controller)
+	}
 	seed := s.Root.seed()
 	for n := 1; seed != ""; n++ {
 		part := seed[:min(len(seed), sheetPerLine)]
