@@ -1,7 +1,7 @@
 package host
 
 import (
-	"cmp"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -18,8 +19,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
@@ -30,8 +31,10 @@ const (
 	maxNameLength = 64  // bytes, also of label keys, label values and roles
 	maxLabels     = 32
 	maxMemberFile = 16 << 10 // bytes
-	maxTold       = 4        // addresses by the word of others: TCP and QUIC at two places
 )
+
+// MaxRecord is the longest signed peer record that is kept or passed on, in bytes: one of 16 addresses by relays has 1,100.
+const MaxRecord = 2 << 10
 
 // Errors of the address book that a caller can act on.
 var (
@@ -52,8 +55,9 @@ type Member struct {
 	// Addrs are multiaddrs without /p2p/, the best first; at most 16. They are first-hand: the owner gave them, we were
 	// connected there, or the peer itself said so.
 	Addrs []string `json:"addrs"`
-	// Told are further addresses by the word of others, the newest first; at most 4. See Hear.
-	Told []string `json:"told,omitzero"`
+	// Record is the newest signed peer record that is known of it, a libp2p envelope of at most MaxRecord bytes: its own word,
+	// which can be passed on. See Hear.
+	Record []byte `json:"record,omitzero"`
 	// LastSeen is when we were last connected, in Unix milliseconds; 0 is never.
 	LastSeen int64 `json:"lastSeen"`
 	// Role and ClaimedName are what the peer says about itself: to be shown, never to be believed.
@@ -64,10 +68,10 @@ type Member struct {
 	Hint bool `json:"hint,omitzero"`
 }
 
-// AddrInfo is how libp2p names the member. Those of Addrs come first. Addresses that cannot be read are left out.
+// AddrInfo is how libp2p names the member. Addresses that cannot be read are left out.
 func (m Member) AddrInfo() peer.AddrInfo {
 	info := peer.AddrInfo{ID: m.Peer}
-	for _, s := range slices.Concat(m.Addrs, m.Told) {
+	for _, s := range m.Addrs {
 		if a, err := multiaddr.NewMultiaddr(s); err == nil {
 			info.Addrs = append(info.Addrs, a)
 		}
@@ -75,46 +79,39 @@ func (m Member) AddrInfo() peer.AddrInfo {
 	return info
 }
 
-// HasAddr tells whether there is any address.
-func (m Member) HasAddr() bool { return len(m.Addrs)+len(m.Told) > 0 }
-
-// Hear notes what somebody says of where the member is: nobody has signed it, so it takes the place of what others have said
-// before, and of nothing else. Of many addresses those with the longest reach are kept.
-func (m *Member) Hear(addrs []string) {
-	var heard []multiaddr.Multiaddr
-	for _, s := range addrs {
-		if a, err := multiaddr.NewMultiaddr(s); err == nil && !slices.Contains(m.Addrs, s) {
-			heard = append(heard, a)
+// Hear takes a signed record of the member that somebody has passed on. Whoever that was, the addresses are the member's own
+// word: if they are newer than what it said before, they come before all that it no longer names, the best one staying first.
+func (m *Member) Hear(record []byte) error {
+	if len(record) == 0 || bytes.Equal(record, m.Record) {
+		return nil
+	}
+	if len(record) > MaxRecord {
+		return fmt.Errorf("signed peer record: %d bytes, at most %d are allowed", len(record), MaxRecord)
+	}
+	said, err := discovery.OpenRecord(record)
+	if err != nil {
+		return err
+	}
+	if said.PeerID != m.Peer {
+		return fmt.Errorf("signed peer record: it is of %s", said.PeerID)
+	}
+	if old, err := discovery.OpenRecord(m.Record); err == nil && old.Seq >= said.Seq {
+		return nil
+	}
+	m.Record = record
+	var named, news []string
+	for _, a := range said.Addrs {
+		if s := a.String(); slices.Contains(m.Addrs, s) {
+			named = append(named, s)
+		} else if !slices.Contains(news, s) {
+			news = append(news, s)
 		}
 	}
-	slices.SortStableFunc(heard, func(a, b multiaddr.Multiaddr) int { return cmp.Compare(reachRank(a), reachRank(b)) })
-	old := m.Told
-	m.Told = nil
-	for _, a := range heard {
-		m.addTold(a.String())
-	}
-	for _, s := range old {
-		m.addTold(s)
-	}
-}
-
-func (m *Member) addTold(s string) {
-	if len(m.Told) < maxTold && !slices.Contains(m.Told, s) && !slices.Contains(m.Addrs, s) {
-		m.Told = append(m.Told, s)
-	}
-}
-
-// reachRank puts addresses that can be reached from far before others.
-func reachRank(a multiaddr.Multiaddr) int {
-	switch {
-	case isCircuit(a):
-		return 2 // the relays that are known are tried in any case
-	case manet.IsPublicAddr(a):
-		return 0
-	case manet.IsIPLoopback(a):
-		return 3
-	}
-	return 1
+	isNamed := func(s string) bool { return slices.Contains(named, s) }
+	still, gone := slices.DeleteFunc(slices.Clone(m.Addrs), func(s string) bool { return !isNamed(s) }), slices.DeleteFunc(m.Addrs, isNamed)
+	m.Addrs = slices.Concat(still, news, gone)
+	m.Addrs = m.Addrs[:min(len(m.Addrs), maxAddrs)]
+	return nil
 }
 
 // Validate says what is wrong with a member in the words of its fields.
@@ -125,8 +122,8 @@ func (m Member) Validate() error {
 	if len(m.Addrs) > maxAddrs {
 		return fmt.Errorf("addrs: %d, at most %d are allowed", len(m.Addrs), maxAddrs)
 	}
-	if len(m.Told) > maxTold {
-		return fmt.Errorf("told: %d, at most %d are allowed", len(m.Told), maxTold)
+	if len(m.Record) > MaxRecord {
+		return fmt.Errorf("record: %d bytes, at most %d are allowed", len(m.Record), MaxRecord)
 	}
 	if len(m.Labels) > maxLabels {
 		return fmt.Errorf("labels: %d, at most %d are allowed", len(m.Labels), maxLabels)
@@ -138,7 +135,7 @@ func (m Member) Validate() error {
 			return fmt.Errorf("%q…: longer than %d bytes", w[:16], maxNameLength)
 		}
 	}
-	for _, s := range slices.Concat(m.Addrs, m.Told) {
+	for _, s := range m.Addrs {
 		if _, err := multiaddr.NewMultiaddr(s); err != nil {
 			return fmt.Errorf("addrs: %w", err)
 		}
@@ -147,7 +144,7 @@ func (m Member) Validate() error {
 }
 
 func (m Member) clone() Member {
-	m.Labels, m.Addrs, m.Told = maps.Clone(m.Labels), slices.Clone(m.Addrs), slices.Clone(m.Told)
+	m.Labels, m.Addrs, m.Record = maps.Clone(m.Labels), slices.Clone(m.Addrs), slices.Clone(m.Record)
 	return m
 }
 
@@ -297,7 +294,9 @@ func (b *Book) Put(m Member) error {
 func (b *Book) Update(p peer.ID, change func(*Member)) (Member, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	m := b.newest(p)
+	m, saved := b.newest(p)
+	m.Peer = p
+	old := m.clone()
 	change(&m)
 	m.Peer = p
 	if err := m.Validate(); err != nil {
@@ -306,8 +305,10 @@ func (b *Book) Update(p peer.ID, change func(*Member)) (Member, error) {
 	if err := b.makeRoom(m); err != nil {
 		return Member{}, err
 	}
-	if err := b.write(m); err != nil {
-		return Member{}, err
+	if !saved || !reflect.DeepEqual(m, old) {
+		if err := b.write(m); err != nil {
+			return Member{}, err
+		}
 	}
 	b.members[p] = m
 	return m.clone(), nil
@@ -331,14 +332,14 @@ func (b *Book) remove(p peer.ID) error {
 	return durable.SyncDir(b.dir)
 }
 
-// newest returns the entry from its file, or what we remember if that cannot be read.
-func (b *Book) newest(p peer.ID) Member {
+// newest returns the entry from its file, or what we remember if that cannot be read, and whether it is from the file.
+func (b *Book) newest(p peer.ID) (m Member, saved bool) {
 	if b.dir != "" && p.Validate() == nil {
 		if m, err := readMember(b.path(p)); err == nil && m.Peer == p {
-			return m
+			return m, true
 		}
 	}
-	return b.members[p].clone()
+	return b.members[p].clone(), false
 }
 
 // makeRoom keeps the book within its bounds when m is added: hints give way, what the owner saved does not.
@@ -414,25 +415,26 @@ const (
 	asMember                     // added as the owner's own wish, also if it was a hint
 )
 
-// seen notes that p was connected at this time, at these addresses; no addresses leaves them as they were. It writes nothing
-// if that would only move LastSeen by a moment.
-func (b *Book) seen(p peer.ID, addrs []string, at time.Time, how remembering) error {
+// seen notes that p was connected. It writes nothing if that would only move LastSeen by a moment.
+func (b *Book) seen(p peer.ID, s sighting) error {
 	old, known := b.Get(p)
-	if !known && how == onlySaved {
+	if !known && s.how == onlySaved {
 		return nil
 	}
-	addrs = addrs[:min(len(addrs), maxAddrs)]
-	fresh := at.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
-	same := len(addrs) == 0 || slices.Equal(addrs, old.Addrs)
-	if known && fresh && same && !(old.Hint && how == asMember) {
+	s.addrs = s.addrs[:min(len(s.addrs), maxAddrs)]
+	fresh := s.at.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
+	same := (len(s.addrs) == 0 || slices.Equal(s.addrs, old.Addrs)) && (len(s.record) == 0 || bytes.Equal(s.record, old.Record))
+	if known && fresh && same && !(old.Hint && s.how == asMember) {
 		return nil
 	}
 	_, err := b.Update(p, func(m *Member) {
-		m.Hint = how != asMember && (m.Hint || !known)
-		m.LastSeen = at.UnixMilli()
-		if len(addrs) > 0 {
-			m.Addrs = addrs
-			m.Told = slices.DeleteFunc(m.Told, func(a string) bool { return slices.Contains(addrs, a) })
+		m.Hint = s.how != asMember && (m.Hint || !known)
+		m.LastSeen = s.at.UnixMilli()
+		if len(s.addrs) > 0 {
+			m.Addrs = s.addrs
+		}
+		if len(s.record) > 0 {
+			m.Record = s.record
 		}
 	})
 	return err

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,8 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/libp2p/go-libp2p/core/test"
+	"github.com/multiformats/go-multiaddr"
 )
 
 func randomPeer(t testing.TB) peer.ID {
@@ -24,6 +28,19 @@ func randomPeer(t testing.TB) peer.ID {
 		t.Fatal(err)
 	}
 	return p
+}
+
+func randomKey(t testing.TB) (crypto.PrivKey, peer.ID) {
+	t.Helper()
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, p
 }
 
 func openBook(t testing.TB, dir string) *Book {
@@ -175,9 +192,8 @@ func TestBookBounds(t *testing.T) {
 		{"most addresses", Member{Addrs: repeatString(addr, maxAddrs)}, true},
 		{"addresses", Member{Addrs: repeatString(addr, maxAddrs+1)}, false},
 		{"bad address", Member{Addrs: []string{"192.0.2.1"}}, false},
-		{"most that others told of", Member{Told: repeatString(addr, maxTold)}, true},
-		{"addresses that others told of", Member{Told: repeatString(addr, maxTold+1)}, false},
-		{"bad address that others told of", Member{Told: []string{"192.0.2.1"}}, false},
+		{"longest record", Member{Record: make([]byte, MaxRecord)}, true},
+		{"record", Member{Record: make([]byte, MaxRecord+1)}, false},
 	}
 	for _, tt := range tests {
 		tt.m.Peer = p
@@ -190,40 +206,83 @@ func TestBookBounds(t *testing.T) {
 	}
 }
 
-// What others tell fills its own few places only, and the newest word counts.
+// What a member has signed counts by its age, whoever passes it on, and leaves the addresses that are still right first.
 func TestHear(t *testing.T) {
-	const own, good = "/ip4/192.0.2.1/tcp/4747", "/ip4/198.51.100.1/tcp/4747"
-	var madeUp []string
-	for i := range maxAddrs {
-		madeUp = append(madeUp, fmt.Sprintf("/ip4/203.0.113.7/tcp/%d", i+1))
+	key, p := randomKey(t)
+	other, _ := randomKey(t)
+	at := func(port int) string { return fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", port) }
+	many := func(n int) (out []string) {
+		for i := range n {
+			out = append(out, at(100+i))
+		}
+		return out
 	}
+	signed := func(by crypto.PrivKey, seq uint64, addrs ...string) []byte {
+		rec := peer.PeerRecord{PeerID: p, Seq: seq}
+		for _, a := range addrs {
+			rec.Addrs = append(rec.Addrs, multiaddr.StringCast(a))
+		}
+		env, err := record.Seal(&rec, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := env.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	cut := signed(key, 9, at(9))
 	b := openBook(t, filepath.Join(t.TempDir(), "peers"))
-	p := randomPeer(t)
-	for _, told := range [][]string{append(madeUp, "x"), {own, good}, {"/ip4/127.0.0.1/tcp/1", "/ip4/8.8.8.8/tcp/2", "/ip4/10.0.0.1/tcp/3"}} {
+	for _, tt := range []struct {
+		name   string
+		record []byte
+		ok     bool
+		want   []string
+	}{
+		{"none", nil, true, []string{at(1), at(2)}},
+		{"its first", signed(key, 5, at(3), at(2)), true, []string{at(2), at(3), at(1)}},
+		{"an older one", signed(key, 4, at(4)), true, []string{at(2), at(3), at(1)}},
+		{"another of the same time", signed(key, 5, at(4)), true, []string{at(2), at(3), at(1)}},
+		{"by another", signed(other, 6, at(4)), false, []string{at(2), at(3), at(1)}},
+		{"cut off", cut[:len(cut)-1], false, []string{at(2), at(3), at(1)}},
+		{"a newer one", signed(key, 6, at(5)), true, []string{at(5), at(2), at(3), at(1)}},
+		{"too long", signed(key, 7, many(MaxRecord/10)...), false, []string{at(5), at(2), at(3), at(1)}},
+		{"of as many as are kept", signed(key, 7, many(maxAddrs)...), true, many(maxAddrs)},
+		{"of one more", signed(key, 8, append(many(maxAddrs), at(6))...), true, many(maxAddrs)},
+	} {
 		_, err := b.Update(p, func(m *Member) {
-			m.Addrs = []string{own}
-			m.Hear(told)
+			if tt.record == nil {
+				m.Addrs = []string{at(1), at(2)}
+			}
+			if err := m.Hear(tt.record); (err == nil) != tt.ok {
+				t.Errorf("%s: %v", tt.name, err)
+			}
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := b.Reload(); err != nil { // it lasts
+			t.Fatal(err)
+		}
+		if m, _ := b.Get(p); !slices.Equal(m.Addrs, tt.want) {
+			t.Errorf("%s: kept %v, want %v", tt.name, m.Addrs, tt.want)
+		}
 	}
-	if err := b.Reload(); err != nil { // it lasts
+	stranger := randomPeer(t)
+	if _, err := b.Update(stranger, func(m *Member) {
+		if m.Hear(signed(key, 9, at(9))) == nil || len(m.Addrs) > 0 {
+			t.Errorf("the record of another was taken: %+v", m)
+		}
+	}); err != nil {
 		t.Fatal(err)
 	}
-	m, _ := b.Get(p)
-	want := []string{"/ip4/8.8.8.8/tcp/2", "/ip4/10.0.0.1/tcp/3", "/ip4/127.0.0.1/tcp/1", good}
-	if !slices.Equal(m.Told, want) || !slices.Equal(m.Addrs, []string{own}) {
-		t.Errorf("got %v and told %v, want %v and %v", m.Addrs, m.Told, own, want)
-	}
-	if addrs := m.AddrInfo().Addrs; len(addrs) != 1+maxTold || addrs[0].String() != own {
-		t.Errorf("to be dialled: %v, want our own first", addrs)
-	}
-	if err := b.seen(p, []string{good}, time.Now(), onlySaved); err != nil {
+	own := signed(key, 1, at(7)) // its clock was wrong: what it says to ourselves counts in any case
+	if err := b.seen(p, sighting{addrs: []string{at(7)}, record: own, at: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := b.Get(p); m.Addrs[0] != good || slices.Contains(m.Told, good) {
-		t.Errorf("seen at %s: %v and told %v", good, m.Addrs, m.Told)
+	if m, _ := b.Get(p); !slices.Equal(m.Addrs, []string{at(7)}) || !bytes.Equal(m.Record, own) {
+		t.Errorf("after it was seen: %+v", m)
 	}
 }
 
@@ -303,10 +362,10 @@ func TestSeen(t *testing.T) {
 	stranger, found := randomPeer(t), randomPeer(t)
 	addrs := []string{"/ip4/192.0.2.1/tcp/1"}
 	for _, err := range []error{
-		b.seen(known.Peer, addrs, now, onlySaved),
-		b.seen(stranger, addrs, now, onlySaved),
-		b.seen(found, addrs, now, asHint),
-		b.seen(found, nil, now.Add(time.Second), asHint), // too soon to be worth a write
+		b.seen(known.Peer, sighting{addrs: addrs, at: now, how: onlySaved}),
+		b.seen(stranger, sighting{addrs: addrs, at: now, how: onlySaved}),
+		b.seen(found, sighting{addrs: addrs, at: now, how: asHint}),
+		b.seen(found, sighting{at: now.Add(time.Second), how: asHint}), // too soon to be worth a write
 	} {
 		if err != nil {
 			t.Error(err)
@@ -321,7 +380,7 @@ func TestSeen(t *testing.T) {
 	if m, ok := b.Get(found); !ok || !m.Hint || m.LastSeen != now.UnixMilli() {
 		t.Errorf("found: %+v", m)
 	}
-	if err := b.seen(found, addrs, now, asMember); err != nil {
+	if err := b.seen(found, sighting{addrs: addrs, at: now, how: asMember}); err != nil {
 		t.Error(err)
 	}
 	if m, _ := b.Get(found); m.Hint {

@@ -96,7 +96,7 @@ func (h *Host) savedPeers() []peer.AddrInfo {
 	all := h.book.All()
 	slices.SortStableFunc(all, func(a, b Member) int { return cmp.Compare(b.LastSeen, a.LastSeen) })
 	for _, m := range all {
-		if m.HasAddr() {
+		if len(m.Addrs) > 0 {
 			out = append(out, m.AddrInfo())
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/record"
 )
 
 // seenEvery is how often sightings are written to the address book.
@@ -25,9 +26,10 @@ type sightings struct {
 
 // sighting is that a peer was connected.
 type sighting struct {
-	addrs []string // empty: as before
-	at    time.Time
-	how   remembering
+	addrs  []string // empty: as before
+	record []byte   // its signed peer record; empty: as before
+	at     time.Time
+	how    remembering
 }
 
 func (s *sightings) add(p peer.ID, new sighting) {
@@ -40,6 +42,9 @@ func (s *sightings) add(p peer.ID, new sighting) {
 		new.how = max(new.how, old.how)
 		if len(new.addrs) == 0 {
 			new.addrs = old.addrs
+		}
+		if len(new.record) == 0 {
+			new.record = old.record
 		}
 	} else if len(s.last) >= maxFound {
 		return // a flood; the next sighting will do
@@ -72,7 +77,7 @@ func (h *Host) saveSightings(ctx context.Context) {
 					s.how = asMember
 				}
 			}
-			if err := h.book.seen(p, s.addrs, s.at, s.how); err != nil && !errors.Is(err, ErrBookFull) {
+			if err := h.book.seen(p, s); err != nil && !errors.Is(err, ErrBookFull) {
 				h.log.Warn("saving a peer's address failed", "peer", p, "err", err)
 			}
 		}
@@ -99,6 +104,38 @@ func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
 			s.addrs = append(s.addrs, text)
 		}
 	}
-	h.seen.add(e.Peer, s)
 	h.Peerstore().AddAddrs(e.Peer, e.ListenAddrs[:min(len(e.ListenAddrs), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
+	if s.record = sealed(e.SignedPeerRecord); len(s.record) > 0 {
+		// The library checks it, and does not keep it.
+		if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
+			if _, err := certified.ConsumePeerRecord(e.SignedPeerRecord, peerstore.RecentlyConnectedAddrTTL); err != nil {
+				h.log.Debug("a peer's record is not kept", "peer", e.Peer, "err", err)
+			}
+		}
+	}
+	h.seen.add(e.Peer, s)
+}
+
+// SignedRecord is the newest signed peer record of p, or of this host itself, for others to be told of: an envelope that
+// discovery.OpenRecord reads. It is nil where none is known, as of a peer that listens nowhere.
+func (h *Host) SignedRecord(p peer.ID) []byte {
+	if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
+		if text := sealed(certified.GetPeerRecord(p)); len(text) > 0 {
+			return text
+		}
+	}
+	m, _ := h.book.Get(p)
+	return m.Record
+}
+
+// sealed is what is kept of a signed peer record; nil for none, and for one that is too long.
+func sealed(e *record.Envelope) []byte {
+	if e == nil {
+		return nil
+	}
+	text, err := e.Marshal()
+	if err != nil || len(text) > MaxRecord {
+		return nil
+	}
+	return text
 }

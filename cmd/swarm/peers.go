@@ -65,13 +65,7 @@ func (a *app) peers(ctx context.Context, r reach, try time.Duration) (err error)
 		return a.listPeers(lines)
 	}
 	return a.withBook(func(b *host.Book) error {
-		var lines []agent.PeerLine
-		for _, m := range b.All() {
-			if !m.Hint {
-				lines = append(lines, agent.PeerLine{Member: m})
-			}
-		}
-		return a.listPeers(lines)
+		return a.listPeers(agent.SavedPeers(b))
 	})
 }
 
@@ -107,8 +101,8 @@ func (a *app) listPeers(lines []agent.PeerLine) error {
 	for _, l := range lines {
 		looked = looked || l.State != ""
 		addr := l.Addr
-		if addr == "" && l.HasAddr() {
-			addr = slices.Concat(l.Addrs, l.Told)[0]
+		if addr == "" && len(l.Addrs) > 0 {
+			addr = l.Addrs[0]
 		}
 		rtt := unknown
 		if l.RTTMs != nil {

@@ -184,7 +184,7 @@ func TestBeaconAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	kind, body, ok := decodeBeacon(buf[:n], b.network)
-	info, err := openRecord(body, true)
+	info, err := openBeacon(body, true)
 	if !ok || kind != beaconRecord || err != nil || info.ID != h.ID() || len(info.Addrs) != 1 || info.Addrs[0].String() != h.Addrs()[0].String() {
 		t.Errorf("answered %v, %d, %v, %v; want the record of %s", ok, kind, info, err, h.ID())
 	}
@@ -544,7 +544,7 @@ func TestSeal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, body, ok := decodeBeacon(sealed, sumOf(beaconPrefix))
-	info, err := openRecord(body, false)
+	info, err := openBeacon(body, false)
 	t.Logf("%d bytes for %d addresses", len(sealed), len(info.Addrs))
 	if !ok || err != nil || len(info.Addrs) != maxAnnounced || info.Addrs[0].String() != "/ip4/192.0.2.1/tcp/1" {
 		t.Errorf("%v, %v, %v; want %d addresses, the nearest first", ok, info, err, maxAnnounced)
@@ -599,7 +599,7 @@ func FuzzBeacon(f *testing.F) {
 		if !ok {
 			body = datagram // the record alone
 		}
-		info, err := openRecord(body, false)
+		info, err := openBeacon(body, false)
 		if err == nil && (info.ID.Validate() != nil || len(info.Addrs) > MaxAddrs) {
 			t.Fatalf("accepted %v", info)
 		}
@@ -615,7 +615,7 @@ func BenchmarkOpenRecord(b *testing.B) {
 	key, id := stranger(b)
 	body := signed(b, key, id, goodAddr, goodAddr, goodAddr, goodAddr)
 	for b.Loop() {
-		if _, err := openRecord(body, false); err != nil {
+		if _, err := openBeacon(body, false); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -213,7 +213,7 @@ func (s *beaconSession) receive(datagram []byte, from netip.AddrPort, toUs func(
 	}
 	s.count.checked.Add(1)
 	ours := slices.ContainsFunc(s.links, func(l *link) bool { return l.prefix.Addr() == from.Addr() })
-	info, err := openRecord(body, ours || from.Addr().IsLoopback())
+	info, err := openBeacon(body, ours || from.Addr().IsLoopback())
 	if err != nil {
 		s.count.dropped.Add(1)
 		return

@@ -23,7 +23,7 @@ const (
 	maxBeacon     = 1200 // passes everywhere in one piece
 )
 
-var errNotItsKey = errors.New("the record is not signed by the key of its peer ID")
+var errNotItsKey = errors.New("signed peer record: it is not signed by the key of its peer ID")
 
 // networkSum keeps networks apart without telling their names.
 type networkSum [8]byte
@@ -70,15 +70,24 @@ func seal(h host.Host, network networkSum, addrs []multiaddr.Multiaddr) ([]byte,
 	return nil, nil
 }
 
-// openRecord reads the peer that signed a record. sameMachine says that it was sent by this machine.
-func openRecord(body []byte, sameMachine bool) (info peer.AddrInfo, err error) {
+// OpenRecord reads a signed peer record, which is a libp2p envelope, and checks that the peer that it is about has signed it.
+func OpenRecord(envelope []byte) (*peer.PeerRecord, error) {
 	var rec peer.PeerRecord
-	env, err := record.ConsumeTypedEnvelope(body, &rec)
+	env, err := record.ConsumeTypedEnvelope(envelope, &rec)
 	if err != nil {
-		return info, err
+		return nil, fmt.Errorf("signed peer record: %w", err)
 	}
 	if !rec.PeerID.MatchesPublicKey(env.PublicKey) {
-		return info, errNotItsKey
+		return nil, errNotItsKey
+	}
+	return &rec, nil
+}
+
+// openBeacon reads the peer whose record a beacon carries. sameMachine says that it was sent by this machine.
+func openBeacon(body []byte, sameMachine bool) (info peer.AddrInfo, err error) {
+	rec, err := OpenRecord(body)
+	if err != nil {
+		return info, err
 	}
 	info.ID = rec.PeerID
 	for _, a := range rec.Addrs {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -369,7 +369,7 @@ func TestJoin(t *testing.T) {
 	if !got.Membership.Chain.Equal(again.Membership.Chain) || got.Membership.Name != "home" {
 		t.Errorf("got %+v, then %+v", got.Membership, again.Membership)
 	}
-	if !slices.ContainsFunc(got.Members, func(m node.MemberAddr) bool { return m.Peer == f.laptop.ID() && len(m.Addrs) > 0 }) {
+	if !slices.ContainsFunc(got.Members, func(m node.MemberAddr) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
 		t.Errorf("told of %+v", got.Members)
 	}
 	if m, ok := f.laptop.Book().Get(joiner.ID()); !ok || m.Name != "rig-09" || len(m.Addrs) == 0 {
@@ -504,39 +504,39 @@ func TestOffer(t *testing.T) {
 	}
 }
 
-// Where a member is needs no right to be said, so what one has made up stays in nobody's way: neither of what is known
-// first-hand nor of what others say later.
+// Who passes on where a member is needs no right, and has no say in it: only what the member has signed counts.
 func TestMadeUpAddresses(t *testing.T) {
 	f := newFounder(t)
-	_, relay := newKey(t)
-	_, liar := newKey(t)
+	key, relay := newKey(t)
+	liar, _ := newKey(t)
 	chain, err := f.signer.Issue(trust.Grant{Subject: relay, Role: trust.RoleRelay, Name: "vps"}, time.Now())
 	must(t, err)
-	const good = "/ip4/198.51.100.1/tcp/4747"
-	var madeUp []string
-	for i := range 16 {
-		madeUp = append(madeUp, fmt.Sprintf("/ip4/203.0.113.7/tcp/%d", i+1))
+	signed := func(by crypto.PrivKey, seq uint64, addr string) []byte {
+		env, err := record.Seal(&peer.PeerRecord{PeerID: relay, Seq: seq, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast(addr)}}, by)
+		must(t, err)
+		text, err := env.Marshal()
+		must(t, err)
+		return text
 	}
-	say := func(by peer.ID, addrs ...string) []multiaddr.Multiaddr {
-		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), by, []node.MemberAddr{{Peer: relay, Addrs: addrs, Grant: chain.JSON()}})
-		if must(t, err); n != 1 {
-			t.Fatalf("%d were good", n)
+	const old, now, madeUp = "/ip4/198.51.100.1/tcp/4747", "/ip4/198.51.100.2/tcp/4747", "/ip4/203.0.113.7/tcp/4747"
+	for _, tt := range []struct {
+		name   string
+		record []byte
+		good   int
+		want   []string
+	}{
+		{"before it has said anything", nil, 1, nil},
+		{"made up", signed(liar, 9, madeUp), 0, nil},
+		{"its own", signed(key, 1, old), 1, []string{old}},
+		{"a newer one", signed(key, 2, now), 1, []string{now, old}},
+		{"the old one again", signed(key, 1, old), 1, []string{now, old}},
+		{"made up again", signed(liar, 9, madeUp), 0, []string{now, old}},
+	} {
+		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), []node.MemberAddr{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
+		must(t, err)
+		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Addrs, tt.want) || m.Name != "vps" {
+			t.Errorf("%s: %d good, saved %+v, want %d and %v", tt.name, n, m, tt.good, tt.want)
 		}
-		m, _ := f.laptop.Book().Get(relay)
-		return m.AddrInfo().Addrs
-	}
-	say(liar, madeUp...)
-	if got := say(f.laptop.ID(), good); len(got) > 4 || got[0].String() != good {
-		t.Errorf("after an honest word: %v, want %s first", got, good)
-	}
-	_, err = f.laptop.Book().Update(relay, func(m *host.Member) { m.Addrs, m.Told = []string{good}, nil }) // we were connected
-	must(t, err)
-	if got := say(liar, madeUp...); len(got) > 5 || got[0].String() != good {
-		t.Errorf("after a made-up word: %v, want our own first", got)
-	}
-	must(t, f.laptop.Book().Remove(relay))
-	if got := say(relay, madeUp...); len(got) != len(madeUp) {
-		t.Errorf("of what it says of itself %d addresses are kept", len(got))
 	}
 }
 
@@ -556,8 +556,10 @@ func TestGetAddr(t *testing.T) {
 	if err != nil || good != 3 {
 		t.Errorf("learned of %d: %v", good, err)
 	}
-	if m, ok := c.Book().Get(a.ID()); !ok || m.Name != "a" {
-		t.Errorf("saved %+v", m)
+	for _, w := range []*node.Node{a, b} {
+		if m, ok := c.Book().Get(w.ID()); !ok || m.Name != fleetOf(w).Self().Grant.Name || !slices.Contains(m.Addrs, w.Addrs()[0].String()) {
+			t.Errorf("saved %+v", m)
+		}
 	}
 	stranger := newNode(t, node.Config{})
 	must(t, stranger.Connect(t.Context(), info(f.laptop)))

@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -104,10 +105,11 @@ func (a JoinAck) Validate() error {
 	return Addr{Members: a.Members}.Validate()
 }
 
-// MemberAddr is a member and where it was last.
+// MemberAddr is a member and where it says it is.
 type MemberAddr struct {
-	Peer  peer.ID  `json:"peer"`
-	Addrs []string `json:"addrs"`
+	Peer peer.ID `json:"peer"`
+	// Record is its signed peer record, a libp2p envelope; none where the member listens nowhere.
+	Record []byte `json:"record,omitzero"`
 	// Grant is its chain, which proves that it is a member; none in an open network.
 	Grant jsontext.Value `json:"grant,omitzero"`
 }
@@ -230,8 +232,8 @@ func (a Addr) Validate() error {
 		return fmt.Errorf("members: want %d at most", maxAnswered)
 	}
 	for _, m := range a.Members {
-		if err := validateAddrs(m.Addrs); err != nil {
-			return err
+		if len(m.Record) > host.MaxRecord {
+			return fmt.Errorf("members: want %d bytes at most in a record", host.MaxRecord)
 		}
 	}
 	return nil

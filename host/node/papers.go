@@ -303,7 +303,7 @@ func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role)
 		if err != nil {
 			return good, err
 		}
-		some, err := SaveMembers(n.Book(), n.cfg.Fleet, p, got.Members)
+		some, err := SaveMembers(n.Book(), n.cfg.Fleet, got.Members)
 		if good += some; err != nil {
 			return good, err
 		}

@@ -209,7 +209,7 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 // someMembers are up to 32 members for one who joins: those that help to find the
 // others come first.
 func (n *Node) someMembers(but peer.ID) []MemberAddr {
-	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but || len(m.Addrs) == 0 })
+	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but || len(m.Record) == 0 })
 	rank := func(m MemberAddr) int {
 		known, _ := n.cfg.Fleet.Known(m.Peer)
 		switch {
@@ -226,26 +226,17 @@ func (n *Node) someMembers(but peer.ID) []MemberAddr {
 	return all[:min(len(all), maxAnswered)]
 }
 
-// memberAddrs are all members, in the order of their peer IDs, and where they were
-// last as far as that is known; this node is one of them where it listens.
+// memberAddrs are all members, in the order of their peer IDs, and where they say
+// they are as far as that is known; this node is one of them where it listens.
 func (n *Node) memberAddrs() (out []MemberAddr) {
-	self := MemberAddr{Peer: n.ID(), Grant: n.cfg.Fleet.Chain().JSON()}
-	for _, a := range n.Addrs()[:min(len(n.Addrs()), maxAddrs)] {
-		self.Addrs = append(self.Addrs, a.String())
-	}
-	if len(self.Addrs) > 0 {
-		out = append(out, self)
+	if own := n.SignedRecord(n.ID()); len(own) > 0 {
+		out = append(out, MemberAddr{n.ID(), own, n.cfg.Fleet.Chain().JSON()})
 	}
 	for _, m := range n.cfg.Fleet.Members() {
 		if m.Err != nil || m.Peer == n.ID() {
 			continue
 		}
-		saved, _ := n.Book().Get(m.Peer)
-		addrs := saved.Addrs
-		if len(addrs) == 0 {
-			addrs = saved.Told // hearsay goes on only where there is nothing better
-		}
-		out = append(out, MemberAddr{m.Peer, addrs[:min(len(addrs), maxAddrs)], m.Chain.JSON()})
+		out = append(out, MemberAddr{m.Peer, n.SignedRecord(m.Peer), m.Chain.JSON()})
 	}
 	slices.SortFunc(out, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out
@@ -273,11 +264,10 @@ func (n *Node) roleOf(p peer.ID) trust.Role {
 	return m.Grant.Role
 }
 
-// SaveMembers saves members that another member, or a redeemer, has told of: who
-// is none by its grant is left out. Where the others are is the word of the one who
-// tells, who may have no right at all, and takes the place of nothing that is known
-// first-hand. It returns how many were good.
-func SaveMembers(book *host.Book, f *trust.Fleet, by peer.ID, members []MemberAddr) (good int, err error) {
+// SaveMembers saves members that somebody has told of, who may have no right at
+// all: who is none by its grant is left out, and where it is it has signed itself.
+// It returns how many were good.
+func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
 		c, bad := trust.ParseChain(m.Grant)
@@ -288,18 +278,14 @@ func SaveMembers(book *host.Book, f *trust.Fleet, by peer.ID, members []MemberAd
 		if bad != nil {
 			continue
 		}
-		good++
 		_, failed := book.Update(m.Peer, func(e *host.Member) {
 			ApplyGrant(e, g)
-			if m.Peer != by || len(e.Addrs) > 0 {
-				e.Hear(m.Addrs)
-				return
-			}
-			for _, a := range m.addrInfo().Addrs { // of itself
-				e.Addrs = append(e.Addrs, a.String())
-			}
+			bad = e.Hear(m.Record)
 		})
 		err = errors.Join(err, failed)
+		if bad == nil {
+			good++
+		}
 	}
 	return good, err
 }

@@ -25,15 +25,8 @@ func (n *Node) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Add
 		if other <= r.After || other == p.ID || n.Network().Connectedness(other) != network.Connected {
 			continue
 		}
-		m := MemberAddr{Peer: other}
-		for _, a := range n.Peerstore().Addrs(other) {
-			// Loopback is of use to those on this machine only.
-			if len(m.Addrs) < maxAddrs && (!manet.IsIPLoopback(a) || manet.IsIPLoopback(p.Conn.RemoteMultiaddr())) {
-				m.Addrs = append(m.Addrs, a.String())
-			}
-		}
-		if len(m.Addrs) > 0 {
-			all = append(all, m)
+		if rec := n.SignedRecord(other); len(rec) > 0 {
+			all = append(all, MemberAddr{Peer: other, Record: rec})
 		}
 	}
 	slices.SortFunc(all, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
@@ -57,7 +50,9 @@ func (n *Node) askSeed(info PeerInfo) {
 				return
 			}
 			for _, m := range got.Members {
-				n.Tell(fromSeed(m.addrInfo(), info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+				if rec, err := discovery.OpenRecord(m.Record); err == nil {
+					n.Tell(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+				}
 			}
 			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
 				return
@@ -67,12 +62,12 @@ func (n *Node) askSeed(info PeerInfo) {
 	})
 }
 
-// fromSeed leaves of what a seed tells what is worth a dial: plain IP addresses, of the loopback only when the seed is on this
-// machine, and the way by the seed itself. Anybody may call itself a seed, and has us look up no name and ask no relay.
-func fromSeed(info peer.AddrInfo, seed peer.ID, sameMachine bool) peer.AddrInfo {
-	out := peer.AddrInfo{ID: info.ID}
+// fromSeed leaves of what a seed passes on what is worth a dial: plain IP addresses, of the loopback only when the seed is on
+// this machine, and the way by the seed itself. Anybody may be a peer and a seed, and has us look up no name and ask no relay.
+func fromSeed(rec *peer.PeerRecord, seed peer.ID, sameMachine bool) peer.AddrInfo {
+	out := peer.AddrInfo{ID: rec.PeerID}
 	bySeed := false
-	for _, a := range info.Addrs {
+	for _, a := range rec.Addrs {
 		switch {
 		case discovery.Usable(a, sameMachine):
 			out.Addrs = append(out.Addrs, a)
@@ -82,14 +77,4 @@ func fromSeed(info peer.AddrInfo, seed peer.ID, sameMachine bool) peer.AddrInfo 
 		}
 	}
 	return out
-}
-
-func (m MemberAddr) addrInfo() peer.AddrInfo {
-	info := peer.AddrInfo{ID: m.Peer}
-	for _, s := range m.Addrs {
-		if a, err := multiaddr.NewMultiaddr(s); err == nil {
-			info.Addrs = append(info.Addrs, a)
-		}
-	}
-	return info
 }

@@ -7,6 +7,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
 // Whoever calls itself a seed has us dial plain addresses, or come by way of itself, and nothing on this machine.
@@ -36,17 +39,38 @@ func TestFromSeed(t *testing.T) {
 		{"by the seed, at made-up addresses", []string{circuit(seed), bySeed, circuit(seed)}, false, []string{bySeed}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			info := peer.AddrInfo{ID: other}
+			rec := peer.PeerRecord{PeerID: other}
 			for _, a := range tc.told {
-				info.Addrs = append(info.Addrs, multiaddr.StringCast(a))
+				rec.Addrs = append(rec.Addrs, multiaddr.StringCast(a))
 			}
 			var got []string
-			for _, a := range fromSeed(info, seed, tc.sameMachine).Addrs {
+			for _, a := range fromSeed(&rec, seed, tc.sameMachine).Addrs {
 				got = append(got, a.String())
 			}
 			if fmt.Sprint(got) != fmt.Sprint(tc.want) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestAddrBounds(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		input interface{ Validate() error }
+		ok    bool
+	}{
+		{"most members", Addr{Members: make([]MemberAddr, maxAnswered)}, true},
+		{"members", Addr{Members: make([]MemberAddr, maxAnswered+1)}, false},
+		{"longest record", Addr{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord)}}}, true},
+		{"record", Addr{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord+1)}}}, false},
+		{"longest record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord)}}}, true},
+		{"record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord+1)}}}, false},
+		{"most roles", AddrRequest{Roles: make([]trust.Role, maxRoles)}, true},
+		{"roles", AddrRequest{Roles: make([]trust.Role, maxRoles+1)}, false},
+	} {
+		if err := tt.input.Validate(); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
 	}
 }

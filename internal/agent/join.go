@@ -146,7 +146,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if err != nil {
 		return nil, err
 	}
-	_, err = node.SaveMembers(j.node.Book(), f, t.Redeemer, got.Members)
+	_, err = node.SaveMembers(j.node.Book(), f, got.Members)
 	return f, err
 }
 

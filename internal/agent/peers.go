@@ -34,18 +34,24 @@ type PeerLine struct {
 	Error         string   `json:"error,omitzero"`   // of the last attempt to reach it
 }
 
+// SavedPeers are the lines of an address book where nobody looks how the machines are.
+func SavedPeers(b *host.Book) (lines []PeerLine) {
+	for _, m := range b.All() {
+		if !m.Hint {
+			m.Record = nil // is for programs that pass it on
+			lines = append(lines, PeerLine{Member: m})
+		}
+	}
+	return lines
+}
+
 // pingAllTime bounds how long the answers to a question for peers take.
 const pingAllTime = 2 * time.Second
 
 // Peers returns what this controller knows of all machines, and pings those that are connected. With try it dials the
 // others first, for that long.
 func (c *Controller) Peers(ctx context.Context, try time.Duration) []PeerLine {
-	var lines []PeerLine
-	for _, m := range c.Node.Book().All() {
-		if !m.Hint && m.Peer != c.Node.ID() {
-			lines = append(lines, PeerLine{Member: m})
-		}
-	}
+	lines := slices.DeleteFunc(SavedPeers(c.Node.Book()), func(l PeerLine) bool { return l.Peer == c.Node.ID() })
 	var pings sync.WaitGroup
 	slots := make(chan struct{}, c.cfg.FanOut)
 	for i := range lines {
