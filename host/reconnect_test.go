@@ -136,8 +136,8 @@ func TestReconnectAfterDarkness(t *testing.T) {
 	tests := []struct{ dark, most time.Duration }{
 		{5 * time.Second, 15 * time.Second},
 		{45 * time.Second, 15 * time.Second},
-		{9 * time.Minute, 15 * time.Second},
-		{8 * time.Hour, 45 * time.Second},
+		{10 * time.Minute, 15 * time.Second},
+		{8 * time.Hour, 35 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.dark.String(), func(t *testing.T) {
