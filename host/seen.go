@@ -105,27 +105,30 @@ func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
 		}
 	}
 	h.Peerstore().AddAddrs(e.Peer, e.ListenAddrs[:min(len(e.ListenAddrs), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
-	if s.record = sealed(e.SignedPeerRecord); len(s.record) > 0 {
-		// The library checks it, and does not keep it.
-		if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
-			if _, err := certified.ConsumePeerRecord(e.SignedPeerRecord, peerstore.RecentlyConnectedAddrTTL); err != nil {
-				h.log.Debug("a peer's record is not kept", "peer", e.Peer, "err", err)
-			}
+	s.record = sealed(e.SignedPeerRecord)
+	h.seen.add(e.Peer, s)
+	if h.cfg.Member != nil || len(s.record) == 0 {
+		return // of strangers nothing is kept; members are saved
+	}
+	if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
+		if _, err := certified.ConsumePeerRecord(e.SignedPeerRecord, peerstore.RecentlyConnectedAddrTTL); err != nil {
+			h.log.Debug("a peer's record is not kept", "peer", e.Peer, "err", err)
 		}
 	}
-	h.seen.add(e.Peer, s)
 }
 
-// SignedRecord is the newest signed peer record of p, or of this host itself, for others to be told of: an envelope that
-// discovery.OpenRecord reads. It is nil where none is known, as of a peer that listens nowhere.
+// SignedRecord is the newest signed peer record of a saved peer, or of this host itself, for others to be told of: an envelope
+// that discovery.OpenRecord reads. In a network without members it is known of all connected peers. It is nil where none is
+// known, as of a peer that listens nowhere.
 func (h *Host) SignedRecord(p peer.ID) []byte {
-	if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
-		if text := sealed(certified.GetPeerRecord(p)); len(text) > 0 {
-			return text
-		}
+	if m, ok := h.book.Get(p); ok && len(m.Record) > 0 {
+		return m.Record
 	}
-	m, _ := h.book.Get(p)
-	return m.Record
+	certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore())
+	if !ok {
+		return nil
+	}
+	return sealed(certified.GetPeerRecord(p))
 }
 
 // sealed is what is kept of a signed peer record; nil for none, and for one that is too long.

@@ -550,6 +550,9 @@ func TestGetAddr(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	waitFor(t, "both are saved", func() bool {
+		return len(f.laptop.SignedRecord(a.ID())) > 0 && len(f.laptop.SignedRecord(b.ID())) > 0
+	})
 	c := f.member(trust.RoleController, "c")
 	must(t, c.Connect(t.Context(), info(f.laptop)))
 	good, err := c.LearnMembers(t.Context(), f.laptop.ID())

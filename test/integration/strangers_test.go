@@ -61,6 +61,11 @@ func amongStrangers(t *testing.T, strangers int) {
 					t.Errorf("%s has saved the stranger %s", r.Node.ID(), m.Peer)
 				}
 			}
+			for _, h := range others {
+				if len(r.Node.SignedRecord(h.ID())) > 0 {
+					t.Errorf("%s keeps the record of the stranger %s", r.Node.ID(), h.ID())
+				}
+			}
 			for _, found := range r.Node.Found() {
 				if !ids[found.ID] && found.ID != f.admin.Fleet.Self().Grant.Subject {
 					t.Errorf("%s was told of the stranger %s by %s", r.Node.ID(), found.ID, found.Source)
