@@ -29,6 +29,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -196,7 +197,7 @@ func reachOptions(cfg Config) []libp2p.Option {
 		options = append(options, libp2p.EnableHolePunching(holepunch.DirectDialTimeout(punchTimeout)))
 	}
 	if cfg.PortMap {
-		options = append(options, libp2p.NATPortMap())
+		options = append(options, libp2p.NATManager(func(net network.Network) basichost.NATManager { return newPortMapper(net, cfg.Logger) }))
 	}
 	if cfg.AutoNAT && len(cfg.NetworkKey) == 0 {
 		options = append(options, libp2p.EnableAutoNATv2())

@@ -43,6 +43,18 @@ func TestRelayGivesWayToLAN(t *testing.T) {
 	scenario(t, "lan_pair", buildSwarm(t))
 }
 
+// TestPortMap has a router forward a port. It needs a router's program, miniupnpd.
+func TestPortMap(t *testing.T) {
+	needLab(t)
+	if _, err := exec.LookPath("miniupnpd"); err != nil {
+		t.Skipf("PORT MAPPING CANNOT BE TESTED ON THIS MACHINE: %v; see README.md for what to install", err)
+	}
+	bin := buildSwarm(t)
+	for _, protocol := range []string{"upnp", "natpmp"} {
+		t.Run(protocol, func(t *testing.T) { scenario(t, "port_map", bin, protocol) })
+	}
+}
+
 // TestManyBehindOneNAT has a whole fleet come back at once.
 func TestManyBehindOneNAT(t *testing.T) {
 	needLab(t)

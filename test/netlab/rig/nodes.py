@@ -44,7 +44,9 @@ class Node:
         sh("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0",
            "net.ipv4.conf.default.rp_filter=0", "net.ipv4.conf.all.promote_secondaries=1",
            "net.ipv4.conf.default.promote_secondaries=1", "net.ipv4.icmp_ratelimit=0", ns=name, check=False)
-        self.links = {}
+        self.links, self.procs = {}, []
+        self.dir = os.path.join(lab.out, "hosts", name)
+        os.makedirs(self.dir, exist_ok=True)
 
     def _link(self, ifname, lan, ip):
         self.lab.nlink += 1
@@ -59,6 +61,12 @@ class Node:
 
     def nft(self, text):
         sh("nft", "-f", "-", ns=self.name, inp=text)
+
+    def spawn(self, argv, name=None, env=None, cwd=None, rlimits=None):
+        """start a program here; it is killed with the lab"""
+        p = Proc(self, name or f"{os.path.basename(argv[0])}{len(self.procs)}", argv, env, cwd, rlimits)
+        self.procs.append(p)
+        return p
 
     def _netem(self, ifname, dir="both", **p):
         """delay, jitter, queue in ms; loss, dup, reorder as fractions; rate in bit/s; burst: mean loss burst"""
@@ -113,9 +121,6 @@ class Host(Node):
     def __init__(self, lab, name, lan):
         super().__init__(lab, name)
         self.lan = lan
-        self.dir = os.path.join(lab.out, "hosts", name)
-        os.makedirs(self.dir, exist_ok=True)
-        self.procs = []
         self._link("eth0", lan, lan.next_ip())
         lan.hosts.append(self)
         self._route()
@@ -132,12 +137,6 @@ class Host(Node):
             sh("ip", "-n", self.name, "route", "replace", "default", "via", self.lan.gw)
         elif not self.lan.public:
             sh("ip", "-n", self.name, "route", "replace", "default", "dev", "eth0")
-
-    def spawn(self, argv, name=None, env=None, cwd=None, rlimits=None):
-        """start a program in this host; it is killed with the lab"""
-        p = Proc(self, name or f"{os.path.basename(argv[0])}{len(self.procs)}", argv, env, cwd, rlimits)
-        self.procs.append(p)
-        return p
 
     def call(self, *argv, timeout=60):
         """run to the end in this host, whatever comes of it; returns subprocess.CompletedProcess"""
@@ -255,6 +254,35 @@ table ip nat {{
  chain cpre {{ type nat hook prerouting priority -100; {pre} }}
  chain cpost {{ type nat hook postrouting priority 100; {learn} oifname "wan" {post}; }}
 }}""")
+
+    def forwards(self, protocol):
+        """the router forwards ports for those in its LAN who ask by this protocol, upnp or natpmp; miniupnpd does it"""
+        self.nft("""table inet forwards {
+ chain forward { type filter hook forward priority 0; jump asked; }
+ chain asked { }
+ chain prerouting { type nat hook prerouting priority -100; jump asked_pre; }
+ chain asked_pre { }
+ chain postrouting { type nat hook postrouting priority 100; jump asked_post; }
+ chain asked_post { }
+}""")
+        conf = os.path.join(self.dir, "miniupnpd.conf")
+        with open(conf, "w") as f:
+            f.write(f"""ext_ifname=wan
+listening_ip=lan
+enable_upnp={"yes" if protocol == "upnp" else "no"}
+enable_natpmp={"yes" if protocol == "natpmp" else "no"}
+secure_mode=yes
+uuid=6a1b4c2e-9d2f-4a57-8f5e-0c7a3f1d2b10
+upnp_table_name=forwards
+upnp_nat_table_name=forwards
+upnp_forward_chain=asked
+upnp_nat_chain=asked_pre
+upnp_nat_postrouting_chain=asked_post
+allow 1024-65535 {self.inside.base}.0/24 1024-65535
+deny 0-65535 0.0.0.0/0 0-65535
+""")
+        self.lab.event("forwards", nat=self.name, protocol=protocol)
+        return self.spawn(["miniupnpd", "-d", "-f", conf, "-P", os.path.join(self.dir, "pid")], name="miniupnpd")
 
     def cut(self):
         """the uplink goes dark, silently"""
