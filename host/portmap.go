@@ -89,16 +89,18 @@ func (m *portMapper) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		router := m.router()
 		if by := m.ask(ctx, router); by != nil {
-			said = false
 			m.use(by)
-			m.hold(ctx, router)
+			forwarded := m.hold(ctx, router)
 			m.use(nil)
 			by.Close()
-			continue
+			if forwarded {
+				said = false
+				continue
+			}
 		}
 		if !said && ctx.Err() == nil {
 			said = true
-			m.log.Warn("no router forwards a port for this machine: none has answered to NAT-PMP or UPnP; see whether that is on in the router, or forward the port there by hand and name it with --external")
+			m.log.Warn("no router forwards a port to this machine, by NAT-PMP or UPnP; see whether that is on in the router, or forward the port there by hand and name it with --external")
 		}
 		for began := time.Now(); time.Since(began) < mapAgain && router.Equal(m.router()); {
 			if !wait(ctx, mapCheck) {
@@ -130,8 +132,8 @@ func (m *portMapper) askRouter(ctx context.Context, router net.IP) basichost.NAT
 	return nil
 }
 
-// hold returns when ctx ends, the router is another, or it has not forwarded anything for a while.
-func (m *portMapper) hold(ctx context.Context, router net.IP) {
+// hold returns when ctx ends, the router is another, or it has not forwarded anything for a while. It reports whether it ever has.
+func (m *portMapper) hold(ctx context.Context, router net.IP) bool {
 	last, said := time.Now(), ""
 	for time.Since(last) < mapLost && router.Equal(m.router()) {
 		next := mapFirst
@@ -143,10 +145,13 @@ func (m *portMapper) hold(ctx context.Context, router net.IP) {
 			}
 		}
 		if !wait(ctx, next) {
-			return
+			break
 		}
 	}
-	m.log.Warn("the router forwards no port any more; asking again")
+	if said != "" && ctx.Err() == nil {
+		m.log.Info("the router forwards a port no longer, or is another; asking again")
+	}
+	return said != ""
 }
 
 func (m *portMapper) anyMapping() multiaddr.Multiaddr {

@@ -199,6 +199,15 @@ func TestPortMapper(t *testing.T) {
 		if check("it has stopped", 1, true); !first.closed.Load() {
 			t.Error("the first one was not closed")
 		}
+		third := &forwarding{} // answers, and forwards nothing
+		answers.Store(third)
+		second.to.Store(nil)
+		time.Sleep(mapLost + mapLost + mapAgain - mapCheck)
+		if check("it refuses", 1, false); !third.closed.Load() {
+			t.Error("the one that refuses was not closed")
+		}
+		answers.Store(second)
+		second.to.Store(&there)
 		gateway.Store(&elsewhere)
 		time.Sleep(2 * mapCheck)
 		check("the laptop has moved", 1, true)
@@ -207,7 +216,7 @@ func TestPortMapper(t *testing.T) {
 			t.Errorf("closed: %v", err)
 		}
 		check("closed", 0, false)
-		if text := log.String(); strings.Count(text, "no router forwards a port") != 1 || strings.Count(text, "the router forwards a port to this machine") != 3 {
+		if text := log.String(); strings.Count(text, "no router forwards a port") != 2 || strings.Count(text, "the router forwards a port to this machine") != 3 {
 			t.Error(text)
 		}
 	})
