@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,7 +16,7 @@ import (
 )
 
 const (
-	pmpTimeout = 2 * time.Second  // for each answer of the router
+	pmpTimeout = time.Second      // for each answer of the router, which is near
 	pmpLease   = 10 * time.Minute // so that a machine that is gone does not hold a port for long
 	pmpRenew   = time.Minute      // the router may have forgotten it, or have another address
 )
@@ -77,27 +78,39 @@ func (m *pmpMapper) watchListeners() (stop func()) {
 func (m *pmpMapper) run() {
 	ticker := time.NewTicker(pmpRenew)
 	defer ticker.Stop()
+	answers := true
 	for {
 		select {
 		case <-m.end:
-			for p := range m.held() {
-				if _, err := m.router.AddPortMapping(p.protocol, int(p.number), 0, 0); err != nil {
-					return // it does not answer; the lease ends in any case
-				}
+			if answers {
+				m.giveBack(m.held())
 			}
 			return
 		case <-m.wake:
 		case <-ticker.C:
 		}
-		m.renew() // if that fails, the lease still holds for a while
+		answers = m.renew() == nil // if not, the lease still holds for a while
 	}
 }
 
-// renew asks for all ports that we listen on now.
+// giveBack stops at the first error: the router does not answer, and the lease ends in any case.
+func (m *pmpMapper) giveBack(ports map[port]uint16) {
+	for p := range ports {
+		if _, err := m.router.AddPortMapping(p.protocol, int(p.number), 0, 0); err != nil {
+			return
+		}
+	}
+}
+
+// renew asks for all ports that we listen on now, and gives those back that we do not.
 func (m *pmpMapper) renew() error {
 	got, err := m.router.GetExternalAddress()
 	if err != nil {
 		return fmt.Errorf("NAT-PMP: ask for the router's address: %w", err)
+	}
+	external := netip.AddrFrom4(got.ExternalIPAddress)
+	if external.IsUnspecified() {
+		return errors.New("NAT-PMP: the router has no address outside")
 	}
 	before, ports := m.held(), make(map[port]uint16)
 	for _, a := range m.net.ListenAddresses() {
@@ -111,13 +124,16 @@ func (m *pmpMapper) renew() error {
 		}
 		mapped, err := m.router.AddPortMapping(p.protocol, int(p.number), int(wanted), int(pmpLease.Seconds()))
 		if err != nil {
+			m.giveBack(ports)
 			return fmt.Errorf("NAT-PMP: ask for a port: %w", err)
 		}
 		ports[p] = mapped.MappedExternalPort
 	}
+	maps.DeleteFunc(before, func(p port, _ uint16) bool { return ports[p] != 0 })
+	m.giveBack(before)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.external, m.ports, m.until = netip.AddrFrom4(got.ExternalIPAddress), ports, time.Now().Add(pmpLease)
+	m.external, m.ports, m.until = external, ports, time.Now().Add(pmpLease)
 	return nil
 }
 
@@ -136,7 +152,7 @@ func (m *pmpMapper) GetMapping(listener multiaddr.Multiaddr) multiaddr.Multiaddr
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	external := m.ports[p]
-	if external == 0 || m.external.IsUnspecified() || time.Now().After(m.until) {
+	if external == 0 || time.Now().After(m.until) {
 		return nil
 	}
 	mapped, err := multiaddr.NewMultiaddr(fmt.Sprintf("/ip4/%s/%s/%d", m.external, p.protocol, external))

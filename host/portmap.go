@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,6 +88,10 @@ func (m *portMapper) run(ctx context.Context) {
 	defer close(m.done)
 	said := false
 	for ctx.Err() == nil {
+		if !m.listens() {
+			wait(ctx, mapFirst)
+			continue
+		}
 		router := m.router()
 		if by := m.ask(ctx, router); by != nil {
 			m.use(by)
@@ -152,6 +157,14 @@ func (m *portMapper) hold(ctx context.Context, router net.IP) bool {
 		m.log.Info("the router forwards a port no longer, or is another; asking again")
 	}
 	return said != ""
+}
+
+// listens says whether there is a port to forward.
+func (m *portMapper) listens() bool {
+	return slices.ContainsFunc(m.net.ListenAddresses(), func(a multiaddr.Multiaddr) bool {
+		_, _, ok := splitPort(a)
+		return ok
+	})
 }
 
 func (m *portMapper) anyMapping() multiaddr.Multiaddr {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,21 +23,50 @@ import (
 // listening is a network that does no more than to listen. test/netlab has real routers.
 type listening struct {
 	network.Network
+	mu     sync.Mutex // guards what follows
 	addrs  []multiaddr.Multiaddr
 	notify network.Notifiee
 }
 
 func listensAt(addrs ...string) *listening {
 	l := &listening{}
-	for _, a := range addrs {
-		l.addrs = append(l.addrs, multiaddr.StringCast(a))
-	}
+	l.listen(addrs...)
 	return l
 }
 
-func (l *listening) ListenAddresses() []multiaddr.Multiaddr { return l.addrs }
-func (l *listening) Notify(n network.Notifiee)              { l.notify = n }
-func (l *listening) StopNotify(network.Notifiee)            { l.notify = nil }
+// listen has it listen at these addresses and no others.
+func (l *listening) listen(addrs ...string) {
+	l.mu.Lock()
+	l.addrs = nil
+	for _, a := range addrs {
+		l.addrs = append(l.addrs, multiaddr.StringCast(a))
+	}
+	n := l.notify
+	l.mu.Unlock()
+	if n != nil {
+		n.Listen(l, nil)
+	}
+}
+
+func (l *listening) ListenAddresses() []multiaddr.Multiaddr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.addrs)
+}
+
+func (l *listening) Notify(n network.Notifiee) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notify = n
+}
+
+func (l *listening) StopNotify(network.Notifiee) { l.Notify(nil) }
+
+func (l *listening) watched() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.notify != nil
+}
 
 // router answers by NAT-PMP, if it is there.
 type router struct {
@@ -85,7 +115,8 @@ func (r *router) set(change func()) {
 func TestPMP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tcp, udp = "/ip4/0.0.0.0/tcp/4747", "/ip4/0.0.0.0/udp/4747/quic-v1"
-		l := listensAt(udp, "/ip4/127.0.0.1/udp/4747/quic-v1", "/ip6/::/tcp/4747", "/p2p-circuit")
+		others := []string{"/ip4/127.0.0.1/udp/4747/quic-v1", "/ip6/::/tcp/4747", "/p2p-circuit"}
+		l := listensAt(append(others, udp)...)
 		r := &router{external: [4]byte{203, 0, 113, 7}, taken: 4747}
 		m, err := newPMPMapper(l, r)
 		if err != nil {
@@ -107,8 +138,7 @@ func TestPMP(t *testing.T) {
 		check("at first", "/ip4/127.0.0.1/udp/4747/quic-v1", "")
 		check("at first", "/ip6/::/tcp/4747", "")
 
-		l.addrs = append(l.addrs, multiaddr.StringCast(tcp))
-		l.notify.Listen(l, l.addrs[len(l.addrs)-1])
+		l.listen(append(others, udp, tcp)...)
 		check("it listens by TCP, too", tcp, "/ip4/203.0.113.7/tcp/5747")
 
 		r.set(func() { r.external, r.taken = [4]byte{203, 0, 113, 8}, 0 })
@@ -124,11 +154,20 @@ func TestPMP(t *testing.T) {
 		time.Sleep(pmpRenew)
 		check("the router is back", udp, "/ip4/203.0.113.8/udp/5747/quic-v1")
 
-		if err := m.Close(); err != nil || len(r.ports["udp"])+len(r.ports["tcp"]) > 0 || l.notify != nil {
+		l.listen(append(others, tcp)...)
+		check("one listener is closed", udp, "")
+		if len(r.ports["udp"]) > 0 || len(r.ports["tcp"]) != 1 {
+			t.Errorf("the router still forwards %v", r.ports)
+		}
+		r.set(func() { r.external = [4]byte{} })
+		if _, err := newPMPMapper(l, r); err == nil {
+			t.Error("a router without an address outside was taken")
+		}
+		if err := m.Close(); err != nil || len(r.ports["udp"])+len(r.ports["tcp"]) > 0 || l.watched() {
 			t.Errorf("closed: %v; the router still forwards %v", err, r.ports)
 		}
 		r.set(func() { r.away = true })
-		if _, err := newPMPMapper(l, r); err == nil || l.notify != nil {
+		if _, err := newPMPMapper(l, r); err == nil || l.watched() {
 			t.Errorf("a router that does not answer: %v", err)
 		}
 	})
@@ -152,7 +191,7 @@ func (f *forwarding) GetMapping(multiaddr.Multiaddr) multiaddr.Multiaddr {
 // A router may be started after this machine, stop to forward, or be another one, where a laptop has moved.
 func TestPortMapper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := listensAt("/ip4/0.0.0.0/tcp/4747")
+		l := listensAt()
 		there := "/ip4/203.0.113.7/tcp/4747"
 		var (
 			asked   atomic.Int64
@@ -176,10 +215,16 @@ func TestPortMapper(t *testing.T) {
 		check := func(what string, times int64, forwards bool) {
 			t.Helper()
 			synctest.Wait()
-			if n := asked.Swap(0); n != times || (m.GetMapping(l.addrs[0]) != nil) != forwards || m.HasDiscoveredNAT() != forwards {
-				t.Errorf("%s: asked %d times, want %d; a port is forwarded: %v", what, n, times, m.GetMapping(l.addrs[0]))
+			if n := asked.Swap(0); n != times || (m.GetMapping(nil) != nil) != forwards || m.HasDiscoveredNAT() != forwards {
+				t.Errorf("%s: asked %d times, want %d; a port is forwarded: %v", what, n, times, m.GetMapping(nil))
 			}
 		}
+		check("it does not listen yet", 0, false)
+		l.listen("/ip6/::/tcp/4747")
+		time.Sleep(time.Hour)
+		check("there is nothing that a router could forward", 0, false)
+		l.listen("/ip4/0.0.0.0/tcp/4747")
+		time.Sleep(mapFirst)
 		check("at first", 1, false)
 		time.Sleep(mapAgain - mapCheck)
 		check("nobody has answered", 0, false)
