@@ -49,14 +49,21 @@ func (g *guarded) guard(handle network.StreamHandler) network.StreamHandler {
 // NewStream connects if need be, and waits until the peer was admitted before it says anything.
 func (g *guarded) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	if g.Network().Connectedness(p) != network.Connected {
+		if no, _ := network.GetNoDial(ctx); no {
+			return nil, network.ErrNoConn
+		}
 		if err := g.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
 			return nil, err
 		}
 	}
+	var refused error
 	for _, c := range g.Network().ConnsToPeer(p) {
-		if err := g.admit(ctx, c, false); err != nil {
-			return nil, err
+		if refused = g.admit(ctx, c, false); refused == nil {
+			break // another connection with it may just be closing
 		}
+	}
+	if refused != nil {
+		return nil, refused
 	}
 	return g.Host.NewStream(ctx, p, ids...)
 }

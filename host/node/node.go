@@ -184,7 +184,7 @@ func (n *Node) startPubSub() (err error) {
 	if len(n.cfg.Topics) == 0 {
 		return nil
 	}
-	n.PubSub, err = pubsub.NewGossipSub(n.life, host.Guard(n.Host.Host, n.cfg.Host.Admit),
+	n.PubSub, err = pubsub.NewGossipSub(n.life, patient{host.Guard(n.Host.Host, n.cfg.Host.Admit)},
 		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
 			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),

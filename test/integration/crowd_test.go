@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
@@ -79,14 +80,12 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 		stop()
 		s.must(<-told)
 		counts := heard()
-		missed := 0
+		topic := string(node.FleetPrefix(f.admin.Fleet.ID())) + "/stats/1.0.0"
 		for _, r := range rigs {
-			if counts[r.Node.ID().String()] < int(long/time.Minute) {
-				missed++
+			if n := counts[r.Node.ID().String()]; n < int(long/time.Minute) {
+				t.Errorf("of %s only %d stats were heard; it knows of subscribers %v, and has %d connections with the controller",
+					r.Node.ID(), n, r.Node.PubSub.ListPeers(topic), len(r.Node.Network().ConnsToPeer(c.Node.ID())))
 			}
-		}
-		if missed > 0 {
-			t.Errorf("of %d workers fewer stats were heard than they pushed", missed)
 		}
 		t.Logf("%d workers: all connected after %v; then in %v each node sent %d bytes in %d packets, and at most %d bytes; %d KiB of heap and stacks for each is in use",
 			workers, converged, long, sum(bytes)/int64(workers), sum(packets)/int64(workers), bytes[len(bytes)-1], int(mem.HeapAlloc+mem.StackInuse)/1024/workers)
