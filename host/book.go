@@ -31,6 +31,7 @@ const (
 	maxNameLength = 64  // bytes, also of label keys, label values and roles
 	maxLabels     = 32
 	maxMemberFile = 16 << 10 // bytes
+	maxTold       = 8        // addresses that were passed on: TCP and QUIC at four places
 )
 
 // MaxRecord is the longest signed peer record that is kept or passed on, in bytes: one of 16 addresses by relays has 1,100.
@@ -55,6 +56,8 @@ type Member struct {
 	// Addrs are multiaddrs without /p2p/, the best first; at most 16. They are first-hand: the owner gave them, we were
 	// connected there, or the peer itself said so.
 	Addrs []string `json:"addrs"`
+	// Told are further addresses from a record that others have passed on, those with the longest reach first; at most 8.
+	Told []string `json:"told,omitzero"`
 	// Record is the newest signed peer record that is known of it, a libp2p envelope of at most MaxRecord bytes: its own word,
 	// which can be passed on. See Hear.
 	Record []byte `json:"record,omitzero"`
@@ -68,10 +71,10 @@ type Member struct {
 	Hint bool `json:"hint,omitzero"`
 }
 
-// AddrInfo is how libp2p names the member. Addresses that cannot be read are left out.
+// AddrInfo is how libp2p names the member. Those of Addrs come first. Addresses that cannot be read are left out.
 func (m Member) AddrInfo() peer.AddrInfo {
 	info := peer.AddrInfo{ID: m.Peer}
-	for _, s := range m.Addrs {
+	for _, s := range slices.Concat(m.Addrs, m.Told) {
 		if a, err := multiaddr.NewMultiaddr(s); err == nil {
 			info.Addrs = append(info.Addrs, a)
 		}
@@ -79,8 +82,12 @@ func (m Member) AddrInfo() peer.AddrInfo {
 	return info
 }
 
-// Hear takes a signed record of the member that somebody has passed on. Whoever that was, the addresses are the member's own
-// word: if they are newer than what it said before, they come before all that it no longer names, the best one staying first.
+// HasAddr tells whether there is any address.
+func (m Member) HasAddr() bool { return len(m.Addrs)+len(m.Told) > 0 }
+
+// Hear takes a signed record of the member that somebody has passed on. Whoever that was, it is the member's own word; but it
+// may be an old one, and what others can reach may not be within our reach. So it takes the place of older records only, and of
+// nothing that is known first-hand. A record that is dated more than a day ahead is of a wrong clock, and not taken.
 func (m *Member) Hear(record []byte) error {
 	if len(record) == 0 || bytes.Equal(record, m.Record) {
 		return nil
@@ -95,22 +102,19 @@ func (m *Member) Hear(record []byte) error {
 	if said.PeerID != m.Peer {
 		return fmt.Errorf("signed peer record: it is of %s", said.PeerID)
 	}
+	if said.Seq > uint64(time.Now().Add(24*time.Hour).UnixNano()) {
+		return errors.New("signed peer record: it is dated more than a day ahead")
+	}
 	if old, err := discovery.OpenRecord(m.Record); err == nil && old.Seq >= said.Seq {
 		return nil
 	}
 	m.Record = record
-	var named, news []string
-	for _, a := range said.Addrs {
-		if s := a.String(); slices.Contains(m.Addrs, s) {
-			named = append(named, s)
-		} else if !slices.Contains(news, s) {
-			news = append(news, s)
+	m.Told = nil
+	for _, a := range worthTelling(said.Addrs) {
+		if s := a.String(); len(m.Told) < maxTold && !slices.Contains(m.Addrs, s) {
+			m.Told = append(m.Told, s)
 		}
 	}
-	isNamed := func(s string) bool { return slices.Contains(named, s) }
-	still, gone := slices.DeleteFunc(slices.Clone(m.Addrs), func(s string) bool { return !isNamed(s) }), slices.DeleteFunc(m.Addrs, isNamed)
-	m.Addrs = slices.Concat(still, news, gone)
-	m.Addrs = m.Addrs[:min(len(m.Addrs), maxAddrs)]
 	return nil
 }
 
@@ -121,6 +125,9 @@ func (m Member) Validate() error {
 	}
 	if len(m.Addrs) > maxAddrs {
 		return fmt.Errorf("addrs: %d, at most %d are allowed", len(m.Addrs), maxAddrs)
+	}
+	if len(m.Told) > maxTold {
+		return fmt.Errorf("told: %d, at most %d are allowed", len(m.Told), maxTold)
 	}
 	if len(m.Record) > MaxRecord {
 		return fmt.Errorf("record: %d bytes, at most %d are allowed", len(m.Record), MaxRecord)
@@ -135,16 +142,21 @@ func (m Member) Validate() error {
 			return fmt.Errorf("%q…: longer than %d bytes", w[:16], maxNameLength)
 		}
 	}
-	for _, s := range m.Addrs {
-		if _, err := multiaddr.NewMultiaddr(s); err != nil {
+	for _, s := range slices.Concat(m.Addrs, m.Told) {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
 			return fmt.Errorf("addrs: %w", err)
+		}
+		if !legible(a) {
+			return fmt.Errorf("addrs: %.40q…: want %d printable characters at most", s, maxAddrText)
 		}
 	}
 	return nil
 }
 
 func (m Member) clone() Member {
-	m.Labels, m.Addrs, m.Record = maps.Clone(m.Labels), slices.Clone(m.Addrs), slices.Clone(m.Record)
+	m.Labels, m.Addrs = maps.Clone(m.Labels), slices.Clone(m.Addrs)
+	m.Told, m.Record = slices.Clone(m.Told), slices.Clone(m.Record)
 	return m
 }
 
@@ -379,7 +391,11 @@ func (b *Book) write(m Member) error {
 	if err != nil {
 		return fmt.Errorf("save peer %s: %w", m.Peer, err)
 	}
-	return durable.WriteFile(b.path(m.Peer), append(text, '\n'), 0o600)
+	text = append(text, '\n')
+	if len(text) > maxMemberFile {
+		return fmt.Errorf("save peer %s: %d bytes, at most %d are allowed", m.Peer, len(text), maxMemberFile)
+	}
+	return durable.WriteFile(b.path(m.Peer), text, 0o600)
 }
 
 func readMember(path string) (Member, error) {
@@ -423,7 +439,7 @@ func (b *Book) seen(p peer.ID, s sighting) error {
 	}
 	s.addrs = s.addrs[:min(len(s.addrs), maxAddrs)]
 	fresh := s.at.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
-	same := (len(s.addrs) == 0 || slices.Equal(s.addrs, old.Addrs)) && (len(s.record) == 0 || bytes.Equal(s.record, old.Record))
+	same := (len(s.addrs) == 0 || slices.Equal(keepNames(s.addrs, old.Addrs), old.Addrs)) && (len(s.record) == 0 || bytes.Equal(s.record, old.Record))
 	if known && fresh && same && !(old.Hint && s.how == asMember) {
 		return nil
 	}
@@ -431,7 +447,8 @@ func (b *Book) seen(p peer.ID, s sighting) error {
 		m.Hint = s.how != asMember && (m.Hint || !known)
 		m.LastSeen = s.at.UnixMilli()
 		if len(s.addrs) > 0 {
-			m.Addrs = s.addrs
+			m.Addrs = keepNames(s.addrs, m.Addrs)
+			m.Told = slices.DeleteFunc(m.Told, func(a string) bool { return slices.Contains(m.Addrs, a) })
 		}
 		if len(s.record) > 0 {
 			m.Record = s.record

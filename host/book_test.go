@@ -192,6 +192,12 @@ func TestBookBounds(t *testing.T) {
 		{"most addresses", Member{Addrs: repeatString(addr, maxAddrs)}, true},
 		{"addresses", Member{Addrs: repeatString(addr, maxAddrs+1)}, false},
 		{"bad address", Member{Addrs: []string{"192.0.2.1"}}, false},
+		{"longest address", Member{Addrs: []string{"/dns4/" + strings.Repeat("a", maxAddrText-len("/dns4//tcp/1")) + "/tcp/1"}}, true},
+		{"address", Member{Addrs: []string{"/dns4/" + strings.Repeat("a", maxAddrText+1-len("/dns4//tcp/1")) + "/tcp/1"}}, false},
+		{"address that cannot be written", Member{Addrs: []string{"/dns4/a\n/tcp/1"}}, false},
+		{"most that were passed on", Member{Told: repeatString(addr, maxTold)}, true},
+		{"addresses that were passed on", Member{Told: repeatString(addr, maxTold+1)}, false},
+		{"bad address that was passed on", Member{Told: []string{"192.0.2.1"}}, false},
 		{"longest record", Member{Record: make([]byte, MaxRecord)}, true},
 		{"record", Member{Record: make([]byte, MaxRecord+1)}, false},
 	}
@@ -206,11 +212,11 @@ func TestBookBounds(t *testing.T) {
 	}
 }
 
-// What a member has signed counts by its age, whoever passes it on, and leaves the addresses that are still right first.
+// What a member has signed counts by its age, whoever passes it on, and takes the place of nothing that is known first-hand.
 func TestHear(t *testing.T) {
 	key, p := randomKey(t)
 	other, _ := randomKey(t)
-	at := func(port int) string { return fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", port) }
+	at := func(port int) string { return fmt.Sprintf("/ip4/192.168.1.7/tcp/%d", port) }
 	many := func(n int) (out []string) {
 		for i := range n {
 			out = append(out, at(100+i))
@@ -232,29 +238,39 @@ func TestHear(t *testing.T) {
 		}
 		return text
 	}
-	cut := signed(key, 9, at(9))
+	const (
+		lan, public, name = "/ip4/192.168.1.7/tcp/4747", "/ip4/8.8.8.7/tcp/4747", "/dns4/rig.example.com/tcp/4747"
+		circuit           = "/p2p/12D3KooWQ4KEYFjPEAJq79ECcGa7mEi2xLzThQcsKtCbB8yFniLd/p2p-circuit"
+		loopback          = "/ip4/127.0.0.1/tcp/4747"
+	)
+	cut := signed(key, 90, at(9))
+	tomorrow := uint64(time.Now().Add(25 * time.Hour).UnixNano())
 	b := openBook(t, filepath.Join(t.TempDir(), "peers"))
+	if err := b.Put(Member{Peer: p, Addrs: []string{at(1), at(2)}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name   string
 		record []byte
 		ok     bool
 		want   []string
 	}{
-		{"none", nil, true, []string{at(1), at(2)}},
-		{"its first", signed(key, 5, at(3), at(2)), true, []string{at(2), at(3), at(1)}},
-		{"an older one", signed(key, 4, at(4)), true, []string{at(2), at(3), at(1)}},
-		{"another of the same time", signed(key, 5, at(4)), true, []string{at(2), at(3), at(1)}},
-		{"by another", signed(other, 6, at(4)), false, []string{at(2), at(3), at(1)}},
-		{"cut off", cut[:len(cut)-1], false, []string{at(2), at(3), at(1)}},
-		{"a newer one", signed(key, 6, at(5)), true, []string{at(5), at(2), at(3), at(1)}},
-		{"too long", signed(key, 7, many(MaxRecord/10)...), false, []string{at(5), at(2), at(3), at(1)}},
-		{"of as many as are kept", signed(key, 7, many(maxAddrs)...), true, many(maxAddrs)},
-		{"of one more", signed(key, 8, append(many(maxAddrs), at(6))...), true, many(maxAddrs)},
+		{"none", nil, true, nil},
+		{"its first", signed(key, 5, at(3), at(2)), true, []string{at(3)}},
+		{"an older one", signed(key, 4, at(4)), true, []string{at(3)}},
+		{"another of the same time", signed(key, 5, at(4)), true, []string{at(3)}},
+		{"by another", signed(other, 6, at(4)), false, []string{at(3)}},
+		{"cut off", cut[:len(cut)-1], false, []string{at(3)}},
+		{"of tomorrow", signed(key, tomorrow, at(4)), false, []string{at(3)}},
+		{"a newer one", signed(key, 6, at(5)), true, []string{at(5)}},
+		{"too long", signed(key, 7, many(MaxRecord/10)...), false, []string{at(5)}},
+		{"of as many as are kept", signed(key, 7, many(maxTold)...), true, many(maxTold)},
+		{"of one more", signed(key, 8, many(maxTold+1)...), true, many(maxTold)},
+		{"the longest reach first", signed(key, 9, loopback, circuit, lan, name, public), true, []string{name, public, lan, circuit}},
+		{"what nobody else can reach", signed(key, 10, loopback, "/ip6/fe80::1/tcp/4747"), true, []string{loopback}},
+		{"what cannot be written", signed(key, 11, lan, "/dns4/a\xff\n/tcp/1", "/dns4/"+strings.Repeat("a", maxAddrText)+"/tcp/1"), true, []string{lan}},
 	} {
 		_, err := b.Update(p, func(m *Member) {
-			if tt.record == nil {
-				m.Addrs = []string{at(1), at(2)}
-			}
 			if err := m.Hear(tt.record); (err == nil) != tt.ok {
 				t.Errorf("%s: %v", tt.name, err)
 			}
@@ -265,24 +281,45 @@ func TestHear(t *testing.T) {
 		if err := b.Reload(); err != nil { // it lasts
 			t.Fatal(err)
 		}
-		if m, _ := b.Get(p); !slices.Equal(m.Addrs, tt.want) {
-			t.Errorf("%s: kept %v, want %v", tt.name, m.Addrs, tt.want)
+		if m, _ := b.Get(p); !slices.Equal(m.Told, tt.want) || !slices.Equal(m.Addrs, []string{at(1), at(2)}) {
+			t.Errorf("%s: kept %v and told %v, want %v", tt.name, m.Addrs, m.Told, tt.want)
 		}
+	}
+	if m, _ := b.Get(p); len(m.AddrInfo().Addrs) != 3 || m.AddrInfo().Addrs[0].String() != at(1) {
+		t.Errorf("to be dialled: %v, want our own first", m.AddrInfo())
 	}
 	stranger := randomPeer(t)
 	if _, err := b.Update(stranger, func(m *Member) {
-		if m.Hear(signed(key, 9, at(9))) == nil || len(m.Addrs) > 0 {
+		if m.Hear(signed(key, 12, at(9))) == nil || m.HasAddr() {
 			t.Errorf("the record of another was taken: %+v", m)
 		}
 	}); err != nil {
 		t.Fatal(err)
 	}
 	own := signed(key, 1, at(7)) // its clock was wrong: what it says to ourselves counts in any case
-	if err := b.seen(p, sighting{addrs: []string{at(7)}, record: own, at: time.Now()}); err != nil {
+	if err := b.seen(p, sighting{addrs: []string{lan}, record: own, at: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := b.Get(p); !slices.Equal(m.Addrs, []string{at(7)}) || !bytes.Equal(m.Record, own) {
+	if m, _ := b.Get(p); !slices.Equal(m.Addrs, []string{lan}) || len(m.Told) > 0 || !bytes.Equal(m.Record, own) {
 		t.Errorf("after it was seen: %+v", m)
+	}
+}
+
+// A name stands for other addresses tomorrow, so it stays when the peer was reached at those of today.
+func TestNamesStay(t *testing.T) {
+	b := openBook(t, filepath.Join(t.TempDir(), "peers"))
+	p := randomPeer(t)
+	const name, ip = "/dns4/rig.example.com/tcp/4747", "/ip4/192.0.2.1/tcp/4747"
+	if err := b.Put(Member{Peer: p, Addrs: []string{name}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, addrs := range [][]string{{ip}, repeatString(ip, maxAddrs)} {
+		if err := b.seen(p, sighting{addrs: addrs, at: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if m, _ := b.Get(p); m.Addrs[0] != ip || !slices.Contains(m.Addrs, name) {
+			t.Errorf("seen at %v: kept %v", addrs, m.Addrs)
+		}
 	}
 }
 

@@ -149,7 +149,7 @@ func (h *Host) knownRelays(p peer.ID) []peer.AddrInfo {
 	}
 	connected(h.usableRelay)
 	for _, m := range h.book.All() {
-		if m.Role == roleRelay && !m.Hint && len(m.Addrs) > 0 {
+		if m.Role == roleRelay && !m.Hint && m.HasAddr() {
 			add(m.AddrInfo())
 		}
 	}

@@ -99,6 +99,7 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	h.order.given.add(p.Addrs...)
 	if m, ok := h.book.Get(p.ID); ok {
 		p.Addrs = slices.Concat(p.Addrs, m.AddrInfo().Addrs)
+		m.Told = nil
 		h.order.given.add(m.AddrInfo().Addrs...)
 	}
 	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.knownRelays(p.ID)) == 0 {

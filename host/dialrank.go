@@ -37,7 +37,7 @@ type dialOrder struct {
 	// relays are addresses of relays. These are dialled by QUIC first: hole punching works over UDP, and only one who has sent a
 	// relay something by UDP learns how its NAT maps that.
 	relays addrSet
-	// given are addresses that the owner or the peer itself has named or where it was reached. They are dialled before those
+	// given are addresses that the owner has named or where this node has reached a peer. They are dialled before those
 	// that somebody has told of, who could name so many that the good one has no turn.
 	given addrSet
 	// connected tells which relays a circuit can go by now.

@@ -65,6 +65,7 @@ type Host struct {
 	reserved  *reservations
 	order     *dialOrder
 	observers observers
+	learned   learned
 	improver  *improver
 	relay     *relayService // nil without
 
@@ -127,7 +128,11 @@ func (h *Host) announced(own []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	if h.cfg.NoListen {
 		return nil
 	}
-	return slices.Concat(own, h.cfg.External, h.reserved.addrs())
+	var learned []multiaddr.Multiaddr
+	if h.cfg.Member != nil {
+		learned = h.learned.addrs(own, h.cfg.Member)
+	}
+	return fitRecord(slices.Concat(own, h.cfg.External, learned, h.reserved.addrs()))
 }
 
 func openBookIn(cfg Config) (*Book, error) {

@@ -96,7 +96,7 @@ func (h *Host) savedPeers() []peer.AddrInfo {
 	all := h.book.All()
 	slices.SortStableFunc(all, func(a, b Member) int { return cmp.Compare(b.LastSeen, a.LastSeen) })
 	for _, m := range all {
-		if len(m.Addrs) > 0 {
+		if m.HasAddr() {
 			out = append(out, m.AddrInfo())
 		}
 	}
@@ -202,11 +202,13 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 				if e.Connectedness != network.Connected {
 					h.log.Debug("peer is gone", "peer", e.Peer)
 					h.seen.add(e.Peer, sighting{at: time.Now()})
+					h.learned.left(e.Peer)
 				}
 				h.keeper.wake(e.Peer)
 			case event.EvtPeerIdentificationCompleted:
 				h.notice(e)
 				h.observers.note(e)
+				h.learned.note(e, h.Network().ConnsToPeer(e.Peer))
 				if h.usableRelay(e.Peer) {
 					h.learnRelay(e.Peer)
 					h.keeper.wakeAll() // who could not be reached may be by way of it

@@ -17,6 +17,9 @@ import (
 // seenEvery is how often sightings are written to the address book.
 const seenEvery = 2 * time.Second
 
+// proveWithin is how long after a connection a peer may have become a member: longer than its handshake takes.
+const proveWithin = 20 * time.Second
+
 // sightings collects where peers were reached, until they are saved: every save waits for the disk, and whoever hears of a
 // connection must not, because libp2p waits for it.
 type sightings struct {
@@ -70,11 +73,18 @@ func (h *Host) saveSightings(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for p, s := range h.seen.take() {
-			if h.cfg.Member != nil && s.how == asHint {
-				// By now a member has shown that it is one.
-				s.how = onlySaved
-				if h.cfg.Member(p) {
+			if h.cfg.Member != nil && s.how != asMember {
+				_, saved := h.book.Get(p)
+				switch {
+				case s.how == asHint && h.cfg.Member(p):
 					s.how = asMember
+				case saved:
+					s.how = onlySaved
+				case time.Since(s.at) < proveWithin && h.Network().Connectedness(p) == network.Connected:
+					h.seen.add(p, s) // it may show yet that it is a member
+					continue
+				default:
+					continue
 				}
 			}
 			if err := h.book.seen(p, s); err != nil && !errors.Is(err, ErrBookFull) {
@@ -100,7 +110,7 @@ func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
 		s.addrs = append(s.addrs, e.Conn.RemoteMultiaddr().String())
 	}
 	for _, a := range e.ListenAddrs {
-		if text := a.String(); len(s.addrs) < maxAddrs && !slices.Contains(s.addrs, text) {
+		if text := a.String(); len(s.addrs) < maxAddrs && legible(a) && !slices.Contains(s.addrs, text) {
 			s.addrs = append(s.addrs, text)
 		}
 	}
@@ -110,25 +120,26 @@ func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
 	if h.cfg.Member != nil || len(s.record) == 0 {
 		return // of strangers nothing is kept; members are saved
 	}
-	if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok {
-		if _, err := certified.ConsumePeerRecord(e.SignedPeerRecord, peerstore.RecentlyConnectedAddrTTL); err != nil {
-			h.log.Debug("a peer's record is not kept", "peer", e.Peer, "err", err)
-		}
+	if err := h.Peerstore().Put(e.Peer, recordKey, s.record); err != nil { // until it is gone
+		h.log.Debug("a peer's record is not kept", "peer", e.Peer, "err", err)
 	}
 }
+
+// recordKey is where the peerstore has the record of a peer of an open network.
+const recordKey = "swarm-record"
 
 // SignedRecord is the newest signed peer record of a saved peer, or of this host itself, for others to be told of: an envelope
 // that discovery.OpenRecord reads. In a network without members it is known of all connected peers. It is nil where none is
 // known, as of a peer that listens nowhere.
 func (h *Host) SignedRecord(p peer.ID) []byte {
-	if m, ok := h.book.Get(p); ok && len(m.Record) > 0 {
-		return m.Record
+	if certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore()); ok && p == h.ID() {
+		return sealed(certified.GetPeerRecord(p))
 	}
-	certified, ok := peerstore.GetCertifiedAddrBook(h.Peerstore())
-	if !ok {
-		return nil
+	if kept, err := h.Peerstore().Get(p, recordKey); err == nil {
+		return kept.([]byte)
 	}
-	return sealed(certified.GetPeerRecord(p))
+	m, _ := h.book.Get(p)
+	return m.Record
 }
 
 // sealed is what is kept of a signed peer record; nil for none, and for one that is too long.

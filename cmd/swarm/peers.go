@@ -101,8 +101,8 @@ func (a *app) listPeers(lines []agent.PeerLine) error {
 	for _, l := range lines {
 		looked = looked || l.State != ""
 		addr := l.Addr
-		if addr == "" && len(l.Addrs) > 0 {
-			addr = l.Addrs[0]
+		if addr == "" && l.HasAddr() {
+			addr = slices.Concat(l.Addrs, l.Told)[0]
 		}
 		rtt := unknown
 		if l.RTTMs != nil {

@@ -528,13 +528,13 @@ func TestMadeUpAddresses(t *testing.T) {
 		{"before it has said anything", nil, 1, nil},
 		{"made up", signed(liar, 9, madeUp), 0, nil},
 		{"its own", signed(key, 1, old), 1, []string{old}},
-		{"a newer one", signed(key, 2, now), 1, []string{now, old}},
-		{"the old one again", signed(key, 1, old), 1, []string{now, old}},
-		{"made up again", signed(liar, 9, madeUp), 0, []string{now, old}},
+		{"a newer one", signed(key, 2, now), 1, []string{now}},
+		{"the old one again", signed(key, 1, old), 1, []string{now}},
+		{"made up again", signed(liar, 9, madeUp), 0, []string{now}},
 	} {
 		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), []node.MemberAddr{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
 		must(t, err)
-		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Addrs, tt.want) || m.Name != "vps" {
+		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Told, tt.want) || m.Name != "vps" {
 			t.Errorf("%s: %d good, saved %+v, want %d and %v", tt.name, n, m, tt.good, tt.want)
 		}
 	}
@@ -560,7 +560,7 @@ func TestGetAddr(t *testing.T) {
 		t.Errorf("learned of %d: %v", good, err)
 	}
 	for _, w := range []*node.Node{a, b} {
-		if m, ok := c.Book().Get(w.ID()); !ok || m.Name != fleetOf(w).Self().Grant.Name || !slices.Contains(m.Addrs, w.Addrs()[0].String()) {
+		if m, ok := c.Book().Get(w.ID()); !ok || m.Name != fleetOf(w).Self().Grant.Name || !slices.Contains(m.Told, w.Addrs()[0].String()) {
 			t.Errorf("saved %+v", m)
 		}
 	}

@@ -294,6 +294,7 @@ func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
 // saves them. It returns how many there were.
 func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
 	good, after := 0, peer.ID("")
+	var unsaved error
 	for {
 		var got Addr
 		err := inTurn(ctx, func() (err error) {
@@ -304,11 +305,11 @@ func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role)
 			return good, err
 		}
 		some, err := SaveMembers(n.Book(), n.cfg.Fleet, got.Members)
-		if good += some; err != nil {
-			return good, err
+		if good += some; unsaved == nil {
+			unsaved = err
 		}
 		if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
-			return good, nil
+			return good, unsaved
 		}
 		after = got.Members[len(got.Members)-1].Peer
 	}

@@ -209,7 +209,7 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 // someMembers are up to 32 members for one who joins: those that help to find the
 // others come first.
 func (n *Node) someMembers(but peer.ID) []MemberAddr {
-	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but || len(m.Record) == 0 })
+	all := slices.DeleteFunc(n.memberAddrs(), func(m MemberAddr) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != n.ID() })
 	rank := func(m MemberAddr) int {
 		known, _ := n.cfg.Fleet.Known(m.Peer)
 		switch {
@@ -227,11 +227,9 @@ func (n *Node) someMembers(but peer.ID) []MemberAddr {
 }
 
 // memberAddrs are all members, in the order of their peer IDs, and where they say
-// they are as far as that is known; this node is one of them where it listens.
+// they are as far as that is known; this node is one of them.
 func (n *Node) memberAddrs() (out []MemberAddr) {
-	if own := n.SignedRecord(n.ID()); len(own) > 0 {
-		out = append(out, MemberAddr{n.ID(), own, n.cfg.Fleet.Chain().JSON()})
-	}
+	out = append(out, MemberAddr{n.ID(), n.SignedRecord(n.ID()), n.cfg.Fleet.Chain().JSON()})
 	for _, m := range n.cfg.Fleet.Members() {
 		if m.Err != nil || m.Peer == n.ID() {
 			continue

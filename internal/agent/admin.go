@@ -299,7 +299,7 @@ func (a *Admin) Sheet() (*trust.Sheet, error) {
 	s := &trust.Sheet{Root: a.root, FleetName: a.Fleet.Name(), Controller: a.self()}
 	for _, saved := range a.Book.All() {
 		m, ok := a.Fleet.Known(saved.Peer)
-		if !ok || m.Err != nil || len(saved.Addrs) == 0 || saved.Peer == a.self() {
+		if !ok || m.Err != nil || !saved.HasAddr() || saved.Peer == a.self() {
 			continue
 		}
 		info := saved.AddrInfo()

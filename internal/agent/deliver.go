@@ -89,7 +89,7 @@ func (c *Controller) reachable() (out []peer.ID) {
 		}
 		saved, ok := c.Node.Book().Get(m.Peer)
 		listens := m.Grant.Role == trust.RoleWorker || m.Grant.Role == trust.RoleRelay
-		if listens || ok && len(saved.Addrs) > 0 {
+		if listens || ok && saved.HasAddr() {
 			out = append(out, m.Peer)
 		}
 	}

@@ -146,7 +146,16 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if err != nil {
 		return nil, err
 	}
-	_, err = node.SaveMembers(j.node.Book(), f, got.Members)
+	if _, err := node.SaveMembers(j.node.Book(), f, got.Members); err != nil {
+		j.cfg.Logger.Warn("not all members that the inviter told of could be saved", "err", err)
+	}
+	_, err = j.node.Book().Update(t.Redeemer, func(m *host.Member) {
+		if len(m.Addrs) == 0 {
+			for _, a := range t.Addrs {
+				m.Addrs = append(m.Addrs, a.String())
+			}
+		}
+	})
 	return f, err
 }
 

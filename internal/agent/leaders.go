@@ -50,7 +50,7 @@ func (l *leaders) keep() {
 		}
 		gone := l.fleet.Revoked(saved.Peer)
 		l.node.Blocked(saved.Peer, gone)
-		wanted := !gone && (slices.Contains(l.roles, m.Grant.Role) || m.Grant.MayIssue != nil) && len(saved.Addrs) > 0
+		wanted := !gone && (slices.Contains(l.roles, m.Grant.Role) || m.Grant.MayIssue != nil) && saved.HasAddr()
 		switch {
 		case wanted && !l.node.Kept(saved.Peer):
 			l.node.Keep(peer.AddrInfo{ID: saved.Peer})

@@ -76,7 +76,7 @@ func (c *Controller) worthAsking() (out []peer.ID) {
 	var all []candidate
 	for _, m := range c.Node.Book().All() {
 		known, ok := c.fleet.Known(m.Peer)
-		if !ok || len(m.Addrs) == 0 || m.Peer == c.Node.ID() || c.fleet.Revoked(m.Peer) {
+		if !ok || !m.HasAddr() || m.Peer == c.Node.ID() || c.fleet.Revoked(m.Peer) {
 			continue
 		}
 		rank := 2

@@ -43,6 +43,13 @@ func TestRelayGivesWayToLAN(t *testing.T) {
 	scenario(t, "lan_pair", buildSwarm(t))
 }
 
+// TestForwardedPort is about a machine that does not know at which address others
+// can dial it, and is told by those who have.
+func TestForwardedPort(t *testing.T) {
+	needLab(t)
+	scenario(t, "forwarded", buildSwarm(t))
+}
+
 // TestPortMap has a router forward a port. It needs a router's program, miniupnpd.
 func TestPortMap(t *testing.T) {
 	needLab(t)

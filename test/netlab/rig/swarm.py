@@ -49,13 +49,15 @@ class Fleet(Swarm):
         """a command of the owner; returns what it printed"""
         return self.laptop.run(self.bin, *argv, *self.state(self.laptop, state), timeout=timeout)
 
-    def call_in(self, host, name, *flags, role="worker", listen=None):
+    def call_in(self, host, name, *flags, role="worker", listen=None, at=None):
         """let a machine in that waits to be called: the way to one that cannot reach the owner"""
         listen = ["--listen", listen] if listen else []
         j = host.spawn([self.bin, "join", "--wait", "--yes", "--json", "--fleet", self.id, "--role", role, *listen,
                         *self.state(host, role)], name=f"join-{name}")
         _, waits = j.wait_json(event="waiting", timeout=20)
         addr = next(a for a in waits["addrs"] if f"/ip4/{host.ip}/" in a)
+        if at:  # its router forwards the port
+            addr = addr.replace(host.ip, at)
         self.run("invite", name, "--role", role, "--to", addr, "--mdns=false", *flags)
         j.wait_json(event="joined", timeout=20)
         j.wait_exit(10)

@@ -1,0 +1,115 @@
+package host
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/host/discovery"
+)
+
+const (
+	maxLearners = 64             // peers whose word is kept
+	maxLearned  = 4              // addresses that others are told: TCP and QUIC at two places
+	learnedTime = 24 * time.Hour // how long a word counts after its peer has gone
+)
+
+// learned are addresses that this node does not know by itself and at which members have dialled it: those of a forwarded port.
+// Nobody else could pass them on, because members take an address only from who is there.
+type learned struct {
+	mu   sync.Mutex // guards seen
+	seen map[peer.ID]place
+}
+
+type place struct {
+	addr multiaddr.Multiaddr
+	gone time.Time // zero while connected
+}
+
+// note takes down where a peer that came to us says that it has found us. It may be no member yet, and tell lies.
+func (l *learned) note(e event.EvtPeerIdentificationCompleted, others []network.Conn) {
+	dialled := e.Conn.Stat().Direction == network.DirInbound && !isCircuit(e.Conn.RemoteMultiaddr())
+	if !dialled || e.ObservedAddr == nil || !discovery.Usable(e.ObservedAddr, false) {
+		return
+	}
+	// Where there is a relay, too, it is a hole that was punched, and it leads nobody else here.
+	if slices.ContainsFunc(others, func(c network.Conn) bool { return isCircuit(c.RemoteMultiaddr()) }) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, known := l.seen[e.Peer]
+	if known && manet.IsPublicAddr(before.addr) && !manet.IsPublicAddr(e.ObservedAddr) {
+		return // now it comes from near, and what it has found from afar is still there
+	}
+	if !known && len(l.seen) >= maxLearners && !l.dropOldest() {
+		return
+	}
+	if l.seen == nil {
+		l.seen = make(map[peer.ID]place)
+	}
+	l.seen[e.Peer] = place{addr: e.ObservedAddr}
+}
+
+// dropOldest makes room, if somebody has gone.
+func (l *learned) dropOldest() bool {
+	var oldest peer.ID
+	for p, at := range l.seen {
+		if !at.gone.IsZero() && (oldest == "" || at.gone.Before(l.seen[oldest].gone)) {
+			oldest = p
+		}
+	}
+	delete(l.seen, oldest)
+	return oldest != ""
+}
+
+// left says that a peer is connected no longer.
+func (l *learned) left(p peer.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, ok := l.seen[p]; ok {
+		at.gone = time.Now()
+		l.seen[p] = at
+	}
+}
+
+// addrs are the addresses by the word of members that are not among our own: those that most have named, then those named last.
+func (l *learned) addrs(own []multiaddr.Multiaddr, member func(peer.ID) bool) []multiaddr.Multiaddr {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	words, last := make(map[string]int), make(map[string]time.Time)
+	for p, at := range l.seen {
+		switch {
+		case !at.gone.IsZero() && time.Since(at.gone) > learnedTime:
+			delete(l.seen, p)
+		case member(p) && !multiaddr.Contains(own, at.addr):
+			key := string(at.addr.Bytes())
+			words[key]++
+			when := at.gone
+			if when.IsZero() {
+				when = time.Now()
+			}
+			if when.After(last[key]) {
+				last[key] = when
+			}
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(words), func(a, b string) int {
+		return cmp.Or(cmp.Compare(words[b], words[a]), last[b].Compare(last[a]), cmp.Compare(a, b))
+	})
+	var out []multiaddr.Multiaddr
+	for _, k := range keys[:min(len(keys), maxLearned)] {
+		if a, err := multiaddr.NewMultiaddrBytes([]byte(k)); err == nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/record"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// cameFrom is a connection by its direction and the other's address.
+type cameFrom struct {
+	network.Conn
+	direction network.Direction
+	addr      string
+}
+
+func (c cameFrom) Stat() network.ConnStats {
+	return network.ConnStats{Stats: network.Stats{Direction: c.direction}}
+}
+func (c cameFrom) RemoteMultiaddr() multiaddr.Multiaddr { return multiaddr.StringCast(c.addr) }
+
+func TestLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			from, lan, forwarded, other = "/ip4/8.8.8.9/tcp/50000", "/ip4/192.168.1.7/tcp/4747", "/ip4/8.8.4.7/tcp/4747", "/ip4/8.8.4.8/tcp/1"
+			circuit                     = "/p2p/12D3KooWQ4KEYFjPEAJq79ECcGa7mEi2xLzThQcsKtCbB8yFniLd/p2p-circuit"
+		)
+		var l learned
+		own := []multiaddr.Multiaddr{multiaddr.StringCast(lan)}
+		members := map[peer.ID]bool{}
+		note := func(p peer.ID, way network.Direction, seen string, others ...network.Conn) {
+			l.note(event.EvtPeerIdentificationCompleted{Peer: p, Conn: cameFrom{direction: way, addr: from}, ObservedAddr: multiaddr.StringCast(seen)}, others)
+		}
+		check := func(what string, want ...string) {
+			t.Helper()
+			var got []string
+			for _, a := range l.addrs(own, func(p peer.ID) bool { return members[p] }) {
+				got = append(got, a.String())
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", what, got, want)
+			}
+		}
+		laptop, friend, stranger := randomPeer(t), randomPeer(t), randomPeer(t)
+		members[friend] = true
+		note(laptop, network.DirInbound, forwarded)
+		check("by one who may be no member")
+		members[laptop] = true
+		check("by a member", forwarded)
+		note(stranger, network.DirInbound, other)
+		check("by a stranger, too", forwarded)
+		note(friend, network.DirOutbound, other)
+		check("by one whom we have dialled", forwarded)
+		note(friend, network.DirInbound, other, cameFrom{addr: circuit})
+		check("through a hole that was punched", forwarded)
+		note(friend, network.DirInbound, lan)
+		check("our own", forwarded)
+		note(laptop, network.DirInbound, lan)
+		check("it has come home", forwarded)
+
+		l.left(laptop)
+		time.Sleep(learnedTime)
+		check("a day later", forwarded)
+		note(friend, network.DirInbound, other)
+		check("another, last", other, forwarded)
+		time.Sleep(time.Second)
+		check("it has been gone for more than a day", other)
+
+		for i := range 2 * maxLearners {
+			p := randomPeer(t)
+			members[p] = true
+			note(p, network.DirInbound, fmt.Sprintf("/ip4/8.8.4.9/tcp/%d", 1+i))
+			if i%2 == 0 {
+				l.left(p)
+			}
+		}
+		if n := len(l.addrs(own, func(p peer.ID) bool { return members[p] })); n != maxLearned || len(l.seen) != maxLearners {
+			t.Errorf("%d addresses by the words of %d", n, len(l.seen))
+		}
+	})
+}
+
+func TestFitRecord(t *testing.T) {
+	key, p := randomKey(t)
+	const public = "/ip4/8.8.8.7/udp/4747/quic-v1"
+	for _, tt := range []struct {
+		n    int
+		last string // the address that others can reach comes last
+		all  bool
+	}{
+		{40, public, true},
+		{200, public, false},
+	} {
+		var addrs []multiaddr.Multiaddr
+		for i := range tt.n {
+			addrs = append(addrs, multiaddr.StringCast(fmt.Sprintf("/ip6/fd00::%x/udp/4747/quic-v1", i)))
+		}
+		addrs = fitRecord(append(addrs, multiaddr.StringCast(tt.last)))
+		rec := peer.PeerRecordFromAddrInfo(peer.AddrInfo{ID: p, Addrs: addrs})
+		env, err := record.Seal(rec, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := sealed(env); len(text) == 0 || (len(addrs) == tt.n+1) != tt.all || !multiaddr.Contains(addrs, multiaddr.StringCast(public)) {
+			t.Errorf("of %d addresses there are %d in a record of %d bytes", tt.n+1, len(addrs), len(text))
+		}
+	}
+}
