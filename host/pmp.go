@@ -124,6 +124,7 @@ func (m *pmpMapper) renew() error {
 		}
 		mapped, err := m.router.AddPortMapping(p.protocol, int(p.number), int(wanted), int(pmpLease.Seconds()))
 		if err != nil {
+			maps.DeleteFunc(ports, func(p port, _ uint16) bool { return before[p] != 0 })
 			m.giveBack(ports)
 			return fmt.Errorf("NAT-PMP: ask for a port: %w", err)
 		}

@@ -72,6 +72,7 @@ func (l *listening) watched() bool {
 type router struct {
 	mu       sync.Mutex // guards what follows
 	away     bool
+	refuses  string // a protocol
 	external [4]byte
 	taken    int // a port that it gives to another
 	ports    map[string]map[int]int
@@ -95,6 +96,9 @@ func (r *router) AddPortMapping(protocol string, internal, wanted, seconds int) 
 	if seconds == 0 {
 		delete(r.ports[protocol], internal)
 		return &natpmp.AddPortMappingResult{}, nil
+	}
+	if protocol == r.refuses {
+		return nil, errors.New("refused")
 	}
 	if wanted == r.taken {
 		wanted += 1000
@@ -144,6 +148,18 @@ func TestPMP(t *testing.T) {
 		r.set(func() { r.external, r.taken = [4]byte{203, 0, 113, 8}, 0 })
 		time.Sleep(pmpRenew)
 		check("the router has another address", tcp, "/ip4/203.0.113.8/tcp/5747")
+
+		for _, protocol := range []string{"tcp", "udp"} {
+			r.set(func() { r.refuses = protocol })
+			time.Sleep(pmpRenew)
+			check("it refuses one of the ports now", tcp, "/ip4/203.0.113.8/tcp/5747")
+			if len(r.ports["tcp"]) != 1 || len(r.ports["udp"]) != 1 {
+				t.Errorf("it forwards %v, and both are announced", r.ports)
+			}
+		}
+		r.set(func() { r.refuses = "" })
+		time.Sleep(pmpRenew)
+		check("it forwards both again", udp, "/ip4/203.0.113.8/udp/5747/quic-v1")
 
 		r.set(func() { r.away = true })
 		time.Sleep(pmpLease - pmpRenew)
