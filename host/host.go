@@ -29,6 +29,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
@@ -128,12 +129,11 @@ func (h *Host) announced(own []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	if h.cfg.NoListen {
 		return nil
 	}
-	var learned []multiaddr.Multiaddr
-	if h.cfg.Member != nil {
-		learned = h.learned.addrs(own, h.cfg.Member)
-	}
-	return fitRecord(slices.Concat(own, h.cfg.External, learned, h.reserved.addrs()))
+	return fitRecord(slices.Concat(own, h.cfg.External, h.learned.addrs(own, h.isMember), h.reserved.addrs()))
 }
+
+// isMember tells whether a peer is a member; nobody is where there are none.
+func (h *Host) isMember(p peer.ID) bool { return h.cfg.Member != nil && h.cfg.Member(p) }
 
 func openBookIn(cfg Config) (*Book, error) {
 	if cfg.StateDir == "" {

@@ -30,39 +30,51 @@ type learned struct {
 }
 
 type place struct {
-	addr multiaddr.Multiaddr
-	gone time.Time // zero while connected
+	addr  multiaddr.Multiaddr // nil while there is only a hole
+	gone  time.Time           // zero while connected
+	holed string              // the ID of a connection through a hole that was punched
 }
 
-// note takes down where a peer that came to us says that it has found us. It may be no member yet, and tell lies.
-func (l *learned) note(e event.EvtPeerIdentificationCompleted, others []network.Conn) {
+// note takes down where a peer that came to us says that it has found us. It may be no member yet, and tell lies. others are
+// the connections with it.
+func (l *learned) note(e event.EvtPeerIdentificationCompleted, others []network.Conn, member func(peer.ID) bool) {
 	dialled := e.Conn.Stat().Direction == network.DirInbound && !isCircuit(e.Conn.RemoteMultiaddr())
 	if !dialled || e.ObservedAddr == nil || !discovery.Usable(e.ObservedAddr, false) {
-		return
-	}
-	// Where there is a relay, too, it is a hole that was punched, and it leads nobody else here.
-	if slices.ContainsFunc(others, func(c network.Conn) bool { return isCircuit(c.RemoteMultiaddr()) }) {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before, known := l.seen[e.Peer]
-	if known && manet.IsPublicAddr(before.addr) && !manet.IsPublicAddr(e.ObservedAddr) {
-		return // now it comes from near, and what it has found from afar is still there
-	}
-	if !known && len(l.seen) >= maxLearners && !l.dropOldest() {
+	if !known && len(l.seen) >= maxLearners && !l.makeRoom(member) {
 		return
 	}
 	if l.seen == nil {
 		l.seen = make(map[peer.ID]place)
 	}
+	// A direct connection beside one by a relay is a hole that was punched, which leads nobody else here. The relay's is closed
+	// soon; later news come over the same connection.
+	if slices.ContainsFunc(others, func(c network.Conn) bool { return isCircuit(c.RemoteMultiaddr()) }) {
+		before.holed = e.Conn.ID()
+		l.seen[e.Peer] = before
+		return
+	}
+	if before.holed == e.Conn.ID() {
+		return
+	}
+	if before.addr != nil && manet.IsPublicAddr(before.addr) && !manet.IsPublicAddr(e.ObservedAddr) {
+		return // now it comes from near, and what it has found from afar is still there
+	}
 	l.seen[e.Peer] = place{addr: e.ObservedAddr}
 }
 
-// dropOldest makes room, if somebody has gone.
-func (l *learned) dropOldest() bool {
+// makeRoom forgets one who is no member, else the one that has been gone for longest, if there is any.
+func (l *learned) makeRoom(member func(peer.ID) bool) bool {
 	var oldest peer.ID
 	for p, at := range l.seen {
+		if !member(p) {
+			delete(l.seen, p)
+			return true
+		}
 		if !at.gone.IsZero() && (oldest == "" || at.gone.Before(l.seen[oldest].gone)) {
 			oldest = p
 		}
@@ -71,31 +83,38 @@ func (l *learned) dropOldest() bool {
 	return oldest != ""
 }
 
-// left says that a peer is connected no longer.
-func (l *learned) left(p peer.ID) {
+// left says that a peer is connected no longer. The word of one who was no member is forgotten.
+func (l *learned) left(p peer.ID, member func(peer.ID) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at, ok := l.seen[p]; ok {
-		at.gone = time.Now()
-		l.seen[p] = at
+	at, ok := l.seen[p]
+	if !ok {
+		return
 	}
+	if at.addr == nil || !member(p) {
+		delete(l.seen, p)
+		return
+	}
+	at.gone = time.Now()
+	l.seen[p] = at
 }
 
 // addrs are the addresses by the word of members that are not among our own: those that most have named, then those named last.
 func (l *learned) addrs(own []multiaddr.Multiaddr, member func(peer.ID) bool) []multiaddr.Multiaddr {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
 	words, last := make(map[string]int), make(map[string]time.Time)
 	for p, at := range l.seen {
 		switch {
-		case !at.gone.IsZero() && time.Since(at.gone) > learnedTime:
+		case !at.gone.IsZero() && now.Sub(at.gone) > learnedTime:
 			delete(l.seen, p)
-		case member(p) && !multiaddr.Contains(own, at.addr):
+		case at.addr != nil && member(p) && !multiaddr.Contains(own, at.addr):
 			key := string(at.addr.Bytes())
 			words[key]++
 			when := at.gone
 			if when.IsZero() {
-				when = time.Now()
+				when = now
 			}
 			if when.After(last[key]) {
 				last[key] = when

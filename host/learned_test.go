@@ -18,8 +18,10 @@ import (
 type cameFrom struct {
 	network.Conn
 	direction network.Direction
-	addr      string
+	addr, id  string
 }
+
+func (c cameFrom) ID() string { return c.id }
 
 func (c cameFrom) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Direction: c.direction}}
@@ -35,13 +37,20 @@ func TestLearned(t *testing.T) {
 		var l learned
 		own := []multiaddr.Multiaddr{multiaddr.StringCast(lan)}
 		members := map[peer.ID]bool{}
+		member := func(p peer.ID) bool { return members[p] }
+		conns := 0
+		again := func(p peer.ID, way network.Direction, seen string, others ...network.Conn) { // over the last connection
+			c := cameFrom{direction: way, addr: from, id: fmt.Sprint(conns)}
+			l.note(event.EvtPeerIdentificationCompleted{Peer: p, Conn: c, ObservedAddr: multiaddr.StringCast(seen)}, others, member)
+		}
 		note := func(p peer.ID, way network.Direction, seen string, others ...network.Conn) {
-			l.note(event.EvtPeerIdentificationCompleted{Peer: p, Conn: cameFrom{direction: way, addr: from}, ObservedAddr: multiaddr.StringCast(seen)}, others)
+			conns++
+			again(p, way, seen, others...)
 		}
 		check := func(what string, want ...string) {
 			t.Helper()
 			var got []string
-			for _, a := range l.addrs(own, func(p peer.ID) bool { return members[p] }) {
+			for _, a := range l.addrs(own, member) {
 				got = append(got, a.String())
 			}
 			if !slices.Equal(got, want) {
@@ -60,12 +69,14 @@ func TestLearned(t *testing.T) {
 		check("by one whom we have dialled", forwarded)
 		note(friend, network.DirInbound, other, cameFrom{addr: circuit})
 		check("through a hole that was punched", forwarded)
+		again(friend, network.DirInbound, other)
+		check("and the relay is left", forwarded)
 		note(friend, network.DirInbound, lan)
 		check("our own", forwarded)
 		note(laptop, network.DirInbound, lan)
 		check("it has come home", forwarded)
 
-		l.left(laptop)
+		l.left(laptop, member)
 		time.Sleep(learnedTime)
 		check("a day later", forwarded)
 		note(friend, network.DirInbound, other)
@@ -73,15 +84,29 @@ func TestLearned(t *testing.T) {
 		time.Sleep(time.Second)
 		check("it has been gone for more than a day", other)
 
+		for i := range 2 * maxLearners { // strangers who come, and some of whom go
+			p := randomPeer(t)
+			note(p, network.DirInbound, fmt.Sprintf("/ip4/8.8.8.1/tcp/%d", 1+i))
+			if i%2 == 0 {
+				l.left(p, member)
+			}
+		}
+		check("strangers", other)
 		for i := range 2 * maxLearners {
 			p := randomPeer(t)
 			members[p] = true
 			note(p, network.DirInbound, fmt.Sprintf("/ip4/8.8.4.9/tcp/%d", 1+i))
 			if i%2 == 0 {
-				l.left(p)
+				l.left(p, member)
 			}
 		}
-		if n := len(l.addrs(own, func(p peer.ID) bool { return members[p] })); n != maxLearned || len(l.seen) != maxLearners {
+		first := fmt.Sprint(l.addrs(own, member))
+		for range 100 {
+			if now := fmt.Sprint(l.addrs(own, member)); now != first {
+				t.Fatalf("it changes by itself: %s, %s", first, now)
+			}
+		}
+		if n := len(l.addrs(own, member)); n != maxLearned || len(l.seen) != maxLearners {
 			t.Errorf("%d addresses by the words of %d", n, len(l.seen))
 		}
 	})

@@ -202,13 +202,16 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 				if e.Connectedness != network.Connected {
 					h.log.Debug("peer is gone", "peer", e.Peer)
 					h.seen.add(e.Peer, sighting{at: time.Now()})
-					h.learned.left(e.Peer)
+					h.learned.left(e.Peer, h.isMember)
 				}
 				h.keeper.wake(e.Peer)
 			case event.EvtPeerIdentificationCompleted:
 				h.notice(e)
 				h.observers.note(e)
-				h.learned.note(e, h.Network().ConnsToPeer(e.Peer))
+				h.learned.note(e, h.Network().ConnsToPeer(e.Peer), h.isMember)
+				if h.Network().Connectedness(e.Peer) == network.NotConnected {
+					h.learned.left(e.Peer, h.isMember) // it was quicker than the news of it
+				}
 				if h.usableRelay(e.Peer) {
 					h.learnRelay(e.Peer)
 					h.keeper.wakeAll() // who could not be reached may be by way of it
