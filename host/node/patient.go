@@ -10,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
 const (
@@ -26,16 +28,18 @@ type patient struct{ corehost.Host }
 // NewStream tries until it has a stream, the peer has been gone for a while or says that it speaks none of the protocols, or
 // ctx ends.
 func (h patient) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
-	here := time.Now()
+	here, stranger := time.Now(), false
 	for pause := patientFirst; ; pause = min(2*pause, patientMost) {
 		s, err := h.Host.NewStream(network.WithNoDial(ctx, "pubsub"), p, ids...)
 		if none := (multistream.ErrNotSupported[protocol.ID]{}); err == nil || errors.As(err, &none) {
 			return s, err
 		}
+		if !errors.Is(err, network.ErrNoConn) {
+			stranger = errors.Is(err, trust.ErrStranger)
+		}
 		if h.Network().Connectedness(p) == network.Connected {
 			here = time.Now()
-		}
-		if time.Since(here) > patientGone {
+		} else if stranger || time.Since(here) > patientGone {
 			return nil, err
 		}
 		select {

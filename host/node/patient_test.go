@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
 // failing is a host whose attempts to open a stream end in these errors, one after the other; nil is a stream.
@@ -62,6 +64,7 @@ func TestPatient(t *testing.T) {
 		{"a grant is renewed later", []error{closing, closing, closing, closing, closing, closing, nil}, 0, time.Hour, 61 * time.Second, nil},
 		{"it does not speak the protocol", []error{closing, none}, 0, time.Hour, time.Second, none},
 		{"it goes away", []error{closing}, 10 * time.Second, time.Hour, 91 * time.Second, closing},
+		{"a stranger goes away", []error{trust.ErrStranger, network.ErrNoConn}, 10 * time.Second, time.Hour, 15 * time.Second, network.ErrNoConn},
 		{"pubsub ends", []error{closing}, 0, 10 * time.Second, 10 * time.Second, closing},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
