@@ -85,6 +85,15 @@ func (m Member) AddrInfo() peer.AddrInfo {
 // HasAddr tells whether there is any address.
 func (m Member) HasAddr() bool { return len(m.Addrs)+len(m.Told) > 0 }
 
+// Give adds addresses that the owner has given, after those that are known, as far as there is room and they can be kept as text.
+func (m *Member) Give(addrs []multiaddr.Multiaddr) {
+	for _, a := range addrs {
+		if s := a.String(); len(m.Addrs) < maxAddrs && legible(a) && !slices.Contains(m.Addrs, s) {
+			m.Addrs = append(m.Addrs, s)
+		}
+	}
+}
+
 // Hear takes a signed record of the member that somebody has passed on. Whoever that was, it is the member's own word; but it
 // may be an old one, and what others can reach may not be within our reach. So it takes the place of older records only, and of
 // nothing that is known first-hand. A record that is dated more than a day ahead is of a wrong clock, and not taken.
@@ -102,20 +111,29 @@ func (m *Member) Hear(record []byte) error {
 	if said.PeerID != m.Peer {
 		return fmt.Errorf("signed peer record: it is of %s", said.PeerID)
 	}
-	if said.Seq > uint64(time.Now().Add(24*time.Hour).UnixNano()) {
+	if ofTomorrow(said) {
 		return errors.New("signed peer record: it is dated more than a day ahead")
 	}
-	if old, err := discovery.OpenRecord(m.Record); err == nil && old.Seq >= said.Seq {
+	if old, err := discovery.OpenRecord(m.Record); err == nil && !ofTomorrow(old) && old.Seq >= said.Seq {
 		return nil
 	}
-	m.Record = record
-	m.Told = nil
+	m.keep(record, said)
+	return nil
+}
+
+// keep makes a record the one that counts.
+func (m *Member) keep(record []byte, said *peer.PeerRecord) {
+	m.Record, m.Told = record, nil
 	for _, a := range worthTelling(said.Addrs) {
 		if s := a.String(); len(m.Told) < maxTold && !slices.Contains(m.Addrs, s) {
 			m.Told = append(m.Told, s)
 		}
 	}
-	return nil
+}
+
+// ofTomorrow says whether a record comes from a clock that is wrong.
+func ofTomorrow(r *peer.PeerRecord) bool {
+	return r.Seq > uint64(time.Now().Add(24*time.Hour).UnixNano())
 }
 
 // Validate says what is wrong with a member in the words of its fields.
@@ -450,8 +468,8 @@ func (b *Book) seen(p peer.ID, s sighting) error {
 			m.Addrs = keepNames(s.addrs, m.Addrs)
 			m.Told = slices.DeleteFunc(m.Told, func(a string) bool { return slices.Contains(m.Addrs, a) })
 		}
-		if len(s.record) > 0 {
-			m.Record = s.record
+		if said, err := discovery.OpenRecord(s.record); err == nil && said.PeerID == p && !ofTomorrow(said) {
+			m.keep(s.record, said) // also one of an earlier date: its clock was wrong before
 		}
 	})
 	return err

@@ -300,8 +300,31 @@ func TestHear(t *testing.T) {
 	if err := b.seen(p, sighting{addrs: []string{lan}, record: own, at: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	if m, _ := b.Get(p); !slices.Equal(m.Addrs, []string{lan}) || len(m.Told) > 0 || !bytes.Equal(m.Record, own) {
+	if m, _ := b.Get(p); !slices.Equal(m.Addrs, []string{lan}) || !slices.Equal(m.Told, []string{at(7)}) || !bytes.Equal(m.Record, own) {
 		t.Errorf("after it was seen: %+v", m)
+	}
+	if err := b.seen(p, sighting{record: signed(key, tomorrow, at(8)), at: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := b.Get(p); !bytes.Equal(m.Record, own) {
+		t.Errorf("a record of tomorrow is kept to be passed on: %+v", m)
+	}
+}
+
+// The addresses of a ticket are kept as far as they can be, and after what is known.
+func TestGive(t *testing.T) {
+	const known = "/ip4/192.0.2.1/tcp/1"
+	m := Member{Addrs: []string{known}}
+	var given []multiaddr.Multiaddr
+	for i := range maxAddrs + 1 {
+		given = append(given, multiaddr.StringCast("/dns4/münchen.example/tcp/4747"), multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", 1+i)))
+	}
+	if m.Give(given); len(m.Addrs) != maxAddrs || m.Addrs[0] != known || m.Addrs[1] != "/ip4/192.0.2.1/tcp/2" {
+		t.Errorf("kept %v", m.Addrs)
+	}
+	m.Peer = randomPeer(t)
+	if err := m.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -437,4 +460,15 @@ func FuzzMember(f *testing.F) {
 			t.Fatalf("accepted %+v", m)
 		}
 	})
+}
+
+// What is put back because it could not be saved yet takes no place of what has been seen since.
+func TestNewestSightingCounts(t *testing.T) {
+	var s sightings
+	p, now := randomPeer(t), time.Now()
+	s.add(p, sighting{addrs: []string{"new"}, at: now})
+	s.add(p, sighting{addrs: []string{"old"}, record: []byte("old"), at: now.Add(-time.Second), how: asHint})
+	if got := s.take()[p]; got.addrs[0] != "new" || string(got.record) != "old" || !got.at.Equal(now) || got.how != asHint {
+		t.Errorf("got %+v", got)
+	}
 }

@@ -170,6 +170,8 @@ func (c Config) check() error {
 		return errors.New("host config: Listen and NoListen exclude each other")
 	case c.NoListen && c.Relay:
 		return errors.New("host config: a relay has to listen")
+	case slices.ContainsFunc(c.External, func(a multiaddr.Multiaddr) bool { return !legible(a) }):
+		return fmt.Errorf("host config: external address: want %d printable ASCII characters at most; of a name the form that begins with xn--", maxAddrText)
 	case len(c.External) > maxAddrs:
 		return fmt.Errorf("host config: %d external addresses, at most %d are allowed", len(c.External), maxAddrs)
 	}

@@ -188,6 +188,7 @@ func TestConfigRefused(t *testing.T) {
 		{"too many bootstrap peers", host.Config{StateDir: "x", Bootstrap: many}, "at most 256"},
 		{"negative size", host.Config{StateDir: "x", MaxPeers: -1}, "MaxPeers"},
 		{"too large a size", host.Config{StateDir: "x", MaxPeers: 100_001}, "MaxPeers"},
+		{"external name that cannot be written", host.Config{StateDir: "x", External: []multiaddr.Multiaddr{multiaddr.StringCast("/dns4/münchen.example/tcp/1")}}, "xn--"},
 		{"both", host.Config{StateDir: "x", NoListen: true, Listen: listenLoopback}, "exclude"},
 	}
 	for _, tt := range tests {

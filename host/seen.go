@@ -42,6 +42,9 @@ func (s *sightings) add(p peer.ID, new sighting) {
 		s.last = make(map[peer.ID]sighting)
 	}
 	if old, ok := s.last[p]; ok {
+		if old.at.After(new.at) {
+			old, new = new, old
+		}
 		new.how = max(new.how, old.how)
 		if len(new.addrs) == 0 {
 			new.addrs = old.addrs
@@ -109,12 +112,14 @@ func (h *Host) notice(e event.EvtPeerIdentificationCompleted) {
 	if ours {
 		s.addrs = append(s.addrs, e.Conn.RemoteMultiaddr().String())
 	}
-	for _, a := range e.ListenAddrs {
+	listens := slices.Clone(e.ListenAddrs)
+	sortByReach(listens) // so that not the best are cut off
+	for _, a := range listens {
 		if text := a.String(); len(s.addrs) < maxAddrs && legible(a) && !slices.Contains(s.addrs, text) {
 			s.addrs = append(s.addrs, text)
 		}
 	}
-	h.Peerstore().AddAddrs(e.Peer, e.ListenAddrs[:min(len(e.ListenAddrs), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
+	h.Peerstore().AddAddrs(e.Peer, listens[:min(len(listens), maxAddrs)], peerstore.RecentlyConnectedAddrTTL)
 	s.record = sealed(e.SignedPeerRecord)
 	h.seen.add(e.Peer, s)
 	if h.cfg.Member != nil || len(s.record) == 0 {

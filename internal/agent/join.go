@@ -149,14 +149,10 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if _, err := node.SaveMembers(j.node.Book(), f, got.Members); err != nil {
 		j.cfg.Logger.Warn("not all members that the inviter told of could be saved", "err", err)
 	}
-	_, err = j.node.Book().Update(t.Redeemer, func(m *host.Member) {
-		if len(m.Addrs) == 0 {
-			for _, a := range t.Addrs {
-				m.Addrs = append(m.Addrs, a.String())
-			}
-		}
-	})
-	return f, err
+	if _, err := j.node.Book().Update(t.Redeemer, func(m *host.Member) { m.Give(t.Addrs) }); err != nil {
+		j.cfg.Logger.Warn("where the inviter is could not be saved", "err", err)
+	}
+	return f, nil // the ticket is used, and this machine is a member
 }
 
 // redeem retries while the inviter is not reached: with Wait it is the inviter who
