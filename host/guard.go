@@ -56,14 +56,10 @@ func (g *guarded) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) 
 			return nil, err
 		}
 	}
-	var refused error
 	for _, c := range g.Network().ConnsToPeer(p) {
-		if refused = g.admit(ctx, c, false); refused == nil {
-			break // another connection with it may just be closing
+		if err := g.admit(ctx, c, false); err != nil {
+			return nil, err
 		}
-	}
-	if refused != nil {
-		return nil, refused
 	}
 	return g.Host.NewStream(ctx, p, ids...)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	admitTimeout = 15 * time.Second // for a peer to show who it is; pubsub asks once for each connection, and a handshake may take 10 s
+	admitTimeout = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
 	paperTimeout = 10 * time.Second // for handing over grants and records
 	paperFanOut  = 16               // peers at a time
 	cutTimeout   = time.Second      // for the last words to one who is thrown out
