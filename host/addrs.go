@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
@@ -21,7 +22,7 @@ func reachRank(a multiaddr.Multiaddr) int {
 	switch {
 	case isCircuit(a):
 		return 2 // the relays that are known are tried in any case
-	case manet.IsPublicAddr(a) || isNamed(a):
+	case manet.IsPublicAddr(a) || madns.Matches(a):
 		return 0
 	case manet.IsIPLoopback(a):
 		return 3
@@ -42,7 +43,7 @@ func worthTelling(addrs []multiaddr.Multiaddr) (out []multiaddr.Multiaddr) {
 		case len(a) == 0 || !legible(a):
 		case manet.IsIPLoopback(a):
 			here = append(here, a)
-		case isNamed(a), isCircuit(a), discovery.Usable(a, false):
+		case madns.Matches(a), isCircuit(a), discovery.Usable(a, false):
 			out = append(out, a)
 		}
 	}
@@ -59,24 +60,12 @@ func legible(a multiaddr.Multiaddr) bool {
 	return len(text) <= maxAddrText && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// isNamed says whether an address begins with a DNS name.
-func isNamed(a multiaddr.Multiaddr) bool {
-	if len(a) == 0 {
-		return false
-	}
-	switch a[0].Protocol().Code {
-	case multiaddr.P_DNS, multiaddr.P_DNS4, multiaddr.P_DNS6, multiaddr.P_DNSADDR:
-		return true
-	}
-	return false
-}
-
 // keepNames adds to the addresses where a peer was reached the names that were known before: what is reached is what a name
 // stands for today.
 func keepNames(reached, before []string) []string {
 	var names []string
 	for _, s := range before {
-		if a, err := multiaddr.NewMultiaddr(s); err == nil && isNamed(a) && len(names) < maxNames && !slices.Contains(reached, s) {
+		if a, err := multiaddr.NewMultiaddr(s); err == nil && madns.Matches(a) && len(names) < maxNames && !slices.Contains(reached, s) {
 			names = append(names, s)
 		}
 	}

@@ -78,10 +78,10 @@ func (h *Host) relaysFor(p peer.AddrInfo) []peer.AddrInfo {
 		if id == "" || id == h.ID() || len(out) >= 2*relaysTried {
 			continue
 		}
-		if !slices.ContainsFunc(out, func(o peer.AddrInfo) bool { return o.ID == id }) {
-			out = append(out, peer.AddrInfo{ID: id})
-		}
 		i := slices.IndexFunc(out, func(o peer.AddrInfo) bool { return o.ID == id })
+		if i < 0 {
+			i, out = len(out), append(out, peer.AddrInfo{ID: id})
+		}
 		if at, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_P2P }); len(at) > 0 && !multiaddr.Contains(out[i].Addrs, at) {
 			out[i].Addrs = append(slices.Clip(out[i].Addrs), at)
 		}

@@ -104,31 +104,36 @@ func (l *learned) addrs(own []multiaddr.Multiaddr, member func(peer.ID) bool) []
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	words, last := make(map[string]int), make(map[string]time.Time)
+	type told struct {
+		addr  multiaddr.Multiaddr
+		words int
+		last  time.Time
+	}
+	byAddr := make(map[string]told)
 	for p, at := range l.seen {
 		switch {
 		case !at.gone.IsZero() && now.Sub(at.gone) > learnedTime:
 			delete(l.seen, p)
 		case at.addr != nil && member(p) && !multiaddr.Contains(own, at.addr):
-			key := string(at.addr.Bytes())
-			words[key]++
 			when := at.gone
 			if when.IsZero() {
 				when = now
 			}
-			if when.After(last[key]) {
-				last[key] = when
+			key := string(at.addr.Bytes())
+			t := byAddr[key]
+			t.addr, t.words = at.addr, t.words+1
+			if when.After(t.last) {
+				t.last = when
 			}
+			byAddr[key] = t
 		}
 	}
-	keys := slices.SortedFunc(maps.Keys(words), func(a, b string) int {
-		return cmp.Or(cmp.Compare(words[b], words[a]), last[b].Compare(last[a]), cmp.Compare(a, b))
+	best := slices.SortedFunc(maps.Values(byAddr), func(a, b told) int {
+		return cmp.Or(cmp.Compare(b.words, a.words), b.last.Compare(a.last), a.addr.Compare(b.addr))
 	})
 	var out []multiaddr.Multiaddr
-	for _, k := range keys[:min(len(keys), maxLearned)] {
-		if a, err := multiaddr.NewMultiaddrBytes([]byte(k)); err == nil {
-			out = append(out, a)
-		}
+	for _, t := range best[:min(len(best), maxLearned)] {
+		out = append(out, t.addr)
 	}
 	return out
 }

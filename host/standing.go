@@ -102,7 +102,7 @@ func (h *Host) worthRemembering(p peer.ID) bool {
 	if m, ok := h.book.Get(p); ok && !m.Hint || h.keeper.has(p) {
 		return true
 	}
-	return h.cfg.Member != nil && h.cfg.Member(p)
+	return h.isMember(p)
 }
 
 // sweep makes room when the table is full: strangers that are not connected go.
