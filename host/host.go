@@ -232,8 +232,13 @@ func (h *Host) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	failed, err := h.watchUnidentified()
+	if err != nil {
+		return errors.Join(err, events.Close())
+	}
 	defer h.watchConns()()
 	wg.Go(func() { h.followPeers(ctx, events) })
+	wg.Go(func() { h.identifyAgain(ctx, failed) })
 	wg.Go(func() { h.saveSightings(ctx) })
 	wg.Go(func() { h.keeper.run(ctx) })
 	wg.Go(func() { h.keepReserved(ctx) })

@@ -111,6 +111,9 @@ func (w *world) node(i int, change func(*Config)) *node {
 
 func (n *node) info() peer.AddrInfo { return peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()} }
 
+// pass lets virtual time pass.
+func (w *world) pass(d time.Duration) { time.Sleep(d) }
+
 // until waits in virtual time and returns how long it took.
 func until(t *testing.T, most time.Duration, what string, ok func() bool) time.Duration {
 	t.Helper()
