@@ -19,7 +19,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 
@@ -178,29 +177,6 @@ func (d dialler) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (
 		return nil, refused
 	}
 	return s, err
-}
-
-func (n *Node) startPubSub() (err error) {
-	if len(n.cfg.Topics) == 0 {
-		return nil
-	}
-	n.PubSub, err = pubsub.NewGossipSub(n.life, patient{host.Guard(n.Host.Host, n.cfg.Host.Admit)},
-		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
-			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
-		pubsub.WithPeerScore(&pubsub.PeerScoreParams{
-			AppSpecificScore:  func(p peer.ID) float64 { return n.Scores.Score(p) - scoring.Neutral },
-			AppSpecificWeight: 1,
-			DecayInterval:     pubsub.DefaultDecayInterval,
-			DecayToZero:       pubsub.DefaultDecayToZero,
-			// Colocation is no sign of anything here: a fleet sits behind one address.
-			IPColocationFactorWeight: 0,
-		}, &pubsub.PeerScoreThresholds{GossipThreshold: -25, PublishThreshold: -35, GraylistThreshold: -45}),
-	)
-	if err != nil {
-		return fmt.Errorf("start pubsub: %w", err)
-	}
-	return nil
 }
 
 // Run serves requests, finds peers, and keeps the connections that are to be

@@ -3,36 +3,88 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/scoring"
+	"github.com/seed-b490fa12/swarm/streams"
 )
+
+func (n *Node) startPubSub() (err error) {
+	if len(n.cfg.Topics) == 0 {
+		return nil
+	}
+	n.PubSub, err = pubsub.NewGossipSub(n.life, newPubSubHost(host.Guard(n.Host.Host, n.cfg.Host.Admit)),
+		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
+			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
+		pubsub.WithPeerScore(&pubsub.PeerScoreParams{
+			AppSpecificScore:  func(p peer.ID) float64 { return n.Scores.Score(p) - scoring.Neutral },
+			AppSpecificWeight: 1,
+			DecayInterval:     pubsub.DefaultDecayInterval,
+			DecayToZero:       pubsub.DefaultDecayToZero,
+			// Colocation is no sign of anything here: a fleet sits behind one address.
+			IPColocationFactorWeight: 0,
+		}, &pubsub.PeerScoreThresholds{GossipThreshold: -25, PublishThreshold: -35, GraylistThreshold: -45}),
+	)
+	if err != nil {
+		return fmt.Errorf("start pubsub: %w", err)
+	}
+	return nil
+}
 
 const (
 	patientFirst = time.Second      // between the first attempts to open a stream
 	patientMost  = 30 * time.Second // between later ones
 	patientGone  = time.Minute      // since when a peer is away, until its stream is given up
+
+	remindTimeout = 30 * time.Second // for a peer to read what we subscribe to
 )
 
-// patient is the host of pubsub, which opens one stream to each peer that connects. When that fails it never tries again while
-// the peer is connected: if of two connections the one is closed on which the peer was just showing who it is, or a grant is
-// renewed a moment later, nothing that it pushes would be heard any more.
-type patient struct{ corehost.Host }
+// pubsubHost is the host of pubsub. Pubsub has one stream to each peer and hears one from it, and is not careful with them where
+// a peer has several connections that come and go; two things would end in a peer that nothing is heard of until it connects anew:
+//
+//   - When the stream to a peer cannot be opened, pubsub never tries again. NewStream does.
+//   - When the stream to a peer ends, pubsub forgets what the peer has subscribed to, and opens another; but the peer, whose own
+//     stream is fine, does not say it again. So this host does, whenever a peer opens a stream.
+type pubsubHost struct {
+	corehost.Host
+
+	mu  sync.Mutex
+	out map[peer.ID]*announcer
+}
+
+func newPubSubHost(h corehost.Host) *pubsubHost {
+	return &pubsubHost{Host: h, out: make(map[peer.ID]*announcer)}
+}
 
 // NewStream tries until it has a stream, the peer has been gone for a while or says that it speaks none of the protocols, or
 // ctx ends.
-func (h patient) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+func (h *pubsubHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	here, stranger := time.Now(), false
 	for pause := patientFirst; ; pause = min(2*pause, patientMost) {
 		s, err := h.Host.NewStream(network.WithNoDial(ctx, "pubsub"), p, ids...)
-		if none := (multistream.ErrNotSupported[protocol.ID]{}); err == nil || errors.As(err, &none) {
-			return s, err
+		if err == nil {
+			return h.announce(p, s), nil
+		}
+		if none := (multistream.ErrNotSupported[protocol.ID]{}); errors.As(err, &none) {
+			return nil, err
 		}
 		if !errors.Is(err, network.ErrNoConn) {
 			stranger = errors.Is(err, trust.ErrStranger)
@@ -49,3 +101,117 @@ func (h patient) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (
 		}
 	}
 }
+
+// announce makes s the stream on which p hears what we subscribe to.
+func (h *pubsubHost) announce(p peer.ID, s network.Stream) network.Stream {
+	a := &announcer{Stream: s, said: make(map[string]*pb.RPC_SubOpts)}
+	a.ended = func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.out[p] == a {
+			delete(h.out, p)
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.out[p] = a
+	return a
+}
+
+func (h *pubsubHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {
+	h.Host.SetStreamHandler(id, h.reminding(handle))
+}
+
+func (h *pubsubHost) SetStreamHandlerMatch(id protocol.ID, match func(protocol.ID) bool, handle network.StreamHandler) {
+	h.Host.SetStreamHandlerMatch(id, match, h.reminding(handle))
+}
+
+func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandler {
+	return func(s network.Stream) {
+		h.mu.Lock()
+		a := h.out[s.Conn().RemotePeer()]
+		h.mu.Unlock()
+		if a != nil {
+			a.remind()
+		}
+		handle(s)
+	}
+}
+
+// announcer is a stream to a peer that knows what was said on it about our subscriptions.
+type announcer struct {
+	network.Stream
+	ended func()
+
+	mu   sync.Mutex // held while writing
+	said map[string]*pb.RPC_SubOpts
+}
+
+// Write takes one RPC, as pubsub writes them.
+func (a *announcer) Write(b []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, err := a.Stream.Write(b)
+	if err == nil {
+		for _, s := range subscriptions(b) {
+			if s.GetSubscribe() {
+				a.said[s.GetTopicid()] = s
+			} else {
+				delete(a.said, s.GetTopicid())
+			}
+		}
+	}
+	return n, err
+}
+
+// remind says once more what we subscribe to.
+func (a *announcer) remind() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.said) == 0 {
+		return
+	}
+	err := a.SetWriteDeadline(time.Now().Add(remindTimeout))
+	if err == nil {
+		_, err = protodelim.MarshalTo(a.Stream, &pb.RPC{Subscriptions: slices.Collect(maps.Values(a.said))})
+	}
+	if err != nil {
+		a.Stream.Reset() // half an RPC may be on it
+	}
+}
+
+func (a *announcer) Close() error {
+	a.ended()
+	return a.Stream.Close()
+}
+
+func (a *announcer) Reset() error {
+	a.ended()
+	return a.Stream.Reset()
+}
+
+// subscriptions returns those in an RPC, which begins with its length. It looks at nothing else, because nearly all RPCs are messages.
+func subscriptions(rpc []byte) (out []*pb.RPC_SubOpts) {
+	_, n := protowire.ConsumeVarint(rpc)
+	for n >= 0 && n < len(rpc) {
+		rpc = rpc[n:]
+		field, kind, tag := protowire.ConsumeTag(rpc)
+		if tag < 0 {
+			return out
+		}
+		rpc = rpc[tag:]
+		if field == subscriptionsField && kind == protowire.BytesType {
+			var s pb.RPC_SubOpts
+			var b []byte
+			if b, n = protowire.ConsumeBytes(rpc); n >= 0 && proto.Unmarshal(b, &s) == nil {
+				out = append(out, &s)
+			}
+			continue
+		}
+		n = protowire.ConsumeFieldValue(field, kind, rpc)
+	}
+	return out
+}
+
+// subscriptionsField is the number of RPC.subscriptions in pubsub's rpc.proto.
+const subscriptionsField = 1

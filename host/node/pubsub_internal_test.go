@@ -1,17 +1,21 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
@@ -73,11 +77,45 @@ func TestPatient(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				f := &failing{errs: tt.errs, net: away{here: func() bool { return tt.gone == 0 || time.Since(began) < tt.gone }}}
-				_, err := patient{f}.NewStream(ctx, "", "/p/1")
+				_, err := newPubSubHost(f).NewStream(ctx, "", "/p/1")
 				if took := time.Since(began); !errors.Is(err, tt.err) || took != tt.took {
 					t.Errorf("%v after %v, want %v after %v", err, took, tt.err, tt.took)
 				}
 			})
 		})
 	}
+}
+
+func TestSubscriptionsOf(t *testing.T) {
+	yes, no, topics := true, false, []string{"/a", "/b"}
+	rpc := &pb.RPC{
+		Subscriptions: []*pb.RPC_SubOpts{{Subscribe: &yes, Topicid: &topics[0]}, {Subscribe: &no, Topicid: &topics[1]}},
+		Publish:       []*pb.Message{{Data: []byte("something"), Topic: &topics[0]}},
+		Control:       &pb.ControlMessage{Graft: []*pb.ControlGraft{{TopicID: &topics[1]}}},
+	}
+	b := framed(t, rpc)
+	got := subscriptions(b)
+	if len(got) != 2 || !proto.Equal(got[0], rpc.Subscriptions[0]) || !proto.Equal(got[1], rpc.Subscriptions[1]) {
+		t.Errorf("got %v", got)
+	}
+	for i := range b {
+		if n := len(subscriptions(b[:i])); n > 2 {
+			t.Errorf("%d subscriptions in %d bytes", n, i)
+		}
+	}
+	rpc.Subscriptions = nil
+	b = framed(t, rpc)
+	if n := testing.AllocsPerRun(100, func() { got = subscriptions(b) }); len(got) != 0 || n != 0 {
+		t.Errorf("an RPC without subscriptions: %v, %v allocations", got, n)
+	}
+}
+
+// framed is an RPC as it is written.
+func framed(t *testing.T, rpc *pb.RPC) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := protodelim.MarshalTo(&b, rpc); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

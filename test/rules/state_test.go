@@ -128,6 +128,9 @@ func TestOneGuard(t *testing.T) {
 		fset := token.NewFileSet()
 		for _, f := range p.sources(t, fset) {
 			ast.Inspect(f, func(n ast.Node) bool {
+				if f, ok := n.(*ast.FuncDecl); ok && f.Recv != nil && strings.HasPrefix(f.Name.Name, "SetStreamHandler") {
+					return false // of a host around another
+				}
 				if sel, ok := n.(*ast.SelectorExpr); ok && strings.HasPrefix(sel.Sel.Name, "SetStreamHandler") {
 					t.Errorf("%s: %s: register a message family on a streams.Mux instead", fset.Position(sel.Pos()), sel.Sel.Name)
 				}
