@@ -35,6 +35,7 @@ def main(lab, args):
 
     lab.eventually("a command without a controller that serves goes by way of the relay", lambda: fleet.answers("rig"), 15)
     fleet.serve("--mdns=false")
+    watch = laptop.spawn([fleet.bin, "controller", "watch", "--json", *fleet.state(laptop, "controller")], name="watch")
     took = lab.until(lambda: fleet.paths().get("rig") not in ("", None), 15)
     lab.check("connected with the controller that serves", took, took is not None, "s")
     took = lab.until(lambda: fleet.paths().get("rig") == expected, 10)
@@ -57,5 +58,10 @@ def main(lab, args):
     line = log.wait_line('"text"', timeout=15)
     lab.check("its log is followed", lab.now() - start, line is not None, "s")
     log.stop()
+    if expected == "direct":
+        lab.sleep(6)  # the relay is left when there has been a direct path for five seconds
+    asked = lab.now()
+    t, _ = watch.wait_line('"name":"rig"', since=asked, timeout=15)
+    lab.check("its stats are pushed", t - asked, True, "s")
     lab.check("one place with the relay", worker.logs().count("by way of a relay"), "by way of a relay" in worker.logs())
     lab.check("the relay lives", relay.rss_kb(), relay.alive(), "kB")
