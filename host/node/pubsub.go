@@ -11,6 +11,7 @@ import (
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/event"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -55,12 +56,17 @@ const (
 	patientGone  = time.Minute      // since when a peer is away, until its stream is given up
 
 	remindTimeout = 30 * time.Second // for a peer to read what we subscribe to
+
+	// afreshAfter is when a peer whose stream has ended is new to pubsub, if there is no other stream by then. Pubsub waits 10 s at
+	// most before it opens one, and after the fourth within ten minutes it opens none.
+	afreshAfter = 30 * time.Second
 )
 
 // pubsubHost is the host of pubsub. Pubsub has one stream to each peer and hears one from it, and is not careful with them where
-// a peer has several connections that come and go; two things would end in a peer that nothing is heard of until it connects anew:
+// a peer has several connections that come and go; three things would end in a peer that nothing is heard of until it connects anew:
 //
 //   - When the stream to a peer cannot be opened, pubsub never tries again. NewStream does.
+//   - When streams to a peer have ended several times, pubsub gives it up. So this host makes it new to pubsub after a while.
 //   - When the stream to a peer ends, pubsub forgets what the peer has subscribed to, and opens another; but the peer, whose own
 //     stream is fine, does not say it again. So this host does, whenever a peer opens a stream.
 type pubsubHost struct {
@@ -81,7 +87,7 @@ func (h *pubsubHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.I
 	for pause := patientFirst; ; pause = min(2*pause, patientMost) {
 		s, err := h.Host.NewStream(network.WithNoDial(ctx, "pubsub"), p, ids...)
 		if err == nil {
-			return h.announce(p, s), nil
+			return h.announce(ctx, p, s), nil
 		}
 		if none := (multistream.ErrNotSupported[protocol.ID]{}); errors.As(err, &none) {
 			return nil, err
@@ -103,19 +109,39 @@ func (h *pubsubHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.I
 }
 
 // announce makes s the stream on which p hears what we subscribe to.
-func (h *pubsubHost) announce(p peer.ID, s network.Stream) network.Stream {
+func (h *pubsubHost) announce(ctx context.Context, p peer.ID, s network.Stream) network.Stream {
 	a := &announcer{Stream: s, said: make(map[string]*pb.RPC_SubOpts)}
-	a.ended = func() {
+	a.ended = sync.OnceFunc(func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.out[p] == a {
 			delete(h.out, p)
+			time.AfterFunc(afreshAfter, func() {
+				if ctx.Err() == nil {
+					h.afresh(p, s.Protocol())
+				}
+			})
 		}
-	}
+	})
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.out[p] = a
 	return a
+}
+
+// afresh makes p new to pubsub, if it is connected and has no stream: pubsub takes a peer for new that speaks its protocol lately.
+// Where it knows p all the same, it does nothing.
+func (h *pubsubHost) afresh(p peer.ID, id protocol.ID) {
+	h.mu.Lock()
+	has := h.out[p] != nil
+	h.mu.Unlock()
+	if has || h.Network().Connectedness(p) != network.Connected {
+		return
+	}
+	if e, err := h.EventBus().Emitter(new(event.EvtPeerProtocolsUpdated)); err == nil {
+		_ = e.Emit(event.EvtPeerProtocolsUpdated{Peer: p, Added: []protocol.ID{id}})
+		_ = e.Close()
+	}
 }
 
 func (h *pubsubHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {

@@ -1,58 +1,104 @@
 package node_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	"github.com/multiformats/go-multiaddr"
 
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 )
 
 // TestSubscribersStay ends the stream on which a node sends to a subscriber, as when the one of two connections is closed.
 func TestSubscribersStay(t *testing.T) {
 	const topic, relayed = "/swarm/test/1.0.0", "/swarm/test/2.0.0"
-	topics := []string{topic, relayed}
-	pusher, subscriber := newNode(t, node.Config{Topics: topics}), newNode(t, node.Config{Topics: topics})
-	joined, err := subscriber.PubSub.Join(topic)
-	must(t, err)
-	sub, err := joined.Subscribe()
-	must(t, err)
-	defer sub.Cancel()
-	joined, err = subscriber.PubSub.Join(relayed)
-	must(t, err)
-	stop, err := joined.Relay()
-	must(t, err)
-	must(t, pusher.Connect(t.Context(), info(subscriber)))
-
-	knows := func(topic string) bool { return slices.Contains(pusher.PubSub.ListPeers(topic), subscriber.ID()) }
-	stream := func() network.Stream {
-		for _, c := range pusher.Network().ConnsToPeer(subscriber.ID()) {
-			for _, s := range c.GetStreams() {
-				if strings.HasPrefix(string(s.Protocol()), "/meshsub/") && s.Stat().Direction == network.DirOutbound {
-					return s
-				}
+	synctest.Test(t, func(t *testing.T) {
+		nodes := simulated(t, 2, node.Config{Topics: []string{topic, relayed}})
+		pusher, subscriber := nodes[0], nodes[1]
+		joined, err := subscriber.PubSub.Join(topic)
+		must(t, err)
+		sub, err := joined.Subscribe()
+		must(t, err)
+		defer sub.Cancel()
+		joined, err = subscriber.PubSub.Join(relayed)
+		must(t, err)
+		stop, err := joined.Relay()
+		must(t, err)
+		must(t, pusher.Connect(t.Context(), info(subscriber)))
+		time.Sleep(time.Second)
+		knows := func(topic string) bool { return slices.Contains(pusher.PubSub.ListPeers(topic), subscriber.ID()) }
+		if !knows(topic) || !knows(relayed) {
+			t.Fatal("the subscriptions did not arrive")
+		}
+		for cuts := 1; cuts <= 12; cuts++ { // pubsub itself opens four streams within ten minutes
+			cut(t, pusher, subscriber)
+			time.Sleep(32 * time.Second)
+			if !knows(topic) || !knows(relayed) {
+				t.Fatalf("after %d cuts the pusher knows of a subscription: %v, of another: %v", cuts, knows(topic), knows(relayed))
 			}
 		}
-		return nil
+		stop()
+		time.Sleep(time.Second)
+		cut(t, pusher, subscriber)
+		time.Sleep(32 * time.Second)
+		if !knows(topic) || knows(relayed) {
+			t.Errorf("one of two subscriptions has ended; after a cut the pusher knows of the one: %v, of the other: %v", knows(topic), knows(relayed))
+		}
+	})
+}
+
+// cut ends the stream of pubsub from one node to another.
+func cut(t *testing.T, from, to *node.Node) {
+	t.Helper()
+	for _, c := range from.Network().ConnsToPeer(to.ID()) {
+		for _, s := range c.GetStreams() {
+			if strings.HasPrefix(string(s.Protocol()), "/meshsub/") && s.Stat().Direction == network.DirOutbound {
+				must(t, s.Reset())
+				return
+			}
+		}
 	}
-	cut := func() {
-		before := stream()
-		must(t, before.Reset())
-		waitFor(t, "another stream", func() bool { s := stream(); return s != nil && s.ID() != before.ID() })
+	t.Error("there is no stream")
+}
+
+// simulated are running nodes in a network without a wire, in the virtual time of the test, which ends them.
+func simulated(t *testing.T, count int, cfg node.Config) (nodes []*node.Node) {
+	t.Helper()
+	wire := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(10 * time.Millisecond)}
+	wire.Start()
+	t.Cleanup(wire.Close)
+	speed := simnet.LinkSettings{BitsPerSecond: 20 * simlibp2p.OneMbps}
+	for i := range count {
+		cfg.Host = host.Config{
+			StateDir: t.TempDir(), DHT: host.DHTOff,
+			Listen: []multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf("/ip4/1.0.0.%d/udp/4747/quic-v1", i+1))},
+			Options: []libp2p.Option{
+				simlibp2p.QUICSimnet(wire, simnet.NodeBiDiLinkSettings{Downlink: speed, Uplink: speed}),
+				libp2p.DisableIdentifyAddressDiscovery(),
+			},
+		}
+		n, err := node.New(cfg)
+		must(t, err)
+		must(t, n.Listen())
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			must(t, <-done)
+			must(t, n.Close())
+		})
+		nodes = append(nodes, n)
 	}
-	waitFor(t, "the first stream", func() bool { return stream() != nil })
-	for range 3 {
-		waitFor(t, "the subscriptions", func() bool { return knows(topic) && knows(relayed) })
-		cut()
-	}
-	waitFor(t, "the subscriptions at last", func() bool { return knows(topic) && knows(relayed) })
-	stop()
-	waitFor(t, "one subscription to end", func() bool { return !knows(relayed) })
-	cut()
-	waitFor(t, "the other subscription", func() bool { return knows(topic) })
-	if knows(relayed) {
-		t.Error("a subscription that had ended is back")
-	}
+	return nodes
 }
