@@ -62,6 +62,14 @@ class Fleet(Swarm):
         j.wait_json(event="joined", timeout=20)
         j.wait_exit(10)
 
+    def relay(self, host, *flags, issues=True, **how):
+        """let a relay in, start it, and let it invite workers for the owner"""
+        self.call_in(host, host.name, role="relay", **how)
+        node = self.node(host, ["relay"], *flags)
+        if issues:
+            self.run("grant", host.name, "--issue", "worker", "--mdns=false")
+        return node
+
     def join(self, host, name, *invite, role="worker", enable="deploy"):
         """let a machine in by a ticket that another redeems, or the controller that serves here"""
         out = self.run("invite", name, "--role", role, "--json", "--mdns=false", *invite)

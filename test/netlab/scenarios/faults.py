@@ -14,11 +14,7 @@ def main(lab, args):
     vps, vps2 = lab.host("vps"), lab.host("vps2")
     fleet = Fleet(args, laptop)
     flags = ["--mdns=false"]
-    fleet.call_in(vps, "vps", role="relay")
-    relay = fleet.node(vps, ["relay"], *flags)
-    fleet.call_in(vps2, "vps2", role="relay")
-    relay2 = fleet.node(vps2, ["relay"], *flags)
-    fleet.run("grant", "vps", "--issue", "worker", *flags)
+    relay, relay2 = fleet.relay(vps, *flags), fleet.relay(vps2, *flags, issues=False)
     for h in (rig, mate):
         fleet.join(h, h.name, "--via", "vps")
     worker = fleet.worker(rig, *flags)

@@ -10,9 +10,7 @@ def main(lab, args):
     lab.nat("router", home)
     laptop, rig, vps = lab.host("laptop", home), lab.host("rig", home), lab.host("vps")
     fleet = Fleet(args, laptop)
-    fleet.call_in(vps, "vps", role="relay")
-    fleet.node(vps, ["relay"])
-    fleet.run("grant", "vps", "--issue", "worker", "--mdns=false")
+    fleet.relay(vps)
     # All that the owner hears of the worker's addresses is what the relay has seen.
     fleet.join(rig, "rig", "--via", "vps")
     lab.partition(laptop, rig)

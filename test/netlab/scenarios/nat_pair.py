@@ -26,10 +26,9 @@ def main(lab, args):
     if "member" in options:
         fleet.call_in(vps, "vps")
         relay = fleet.worker(vps, "--relay")
+        fleet.run("grant", "vps", "--issue", "worker", "--mdns=false")
     else:
-        fleet.call_in(vps, "vps", role="relay")
-        relay = fleet.node(vps, ["relay"])
-    fleet.run("grant", "vps", "--issue", "worker", "--mdns=false")
+        relay = fleet.relay(vps)
     fleet.join(rig, "rig", "--via", "vps", enable="deploy,miner=refpow")
     worker = fleet.worker(rig, "--mdns=false")
 
