@@ -61,14 +61,15 @@ type Host struct {
 	keeper  *keeper
 	seen    sightings
 
-	standings *standings
-	public    atomic.Bool // others were able to dial this node
-	reserved  *reservations
-	order     *dialOrder
-	observers observers
-	learned   learned
-	improver  *improver
-	relay     *relayService // nil without
+	standings  *standings
+	public     atomic.Bool // others were able to dial this node
+	reserved   *reservations
+	order      *dialOrder
+	observers  observers
+	learned    learned
+	interfaces interfaces
+	improver   *improver
+	relay      *relayService // nil without
 
 	listening sync.Mutex // serializes Listen
 
@@ -129,6 +130,7 @@ func (h *Host) announced(own []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	if h.cfg.NoListen {
 		return nil
 	}
+	own = h.interfaces.correct(own, func() []multiaddr.Multiaddr { return h.Network().ListenAddresses() }, time.Now())
 	return fitRecord(slices.Concat(own, h.cfg.External, h.learned.addrs(own, h.isMember), h.reserved.addrs()))
 }
 
@@ -239,6 +241,7 @@ func (h *Host) Run(ctx context.Context) error {
 	defer h.watchConns()()
 	wg.Go(func() { h.followPeers(ctx, events) })
 	wg.Go(func() { h.identifyAgain(ctx, failed) })
+	wg.Go(func() { h.watchInterfaces(ctx) })
 	wg.Go(func() { h.saveSightings(ctx) })
 	wg.Go(func() { h.keeper.run(ctx) })
 	wg.Go(func() { h.keepReserved(ctx) })
