@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -69,9 +71,10 @@ func (n *Node) probe(c network.Conn) {
 	c.Close()
 }
 
-// watchAddrs suspects all connections when our own addresses have changed, until ctx ends.
+// watchAddrs suspects all connections when addresses of ours are gone, until ctx ends: those of this machine, or those at which
+// others saw it.
 func (n *Node) watchAddrs(ctx context.Context) error {
-	changes, err := n.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("swarm-node"))
+	changes, err := n.EventBus().Subscribe([]any{new(host.NetworkChanged), new(event.EvtLocalAddressesUpdated)}, eventbus.Name("swarm-node"))
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (n *Node) watchAddrs(ctx context.Context) error {
 			if !ok {
 				return nil
 			}
-			if !addrGone(e.(event.EvtLocalAddressesUpdated)) {
+			if !addrGone(e) {
 				continue
 			}
 			for _, p := range n.Network().Peers() {
@@ -95,11 +98,15 @@ func (n *Node) watchAddrs(ctx context.Context) error {
 }
 
 // addrGone tells whether we no longer have an address that we had.
-func addrGone(e event.EvtLocalAddressesUpdated) bool {
-	for _, r := range e.Removed {
-		if _, err := r.Address.ValueForProtocol(multiaddr.P_CIRCUIT); err != nil {
-			return true
-		}
+func addrGone(e any) bool {
+	switch e := e.(type) {
+	case host.NetworkChanged:
+		return len(e.Lost) > 0
+	case event.EvtLocalAddressesUpdated:
+		return slices.ContainsFunc(e.Removed, func(r event.UpdatedAddress) bool {
+			_, err := r.Address.ValueForProtocol(multiaddr.P_CIRCUIT)
+			return err != nil
+		})
 	}
 	return false
 }
