@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/multiformats/go-multistream"
 	"github.com/multiformats/go-varint"
 )
@@ -39,7 +43,7 @@ func (h *Host) watchUnidentified() (event.Subscription, error) {
 func (h *Host) identifyAgain(ctx context.Context, failed event.Subscription) {
 	var (
 		mu     sync.Mutex
-		asked  = make(map[peer.ID]bool)
+		asked  = make(map[peer.ID]chan struct{}) // has a token when another connection with the peer gave no answer
 		asking sync.WaitGroup
 	)
 	defer failed.Close()
@@ -57,10 +61,16 @@ func (h *Host) identifyAgain(ctx context.Context, failed event.Subscription) {
 			p = f.Peer
 		}
 		mu.Lock()
-		if !asked[p] {
-			asked[p] = true
+		if again := asked[p]; again != nil {
+			select {
+			case again <- struct{}{}:
+			default:
+			}
+		} else {
+			again = make(chan struct{}, 1)
+			asked[p] = again
 			asking.Go(func() {
-				h.keepAsking(ctx, p)
+				h.keepAsking(ctx, p, again)
 				mu.Lock()
 				delete(asked, p)
 				mu.Unlock()
@@ -70,21 +80,33 @@ func (h *Host) identifyAgain(ctx context.Context, failed event.Subscription) {
 	}
 }
 
-// keepAsking asks p until it answers or is gone.
-func (h *Host) keepAsking(ctx context.Context, p peer.ID) {
-	for pause := identifyFirst; wait(ctx, pause); pause = min(2*pause, identifyMost) {
+// keepAsking asks p until it answers, is gone or says that it does not speak of itself; soon after a token in again, and more
+// and more rarely otherwise.
+func (h *Host) keepAsking(ctx context.Context, p peer.ID, again <-chan struct{}) {
+	for pause := identifyFirst; ; pause = min(2*pause, identifyMost) {
+		timer := time.NewTimer(pause - rand.N(pause/4)) // many may be late at the same time
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-again:
+			timer.Stop()
+			pause = identifyFirst
+		case <-timer.C:
+		}
 		if h.Network().Connectedness(p) == network.NotConnected {
 			return
 		}
-		if err := h.identify(ctx, p); err == nil {
+		err := h.identify(ctx, p)
+		if none := (multistream.ErrNotSupported[protocol.ID]{}); err == nil || errors.As(err, &none) {
 			return
-		} else {
-			h.log.Debug("peer does not say what it is", "peer", p, "err", err)
 		}
+		h.log.Debug("peer does not say what it is", "peer", p, "err", err)
 	}
 }
 
-// identify asks p what it is, and gives the answer to the library as one that p has pushed: the library takes news of a peer in no other way.
+// identify asks p what it is, and gives the answer to the library as one that p has pushed: in no other way does the library
+// take news of a peer.
 func (h *Host) identify(ctx context.Context, p peer.ID) error {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(network.WithAllowLimitedConn(ctx, "identify"), "identify"), identifyTimeout)
 	defer cancel()
@@ -93,10 +115,13 @@ func (h *Host) identify(ctx context.Context, p peer.ID) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { s.Reset() })()
-	a := &asPushed{Stream: s, r: io.MultiReader(selecting(identify.IDPush), s)}
+	a := &asPushed{Stream: s, selected: selecting(identify.IDPush)}
 	if err := h.Mux().Handle(a); err != nil {
 		s.Reset()
 		return err
+	}
+	if a.err == nil && !a.answered {
+		return io.ErrUnexpectedEOF
 	}
 	return a.err
 }
@@ -114,12 +139,18 @@ func selecting(p protocol.ID) io.Reader {
 // asPushed is a stream on which we have asked, for a handler that takes it for one that the peer has opened.
 type asPushed struct {
 	network.Stream
-	r   io.Reader
-	err error // why the handler gave it up
+	selected io.Reader // what such a peer says first
+	answered bool
+	limited  bool
+	err      error // why the handler gave it up
 }
 
 func (a *asPushed) Read(b []byte) (int, error) {
-	n, err := a.r.Read(b)
+	if n, _ := a.selected.Read(b); n > 0 {
+		return n, nil
+	}
+	n, err := a.Stream.Read(b)
+	a.answered = a.answered || n > 0
 	if err != nil && err != io.EOF {
 		a.err = err
 	}
@@ -129,6 +160,20 @@ func (a *asPushed) Read(b []byte) (int, error) {
 // Write drops what the handler's side says to agree on the protocol.
 func (a *asPushed) Write(b []byte) (int, error) { return len(b), nil }
 
+// Conn shows the limiter in front of the handler, which looks first, an address that has no limit. It lets ten pushes through from
+// one network, and then one in five seconds, because a peer can send as many as it likes; here we have asked.
+func (a *asPushed) Conn() network.Conn {
+	if !a.limited {
+		a.limited = true
+		return unlimited{a.Stream.Conn()}
+	}
+	return a.Stream.Conn()
+}
+
+type unlimited struct{ network.Conn }
+
+func (unlimited) RemoteMultiaddr() multiaddr.Multiaddr { return manet.IP4Loopback }
+
 // SetDeadline leaves the time to identify.
 func (a *asPushed) SetDeadline(time.Time) error { return nil }
 
@@ -136,7 +181,7 @@ func (a *asPushed) Reset() error { return a.ResetWithError(0) }
 
 func (a *asPushed) ResetWithError(code network.StreamErrorCode) error {
 	if a.err == nil {
-		a.err = fmt.Errorf("its answer was not taken: %w", network.ErrReset)
+		a.err = fmt.Errorf("its answer was not taken: %w", &network.StreamError{ErrorCode: code})
 	}
 	return a.Stream.ResetWithError(code)
 }
