@@ -87,6 +87,8 @@ type Node struct {
 	// Streams is the configuration that Mux and Client share.
 	Streams streams.Config
 
+	pubsubHost *pubsubHost // nil without PubSub
+
 	cfg       Config
 	log       *slog.Logger
 	greetings greetings
@@ -215,9 +217,19 @@ func (n *Node) Close() error {
 		if n.Client != nil {
 			n.closed = n.Client.Close()
 		}
+		if n.pubsubHost != nil {
+			n.closed = errors.Join(n.closed, n.pubsubHost.end())
+		}
 		n.closed = errors.Join(n.closed, n.Host.Close())
 	})
 	return n.closed
+}
+
+// own runs f in a goroutine that Close waits for, unless the node is closed. f's context ends with the node.
+func (n *Node) own(f func(context.Context)) {
+	if n.life.Err() == nil {
+		n.running.Go(func() { f(n.life) })
+	}
 }
 
 // authorize puts the judge's answer in the terms of streams.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -31,7 +32,12 @@ func (n *Node) startPubSub() (err error) {
 	if len(n.cfg.Topics) == 0 {
 		return nil
 	}
-	n.PubSub, err = pubsub.NewGossipSub(n.life, newPubSubHost(host.Guard(n.Host.Host, n.cfg.Host.Admit)),
+	h, err := newPubSubHost(host.Guard(n.Host.Host, n.cfg.Host.Admit), n.own)
+	if err != nil {
+		return err
+	}
+	n.pubsubHost = h
+	n.PubSub, err = pubsub.NewGossipSub(n.life, h,
 		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
 			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
@@ -71,14 +77,23 @@ const (
 //     stream is fine, does not say it again. So this host does, whenever a peer opens a stream.
 type pubsubHost struct {
 	corehost.Host
+	own   func(func(context.Context)) // runs a goroutine, whose context ends with the node
+	fresh event.Emitter               // of peers that are new to pubsub
 
 	mu  sync.Mutex
 	out map[peer.ID]*announcer
 }
 
-func newPubSubHost(h corehost.Host) *pubsubHost {
-	return &pubsubHost{Host: h, out: make(map[peer.ID]*announcer)}
+func newPubSubHost(h corehost.Host, own func(func(context.Context))) (*pubsubHost, error) {
+	fresh, err := h.EventBus().Emitter(new(event.EvtPeerProtocolsUpdated))
+	if err != nil {
+		return nil, fmt.Errorf("tell pubsub of peers: %w", err)
+	}
+	return &pubsubHost{Host: h, own: own, fresh: fresh, out: make(map[peer.ID]*announcer)}, nil
 }
+
+// end is called when the node closes.
+func (h *pubsubHost) end() error { return h.fresh.Close() }
 
 // NewStream tries until it has a stream, the peer has been gone for a while or says that it speaks none of the protocols, or
 // ctx ends.
@@ -138,10 +153,7 @@ func (h *pubsubHost) afresh(p peer.ID, id protocol.ID) {
 	if has || h.Network().Connectedness(p) != network.Connected {
 		return
 	}
-	if e, err := h.EventBus().Emitter(new(event.EvtPeerProtocolsUpdated)); err == nil {
-		_ = e.Emit(event.EvtPeerProtocolsUpdated{Peer: p, Added: []protocol.ID{id}})
-		_ = e.Close()
-	}
+	_ = h.fresh.Emit(event.EvtPeerProtocolsUpdated{Peer: p, Added: []protocol.ID{id}}) // fails when the node is closed
 }
 
 func (h *pubsubHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {
@@ -157,8 +169,8 @@ func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandl
 		h.mu.Lock()
 		a := h.out[s.Conn().RemotePeer()]
 		h.mu.Unlock()
-		if a != nil {
-			a.remind()
+		if a != nil && a.wanted.CompareAndSwap(false, true) { // else one reminder waits already
+			h.own(a.remind)
 		}
 		handle(s)
 	}
@@ -167,7 +179,8 @@ func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandl
 // announcer is a stream to a peer that knows what was said on it about our subscriptions.
 type announcer struct {
 	network.Stream
-	ended func()
+	ended  func()
+	wanted atomic.Bool // a reminder, and it has not begun
 
 	mu   sync.Mutex // held while writing
 	said map[string]*pb.RPC_SubOpts
@@ -190,10 +203,12 @@ func (a *announcer) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// remind says once more what we subscribe to.
-func (a *announcer) remind() {
+// remind says once more what we subscribe to. It may wait for a peer that reads slowly.
+func (a *announcer) remind(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { a.Stream.Reset() })()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.wanted.Store(false)
 	if len(a.said) == 0 {
 		return
 	}

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/event"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/multiformats/go-multistream"
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
@@ -34,6 +38,8 @@ type away struct {
 }
 
 func (f *failing) Network() network.Network { return f.net }
+
+func (f *failing) EventBus() event.Bus { return eventbus.NewBus() }
 
 func (a away) Connectedness(peer.ID) network.Connectedness {
 	if a.here() {
@@ -77,7 +83,11 @@ func TestPatient(t *testing.T) {
 				defer cancel()
 				began := time.Now()
 				f := &failing{errs: tt.errs, net: away{here: func() bool { return tt.gone == 0 || time.Since(began) < tt.gone }}}
-				_, err := newPubSubHost(f).NewStream(ctx, "", "/p/1")
+				h, err := newPubSubHost(f, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = h.NewStream(ctx, "", "/p/1")
 				if took := time.Since(began); !errors.Is(err, tt.err) || took != tt.took {
 					t.Errorf("%v after %v, want %v after %v", err, took, tt.err, tt.took)
 				}
@@ -118,4 +128,84 @@ func framed(t *testing.T, rpc *pb.RPC) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// stalled is a stream whose other end does not read until it is reset.
+type stalled struct {
+	network.Stream
+	began          chan struct{} // has a token for each write
+	over           chan struct{}
+	writes, resets atomic.Int64
+}
+
+func (s *stalled) Conn() network.Conn               { return conn{} }
+func (s *stalled) SetWriteDeadline(time.Time) error { return nil }
+func (s *stalled) Protocol() protocol.ID            { return "/p/1" }
+func (s *stalled) Reset() error {
+	if s.resets.Add(1) == 1 {
+		close(s.over)
+	}
+	return nil
+}
+
+func (s *stalled) Write([]byte) (int, error) {
+	s.writes.Add(1)
+	s.began <- struct{}{}
+	<-s.over
+	return 0, network.ErrReset
+}
+
+type conn struct{ network.Conn }
+
+func (conn) RemotePeer() peer.ID { return "p" }
+
+// TestReminderWaitsApart: a peer that does not read what it is told is heard all the same, however many streams it opens; one
+// reminder is under way then, and one waits.
+func TestReminderWaitsApart(t *testing.T) {
+	s := &stalled{began: make(chan struct{}, 100), over: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	started := 0
+	h, err := newPubSubHost(&failing{net: away{here: func() bool { return true }}}, func(f func(context.Context)) {
+		started++
+		running.Go(func() { f(ctx) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := h.announce(ctx, "p", s).(*announcer)
+	yes, topic := true, "/a"
+	a.said[topic] = &pb.RPC_SubOpts{Subscribe: &yes, Topicid: &topic}
+	heard := 0
+	hear := h.reminding(func(network.Stream) { heard++ })
+	hear(s)
+	<-s.began
+	for range 99 {
+		hear(s)
+	}
+	if heard != 100 || started != 2 {
+		t.Errorf("of 100 streams %d were heard, with %d reminders", heard, started)
+	}
+	cancel() // the node closes
+	running.Wait()
+	if s.resets.Load() == 0 {
+		t.Error("a stream with half a reminder on it lives")
+	}
+	if err := h.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReminderFails: a stream with half a reminder on it is of no use.
+func TestReminderFails(t *testing.T) {
+	s := &stalled{began: make(chan struct{}, 1), over: make(chan struct{})}
+	a := &announcer{Stream: s, said: map[string]*pb.RPC_SubOpts{"/a": {}}}
+	go func() {
+		<-s.began
+		s.over <- struct{}{} // the write fails
+	}()
+	a.remind(t.Context())
+	if s.resets.Load() != 1 {
+		t.Errorf("reset %d times", s.resets.Load())
+	}
 }

@@ -127,11 +127,19 @@ func TestOneGuard(t *testing.T) {
 		}
 		fset := token.NewFileSet()
 		for _, f := range p.sources(t, fset) {
+			method := "" // whose body it is
 			ast.Inspect(f, func(n ast.Node) bool {
-				if f, ok := n.(*ast.FuncDecl); ok && f.Recv != nil && strings.HasPrefix(f.Name.Name, "SetStreamHandler") {
-					return false // of a host around another
+				if f, ok := n.(*ast.FuncDecl); ok {
+					method = ""
+					if f.Recv != nil {
+						method = f.Name.Name
+					}
 				}
-				if sel, ok := n.(*ast.SelectorExpr); ok && strings.HasPrefix(sel.Sel.Name, "SetStreamHandler") {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok || !strings.HasPrefix(sel.Sel.Name, "SetStreamHandler") {
+					return true
+				}
+				if sel.Sel.Name != method || !strings.HasSuffix(types.ExprString(sel.X), ".Host") { // else a host around another
 					t.Errorf("%s: %s: register a message family on a streams.Mux instead", fset.Position(sel.Pos()), sel.Sel.Name)
 				}
 				return true
