@@ -1,4 +1,5 @@
 """LANs, hosts and NAT routers: bridges, network namespaces and nftables rules."""
+import json
 import os
 import subprocess
 
@@ -32,6 +33,16 @@ class Lan:
 
     def host(self, name):
         return self.lab.host(name, self)
+
+    def introduce(self):
+        """tell all who are here now where the others are, for good: what they learn by themselves the kernel keeps in one table of
+        1,024 for all namespaces, and 50 machines that look for one another fill it; then some reach nobody"""
+        links = [(node.name, name, link["ip"]) for node in [*self.lab.hosts.values(), *self.lab.nats.values()]
+                 for name, link in node.links.items() if link["lan"] is self]
+        macs = {node: json.loads(sh("ip", "-n", node, "-j", "link", "show", name))[0]["address"] for node, name, _ in links}
+        for node, name, _ in links:
+            sh("ip", "-n", node, "-batch", "-", inp="".join(
+                f"neigh replace {ip} lladdr {macs[other]} dev {name} nud permanent\n" for other, _, ip in links if other != node))
 
 
 class Node:

@@ -13,6 +13,7 @@ def main(lab, args):
     fleet = Fleet(args, laptop)
     serve = fleet.serve("--mdns=false")
     hosts = [lab.host(f"w{i:02d}", site) for i in range(n)]
+    site.introduce()
     for h in hosts:
         fleet.join(h, h.name, enable=None)
     serve.stop()
