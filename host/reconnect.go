@@ -175,6 +175,8 @@ func (k *keeper) reach(ctx context.Context, p *kept) bool {
 		}
 		if attempt == 1 {
 			k.log.Warn("peer cannot be reached, will keep trying", "peer", p.info.ID, "err", err)
+		} else {
+			k.log.Debug("peer cannot be reached yet", "peer", p.info.ID, "err", err, "attempt", attempt)
 		}
 		timer := time.NewTimer(redialDelay(time.Since(since), k.relay(p.info.ID)))
 		select {
