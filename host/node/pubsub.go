@@ -144,7 +144,7 @@ func (h *pubsubHost) announce(ctx context.Context, p peer.ID, s network.Stream) 
 	return a
 }
 
-// afresh makes p new to pubsub, if it is connected and has no stream: pubsub takes a peer for new that speaks its protocol lately.
+// afresh makes p new to pubsub, if it is connected and has no stream: as one that has just begun to speak pubsub's protocol.
 // Where it knows p all the same, it does nothing.
 func (h *pubsubHost) afresh(p peer.ID, id protocol.ID) {
 	h.mu.Lock()
