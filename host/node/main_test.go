@@ -22,6 +22,12 @@ func newNode(t *testing.T, cfg node.Config) *node.Node {
 	cfg.Host.StateDir = t.TempDir()
 	cfg.Host.DHT = host.DHTOff
 	cfg.Host.Listen = []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/0")}
+	return runNode(t, cfg)
+}
+
+// runNode runs a node until the test ends.
+func runNode(t *testing.T, cfg node.Config) *node.Node {
+	t.Helper()
 	n, err := node.New(cfg)
 	must(t, err)
 	must(t, n.Listen())

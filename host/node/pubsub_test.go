@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,18 +86,7 @@ func simulated(t *testing.T, count int, cfg node.Config) (nodes []*node.Node) {
 				libp2p.DisableIdentifyAddressDiscovery(),
 			},
 		}
-		n, err := node.New(cfg)
-		must(t, err)
-		must(t, n.Listen())
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- n.Run(ctx) }()
-		t.Cleanup(func() {
-			cancel()
-			must(t, <-done)
-			must(t, n.Close())
-		})
-		nodes = append(nodes, n)
+		nodes = append(nodes, runNode(t, cfg))
 	}
 	return nodes
 }
