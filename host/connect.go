@@ -131,6 +131,7 @@ func (h *Host) explain(p peer.ID, errs []error) error {
 		kind = ErrOtherPeer
 	}
 	var tried []string
+	var clocks error
 	for _, err := range errs {
 		var dial *swarm.DialError
 		if !errors.As(err, &dial) || len(dial.DialErrors) == 0 {
@@ -138,12 +139,15 @@ func (h *Host) explain(p peer.ID, errs []error) error {
 			continue
 		}
 		for _, e := range dial.DialErrors {
+			if clockError(e.Cause) != nil {
+				clocks = ErrClocks
+			}
 			tried = append(tried, fmt.Sprintf("%s (%s)", h.placeInWords(e.Address), h.words(e.Cause)))
 		}
 	}
 	slices.Sort(tried)
 	tried = slices.Compact(tried)
-	return &dialError{text: fmt.Sprintf("connect to %s: %s: %s", p, kind, strings.Join(tried, ", ")), kind: kind, cause: all}
+	return &dialError{text: fmt.Sprintf("connect to %s: %s: %s", p, kind, strings.Join(tried, ", ")), kind: kind, cause: errors.Join(clocks, all)}
 }
 
 // placeInWords names an address that was dialled; a relay by its name.
@@ -162,7 +166,10 @@ func (h *Host) placeInWords(a multiaddr.Multiaddr) string {
 func (h *Host) words(err error) string {
 	text := err.Error()
 	var mismatch sec.ErrPeerIDMismatch
+	clocks := clockError(err)
 	switch {
+	case clocks != nil:
+		return clocks.Error()
 	case errors.As(err, &mismatch):
 		return inWords(err)
 	case errors.Is(err, swarm.ErrGaterDisallowedConnection):

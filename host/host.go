@@ -33,7 +33,6 @@ import (
 	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
-	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	"github.com/multiformats/go-multiaddr"
@@ -144,7 +143,7 @@ func openBookIn(cfg Config) (*Book, error) {
 	return OpenBook(BookDir(cfg.StateDir), cfg.Logger)
 }
 
-// newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; TLS 1.3 and Noise; yamux; our limits; no listener. announced
+// newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no listener. announced
 // makes of the node's addresses those that others are told, rank orders those of others.
 func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker) (corehost.Host, error) {
 	resources, err := newResourceManager(cfg.MaxPeers)
@@ -158,12 +157,16 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 	if cfg.Member != nil {
 		resources = &guardedResources{resources, cfg.Member}
 	}
-	options := append(reachOptions(cfg),
+	reach, err := reachOptions(cfg)
+	if err != nil {
+		return nil, errors.Join(err, conns.Close(), resources.Close())
+	}
+	options := append(reach,
 		libp2p.Identity(cfg.Identity),
 		libp2p.UserAgent(cfg.UserAgent),
 		libp2p.NoListenAddrs, // Listen does it
 		libp2p.AddrsFactory(announced),
-		libp2p.DefaultSecurity,
+		streamSecurity(),
 		libp2p.DefaultMuxers,
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
@@ -181,7 +184,7 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 }
 
 // reachOptions are the ways to others and from others.
-func reachOptions(cfg Config) []libp2p.Option {
+func reachOptions(cfg Config) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
 		// To dial from the port one listens on would make two nodes that dial each other meet halfway, both as the one who
@@ -192,13 +195,17 @@ func reachOptions(cfg Config) []libp2p.Option {
 	if len(cfg.NetworkKey) > 0 {
 		options = append(options, libp2p.PrivateNetwork(cfg.NetworkKey))
 	} else {
-		options = append(options, libp2p.Transport(libp2pquic.NewTransport))
+		quic, err := quicTransport()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, quic)
 	}
 	if gater := cfg.gater(); gater != nil {
 		options = append(options, libp2p.ConnectionGater(gater))
 	}
 	if cfg.NoListen {
-		return options
+		return options, nil
 	}
 	if !cfg.NoHolePunching {
 		options = append(options, libp2p.EnableHolePunching(holepunch.DirectDialTimeout(punchTimeout)))
@@ -209,7 +216,7 @@ func reachOptions(cfg Config) []libp2p.Option {
 	if cfg.AutoNAT && len(cfg.NetworkKey) == 0 {
 		options = append(options, libp2p.EnableAutoNATv2())
 	}
-	return options
+	return options, nil
 }
 
 // Book is the address book of this node.

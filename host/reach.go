@@ -130,6 +130,8 @@ type Tried struct {
 	Name multiaddr.Multiaddr
 	Took time.Duration
 	Err  string // in words; empty when it answered
+	// Kind is ErrOtherPeer or ErrClocks where that is why, else nil.
+	Kind error
 	// Denied says that this node's own settings forbid the address, which was not dialled.
 	Denied bool
 }
@@ -255,7 +257,7 @@ func (h *Host) tryOne(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) Tri
 	}
 	c, err := t.Dial(ctx, a, p)
 	if err != nil {
-		return no(h.words(err))
+		return Tried{Addr: a, Err: h.words(err), Kind: kindOfFailure(err)}
 	}
 	c.Close()
 	return Tried{Addr: a}
