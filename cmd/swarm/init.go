@@ -54,6 +54,7 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 }
 
 func (a *app) init(in agent.Init) error {
+	a.warnClock()
 	in.Logger = a.log
 	if in.Name == "" {
 		in.Name = hostName()

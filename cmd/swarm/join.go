@@ -68,6 +68,7 @@ With --wait the inviter calls this machine: give the address that is printed to
 func (a *app) join(ctx context.Context, j joining, word string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
+	a.warnClock()
 	if word == "" {
 		return a.joinOffered(ctx, j)
 	}

@@ -49,12 +49,8 @@ func (d *Diagnosis) add(check string, l Level, text, next string) {
 	d.Findings = append(d.Findings, Finding{check, l, text, next})
 }
 
-// What the doctor finds worth a word.
-const (
-	clockWorth   = 5 * time.Second
-	clockTooFar  = 10 * time.Minute // then messages are refused
-	soonExpiring = 30 * 24 * time.Hour
-)
+// soonExpiring is when the end of a grant is worth a word.
+const soonExpiring = 30 * 24 * time.Hour
 
 // Doctor looks into how it stands with one machine, from here: whether it is known and a member, which of its addresses
 // answer, and what it says when asked.
@@ -73,6 +69,9 @@ func (c *Controller) Doctor(ctx context.Context, name string, timeout time.Durat
 		seen = ago(time.Since(time.UnixMilli(member.LastSeen))) + " ago"
 	}
 	d.add("last seen", LevelOK, seen, "")
+	if fault := ClockFault(time.Now()); fault != "" {
+		d.add("clock here", LevelFail, fault, "")
+	}
 
 	dialCtx, cancel := context.WithTimeout(ctx, timeout)
 	tried := c.Node.Try(dialCtx, t.Peer)
@@ -148,12 +147,16 @@ func (c *Controller) examineAddrs(d *Diagnosis, tried []host.Tried) (answered bo
 func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []host.Tried) {
 	next := fmt.Sprintf("see that %s is on and in the network, and that the worker runs there: swarm status", t.Label())
 	text := "OFFLINE: none of its addresses answers"
-	others := slices.ContainsFunc(tried, func(a host.Tried) bool { return strings.Contains(a.Err, "is there") })
+	failed := func(kind error) bool {
+		return slices.ContainsFunc(tried, func(a host.Tried) bool { return errors.Is(a.Kind, kind) })
+	}
 	byRelay := slices.ContainsFunc(tried, func(a host.Tried) bool { return host.RelayOf(a.Addr) != "" })
 	switch {
 	case deniedHere(tried):
 		text, next = "DENIED HERE: this machine's own settings forbid all of its addresses", "change --deny-net or --allow-net of this controller"
-	case others:
+	case failed(host.ErrClocks):
+		text, next = "THE CLOCKS DIFFER: the program there is an older one, with a certificate that is not valid by one of the clocks", "set the clock that is wrong; or update swarm there, which then needs no certificate"
+	case failed(host.ErrOtherPeer):
 		text, next = "ANOTHER MACHINE answers at its address", "if it was installed anew it has another identity: remove it (swarm peers remove) and let it in again"
 	case c.cutOff(tried):
 		text, next = "THIS MACHINE is cut off: it has no way to any of the addresses", "look after the network here"
@@ -188,12 +191,8 @@ func (c *Controller) examineAnswers(ctx context.Context, d *Diagnosis, t Target,
 	switch {
 	case err != nil:
 		d.add("ping", LevelFail, words(err), "")
-	case p.ClockOffset.Abs() > clockTooFar:
-		d.add("clock", LevelFail, fmt.Sprintf("it differs by %s", p.ClockOffset.Round(time.Second)), "set the clock of that machine, or of this one; grants and messages are judged by it")
-	case p.ClockOffset.Abs() > clockWorth:
-		d.add("clock", LevelWarn, fmt.Sprintf("it differs by %s", p.ClockOffset.Round(time.Second)), "set the clock of that machine, or of this one")
 	default:
-		d.add("clock", LevelOK, "as here", "")
+		examineClock(d, t.Label(), p.ClockOffset, time.Now())
 	}
 	c.examineRights(ctx, d, t)
 }
@@ -301,6 +300,10 @@ type Self struct {
 	Known     int      `json:"known"`
 	// ClockOffsetMs is the median of what connected machines' clocks differ by; nil without any.
 	ClockOffsetMs *int64 `json:"clockOffsetMs,omitzero"`
+	// Clocks are connected machines whose clocks differ by more than a minute, at most 16.
+	Clocks []ClockLine `json:"clocks,omitzero"`
+	// ClockFault says why this machine's clock cannot be right; empty where it may be.
+	ClockFault string `json:"clockFault,omitzero"`
 }
 
 // Self looks at this machine.
@@ -317,8 +320,11 @@ func (c *Controller) Self(ctx context.Context) Self {
 		s.Fleet = c.fleet.Name()
 		s.Warnings = append(s.Warnings, warnings(c.fleet)...)
 	}
+	s.ClockFault = ClockFault(time.Now())
 	var offsets []int64
-	for _, l := range c.Peers(ctx, 0) {
+	lines := c.Peers(ctx, 0)
+	s.Clocks = otherClocks(lines)
+	for _, l := range lines {
 		s.Known++
 		if l.RTTMs != nil {
 			s.Connected++
@@ -344,6 +350,9 @@ func (s Self) Diagnose(serves bool) Diagnosis {
 	}
 	for _, w := range s.Warnings {
 		d.add("grant", LevelWarn, w, "")
+	}
+	if s.ClockFault != "" {
+		d.add("clock", LevelFail, s.ClockFault, "")
 	}
 	if !serves {
 		d.add("controller", LevelWarn, "none serves here: each command connects anew, and connections behind two NATs go by way of a relay", "start it: swarm controller serve")
@@ -376,11 +385,16 @@ func (s Self) Diagnose(serves bool) Diagnosis {
 	}
 	if s.ClockOffsetMs != nil {
 		off := time.Duration(*s.ClockOffsetMs) * time.Millisecond
-		if off.Abs() > clockWorth {
-			d.add("clock", LevelWarn, fmt.Sprintf("most machines are %s ahead", off.Round(time.Second)), "set the clock of this machine")
-		} else {
+		switch side := sideOf(off); {
+		case off.Abs() > clockWorth:
+			d.add("clock", LevelWarn, fmt.Sprintf("the clocks differ by %s: those of most machines are %s", span(off), side), "set the clock of this machine")
+		case s.ClockFault == "":
 			d.add("clock", LevelOK, "as that of most machines", "")
 		}
+	}
+	for _, l := range s.Clocks {
+		off := time.Duration(l.AheadMs) * time.Millisecond
+		d.add("clock", LevelWarn, fmt.Sprintf("the clocks differ by %s: that of %s is %s", span(off), l.Name, sideOf(off)), "set the clock of "+l.Name+": swarm doctor "+l.Name)
 	}
 	return d
 }

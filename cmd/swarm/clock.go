@@ -1,0 +1,16 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+)
+
+// warnClock says so when this machine's clock cannot be right. What is done goes on: that others can be asked for the time
+// may be what it is for.
+func (a *app) warnClock() {
+	if fault := agent.ClockFault(time.Now()); fault != "" {
+		fmt.Fprintln(a.stderr, "WARNING:", fault)
+	}
+}
