@@ -102,6 +102,9 @@ type Config struct {
 	// Member, if set, says whom to save: members that were met, and no strangers.
 	Member func(peer.ID) bool
 
+	// OnSelf, if set, is told of addresses that are not of this machine at which somebody says, or a dial has shown, that a
+	// node with this one's own key is, and by which way. It must return quickly.
+	OnSelf func(source string, addrs []multiaddr.Multiaddr)
 	// OnFound, if set, is called for each peer that discovery finds, also again. It must return quickly.
 	OnFound func(discovery.Found)
 	// Logger gets what happens. Nil means silent.

@@ -142,6 +142,9 @@ func (h *Host) explain(p peer.ID, errs []error) error {
 			if clockError(e.Cause) != nil {
 				clocks = ErrClocks
 			}
+			if h.answeredBySelf(e.Cause) {
+				h.heardSelf("dial", []multiaddr.Multiaddr{e.Address})
+			}
 			tried = append(tried, fmt.Sprintf("%s (%s)", h.placeInWords(e.Address), h.words(e.Cause)))
 		}
 	}

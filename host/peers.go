@@ -109,7 +109,11 @@ func (h *Host) follow(ctx context.Context, finder discovery.Finder) {
 	defer dials.Wait()
 	slots := make(chan struct{}, foundDials)
 	for f := range finder.Find(ctx) {
-		if f.ID == h.ID() || f.ID.Validate() != nil || len(f.Addrs) == 0 {
+		if f.ID == h.ID() {
+			h.heardSelf(f.Source, f.Addrs)
+			continue
+		}
+		if f.ID.Validate() != nil || len(f.Addrs) == 0 {
 			continue
 		}
 		h.standings.tell(f.ID, evFound, nil, nil)

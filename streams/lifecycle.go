@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 const lifecycleName = "lifecycle"
@@ -28,6 +29,8 @@ var (
 	Handshake = Call[Hello, Hello]{LifecycleFamily, typeHandshake, "handshake_ack", VerbPublic}
 	// Ping measures the round trip and the clocks.
 	Ping = Call[PingRequest, Pong]{LifecycleFamily, "ping", "pong", VerbPublic}
+	// TellTwins tells a member that two machines run with one identity: its own, or the sender's.
+	TellTwins = Call[TwinsNews, TwinsAck]{LifecycleFamily, "twins", "twins_ack", VerbPublic}
 	// Disconnect is said before a connection is closed on purpose.
 	Disconnect = Notice[Goodbye]{LifecycleFamily, "disconnect", VerbPublic}
 	// ErrorNotice tells a peer of an error that answers no request of its.
@@ -47,6 +50,11 @@ const (
 	MaxReason     = 1024 // bytes of a reason in words
 	// MaxCredential is how many bytes of JSON a grant, or the records, may have.
 	MaxCredential = 16 << 10
+	// MaxBoot is how many bytes the name of a run may have, and MaxTwins how many of them, and addresses, are told of one
+	// identity.
+	MaxBoot     = 64
+	MaxTwins    = 2
+	maxTwinAddr = 256
 )
 
 // Hello is the payload of a handshake and of its answer.
@@ -64,6 +72,11 @@ type Hello struct {
 	Renewed jsontext.Value `json:"renewed,omitzero"`
 	// Audit is the end of the sender's audit log, told to members only.
 	Audit *AuditHead `json:"audit,omitzero"`
+	// Boot names this run of the sender's program: its role and a random text. It is told by those that run once for an identity,
+	// so that two of them are noticed; a process that shares its identity with others tells none.
+	Boot string `json:"boot,omitzero"`
+	// Twins is set by a sender that knows that another machine runs with its identity; told to members only.
+	Twins *Twins `json:"twins,omitzero"`
 	// Accepted is set in an answer; when it is false, Reason says why.
 	Accepted *bool  `json:"accepted,omitzero"`
 	Reason   string `json:"reason,omitzero"`
@@ -93,6 +106,10 @@ func (h Hello) Validate() error {
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	case h.Audit != nil && len(h.Audit.Hash) > MaxNameLength:
 		return fmt.Errorf("audit: want a hash of %d bytes at most", MaxNameLength)
+	case len(h.Boot) > MaxBoot:
+		return fmt.Errorf("boot: want %d bytes at most", MaxBoot)
+	case h.Twins != nil && h.Twins.Validate() != nil:
+		return h.Twins.Validate()
 	}
 	for _, f := range h.Families {
 		if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {
@@ -114,6 +131,43 @@ func (h Hello) Validate() error {
 
 // Compatible tells whether a node with this protocol version can be spoken with.
 func (h Hello) Compatible() bool { return compatible(ProtocolVersion, h.Version) }
+
+// Twins are two machines that run with one identity.
+type Twins struct {
+	Boots []string `json:"boots"` // of the two runs
+	// Addrs is where they were seen, as multiaddrs; display data.
+	Addrs []string `json:"addrs,omitzero"`
+}
+
+// Validate checks the bounds.
+func (t Twins) Validate() error {
+	if len(t.Boots) != MaxTwins || len(t.Addrs) > MaxTwins {
+		return fmt.Errorf("twins: want %d boots, and %d addrs at most", MaxTwins, MaxTwins)
+	}
+	for _, b := range t.Boots {
+		if b == "" || len(b) > MaxBoot {
+			return fmt.Errorf("twins: want boots of 1 to %d bytes", MaxBoot)
+		}
+	}
+	for _, a := range t.Addrs {
+		if len(a) > maxTwinAddr {
+			return fmt.Errorf("twins: want %d bytes at most in an address", maxTwinAddr)
+		}
+	}
+	if t.Boots[0] == t.Boots[1] {
+		return fmt.Errorf("twins: want two boots that differ")
+	}
+	return nil
+}
+
+// TwinsNews is the payload of a twins message.
+type TwinsNews struct {
+	Peer peer.ID `json:"peer"` // whose identity it is
+	Twins
+}
+
+// TwinsAck answers it.
+type TwinsAck struct{}
 
 // PingRequest is the payload of a ping.
 type PingRequest struct {

@@ -296,6 +296,24 @@ func payloadCases() (cases []payloadCase) {
 	add("handshake", CodeInvalid, "an empty label", `{"version":"1.0.0","families":[],"labels":{"":"x"}}`)
 	add("handshake", CodeInvalid, "a label of 65 bytes", `{"version":"1.0.0","families":[],"labels":{"a":"`+x(MaxNameLength+1)+`"}}`)
 	add("handshake", CodeInvalid, "a reason of 1,025 bytes", `{"version":"1.0.0","families":[],"reason":"`+x(MaxReason+1)+`"}`)
+	twins := func(boots, addrs string) string { return `{"boots":[` + boots + `],"addrs":[` + addrs + `]}` }
+	const two, at = `"worker-a","worker-b"`, `"/ip4/192.0.2.1/tcp/4747"`
+	add("handshake", 0, "a boot, and that another machine has the identity", `{"version":"1.0.0","families":[],"boot":"`+x(MaxBoot)+`","twins":`+twins(two, at)+`}`)
+	add("handshake", CodeInvalid, "a boot of 65 bytes", `{"version":"1.0.0","families":[],"boot":"`+x(MaxBoot+1)+`"}`)
+	add("handshake", CodeInvalid, "twins with one boot", `{"version":"1.0.0","families":[],"twins":`+twins(`"worker-a"`, "")+`}`)
+	news := func(twins string) string {
+		return `{"peer":"12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5",` + strings.TrimPrefix(twins, "{")
+	}
+	add("twins", 0, "the least", news(`{"boots":[`+two+`]}`))
+	add("twins", 0, "two addresses", news(twins(two, at+","+at)))
+	add("twins", CodeInvalid, "three addresses", news(twins(two, at+","+at+","+at)))
+	add("twins", CodeInvalid, "an address of 257 bytes", news(twins(two, `"`+x(maxTwinAddr+1)+`"`)))
+	add("twins", CodeInvalid, "three boots", news(twins(two+`,"worker-c"`, "")))
+	add("twins", CodeInvalid, "the same boot twice", news(twins(`"worker-a","worker-a"`, "")))
+	add("twins", CodeInvalid, "an empty boot", news(twins(`"worker-a",""`, "")))
+	add("twins", CodeInvalid, "a boot of 65 bytes", news(twins(`"worker-a","`+x(MaxBoot+1)+`"`, "")))
+	add("twins", CodeInvalid, "a peer that is none", `{"peer":"x","boots":[`+two+`]}`)
+	add("twins_ack", 0, "nothing to say", `{}`)
 	add("handshake", CodeInvalid, "null", `null`)
 	add("handshake", CodeInvalid, "an array", `[]`)
 	add("ping", 0, "a ping", `{"sentAt":1795249800250}`)
@@ -321,6 +339,10 @@ func parsePayloadOf(typ Type, raw jsontext.Value) error {
 	switch typ {
 	case "handshake", "handshake_ack":
 		return parsePayload(raw, new(Hello))
+	case "twins":
+		return parsePayload(raw, new(TwinsNews))
+	case "twins_ack":
+		return parsePayload(raw, new(TwinsAck))
 	case "ping":
 		return parsePayload(raw, new(PingRequest))
 	case "pong":

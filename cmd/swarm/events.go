@@ -49,6 +49,10 @@ func eventText(e agent.Event) string {
 		return "the fleet has new grants or revocations"
 	case "lost":
 		return fmt.Sprintf("%d events were lost here: they came faster than they were read", e.Lost)
+	case "twin":
+		return fmt.Sprintf("%s: %s", orDash(cmp.Or(e.Name, e.Peer.String())), oneLine(e.Error))
+	case "single":
+		return orDash(cmp.Or(e.Name, e.Peer.String())) + " is one machine again, as far as is known"
 	}
 	text := fmt.Sprintf("%s is %s", orDash(cmp.Or(e.Name, e.Peer.String())), e.State)
 	if e.Path != "" {

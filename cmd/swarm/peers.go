@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,13 +110,29 @@ func (a *app) listPeers(lines []agent.PeerLine) error {
 			rtt = fmt.Sprintf("%.1f ms", *l.RTTMs)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", orDash(l.Name), quoted(l.ClaimedName), orDash(l.Role), l.Peer, orDash(labels(l.Labels)),
-			orDash(string(l.State)), since(l.Since), orDash(pathText(l.Path, l.Relay)), rtt, orDash(l.Version), lastSeen(l.LastSeen), orDash(addr))
+			stateText(l), since(l.Since), orDash(pathText(l.Path, l.Relay)), rtt, orDash(l.Version), lastSeen(l.LastSeen), orDash(addr))
 	}
-	if err := w.Flush(); err != nil || looked {
+	if err := w.Flush(); err != nil {
 		return err
+	}
+	for _, l := range lines {
+		if l.Twin != "" {
+			fmt.Fprintf(a.stderr, "WARNING: %s: %s\n", orDash(cmp.Or(l.Name, l.Peer.String())), oneLine(l.Twin))
+		}
+	}
+	if looked {
+		return nil
 	}
 	_, err := fmt.Fprintln(a.stderr, "Nobody looks after them now. For their state: swarm controller serve, or swarm peers --try 3s")
 	return err
+}
+
+// stateText is a machine's state, and that there are two of it.
+func stateText(l agent.PeerLine) string {
+	if l.Twin != "" {
+		return orDash(string(l.State)) + ", TWO"
+	}
+	return orDash(string(l.State))
 }
 
 // pathText is a path in a word or two.

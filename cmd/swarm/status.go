@@ -86,6 +86,9 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	if s.Peer, err = agent.NodeID(dir); err != nil {
 		return s, err
 	}
+	if w := agent.TwinWarning(dir); w != "" {
+		s.Warnings = append(s.Warnings, w)
+	}
 	if s.Policy, err = agent.ReadPolicy(dir); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}

@@ -127,7 +127,7 @@ func (b *Beacon) String() string { return sourceBeacon }
 
 // Find listens until ctx ends.
 func (b *Beacon) Find(ctx context.Context) iter.Seq[Found] {
-	return sessions{sourceBeacon, b.host.ID(), b.cfg.Logger, b.run}.find(ctx)
+	return sessions{sourceBeacon, b.cfg.Logger, b.run}.find(ctx)
 }
 
 // run is one session: it listens and sends until that fails, or our addresses or networks change.

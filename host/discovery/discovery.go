@@ -35,8 +35,8 @@ type Found struct {
 
 // Finder is one way to find peers.
 type Finder interface {
-	// Find yields peers as they are found, the same ones again from time to time, and ends when ctx does. It
-	// is ranged over once at a time. All goroutines it starts have ended when the loop has.
+	// Find yields peers as they are found, the same ones again from time to time, and ends when ctx does. This node
+	// itself may be among them, also where it is not: then another machine may have its key. It is ranged over once at a time. All goroutines it starts have ended when the loop has.
 	Find(ctx context.Context) iter.Seq[Found]
 	// String names the way as in Found.Source.
 	String() string

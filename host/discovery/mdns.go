@@ -62,7 +62,7 @@ func (m *MDNS) String() string { return sourceMDNS }
 
 // Find listens until ctx ends.
 func (m *MDNS) Find(ctx context.Context) iter.Seq[Found] {
-	return sessions{sourceMDNS, m.host.ID(), m.cfg.Logger, m.session}.find(ctx)
+	return sessions{sourceMDNS, m.cfg.Logger, m.session}.find(ctx)
 }
 
 // run is one session: it looks, and announces if it should, until it fails or our addresses change, because the announcement is a

@@ -20,7 +20,6 @@ const (
 // of our addresses.
 type sessions struct {
 	source string
-	self   peer.ID
 	log    *slog.Logger
 	// run is one session. It ends without an error when our addresses have changed.
 	run func(ctx context.Context, out chan<- peer.AddrInfo) error
@@ -40,7 +39,7 @@ func (s sessions) find(ctx context.Context) iter.Seq[Found] {
 			case <-ctx.Done():
 				return
 			case info := <-found:
-				if info.ID != s.self && len(info.Addrs) > 0 && !yield(bounded(s.source, info)) {
+				if len(info.Addrs) > 0 && !yield(bounded(s.source, info)) {
 					return
 				}
 			}

@@ -80,10 +80,12 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	if met {
 		n.remember(info) // before those who wait for the greeting look it up
 		n.bringNewer(c, &info)
+		n.hearHello(info)
 	}
 	n.greetings.end(c, gr, info, err)
 	if met {
 		n.met(c, info)
+		n.compareRuns(info)
 		n.askSeed(info)
 		if n.cfg.Greeted != nil {
 			n.cfg.Greeted(info)
@@ -143,8 +145,9 @@ func refusal(h streams.Hello) string {
 
 // hello is what this node says of itself; strangers hear less.
 func (n *Node) hello(toMember bool) streams.Hello {
-	h := streams.Hello{Version: streams.ProtocolVersion, Families: n.Mux.Families()}
+	h := streams.Hello{Version: streams.ProtocolVersion, Families: n.Mux.Families(), Boot: n.boot}
 	if toMember {
+		h.Twins = n.ownTwins()
 		h.Role, h.Name, h.Labels = n.cfg.Role, n.cfg.Name, n.cfg.Labels
 		n.credentials(&h)
 		if n.cfg.AuditHead != nil {
@@ -161,6 +164,7 @@ func (n *Node) registerLifecycle() error {
 		streams.Ping.Handle(n.Mux, func(_ context.Context, _ streams.Peer, p streams.PingRequest) (streams.Pong, error) {
 			return p.Answer(), nil
 		}),
+		streams.TellTwins.Handle(n.Mux, n.hearTwins),
 		streams.Disconnect.Handle(n.Mux, n.answerDisconnect),
 		streams.ErrorNotice.Handle(n.Mux, func(ctx context.Context, p streams.Peer, e *streams.Error) error {
 			level := slog.LevelDebug // strangers may say much
@@ -200,10 +204,12 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 		n.strangers.greeted(p.Conn)
 	}
 	n.remember(info)
+	n.hearHello(info)
 	n.greetings.set(p.Conn, info)
 	if p.Conn.Stat().Direction == network.DirInbound {
 		n.met(p.Conn, info)
 	}
+	n.compareRuns(info)
 	return ours, nil
 }
 

@@ -18,6 +18,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -56,6 +57,10 @@ type Config struct {
 	// AuditHead is the end of this node's audit log, for members to remember; nil
 	// for a node without one.
 	AuditHead func() streams.AuditHead
+	// Sole says that one process at a time runs with this identity in this role, as is so for a worker, a relay and a controller
+	// that serves, and not for commands. Such a node tells its boot in the handshake, and notices a second machine that
+	// has its identity: see Twin.
+	Sole bool
 	// Greeted is told of each peer that answered our greeting. It runs in a
 	// goroutine of its own.
 	Greeted func(PeerInfo)
@@ -94,6 +99,9 @@ type Node struct {
 	greetings greetings
 	strangers *strangers
 	probes    probes
+	boot      string // names this run; empty without Config.Sole
+	twins     twins
+	elsewhere elsewhere
 	links     links
 	notifiee  *network.NotifyBundle
 	life      context.Context // ends with Close
@@ -117,6 +125,10 @@ func New(cfg Config) (*Node, error) {
 		cfg.Host.Logger = cfg.Logger
 	}
 	n := &Node{log: cfg.Logger}
+	if cfg.Sole {
+		n.boot = newBoot(cfg.Role, rand.Text())
+		cfg.Host.OnSelf = n.heardSelf
+	}
 	if cfg.Fleet != nil {
 		cfg.Judge = cfg.Fleet
 		cfg.Host.ProtocolPrefix = FleetPrefix(cfg.Fleet.ID())
@@ -197,6 +209,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.Host.Run(ctx) })
 	g.Go(func() error { return n.keepScores(ctx) })
 	g.Go(func() error { return n.watchAddrs(ctx) })
+	g.Go(func() error { return n.watchTwins(ctx) })
 	g.Go(func() error { return n.strangers.sweep(ctx, n.Network().Conns) })
 	return g.Wait()
 }
@@ -242,7 +255,10 @@ func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) erro
 		}
 		return streams.Errorf(code, "%s", d.Reason)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return n.heldBack(v)
 }
 
 // FleetPrefix is what separates a fleet's DHT, mDNS, beacon and topics from all others.

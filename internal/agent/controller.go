@@ -100,7 +100,7 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 		return nil, err
 	}
 	nc := node.Config{
-		Role: RoleController, Logger: cfg.Logger, Fleet: c.fleet, Joined: cfg.Joined, Greeted: c.greeted,
+		Role: RoleController, Sole: cfg.Serve, Logger: cfg.Logger, Fleet: c.fleet, Joined: cfg.Joined, Greeted: c.greeted,
 		Host: host.Config{
 			StateDir: cfg.StateDir, NoListen: !cfg.Serve && (!cfg.Redeem || cfg.Quiet), Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon,
 			OnFound: c.onFound, Options: cfg.Options,

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/mod/semver"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -77,6 +79,7 @@ func (c *Controller) Doctor(ctx context.Context, name string, timeout time.Durat
 	tried := c.Node.Try(dialCtx, t.Peer)
 	cancel()
 	answered := c.examineAddrs(&d, tried)
+	c.examineRuns(ctx, t, tried)
 	if !answered {
 		c.examineOffline(&d, t, tried)
 		return d, nil
@@ -141,6 +144,27 @@ func (c *Controller) examineAddrs(d *Diagnosis, tried []host.Tried) (answered bo
 		d.add("address", LevelFail, "none is known", "give one: swarm peers add MADDR, or --bootstrap with a machine that knows it")
 	}
 	return answered
+}
+
+// examineRuns asks at each address that has answered who is there, unless it is known that there are two.
+func (c *Controller) examineRuns(ctx context.Context, t Target, tried []host.Tried) {
+	var addrs []multiaddr.Multiaddr
+	for _, a := range tried {
+		if a.Err == "" && host.RelayOf(a.Addr) == "" {
+			addrs = append(addrs, a.Addr)
+		}
+	}
+	if _, known := c.Node.Twin(t.Peer); !known && len(addrs) > 1 {
+		c.Node.Boots(ctx, t.Peer, addrs)
+	}
+}
+
+// addTwin says that nobody knows which of two machines answers.
+func (d *Diagnosis) addTwin(t Target, twin node.Twin) {
+	err := node.TwinError(twin)
+	d.add("result", LevelFail, fmt.Sprintf("TWO MACHINES have the identity of %s: %s", t.Label(), strings.Join(twin.Addrs, ", ")),
+		"on one of them: swarm leave, delete identity.pem, join again with a new ticket; until then commands with an effect are held")
+	d.Err = err
 }
 
 // examineOffline says what no answer from anywhere may mean.
@@ -237,6 +261,10 @@ func examineVersion(d *Diagnosis, theirs string) {
 
 // examineRights asks for something that needs a right.
 func (c *Controller) examineRights(ctx context.Context, d *Diagnosis, t Target) {
+	if twin, two := c.Node.Twin(t.Peer); two {
+		d.addTwin(t, twin)
+		return
+	}
 	if m, ok := c.Node.Book().Get(t.Peer); ok && c.fleet != nil && m.Role != "" && m.Role != string(trust.RoleWorker) {
 		d.add("result", LevelOK, fmt.Sprintf("%s is well. It is a %s, and takes no commands", t.Label(), m.Role), "")
 		return
@@ -288,9 +316,11 @@ func (d *Diagnosis) Served(lines []PeerLine) {
 
 // Self is what a controller finds about the machine it runs on.
 type Self struct {
-	Peer      peer.ID  `json:"peer"`
-	Fleet     string   `json:"fleet,omitzero"`
-	Warnings  []string `json:"warnings"`
+	Peer     peer.ID  `json:"peer"`
+	Fleet    string   `json:"fleet,omitzero"`
+	Warnings []string `json:"warnings"`
+	// Twin says that another machine runs with this identity.
+	Twin      string   `json:"twin,omitzero"`
 	Addrs     []string `json:"addrs"`
 	Public    bool     `json:"public"`
 	Relays    []string `json:"relays"`
@@ -320,7 +350,7 @@ func (c *Controller) Self(ctx context.Context) Self {
 		s.Fleet = c.fleet.Name()
 		s.Warnings = append(s.Warnings, warnings(c.fleet)...)
 	}
-	s.ClockFault = ClockFault(time.Now())
+	s.ClockFault, s.Twin = ClockFault(time.Now()), c.twinWords(c.Node.ID())
 	var offsets []int64
 	lines := c.Peers(ctx, 0)
 	s.Clocks = otherClocks(lines)
@@ -341,7 +371,11 @@ func (c *Controller) Self(ctx context.Context) Self {
 // Diagnose puts what is known of this machine in findings.
 func (s Self) Diagnose(serves bool) Diagnosis {
 	var d Diagnosis
-	d.add("identity", LevelOK, s.Peer.String(), "")
+	if s.Twin == "" {
+		d.add("identity", LevelOK, s.Peer.String(), "")
+	} else {
+		d.add("identity", LevelFail, s.Peer.String()+": "+s.Twin, "")
+	}
 	switch {
 	case s.Fleet == "":
 		d.add("fleet", LevelWarn, "none: machines take commands only from peers they name with --allow", "make one: swarm init")

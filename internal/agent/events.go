@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 // Event is something that happened to a machine, or to the fleet.
 type Event struct {
 	Time int64 `json:"time"` // Unix ms
-	// Event is "state" for a machine's new state or path, "fleet" for new records or grants, and "lost" when the
-	// listener was too slow for others.
+	// Event is "state" for a machine's new state or path, "twin" when two machines run with one identity and "single" when one of
+	// them is gone, "fleet" for new records or grants, and "lost" when the listener was too slow for others.
 	Event  string     `json:"event"`
 	Peer   peer.ID    `json:"peer,omitzero"`
 	Name   string     `json:"name,omitzero"`
@@ -73,6 +74,7 @@ func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.Stan
 	unsaved := make(map[peer.ID]host.StandingChange)
 	tick := time.NewTicker(eventsTick)
 	defer tick.Stop()
+	twins := make(map[peer.ID]bool)
 	for {
 		select {
 		case <-ctx.Done():
@@ -95,6 +97,9 @@ func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.Stan
 			}
 		case <-tick.C:
 			q.tellLost()
+			for _, e := range c.twinEvents(twins) {
+				q.put(e)
+			}
 			for p, s := range unsaved {
 				if e, saved := c.stateEvent(s); saved {
 					delete(unsaved, p)
@@ -103,6 +108,25 @@ func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.Stan
 			}
 		}
 	}
+}
+
+// twinEvents tells of identities that two machines run with, and of those that have one again. was is what was told before.
+func (c *Controller) twinEvents(was map[peer.ID]bool) (out []Event) {
+	now := make(map[peer.ID]bool)
+	for _, t := range c.Node.Twins() {
+		now[t.Peer] = true
+		if !was[t.Peer] {
+			out = append(out, Event{Event: "twin", Peer: t.Peer, Name: c.known(t.Peer).Display(), Error: t.Words()})
+		}
+	}
+	for p := range was {
+		if !now[p] {
+			out = append(out, Event{Event: "single", Peer: p, Name: c.known(p).Display()})
+		}
+	}
+	clear(was)
+	maps.Copy(was, now)
+	return out
 }
 
 // stateEvent tells of a saved machine.

@@ -122,7 +122,11 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 
 // ask does the job on one machine.
 func (c *Controller) ask(ctx context.Context, j Job, t Target, out func(Result)) {
-	var err error
+	err := c.held(j, t)
+	if err != nil {
+		out(Result{Target: t, Type: j.Operation.Reply, Err: err, Done: true, Feed: j.Operation.Shape == streams.ShapeFeed})
+		return
+	}
 	switch j.Operation.Shape {
 	case streams.ShapeFeed:
 		err = c.askFeed(ctx, j, t, out)

@@ -252,6 +252,12 @@ func (rep *AuditReport) ask(ctx context.Context, c *Controller, h heads, r Audit
 		}
 	}
 	rep.compare(known)
+	if rep.Broken != "" {
+		rep.Broken += "; or a second machine has this identity"
+		if words := c.twinWords(rep.Target.Peer); words != "" {
+			rep.Broken += ", as is known: " + words
+		}
+	}
 	if rep.Head != nil && rep.Broken == "" {
 		keep := h.add
 		if r.Verify { // and so is all before it

@@ -32,6 +32,8 @@ type PeerLine struct {
 	ClockOffsetMs *int64   `json:"clockOffsetMs,omitzero"`
 	Version       string   `json:"version,omitzero"` // what the machine's program calls itself
 	Error         string   `json:"error,omitzero"`   // of the last attempt to reach it
+	// Twin says that two machines run with its identity, and what to do; empty for one machine.
+	Twin string `json:"twin,omitzero"`
 }
 
 // SavedPeers are the lines of an address book where nobody looks how the machines are.
@@ -76,7 +78,7 @@ func (c *Controller) Peers(ctx context.Context, try time.Duration) []PeerLine {
 
 // look fills in how we stand with a machine.
 func (c *Controller) look(ctx context.Context, l *PeerLine) {
-	l.State = host.StateKnown
+	l.State, l.Twin = host.StateKnown, c.twinWords(l.Peer)
 	if st, ok := c.Node.Standing(l.Peer); ok {
 		l.State, l.Path, l.Addr, l.Since = st.State, st.Path, st.Addr, st.Since.UnixMilli()
 		if st.Err != nil {
@@ -102,6 +104,7 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 	defer cancel()
 	sent := time.Now()
 	pong, err := streams.Ping.Do(ctx, c.Node.Client, l.Peer, streams.PingRequest{SentAt: sent.UnixMilli()})
+	l.Twin = cmp.Or(l.Twin, c.twinWords(l.Peer)) // it may just have said so
 	if err != nil {
 		l.Error = err.Error()
 		return

@@ -37,8 +37,9 @@ type RelayConfig struct {
 type Relay struct {
 	Node *node.Node
 
-	log   *slog.Logger
-	fleet *trust.Fleet // nil in open mode
+	log      *slog.Logger
+	stateDir string
+	fleet    *trust.Fleet // nil in open mode
 
 	leaders *leaders // nil in open mode
 }
@@ -62,7 +63,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	}
 	nc := node.Config{
 		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Seed: true, Logger: cfg.Logger,
+		Topics: []string{statsTopic(fleet).Name}, Seed: true, Sole: true, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	cfg.Net.Relay = true
@@ -78,7 +79,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{Node: n, log: cfg.Logger, fleet: fleet}, nil
+	return &Relay{Node: n, log: cfg.Logger, stateDir: cfg.StateDir, fleet: fleet}, nil
 }
 
 // Listen opens the relay's addresses. From then on it can be reached.
@@ -102,6 +103,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g.Go(func() error { return r.Node.Run(ctx) })
 	g.Go(func() error { return r.passStatsOn(ctx) })
 	g.Go(func() error { return r.account(ctx) })
+	g.Go(func() error { return watchTwin(ctx, r.Node, r.stateDir, r.log, func(node.Twin, bool) {}) })
 	if r.leaders != nil {
 		g.Go(func() error { return r.leaders.run(ctx) })
 		g.Go(func() error { return untilLeft(ctx, r.fleet) })

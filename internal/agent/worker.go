@@ -162,7 +162,7 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 	}
 	nc := node.Config{
 		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Seed: cfg.Net.Seed, Logger: cfg.Logger,
+		Topics: []string{statsTopic(fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	if err := cfg.Net.apply(&nc.Host); err != nil {
@@ -262,11 +262,22 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { return w.Ops.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
 	g.Go(func() error { return w.audit.run(ctx) })
+	g.Go(func() error { return watchTwin(ctx, w.Node, w.cfg.StateDir, w.log, w.noteTwin) })
 	if w.leaders != nil {
 		g.Go(func() error { return w.leaders.run(ctx) })
 		g.Go(func() error { return untilLeft(ctx, w.fleet) })
 	}
 	return g.Wait()
+}
+
+// noteTwin records that another machine has this identity, and that it is gone: what was done meanwhile may be in the record of
+// either.
+func (w *Worker) noteTwin(t node.Twin, there bool) {
+	words := "no other machine runs with this identity any more, as far as is known"
+	if there {
+		words = "held what has an effect: " + t.Words()
+	}
+	w.audit.note(audit.KindTrust, "", words)
 }
 
 // Close frees everything, also of a worker that never ran.
