@@ -46,5 +46,8 @@ func kindOfFailure(err error) error {
 	if clockError(err) != nil {
 		return ErrClocks
 	}
+	if turnedAway(err) {
+		return ErrTurnedAway
+	}
 	return nil
 }

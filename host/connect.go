@@ -30,6 +30,8 @@ var (
 	ErrUnreachable = errors.New("peer is unreachable")
 	// ErrOtherPeer comes when somebody else answers at the address: a typo, a reinstalled machine, or an attack. Do not retry.
 	ErrOtherPeer = errors.New("another peer answers there")
+	// ErrTurnedAway comes when a relay does not take this node for a member: it is none, or the relay's clock is wrong.
+	ErrTurnedAway = errors.New("the relay turned us away")
 	// ErrSelf comes when the peer is this node.
 	ErrSelf = errors.New("that peer is this node itself")
 )
@@ -177,6 +179,8 @@ func (h *Host) words(err error) string {
 		return inWords(err)
 	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
 		return "this machine's own settings forbid it: --deny-net, --allow-net"
+	case turnedAway(err):
+		return ErrTurnedAway.Error() + ": it does not take this machine for a member"
 	case strings.Contains(text, "NO_RESERVATION"):
 		return "it is not connected there"
 	case strings.Contains(text, "PERMISSION_DENIED"):
@@ -187,6 +191,12 @@ func (h *Host) words(err error) string {
 		return "it speaks another protocol; perhaps its network has a key: give --network-key"
 	}
 	return inWords(err)
+}
+
+// turnedAway reports whether a relay has reset our request because we are no member for it, see Guard.
+func turnedAway(err error) bool {
+	reset, ok := errors.AsType[*network.StreamError](err)
+	return ok && reset.Remote && reset.ErrorCode == network.StreamProtocolViolation
 }
 
 // dialError has a short text and keeps the long cause for errors.Is and As.

@@ -130,7 +130,7 @@ type Tried struct {
 	Name multiaddr.Multiaddr
 	Took time.Duration
 	Err  string // in words; empty when it answered
-	// Kind is ErrOtherPeer or ErrClocks where that is why, else nil.
+	// Kind is ErrOtherPeer, ErrClocks or ErrTurnedAway where that is why, else nil.
 	Kind error
 	// Denied says that this node's own settings forbid the address, which was not dialled.
 	Denied bool

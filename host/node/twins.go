@@ -16,6 +16,7 @@ const (
 	// twinFor is how long two machines count as having one identity after both were last seen alive.
 	twinFor    = 3 * time.Minute
 	maxTwins   = 256  // identities of which that is known at a time; the one seen longest ago gives way
+	maxAsked   = 64   // identities whose runs are asked at a time
 	maxLineage = 4096 // identities whose last runs are remembered
 )
 
@@ -50,6 +51,27 @@ type twins struct {
 	mu    sync.Mutex // guards what follows
 	known map[peer.ID]Twin
 	runs  map[runKey]lineage
+	asked map[runKey]bool // both of whose runs are being asked now
+}
+
+// begin reports whether the two runs of an identity may be asked: one question at a time, and no more than so many in all.
+func (t *twins) begin(k runKey) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.asked[k] || len(t.asked) >= maxAsked {
+		return false
+	}
+	if t.asked == nil {
+		t.asked = make(map[runKey]bool)
+	}
+	t.asked[k] = true
+	return true
+}
+
+func (t *twins) end(k runKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.asked, k)
 }
 
 // runKey is an identity in one role: a machine may be a worker and a controller with the same key.

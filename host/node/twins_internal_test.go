@@ -333,6 +333,16 @@ func TestTwinsAreBounded(t *testing.T) {
 	if got := len(tw.runs); got != maxLineage {
 		t.Errorf("%d runs are remembered, want %d", got, maxLineage)
 	}
+	for i := range maxAsked + 1 {
+		key := runKey{peer: peer.ID(fmt.Sprint(i))}
+		if may := tw.begin(key); may != (i < maxAsked) || tw.begin(key) {
+			t.Errorf("identity %d may be asked: %v, want %d at a time, each once", i, may, maxAsked)
+		}
+	}
+	tw.end(runKey{peer: "0"})
+	if !tw.begin(runKey{peer: "0"}) {
+		t.Error("it is never asked again")
+	}
 	var e elsewhere
 	for i := range maxElsewhere + 3 {
 		e.add([]multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", i+1))})

@@ -20,6 +20,7 @@ import (
 const (
 	twinsEvery   = 30 * time.Second // between looks at what may have two machines
 	twinAsk      = 3 * time.Second  // for one question to one of them
+	twinSettle   = 2 * time.Second  // between two questions: one that gives way to the next may answer still
 	twinFresh    = time.Minute      // after which what was seen is not told on: else two could keep each other's knowledge alive
 	maxElsewhere = 16               // addresses at which this node is said to be
 	maxTwinTold  = 64               // members that are told of our own twin
@@ -90,8 +91,29 @@ func (n *Node) compareRuns(info PeerInfo) {
 	}
 }
 
-// askBoth has both runs answer now. When they do they are two machines, and both are told.
+// askBoth has both runs answer now, and once more a moment later. When they do they are two machines, and both are told.
 func (n *Node) askBoth(ctx context.Context, two pair) {
+	key := runKey{two[0].ID, kindOf(two[0].Hello.Boot)}
+	if !n.twins.begin(key) {
+		return
+	}
+	defer n.twins.end(key)
+	if !n.bothAnswer(ctx, two) {
+		return
+	}
+	settled := time.NewTimer(twinSettle)
+	defer settled.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-settled.C:
+	}
+	if n.bothAnswer(ctx, two) {
+		n.tellBoth(ctx, two)
+	}
+}
+
+func (n *Node) bothAnswer(ctx context.Context, two pair) bool {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()
 	var alive [2]bool
@@ -103,9 +125,13 @@ func (n *Node) askBoth(ctx context.Context, two pair) {
 		})
 	}
 	asks.Wait()
-	if !alive[0] || !alive[1] {
-		return
-	}
+	return alive[0] && alive[1]
+}
+
+// tellBoth notes that there are two, and tells them.
+func (n *Node) tellBoth(ctx context.Context, two pair) {
+	ctx, cancel := context.WithTimeout(ctx, twinAsk)
+	defer cancel()
 	found := Twin{Peer: two[0].ID, boots: []string{two[0].Hello.Boot, two[1].Hello.Boot}}
 	for _, run := range two {
 		if a := run.Conn.RemoteMultiaddr().String(); !slices.Contains(found.Addrs, a) {
@@ -114,14 +140,15 @@ func (n *Node) askBoth(ctx context.Context, two pair) {
 	}
 	n.markTwins(found)
 	news := streams.TwinsNews{Peer: found.Peer, Twins: streams.Twins{Boots: found.boots, Addrs: found.Addrs}}
+	var tells sync.WaitGroup
 	for _, run := range two {
-		asks.Go(func() {
+		tells.Go(func() {
 			if _, _, err := streams.TellTwins.DoOn(ctx, n.Client, run.Conn, news); err != nil {
 				n.log.Debug("a machine was not told that another has its identity", "peer", run.ID, "addr", run.Conn.RemoteMultiaddr(), "err", err)
 			}
 		})
 	}
-	asks.Wait()
+	tells.Wait()
 }
 
 // markTwins notes that two machines were seen. It says so once, and reports whether it is news.

@@ -36,19 +36,31 @@ func earliestClock() time.Time {
 
 func clockText(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
 
+// madeOrLater is now, or the program's own date where this machine's clock cannot be right: what is signed in 1970 has ended
+// long ago for everybody else.
+func madeOrLater(now time.Time) time.Time {
+	if made := earliestClock(); now.Before(made) {
+		return made
+	}
+	return now
+}
+
 // span is a length of time in words, in the unit that one would say it in.
 func span(d time.Duration) string {
-	switch d = d.Abs(); {
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s", int(d.Round(time.Second).Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Round(time.Hour).Hours()))
-	case d < 2*365*24*time.Hour:
-		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	const day = 24 * time.Hour
+	d = d.Abs()
+	switch days := int(d.Round(day) / day); {
+	case d.Round(time.Second) < 2*time.Minute:
+		return fmt.Sprintf("%d s", d.Round(time.Second)/time.Second)
+	case d.Round(time.Minute) < 2*time.Hour:
+		return fmt.Sprintf("%d min", d.Round(time.Minute)/time.Minute)
+	case d.Round(time.Hour) < 2*day:
+		return fmt.Sprintf("%d h", d.Round(time.Hour)/time.Hour)
+	case days < 2*365:
+		return fmt.Sprintf("%d days", days)
+	default:
+		return fmt.Sprintf("%d years", days/365)
 	}
-	return fmt.Sprintf("%d years", int(d.Hours()/24/365))
 }
 
 // sideOf says on which side of ours a clock is.

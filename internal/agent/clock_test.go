@@ -34,6 +34,18 @@ func TestClockFault(t *testing.T) {
 	}
 }
 
+func TestSpan(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		-time.Second: "1 s", 119 * time.Second: "119 s", 2 * time.Minute: "2 min", 2*time.Hour - time.Minute: "119 min", 2*time.Hour - time.Second: "2 h",
+		47 * time.Hour: "47 h", 2*day - time.Second: "2 days", 365*day - time.Second: "365 days", 730*day - time.Second: "2 years", 56 * 365 * day: "56 years",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
+		}
+	}
+}
+
 // The difference is named, with who is where, and the machine whose clock cannot be right is the one to mend.
 func TestExamineClock(t *testing.T) {
 	now := earliestClock().AddDate(0, 0, 1)

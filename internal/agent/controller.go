@@ -92,6 +92,11 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 		cfg: cfg, log: cfg.Logger, boot: bootstrap, ran: make(chan error, 1),
 		found: make(map[peer.ID]discovery.Found), listeners: make(map[chan<- peer.ID]struct{}),
 	}
+	if cfg.Serve { // else others would meet two runs of one identity, for a moment
+		if err := socketFree(SocketPath(cfg.StateDir)); err != nil {
+			return nil, err
+		}
+	}
 	listen, err := parseListen(cfg.Listen)
 	if err != nil {
 		return nil, err

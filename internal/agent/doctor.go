@@ -184,6 +184,8 @@ func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []host.Tried) 
 		text, next = "ANOTHER MACHINE answers at its address", "if it was installed anew it has another identity: remove it (swarm peers remove) and let it in again"
 	case c.cutOff(tried):
 		text, next = "THIS MACHINE is cut off: it has no way to any of the addresses", "look after the network here"
+	case failed(host.ErrTurnedAway):
+		next += "; a relay turns this machine away: see how it stands with that, and its clock: swarm doctor NAME"
 	case c.fleet != nil && !byRelay:
 		next += "; if it is behind a NAT, a relay helps: swarm relay"
 	}
@@ -218,7 +220,7 @@ func (c *Controller) examineAnswers(ctx context.Context, d *Diagnosis, t Target,
 	default:
 		examineClock(d, t.Label(), p.ClockOffset, time.Now())
 	}
-	c.examineRights(ctx, d, t)
+	c.examineRights(ctx, d, t, info.Hello.Reason)
 }
 
 // examineRefusal tells a machine that says no from one that says nothing.
@@ -259,13 +261,19 @@ func examineVersion(d *Diagnosis, theirs string) {
 	d.add("version", LevelWarn, text, "update swarm on the older of the two")
 }
 
-// examineRights asks for something that needs a right.
-func (c *Controller) examineRights(ctx context.Context, d *Diagnosis, t Target) {
+// examineRights asks for something that needs a right. reason is why the machine does not take us for a member; empty where it
+// does.
+func (c *Controller) examineRights(ctx context.Context, d *Diagnosis, t Target, reason string) {
 	if twin, two := c.Node.Twin(t.Peer); two {
 		d.addTwin(t, twin)
 		return
 	}
 	if m, ok := c.Node.Book().Get(t.Peer); ok && c.fleet != nil && m.Role != "" && m.Role != string(trust.RoleWorker) {
+		if reason != "" {
+			d.add("result", LevelFail, "NO MEMBER THERE: it does not take this machine for one: "+reason, "compare the clocks; see who is a member: swarm members")
+			d.Err = streams.Errorf(streams.CodeForbidden, "%s", reason)
+			return
+		}
 		d.add("result", LevelOK, fmt.Sprintf("%s is well. It is a %s, and takes no commands", t.Label(), m.Role), "")
 		return
 	}

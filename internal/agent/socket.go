@@ -23,9 +23,8 @@ var ErrServing = errors.New("a controller serves with this state directory alrea
 // listenSocket opens the socket for this user only. One that a killed process
 // left behind is replaced.
 func listenSocket(path string) (net.Listener, error) {
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("%w: %s answers", ErrServing, path)
+	if err := socketFree(path); err != nil {
+		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("replace the socket of an earlier controller: %w", err)
@@ -38,6 +37,16 @@ func listenSocket(path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("listen for commands: %w", err), l.Close())
 	}
 	return ownListener{l}, nil
+}
+
+// socketFree returns ErrServing where a controller answers.
+func socketFree(path string) error {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err != nil {
+		return nil
+	}
+	conn.Close()
+	return fmt.Errorf("%w: %s answers", ErrServing, path)
 }
 
 // ownListener lets in only processes of our own user.

@@ -89,10 +89,17 @@ func startCommand(t *testing.T, args ...string) *ongoing {
 	r := &ongoing{t: t, events: make(chan event, 64), log: new(buffer)}
 	r.cmd = exec.Command(program, args...)
 	r.cmd.Env = environment(t)
+	r.run()
+	return r
+}
+
+// run starts the command, which ends with the test.
+func (r *ongoing) run() {
+	r.t.Helper()
 	r.cmd.Stderr = r.log
 	out, err := r.cmd.StdoutPipe()
-	must(t, err)
-	must(t, r.cmd.Start())
+	must(r.t, err)
+	must(r.t, r.cmd.Start())
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -104,8 +111,7 @@ func startCommand(t *testing.T, args ...string) *ongoing {
 			}
 		}
 	}()
-	t.Cleanup(func() { r.stop(); <-read })
-	return r
+	r.t.Cleanup(func() { r.stop(); <-read })
 }
 
 func (r *ongoing) stop() {

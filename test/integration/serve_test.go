@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // startServe runs "swarm controller serve" until the test ends.
@@ -26,9 +28,12 @@ func startServe(t *testing.T, c controller) *process {
 	must(t, err)
 	must(t, p.cmd.Start())
 	t.Cleanup(p.stop)
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.Contains(line, `"event":"ready"`) {
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	var ready event
+	if err != nil || json.Unmarshal(line, &ready, json.MatchCaseInsensitiveNames(true)) != nil || ready.Event != "ready" || len(ready.Addrs) == 0 {
 		t.Fatalf("serve was not ready: %s %v\n%s", line, err, p.log)
 	}
+	p.peer, p.addr = ready.Peer, ready.Addrs[0]
 	return p
 }
 
