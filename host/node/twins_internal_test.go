@@ -347,8 +347,18 @@ func TestTwinsAreBounded(t *testing.T) {
 	for i := range maxElsewhere + 3 {
 		e.add([]multiaddr.Multiaddr{multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.1/tcp/%d", i+1))})
 	}
-	if got := len(e.begin()); got != maxElsewhere {
+	if got := len(e.list()); got != maxElsewhere {
 		t.Errorf("%d addresses to look at, want %d", got, maxElsewhere)
+	}
+	if _, look := e.begin(start); !look {
+		t.Error("there is nothing to look at")
+	}
+	if _, look := e.begin(start); look {
+		t.Error("two look at a time")
+	}
+	e.end(e.list()[:1], start)
+	if wait, look := e.begin(start.Add(time.Second)); !look || wait != elsewherePause-time.Second || len(e.list()) != maxElsewhere-1 {
+		t.Errorf("the next look is %v away (%v)", wait, look)
 	}
 	if boot := newBoot(strings.Repeat("r", 100), strings.Repeat("x", 26)); len(boot) != streams.MaxBoot {
 		t.Errorf("a boot of %d bytes", len(boot))

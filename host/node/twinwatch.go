@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	twinsEvery   = 30 * time.Second // between looks at what may have two machines
-	twinAsk      = 3 * time.Second  // for one question to one of them
-	twinSettle   = 2 * time.Second  // between two questions: one that gives way to the next may answer still
-	twinFresh    = time.Minute      // after which what was seen is not told on: else two could keep each other's knowledge alive
-	maxElsewhere = 16               // addresses at which this node is said to be
-	maxTwinTold  = 64               // members that are told of our own twin
-	maxBootAddrs = 8                // addresses of one peer that Boots asks
+	twinsEvery     = 30 * time.Second // between looks at what may have two machines
+	twinAsk        = 3 * time.Second  // for one question to one of them
+	twinSettle     = 2 * time.Second  // between two questions: one that gives way to the next may answer still
+	twinFresh      = time.Minute      // after which what was seen is not told on: else two could keep each other's knowledge alive
+	maxElsewhere   = 8                // addresses at which this node is said to be
+	elsewherePause = 5 * time.Second  // between two looks there: anybody in the network can name addresses without end
+	maxTwinTold    = 64               // members that are told of our own twin
+	maxBootAddrs   = 8                // addresses of one peer that Boots asks
 )
 
 // ErrTwins is in the chain of errors about an identity that two machines run with; see Twin.Words for the way out.
@@ -268,6 +269,7 @@ type elsewhere struct {
 	mu      sync.Mutex // guards what follows
 	addrs   []multiaddr.Multiaddr
 	looking bool
+	next    time.Time // not before which to look again
 }
 
 // add notes addresses, the newest of them, and reports whether there is a new one and nobody looks already.
@@ -284,22 +286,29 @@ func (e *elsewhere) add(addrs []multiaddr.Multiaddr) (look bool) {
 	return news && !e.looking
 }
 
-// begin returns what there is to look at; nothing while somebody does.
-func (e *elsewhere) begin() []multiaddr.Multiaddr {
+// begin reports whether there is something to look at that nobody looks at yet, and how long to wait before that.
+func (e *elsewhere) begin(now time.Time) (wait time.Duration, look bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.looking || len(e.addrs) == 0 {
-		return nil
+		return 0, false
 	}
 	e.looking = true
+	return e.next.Sub(now), true
+}
+
+// list returns what is to be looked at now.
+func (e *elsewhere) list() []multiaddr.Multiaddr {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return slices.Clone(e.addrs)
 }
 
 // end forgets the addresses where nobody with our key has answered; somebody will name them again.
-func (e *elsewhere) end(empty []multiaddr.Multiaddr) {
+func (e *elsewhere) end(empty []multiaddr.Multiaddr, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.looking = false
+	e.looking, e.next = false, now.Add(elsewherePause)
 	e.addrs = slices.DeleteFunc(e.addrs, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(empty, a) })
 }
 
@@ -314,10 +323,19 @@ func (n *Node) heardSelf(source string, addrs []multiaddr.Multiaddr) {
 // lookElsewhere asks at those addresses who is there. Only one that proves our own key, and tells another boot, is another machine
 // with our identity.
 func (n *Node) lookElsewhere(ctx context.Context) {
-	addrs := n.elsewhere.begin()
-	if len(addrs) == 0 {
+	wait, look := n.elsewhere.begin(time.Now())
+	if !look {
 		return
 	}
+	paused := time.NewTimer(wait)
+	defer paused.Stop()
+	select {
+	case <-ctx.Done():
+		n.elsewhere.end(nil, time.Now())
+		return
+	case <-paused.C:
+	}
+	addrs := n.elsewhere.list()
 	boots := n.bootsAt(ctx, n.ID(), addrs)
 	var empty []multiaddr.Multiaddr
 	found := Twin{Peer: n.ID()}
@@ -329,7 +347,7 @@ func (n *Node) lookElsewhere(ctx context.Context) {
 			found.boots, found.Addrs = []string{n.boot, boot}, []string{a.String()}
 		}
 	}
-	n.elsewhere.end(empty)
+	n.elsewhere.end(empty, time.Now())
 	if len(found.boots) > 0 {
 		if n.markTwins(found) {
 			n.tellLeaders(ctx, "")

@@ -50,6 +50,18 @@ func TestForwardedPort(t *testing.T) {
 	scenario(t, "forwarded", buildSwarm(t))
 }
 
+// TestCopiedCard is about two machines that run with one identity: in one LAN, and by way of a relay only.
+func TestCopiedCard(t *testing.T) {
+	needLab(t)
+	bin := buildSwarm(t)
+	for _, where := range []string{"lan", "relay"} {
+		t.Run(where, func(t *testing.T) {
+			t.Parallel()
+			scenario(t, "clone", bin, where)
+		})
+	}
+}
+
 // TestPortMap has a router forward a port. It needs a router's program, miniupnpd.
 func TestPortMap(t *testing.T) {
 	needLab(t)
