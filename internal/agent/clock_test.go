@@ -87,15 +87,15 @@ func TestOtherClocks(t *testing.T) {
 	}
 	behind := -2 * time.Hour.Milliseconds()
 	d := Self{ClockFault: "it says 1970", Clocks: []ClockLine{{"rig", behind}}, ClockOffsetMs: &behind}.Diagnose(true)
-	text := ""
+	var text strings.Builder
 	for _, f := range d.Findings {
 		if f.Check == "clock" {
-			text += f.Text + "\n"
+			text.WriteString(f.Text + "\n")
 		}
 	}
 	for _, want := range []string{"it says 1970", "those of most machines are behind", "2 h: that of rig is behind"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in\n%s", want, text)
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, text.String())
 		}
 	}
 }
