@@ -42,7 +42,7 @@ func nodeIdentity(stateDir string) (crypto.PrivKey, peer.ID, error) {
 }
 
 func fleetConfig(stateDir string, self peer.ID, allow []peer.ID, log *slog.Logger) trust.FleetConfig {
-	return trust.FleetConfig{Dir: FleetDir(stateDir), Self: self, Allow: allow, Built: earliestClock(), Logger: log}
+	return trust.FleetConfig{Dir: FleetDir(stateDir), Self: self, Allow: allow, Built: builtAt(), Logger: log}
 }
 
 // openFleet opens the membership of a node, or returns nil when it has none.
