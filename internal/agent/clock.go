@@ -37,9 +37,14 @@ func earliestClock() time.Time {
 func clockText(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
 
 // madeOrLater is now, or the program's own date where this machine's clock cannot be right: what is signed in 1970 has ended
-// long ago for everybody else.
+// long ago for everybody else. Where the build does not tell its date, that counts for a clock that was never set only:
+// simulated networks begin in 2000.
 func madeOrLater(now time.Time) time.Time {
-	if made := earliestClock(); now.Before(made) {
+	made := builtAt()
+	if made.IsZero() && now.UTC().Year() < 2000 {
+		made = earliestClock()
+	}
+	if now.Before(made) {
 		return made
 	}
 	return now

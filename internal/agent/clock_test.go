@@ -34,6 +34,17 @@ func TestClockFault(t *testing.T) {
 	}
 }
 
+// What is signed on a machine that was never told the time is dated as the program, else as its clock says.
+func TestMadeOrLater(t *testing.T) {
+	made := earliestClock()
+	if got := madeOrLater(time.Unix(1, 0)); !got.Equal(made) {
+		t.Errorf("in 1970: %v, want %v", got, made)
+	}
+	if now := made.AddDate(0, 0, 1); !madeOrLater(now).Equal(now) {
+		t.Errorf("later: %v, want %v", madeOrLater(now), now)
+	}
+}
+
 func TestSpan(t *testing.T) {
 	const day = 24 * time.Hour
 	for d, want := range map[time.Duration]string{
