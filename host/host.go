@@ -31,6 +31,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -146,7 +147,7 @@ func openBookIn(cfg Config) (*Book, error) {
 // newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no listener. announced
 // makes of the node's addresses those that others are told, rank orders those of others.
 func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker) (corehost.Host, error) {
-	resources, err := newResourceManager(cfg.MaxPeers)
+	resources, err := newResourceManager(cfg.MaxPeers, cfg.Member)
 	if err != nil {
 		return nil, fmt.Errorf("limit resources: %w", err)
 	}
@@ -167,7 +168,7 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 		libp2p.NoListenAddrs, // Listen does it
 		libp2p.AddrsFactory(announced),
 		streamSecurity(),
-		libp2p.DefaultMuxers,
+		libp2p.Muxer(yamux.ID, newMuxer(cfg.Member)),
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
 		libp2p.PrometheusRegisterer(cfg.Metrics),

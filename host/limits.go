@@ -6,6 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
@@ -27,15 +28,23 @@ const (
 	streamShare    = 32        // streams a peer has on average, for the sum over all peers
 	minStreams     = 4096      // so that a small MaxPeers does not limit one busy peer
 	streamWindow   = 256 << 10 // bytes the muxer reserves for each stream
-	minMemory      = 256 << 20 // bytes
-	gracePeriod    = 30 * time.Second
-	rejoinTime     = 10 // seconds in which a whole fleet behind one address may come back, after the burst
+	minMemory      = 512 << 20 // bytes; above what the strangers of a worker can reserve, at 4 MiB each
+	// A stranger greets, asks for a place in the fleet, and is asked what it is; each stream may leave a whole window unread.
+	strangerStreams = 8 // each way
+	strangerMemory  = 2 * strangerStreams * streamWindow
+	gracePeriod     = 30 * time.Second
+	rejoinTime      = 10 // seconds in which a whole fleet behind one address may come back, after the burst
 )
 
 // newResourceManager bounds what peers may use, for up to maxPeers of them.
-func newResourceManager(maxPeers int) (network.ResourceManager, error) {
+// Where there are members, all others get the little of strangerLimits.
+func newResourceManager(maxPeers int, member func(peer.ID) bool) (network.ResourceManager, error) {
+	limiter := rcmgr.NewFixedLimiter(resourceLimits(maxPeers, int64(memory.TotalMemory())))
+	if member != nil {
+		limiter = &memberLimiter{limiter, member}
+	}
 	return rcmgr.NewResourceManager(
-		rcmgr.NewFixedLimiter(resourceLimits(maxPeers, int64(memory.TotalMemory()))),
+		limiter,
 		rcmgr.WithLimitPerSubnet(subnetLimits(maxPeers)),
 		rcmgr.WithConnRateLimiters(connRate(maxPeers)),
 		// Loopback is exempt by the library's default; WithNetworkPrefixLimit would replace that.
@@ -87,6 +96,44 @@ func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 	base := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&base)
 	return partial.Build(base.AutoScale())
+}
+
+// memberLimiter gives peers that are no members less. Who becomes one has more at once.
+type memberLimiter struct {
+	rcmgr.Limiter
+	member func(peer.ID) bool
+}
+
+func (l *memberLimiter) GetPeerLimits(p peer.ID) rcmgr.Limit {
+	return &peerLimit{l.Limiter.GetPeerLimits(p), p, l.member}
+}
+
+// peerLimit is the limit of one peer, which depends on what it is now.
+type peerLimit struct {
+	rcmgr.Limit
+	peer   peer.ID
+	member func(peer.ID) bool
+}
+
+func (l *peerLimit) GetMemoryLimit() int64 {
+	if l.member(l.peer) {
+		return l.Limit.GetMemoryLimit()
+	}
+	return strangerMemory
+}
+
+func (l *peerLimit) GetStreamLimit(d network.Direction) int {
+	if l.member(l.peer) {
+		return l.Limit.GetStreamLimit(d)
+	}
+	return strangerStreams
+}
+
+func (l *peerLimit) GetStreamTotalLimit() int {
+	if l.member(l.peer) {
+		return l.Limit.GetStreamTotalLimit()
+	}
+	return 2 * strangerStreams
 }
 
 // bounds limits connections and streams, in each direction and in sum, and memory in bytes. Zero leaves a default.

@@ -50,7 +50,7 @@ func TestLimitsOfAFleet(t *testing.T) {
 // TestOneAddress: the whole fleet may come from one address at once, twice the fleet may stay, and no more; loopback is exempt.
 func TestOneAddress(t *testing.T) {
 	const peers = 100
-	rm, err := newResourceManager(peers)
+	rm, err := newResourceManager(peers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,9 +48,6 @@ type Config struct {
 	// request fails, and has no effect. The function that it returns, if any, is
 	// told how the request ended.
 	Record func(context.Context, Recorded) (done func(error), err error)
-	// LargeFrames are the families, beside lifecycle, in which strangers may send
-	// frames over Limits.StrangerFrame.
-	LargeFrames []string
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
 }
@@ -72,9 +69,12 @@ type Limits struct {
 	// Frame is the largest envelope in bytes, after the length prefix; 1 MiB.
 	// It cannot be raised: peers refuse more.
 	Frame int
-	// StrangerFrame is the largest envelope of a stranger outside lifecycle and
-	// Config.LargeFrames; 64 KiB.
+	// StrangerFrame is the largest envelope of a stranger; 64 KiB.
 	StrangerFrame int
+	// StrangerMemory is what the envelopes over 16 KiB of all strangers together
+	// may take while they are read and answered, each stranger with one at a time;
+	// 16 MiB.
+	StrangerMemory int
 	// Depth is how deep JSON may be nested, the envelope included; 32.
 	Depth int
 	// FirstByte is how long a new stream may stay silent; 10 s.
@@ -124,6 +124,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Frame, MaxFrame)
 	l.Frame = min(l.Frame, MaxFrame)
 	def(&l.StrangerFrame, 64<<10)
+	def(&l.StrangerMemory, 16<<20)
 	def(&l.Depth, 32)
 	def(&l.FirstByte, 10*time.Second)
 	def(&l.Header, 5*time.Second)

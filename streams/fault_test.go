@@ -116,8 +116,11 @@ func TestLargeFramesReserveMemory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	reserved = 0
-	if _, err := readFrame(bytes.NewReader(append([]byte{0x80, 0x80, 0x04}, make([]byte, growStep)...)), nil, MaxFrame, take); err != nil || reserved != 0 {
-		t.Errorf("a frame of %d bytes reserved %d, %v", growStep, reserved, err)
+	if _, err := readFrame(bytes.NewReader(append([]byte{0x80, 0x80, 0x01}, make([]byte, smallFrame)...)), nil, MaxFrame, take); err != nil || reserved != 0 {
+		t.Errorf("a frame of %d bytes reserved %d, %v", smallFrame, reserved, err)
+	}
+	if _, err := readFrame(bytes.NewReader(append([]byte{0x81, 0x80, 0x01}, make([]byte, smallFrame+1)...)), nil, MaxFrame, take); err != nil || reserved != smallFrame+1 {
+		t.Errorf("a frame of %d bytes reserved %d, %v", smallFrame+1, reserved, err)
 	}
 }
 

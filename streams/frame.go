@@ -128,7 +128,7 @@ func (e tooLargeError) Error() string {
 const growStep = 64 << 10
 
 // readFrame reads one length prefix and as many bytes into buf, which it grows
-// as the bytes arrive. Before it reads more than growStep bytes it asks reserve,
+// as the bytes arrive. Before it reads more than smallFrame bytes it asks reserve,
 // which may be nil. It returns io.EOF when the stream ends before the first byte.
 func readFrame(r byteReader, buf []byte, limit int, reserve func(n int) error) ([]byte, error) {
 	n, err := varint.ReadUvarint(r)
@@ -140,7 +140,7 @@ func readFrame(r byteReader, buf []byte, limit int, reserve func(n int) error) (
 	case err != nil:
 		return buf, err
 	}
-	if n > growStep && reserve != nil {
+	if n > smallFrame && reserve != nil {
 		if err := reserve(int(n)); err != nil {
 			return buf, err
 		}

@@ -25,8 +25,10 @@ type Mux struct {
 	sessions sessions
 	open     openStreams
 	rates    *rates
-	replays  *replays
-	notifiee *network.NotifyBundle
+	// strangers is the memory for the frames of all strangers.
+	strangers *strangerMemory
+	replays   *replays
+	notifiee  *network.NotifyBundle
 
 	base    context.Context // of all handlers: ends when draining gave up
 	abort   context.CancelFunc
@@ -59,7 +61,7 @@ func NewMux(h Host, cfg Config) *Mux {
 	cfg = cfg.withDefaults()
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
-		rates: newRates(cfg.Limits), replays: newReplays(cfg.Limits),
+		rates: newRates(cfg.Limits), strangers: newStrangerMemory(cfg.Limits.StrangerMemory), replays: newReplays(cfg.Limits),
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())

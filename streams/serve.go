@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,46 +166,70 @@ func (s *serverStream) serveFrame() bool {
 		x.cutOff()
 		return false
 	}
-	reserved := 0
+	var reserved reservation
 	s.dog.arm(s.mux.cfg.Limits.Header)
-	in, err := readFrame(s.br, s.in, s.largest(), func(n int) error {
-		if !s.peer.Member && !s.mux.rates.allowLarge(s.peer.ID, n) {
-			return errRate
-		}
-		if err := s.Scope().ReserveMemory(n, network.ReservationPriorityMedium); err != nil {
-			return noMemoryError{err}
-		}
-		reserved = n
-		return nil
-	})
+	in, err := readFrame(s.br, s.in, s.largest(), func(n int) error { return s.reserve(&reserved, n) })
 	s.dog.disarm()
 	s.in = in
-	defer func() {
-		if reserved > 0 {
-			s.Scope().ReleaseMemory(reserved)
-		}
-	}()
+	defer s.release(&reserved)
 	if err != nil {
 		x.refuseFrame(err)
 		return false
 	}
 	keep := x.answer()
-	if cap(s.in) > growStep {
-		s.in = nil // a kept stream does not hold on to a large buffer
+	if cap(s.in) > growStep || !s.peer.Member {
+		s.in = nil // a kept stream does not hold on to a large buffer, and a stranger's to none
 	}
 	return keep
 }
 
-// largest is the largest frame that the peer may send in this family.
+// largest is the largest frame that the peer may send.
 func (s *serverStream) largest() int {
 	l := s.mux.cfg.Limits
-	if s.peer.Member || s.family.Name == lifecycleName || slices.Contains(s.mux.cfg.LargeFrames, s.family.Name) {
+	if s.peer.Member {
 		return l.Frame
 	}
 	return min(l.Frame, l.StrangerFrame)
 }
 
-// noMemoryError says that the resource manager has no room for a large frame.
+// reservation is the memory that was reserved for one frame, in bytes.
+type reservation struct {
+	scope    int // of the stream's scope
+	stranger int // of the account of all strangers
+}
+
+// reserve takes the memory for a frame of n bytes, or says why there is none.
+func (s *serverStream) reserve(r *reservation, n int) error {
+	if !s.peer.Member {
+		if !s.mux.rates.allowLarge(s.peer.ID, n) {
+			return errRate
+		}
+		if !s.mux.strangers.take(s.peer.ID, n) {
+			return noMemoryError{errors.New("strangers have all of their share, or you have sent another large frame")}
+		}
+		r.stranger = n
+	}
+	if n <= growStep {
+		return nil
+	}
+	if err := s.Scope().ReserveMemory(n, network.ReservationPriorityMedium); err != nil {
+		return noMemoryError{err}
+	}
+	r.scope = n
+	return nil
+}
+
+// release gives back what was reserved for a frame.
+func (s *serverStream) release(r *reservation) {
+	if r.stranger > 0 {
+		s.mux.strangers.give(s.peer.ID, r.stranger)
+	}
+	if r.scope > 0 {
+		s.Scope().ReleaseMemory(r.scope)
+	}
+}
+
+// noMemoryError says that there is no room for a large frame.
 type noMemoryError struct{ error }
 
 // late tells whether the watchdog ended a read, and lifts its deadline so that
@@ -360,10 +383,11 @@ func (x *exchange) fail(err error) bool {
 // finish ends a stream whose remaining bytes make no sense. What the peer has
 // under way is read for a moment, so that it sees the reply and not a reset.
 func (x *exchange) finish() {
+	most := 2 * int64(x.largest())
 	x.CloseWrite()
 	x.dog.arm(x.mux.cfg.Limits.Header)
 	defer x.dog.disarm()
-	if n, err := io.Copy(io.Discard, io.LimitReader(x.br, 2*MaxFrame)); err != nil || n == 2*MaxFrame {
+	if n, err := io.Copy(io.Discard, io.LimitReader(x.br, most)); err != nil || n == most {
 		x.ResetWithError(network.StreamProtocolViolation)
 		return
 	}

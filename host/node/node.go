@@ -135,7 +135,8 @@ func New(cfg Config) (*Node, error) {
 		cfg.Host.Admit, cfg.Host.Member = n.admitted, cfg.Fleet.Member
 	}
 	cfg.Host.RelayFor = cfg.Judge.Member
-	n.strangers = newStrangers(cfg.Host.Gater, cfg.Judge, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
+	slots := slotsFor(cfg.Role, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
+	n.strangers = newStrangers(cfg.Host.Gater, cfg.Judge, cfg.Fleet != nil, slots)
 	cfg.Host.Gater = n.strangers
 	n.cfg = cfg
 	n.life, n.end = context.WithCancel(context.Background())
@@ -156,7 +157,6 @@ func (n *Node) setUp() error {
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
 		Observe: n.observe, Ready: n.ready, Record: n.cfg.Record, Limits: n.cfg.Limits,
-		LargeFrames: []string{JoinFamily.Name}, // records, from a member whose time is over
 	}
 	d := dialler{n.Host, &n.greetings}
 	n.Mux = streams.NewMux(d, n.Streams)

@@ -54,13 +54,22 @@ type stranger struct {
 	greeted bool
 }
 
-// newStrangers sizes the account for a number of peers.
-func newStrangers(gater connmgr.ConnectionGater, judge trust.Judge, fleet bool, maxPeers int) *strangers {
-	s := &strangers{ConnectionGater: gater, judge: judge, fleet: fleet, most: maxPeers, open: make(map[network.Conn]*stranger)}
-	if fleet {
-		s.most = max(minSlots, maxPeers/4)
+// newStrangers makes an account with so many slots.
+func newStrangers(gater connmgr.ConnectionGater, judge trust.Judge, fleet bool, slots int) *strangers {
+	return &strangers{ConnectionGater: gater, judge: judge, fleet: fleet, most: slots, open: make(map[network.Conn]*stranger)}
+}
+
+// slotsFor is how many strangers a node may have with it, if its limits are for maxPeers.
+// A controller or relay that was just set up has the whole fleet come to it as
+// strangers; to a worker only a few come, however large the fleet is.
+func slotsFor(role string, fleet bool, maxPeers int) int {
+	switch {
+	case !fleet:
+		return maxPeers
+	case role == string(trust.RoleWorker):
+		return minSlots
 	}
-	return s
+	return max(minSlots, maxPeers/4)
 }
 
 func (s *strangers) InterceptPeerDial(p peer.ID) bool {
