@@ -49,7 +49,8 @@ func (e *codeError) Unwrap() error { return e.err }
 type app struct {
 	stdin          io.Reader
 	in             *bufio.Reader // over stdin, from the first question on
-	stdout, stderr io.Writer
+	stdout, stderr *printer
+	terminal       io.Writer // the standard error itself, for what steers it: colours, a progress bar
 
 	// Global flags.
 	state    string
@@ -127,7 +128,7 @@ func (a *app) prepare(cmd *cobra.Command) error {
 		}
 	}
 	handler := func(level slog.Level) slog.Handler {
-		return tint.NewTextHandler(a.stderr, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.stderr)})
+		return tint.NewTextHandler(a.terminal, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.terminal)})
 	}
 	a.log = slog.New(handler(level))
 	// What libraries say by themselves: libp2p its faults, the mDNS library
@@ -139,6 +140,12 @@ func (a *app) prepare(cmd *cobra.Command) error {
 }
 
 func isTerminal(w any) bool {
+	if p, ok := w.(*printer); ok {
+		w = p.w
+	}
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
 	f, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }
@@ -158,7 +165,11 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exitInterrupted
 	}
-	fmt.Fprintln(a.stderr, "swarm:", printable(err.Error()))
+	first, more, several := strings.Cut(err.Error(), "\n")
+	a.stderr.printf("swarm: %s\n", first)
+	if several {
+		a.stderr.block("       ", more)
+	}
 	return code
 }
 
@@ -178,21 +189,4 @@ func (a *app) stateDir(role string) (string, error) {
 		return "", fmt.Errorf("where to keep the state: %w; give --state DIR", err)
 	}
 	return filepath.Join(home, ".local", "state", "swarm", role), nil
-}
-
-// oneLine is printable without line breaks, for what others say.
-func oneLine(s string) string { return strings.Join(strings.Fields(printable(s)), " ") }
-
-// printable escapes control characters, so that what a machine sends cannot
-// steer the terminal. Line breaks and tabs stay.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n', r == '\t':
-			return r
-		case r < ' ', r == 0x7f, r >= 0x80 && r < 0xa0, r == '\u2028', r == '\u2029', r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
-			return '\ufffd'
-		}
-		return r
-	}, s)
 }

@@ -37,14 +37,14 @@ func (a *app) readLine() (string, error) {
 // ask puts a question and returns the answer, or otherwise where nobody answers:
 // when the standard input is a pipe that has ended.
 func (a *app) ask(question, otherwise string) (string, error) {
-	fmt.Fprint(a.stderr, question)
+	a.stderr.printf("%s", question)
 	answer, err := a.readLine()
 	if errors.Is(err, io.EOF) {
-		fmt.Fprintln(a.stderr)
+		a.stderr.println()
 		return otherwise, nil
 	}
 	if !isTerminal(a.stdin) {
-		fmt.Fprintln(a.stderr)
+		a.stderr.println()
 	}
 	return strings.TrimSpace(answer), err
 }
@@ -92,8 +92,8 @@ func (a *app) readSecret(question string) (string, error) {
 	if !ok {
 		return "", errNoTerminal
 	}
-	fmt.Fprint(a.stderr, question)
+	a.stderr.printf("%s", question)
 	b, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(a.stderr)
+	a.stderr.println()
 	return string(b), err
 }

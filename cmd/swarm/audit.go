@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -133,22 +132,22 @@ func (a *app) printAudit(rep agent.AuditReport, verify bool) error {
 	}
 	name := rep.Target.Label()
 	if rep.Err != nil {
-		_, err := fmt.Fprintf(a.stdout, "%s: %s\n", name, oneLine(rep.Err.Error()))
+		_, err := a.stdout.printf("%s: %s\n", name, rep.Err.Error())
 		return err
 	}
 	for _, e := range rep.Entries {
 		if e.Kind == "anchor" {
 			continue // the log's own
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s  %s\n", name, oneLine(e.Text())); err != nil {
+		if _, err := a.stdout.printf("%s  %s\n", name, e.Text()); err != nil {
 			return err
 		}
 	}
 	switch {
 	case rep.Broken != "":
-		fmt.Fprintf(a.stdout, "%s: THE RECORD DOES NOT HOLD: %s\n", name, oneLine(rep.Broken))
+		a.stdout.printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
 	case verify:
-		fmt.Fprintf(a.stdout, "%s: the record is whole\n", name)
+		a.stdout.printf("%s: the record is whole\n", name)
 	}
 	return nil
 }

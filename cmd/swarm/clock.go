@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -11,6 +10,6 @@ import (
 // may be what it is for.
 func (a *app) warnClock() {
 	if fault := agent.ClockFault(time.Now()); fault != "" {
-		fmt.Fprintln(a.stderr, "WARNING:", fault)
+		a.stderr.println("WARNING:", fault)
 	}
 }

@@ -104,7 +104,7 @@ func (d *demo) walk(ctx context.Context) error {
 // step does one step and shows what came of it.
 func (d *demo) step(ctx context.Context, title string, do func(context.Context) (string, error)) error {
 	if !d.a.json {
-		fmt.Fprintf(d.a.stdout, "\n== %s\n", title)
+		d.a.stdout.printf("\n== %s\n", title)
 	}
 	began := time.Now()
 	said, err := do(ctx)
@@ -116,8 +116,8 @@ func (d *demo) step(ctx context.Context, title string, do func(context.Context) 
 			"step": title, "ok": err == nil, "seconds": time.Since(began).Seconds(),
 		}))
 	}
-	for line := range strings.Lines(said) {
-		fmt.Fprint(d.a.stdout, "   ", printable(line))
+	if said != "" {
+		d.a.stdout.block("   ", said)
 	}
 	return err
 }
@@ -130,7 +130,7 @@ func (d *demo) finish(err error) error {
 		return errors.Join(err, d.a.printJSON(d.total))
 	}
 	if err == nil {
-		fmt.Fprintf(d.a.stdout, "\nAll of it works here: %d workers, %d shares accepted, in %.0f s. Everything was stopped and removed.\n",
+		d.a.stdout.printf("\nAll of it works here: %d workers, %d shares accepted, in %.0f s. Everything was stopped and removed.\n",
 			demoWorkers, d.total["shares_accepted"], time.Since(d.began).Seconds())
 	}
 	return err

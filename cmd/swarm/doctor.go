@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,13 +104,13 @@ func (a *app) printDiagnosis(d agent.Diagnosis) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	t := a.stdout.table()
 	marks := map[agent.Level]string{agent.LevelOK: " ", agent.LevelWarn: "!", agent.LevelFail: "x"}
 	for _, f := range d.Findings {
-		fmt.Fprintf(w, "%s %s\t%s\n", marks[f.Level], f.Check, oneLine(f.Text))
+		t.row(marks[f.Level]+" "+f.Check, f.Text)
 		if f.Next != "" {
-			fmt.Fprintf(w, "\t  next: %s\n", oneLine(f.Next))
+			t.row("", "  next: "+f.Next)
 		}
 	}
-	return w.Flush()
+	return t.flush()
 }

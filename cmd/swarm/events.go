@@ -37,7 +37,7 @@ on until it is stopped, and ends with exit code 1 when the controller that serve
 
 func (a *app) printEvent(e agent.Event) error {
 	return a.print(e, func() error {
-		_, err := fmt.Fprintf(a.stdout, "%s  %s\n", time.UnixMilli(e.Time).Format(time.DateTime), eventText(e))
+		_, err := a.stdout.printf("%s  %s\n", time.UnixMilli(e.Time).Format(time.DateTime), eventText(e))
 		return err
 	})
 }
@@ -59,7 +59,7 @@ func eventText(e agent.Event) string {
 		text += fmt.Sprintf(" (%s, %s)", orDash(pathText(e.Path, e.Relay)), orDash(e.Addr))
 	}
 	if e.Error != "" {
-		text += ": " + oneLine(e.Error)
+		text += ": " + e.Error
 	}
 	return text
 }

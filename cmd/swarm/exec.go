@@ -150,7 +150,7 @@ func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 		return err
 	}
 	for w := range strings.Lines(sum.Warnings) {
-		fmt.Fprintln(a.stderr, "swarm: "+oneLine(w))
+		a.stderr.println("swarm: " + w)
 	}
 	return a.outcome(cmd.Context(), sum)
 }
@@ -165,7 +165,7 @@ func (a *app) outcome(ctx context.Context, s agent.Summary) error {
 		return &codeError{code: exitInterrupted}
 	}
 	if s.Total() > 1 {
-		fmt.Fprintf(a.stderr, "swarm: %d of %d machines succeeded; %d unreachable, %d refused for lack of rights, %d failed\n",
+		a.stderr.printf("swarm: %d of %d machines succeeded; %d unreachable, %d refused for lack of rights, %d failed\n",
 			s.OK, s.Total(), s.Unreachable, s.Denied, s.Failed)
 	}
 	switch s.Total() {

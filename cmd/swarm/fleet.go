@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -95,11 +94,11 @@ func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (err err
 		})
 	})
 	if err == nil && !a.json {
-		fmt.Fprintf(a.stderr, "%d members have it now.", told)
+		a.stderr.printf("%d members have it now.", told)
 		if late > 0 {
-			fmt.Fprintf(a.stderr, " %d could not be reached: they get it at their next contact with any member.", late)
+			a.stderr.printf(" %d could not be reached: they get it at their next contact with any member.", late)
 		}
-		fmt.Fprintln(a.stderr)
+		a.stderr.println()
 	}
 	return err
 }

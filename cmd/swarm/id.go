@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
@@ -48,7 +47,7 @@ func (a *app) id(role string) (err error) {
 		Peer  peer.ID `json:"peer"`
 		State string  `json:"state"`
 	}{h.ID(), dir}, func() error {
-		_, err := fmt.Fprintln(a.stdout, h.ID())
+		_, err := a.stdout.println(h.ID())
 		return err
 	})
 }

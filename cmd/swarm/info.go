@@ -100,7 +100,7 @@ func peerInfo(ctx context.Context, c *agent.Controller, word string, timeout tim
 }
 
 func (a *app) printInfo(i nodeInfo) error {
-	line := func(k, v string) { fmt.Fprintf(a.stdout, "%-10s %s\n", k, orDash(v)) }
+	line := func(k, v string) { a.stdout.printf("%-10s %s\n", k, orDash(v)) }
 	line("peer", i.Peer.String())
 	line("name", i.Name)
 	line("role", i.Role)

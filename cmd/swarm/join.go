@@ -75,7 +75,7 @@ func (a *app) join(ctx context.Context, j joining, word string) (err error) {
 	text := word
 	if word == "-" {
 		if isTerminal(a.stdin) {
-			fmt.Fprint(a.stderr, "Ticket: ")
+			a.stderr.printf("Ticket: ")
 		}
 		if text, err = a.readTicket(); err != nil {
 			return fmt.Errorf("read the ticket: %w", err)
@@ -127,12 +127,12 @@ func (a *app) consent(t *trust.Ticket, j *joining) error {
 		return agent.ExpiredTicket(t)
 	}
 	worker := agent.StateRole(t.Role) == agent.RoleWorker
-	fmt.Fprintf(a.stderr, "This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)
-	fmt.Fprintf(a.stderr, "  fleet        %s\n", t.Fleet)
-	fmt.Fprintf(a.stderr, "  fingerprint  %s\n", t.Fleet.Fingerprint())
+	a.stderr.printf("This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)
+	a.stderr.printf("  fleet        %s\n", t.Fleet)
+	a.stderr.printf("  fingerprint  %s\n", t.Fleet.Fingerprint())
 	if worker {
-		fmt.Fprintln(a.stderr, "  its owner may read this machine's state and the logs of what runs through swarm,")
-		fmt.Fprintf(a.stderr, "  and start and stop what is enabled here: %s\n", orNothing(j.enable))
+		a.stderr.println("  its owner may read this machine's state and the logs of what runs through swarm,")
+		a.stderr.printf("  and start and stop what is enabled here: %s\n", orNothing(j.enable))
 	}
 	if j.yes {
 		return nil
@@ -186,7 +186,7 @@ func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *
 	}
 	f, err := joiner.Join(ctx, t, func() {
 		a.print(joinedLine{Event: "waiting", Fleet: t.Fleet, FleetName: t.FleetName, Peer: joiner.ID(), Name: t.Name, Role: t.Role}, func() error {
-			_, err := fmt.Fprintf(a.stderr, "The inviter has to confirm this machine. Its peer ID is %s.\n", joiner.ID())
+			_, err := a.stderr.printf("The inviter has to confirm this machine. Its peer ID is %s.\n", joiner.ID())
 			return err
 		})
 	})
@@ -196,12 +196,12 @@ func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *
 	g := f.Self().Grant
 	line := joinedLine{"joined", f.ID(), f.Name(), joiner.ID(), g.Name, g.Role, g.Labels, j.enable}
 	return a.print(line, func() error {
-		fmt.Fprintf(a.stdout, "%s has joined the fleet %s.\n", g.Name, f.Name())
+		a.stdout.printf("%s has joined the fleet %s.\n", g.Name, f.Name())
 		next := map[string]string{agent.RoleWorker: "swarm worker", agent.RoleRelay: "swarm relay"}[role]
 		if next == "" {
 			next = "swarm controller exec get_stats --all"
 		}
-		_, err := fmt.Fprintf(a.stdout, "Next: %s\n", next)
+		_, err := a.stdout.printf("Next: %s\n", next)
 		return err
 	})
 }
@@ -271,9 +271,9 @@ func (a *app) printWaiting(joiner *agent.Joiner) error {
 		Addrs []string `json:"addrs"`
 	}{"waiting", joiner.ID(), addrs}
 	return a.print(waiting, func() error {
-		fmt.Fprintln(a.stdout, "Waiting for the inviter. There, run: swarm invite NAME --to MADDR, with one of")
+		a.stdout.println("Waiting for the inviter. There, run: swarm invite NAME --to MADDR, with one of")
 		for _, addr := range addrs {
-			fmt.Fprintf(a.stdout, "  %s\n", addr)
+			a.stdout.printf("  %s\n", addr)
 		}
 		return nil
 	})

@@ -42,7 +42,7 @@ worker that is running ends; its policy file and identity stay.`,
 				return err
 			}
 			return a.print(changeLine{Event: "left"}, func() error {
-				_, err := fmt.Fprintln(a.stdout, "This machine has left its fleet.")
+				_, err := a.stdout.println("This machine has left its fleet.")
 				return err
 			})
 		},

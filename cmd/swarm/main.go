@@ -25,12 +25,12 @@ func main() {
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{Writer: stdout}
-	a := &app{stdin: stdin, stdout: out, stderr: stderr}
+	a := &app{stdin: stdin, stdout: &printer{out}, stderr: &printer{stderr}, terminal: stderr}
 	cmd := a.command()
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
-	cmd.SetOut(out)
-	cmd.SetErr(stderr)
+	cmd.SetOut(a.stdout)
+	cmd.SetErr(a.stderr)
 	code := a.exitCode(ctx, cmd.ExecuteContext(ctx))
 	if err := out.failed(); err != nil && code == exitOK {
 		return a.exitCode(ctx, fmt.Errorf("write the results: %w", err))

@@ -20,7 +20,7 @@ func (a *app) printJSON(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.stdout.Write(append(b, '\n'))
+	_, err = a.stdout.Write(append(escapeJSON(b), '\n'))
 	return err
 }
 

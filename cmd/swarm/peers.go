@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,11 +92,10 @@ func (a *app) listPeers(lines []agent.PeerLine) error {
 		return nil
 	}
 	if len(lines) == 0 {
-		fmt.Fprintln(a.stderr, "No machine is saved yet. Let one in: swarm invite NAME; or save one: swarm peers add MADDR --name NAME")
+		a.stderr.println("No machine is saved yet. Let one in: swarm invite NAME; or save one: swarm peers add MADDR --name NAME")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tCALLS ITSELF\tROLE\tPEER\tLABELS\tSTATE\tSINCE\tPATH\tRTT\tVERSION\tLAST SEEN\tADDRESS")
+	t := a.stdout.table("NAME", "CALLS ITSELF", "ROLE", "PEER", "LABELS", "STATE", "SINCE", "PATH", "RTT", "VERSION", "LAST SEEN", "ADDRESS")
 	looked := false
 	for _, l := range lines {
 		looked = looked || l.State != ""
@@ -109,21 +107,23 @@ func (a *app) listPeers(lines []agent.PeerLine) error {
 		if l.RTTMs != nil {
 			rtt = fmt.Sprintf("%.1f ms", *l.RTTMs)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", orDash(l.Name), quoted(l.ClaimedName), orDash(l.Role), l.Peer, orDash(labels(l.Labels)),
+		t.row(orDash(l.Name), quoted(l.ClaimedName), orDash(l.Role), l.Peer, orDash(labels(l.Labels)),
 			stateText(l), since(l.Since), orDash(pathText(l.Path, l.Relay)), rtt, orDash(l.Version), lastSeen(l.LastSeen), orDash(addr))
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.flush(); err != nil {
 		return err
 	}
 	for _, l := range lines {
 		if l.Twin != "" {
-			fmt.Fprintf(a.stderr, "WARNING: %s: %s\n", orDash(cmp.Or(l.Name, l.Peer.String())), oneLine(l.Twin))
+			if _, err := a.stderr.printf("WARNING: %s: %s\n", orDash(cmp.Or(l.Name, l.Peer.String())), l.Twin); err != nil {
+				return err
+			}
 		}
 	}
 	if looked {
 		return nil
 	}
-	_, err := fmt.Fprintln(a.stderr, "Nobody looks after them now. For their state: swarm controller serve, or swarm peers --try 3s")
+	_, err := a.stderr.println("Nobody looks after them now. For their state: swarm controller serve, or swarm peers --try 3s")
 	return err
 }
 
@@ -155,7 +155,7 @@ func orDash(s string) string {
 	if s == "" {
 		return unknown
 	}
-	return oneLine(s)
+	return s
 }
 
 func quoted(s string) string {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -87,9 +86,9 @@ func (a *app) printPing(t agent.Target, l pingLine, pingErr error) error {
 		return a.printJSON(l)
 	}
 	if pingErr != nil {
-		_, err := fmt.Fprintf(a.stderr, "swarm: %s: %s\n", printable(t.Label()), oneLine(words(pingErr)))
+		_, err := a.stderr.printf("swarm: %s: %s\n", t.Label(), words(pingErr))
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s at %s: %.2f ms, clock %+d ms\n", printable(t.Label()), l.Addr, l.RTTMs, l.OffsetMs)
+	_, err := a.stdout.printf("%s at %s: %.2f ms, clock %+d ms\n", t.Label(), l.Addr, l.RTTMs, l.OffsetMs)
 	return err
 }

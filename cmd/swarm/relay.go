@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -71,17 +70,17 @@ func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
 	}
 	ready := readyLine{"ready", r.Node.ID(), addrs}
 	return a.print(ready, func() error {
-		fmt.Fprintf(a.stdout, "relay %s is ready at\n", ready.Peer)
+		a.stdout.printf("relay %s is ready at\n", ready.Peer)
 		for _, addr := range addrs {
-			fmt.Fprintf(a.stdout, "  %s\n", addr)
+			a.stdout.printf("  %s\n", addr)
 		}
 		switch fleet, name := r.Fleet(); {
 		case fleet != "":
-			fmt.Fprintf(a.stdout, "It is %s in the fleet %s, and serves its members.\n", name, fleet)
+			a.stdout.printf("It is %s in the fleet %s, and serves its members.\n", name, fleet)
 		case len(cfg.Allow) == 0:
-			fmt.Fprintln(a.stdout, "It serves nobody: join a fleet (swarm join), or name peers with --allow.")
+			a.stdout.println("It serves nobody: join a fleet (swarm join), or name peers with --allow.")
 		default:
-			fmt.Fprintf(a.stdout, "It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
+			a.stdout.printf("It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
 		}
 		return nil
 	})

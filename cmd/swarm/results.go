@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -82,7 +83,7 @@ func (r *results) result(res agent.Result) {
 	}
 	if res.Err != nil {
 		r.clearBar()
-		fmt.Fprintf(r.a.stderr, "swarm: %s: %s\n", printable(res.Target.Label()), oneLine(words(res.Err)))
+		r.a.stderr.printf("swarm: %s: %s\n", res.Target.Label(), words(res.Err))
 		return
 	}
 	if res.Payload != nil {
@@ -114,7 +115,7 @@ func (r *results) text(res agent.Result) {
 	case deploy.Deploy.Reply:
 		show(r, res, r.deployed)
 	default:
-		fmt.Fprintf(r.a.stdout, "%s: %s\n", printable(res.Target.Label()), printable(string(res.Payload)))
+		r.a.stdout.printf("%s: %s\n", res.Target.Label(), res.Payload)
 	}
 }
 
@@ -122,7 +123,7 @@ func (r *results) text(res agent.Result) {
 func show[T any](r *results, res agent.Result, print func(agent.Target, T)) {
 	var v T
 	if err := json.Unmarshal(res.Payload, &v); err != nil {
-		fmt.Fprintf(r.a.stderr, "swarm: %s: an answer that cannot be read: %v\n", printable(res.Target.Label()), err)
+		r.a.stderr.printf("swarm: %s: an answer that cannot be read: %v\n", res.Target.Label(), err)
 		return
 	}
 	print(res.Target, v)
@@ -133,16 +134,16 @@ const statsFormat = "%-24.24s %8s %5s %5s %6s  %-12.12s %-10s %12s %9s %s\n"
 func (r *results) stats(t agent.Target, s ops.Stats) {
 	if !r.header {
 		r.header = true
-		fmt.Fprintf(r.a.stdout, statsFormat, "MACHINE", "UP", "CPU", "MEM", "LOAD", "WORKLOAD", "STATE", "HASH RATE", "SHARES", "POOL")
+		r.a.stdout.printf(statsFormat, "MACHINE", "UP", "CPU", "MEM", "LOAD", "WORKLOAD", "STATE", "HASH RATE", "SHARES", "POOL")
 	}
 	h := s.Host
-	head := []any{printable(t.Label()), seconds(s.UptimeSeconds), percent(h.CPUPercent), share(h.MemUsed, h.MemTotal), load(h.Load1)}
+	head := []any{t.Label(), seconds(s.UptimeSeconds), percent(h.CPUPercent), share(h.MemUsed, h.MemTotal), load(h.Load1)}
 	if len(s.Workloads) == 0 {
-		fmt.Fprintf(r.a.stdout, statsFormat, append(head, unknown, "", "", "", "")...)
+		r.a.stdout.printf(statsFormat, append(head, unknown, "", "", "", "")...)
 	}
 	for _, w := range s.Workloads {
-		fmt.Fprintf(r.a.stdout, statsFormat, append(head, printable(w.Name), printable(string(w.State)), hashRate(w.HashRate),
-			number(w.SharesAccepted)+"/"+number(w.SharesRejected), printable(w.Pool))...)
+		r.a.stdout.printf(statsFormat, append(head, w.Name, w.State, hashRate(w.HashRate),
+			number(w.SharesAccepted)+"/"+number(w.SharesRejected), w.Pool)...)
 		head = []any{"", "", "", "", ""}
 	}
 }
@@ -155,45 +156,43 @@ func load(v *float64) string {
 }
 
 func (r *results) ack(t agent.Target, m ops.MinerAck) {
-	fmt.Fprintf(r.a.stdout, "%-24s %-12s %-10s %-10s %s\n", printable(t.Label()), printable(m.Name), printable(string(m.State)),
-		printable(m.Algorithm), hashRate(m.HashRate))
+	r.a.stdout.printf("%-24s %-12s %-10s %-10s %s\n", t.Label(), m.Name, m.State, m.Algorithm, hashRate(m.HashRate))
 }
 
 func (r *results) logs(t agent.Target, l ops.Logs) {
 	prefix := ""
 	if !r.single {
-		prefix = printable(t.Label()) + " | "
+		prefix = t.Label() + " | "
 	}
 	if l.Gap != nil {
-		fmt.Fprintf(r.a.stderr, "swarm: %s: bytes %d to %d of the log are gone: they were dropped before they could be sent\n",
-			printable(t.Label()), l.Gap.From, l.Gap.To)
+		r.a.stderr.printf("swarm: %s: bytes %d to %d of the log are gone: they were dropped before they could be sent\n",
+			t.Label(), l.Gap.From, l.Gap.To)
 	}
 	for _, line := range l.Lines {
-		fmt.Fprintf(r.a.stdout, "%s%s\n", prefix, printable(line.Text))
+		r.a.stdout.printf("%s%s\n", prefix, strings.ReplaceAll(line.Text, "\t", "    "))
 	}
 	if l.Exit != nil {
-		fmt.Fprintf(r.a.stderr, "swarm: %s: %s ended with exit code %d\n", printable(t.Label()), printable(l.Name), l.Exit.Code)
+		r.a.stderr.printf("swarm: %s: %s ended with exit code %d\n", t.Label(), l.Name, l.Exit.Code)
 	}
 }
 
 func (r *results) deployed(t agent.Target, d deploy.Ack) {
 	previous := ""
 	if d.Previous != "" && d.Previous != d.Release {
-		previous = ", was " + printable(d.Previous)
+		previous = ", was " + d.Previous
 	}
-	fmt.Fprintf(r.a.stdout, "%-24s %s %s %s (%s sent%s)\n", printable(t.Label()), printable(d.Name), printable(d.Release),
-		printable(string(d.State)), size(d.Bytes), previous)
+	r.a.stdout.printf("%-24s %s %s %s (%s sent%s)\n", t.Label(), d.Name, d.Release, d.State, size(d.Bytes), previous)
 }
 
 // progress shows how much of a bundle all machines together were sent.
 func (r *results) progress(t agent.Target, sent, total int64) {
-	if r.a.json || !isTerminal(r.a.stderr) {
+	if r.a.json || !isTerminal(r.a.terminal) {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.bar == nil {
-		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(r.a.stderr), progressbar.OptionShowBytes(true),
+		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(r.a.terminal), progressbar.OptionShowBytes(true),
 			progressbar.OptionSetDescription("sending"), progressbar.OptionClearOnFinish())
 	}
 	r.bars[t.Peer] = sent

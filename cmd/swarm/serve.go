@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
@@ -69,9 +68,9 @@ func (a *app) printServing(c *agent.Controller, dir string) error {
 		Socket string   `json:"socket"`
 	}{"ready", c.Node.ID(), addrs, agent.SocketPath(dir)}
 	return a.print(ready, func() error {
-		fmt.Fprintf(a.stdout, "controller %s serves commands at %s\n", ready.Peer, ready.Socket)
+		a.stdout.printf("controller %s serves commands at %s\n", ready.Peer, ready.Socket)
 		for _, addr := range addrs {
-			fmt.Fprintf(a.stdout, "  %s\n", addr)
+			a.stdout.printf("  %s\n", addr)
 		}
 		return nil
 	})

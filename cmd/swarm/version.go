@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -38,7 +37,7 @@ func (a *app) versionCommand() *cobra.Command {
 				Platform string `json:"platform"`
 			}{buildVersion(), streams.ProtocolVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			return a.print(v, func() error {
-				_, err := fmt.Fprintf(a.stdout, "swarm %s, protocol %s, %s, %s\n", v.Version, v.Protocol, v.Go, v.Platform)
+				_, err := a.stdout.printf("swarm %s, protocol %s, %s, %s\n", v.Version, v.Protocol, v.Go, v.Platform)
 				return err
 			})
 		},

@@ -109,16 +109,16 @@ func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
 	}
 	ready := readyLine{"ready", w.Node.ID(), addrs}
 	return a.print(ready, func() error {
-		fmt.Fprintf(a.stdout, "worker %s is ready at\n", w.Node.ID())
+		a.stdout.printf("worker %s is ready at\n", w.Node.ID())
 		for _, addr := range addrs {
-			fmt.Fprintf(a.stdout, "  %s\n", addr)
+			a.stdout.printf("  %s\n", addr)
 		}
 		if fleet, name := w.Fleet(); fleet != "" {
-			fmt.Fprintf(a.stdout, "It is %s in the fleet %s.\n", name, fleet)
+			a.stdout.printf("It is %s in the fleet %s.\n", name, fleet)
 		} else if len(cfg.Allow) == 0 {
-			fmt.Fprintln(a.stdout, "Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
+			a.stdout.println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
 		}
-		_, err := fmt.Fprintf(a.stdout, "What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
+		_, err := a.stdout.printf("What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
 		return err
 	})
 }
