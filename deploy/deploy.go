@@ -34,6 +34,9 @@ import (
 // DefaultMaxBytes is the largest bundle, unless the owner says otherwise: 1 GiB.
 const DefaultMaxBytes = 1 << 30
 
+// LeastRate is how many bytes of an upload have to arrive in a second, on average after the first half a minute.
+const LeastRate = 1 << 10
+
 // Family is the message family of this package.
 var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
 

@@ -227,6 +227,14 @@ type LogsRequest struct {
 	Follow bool   `json:"follow,omitzero"`
 }
 
+// Most is how many lines an answer has at most that is not followed.
+func (r LogsRequest) Most() int {
+	if r.Lines == 0 {
+		return DefaultLines
+	}
+	return r.Lines
+}
+
 // Summary says what is asked.
 func (r LogsRequest) Summary() string {
 	return fmt.Sprintf("name=%s lines=%d follow=%v", r.Name, r.Lines, r.Follow)

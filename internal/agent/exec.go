@@ -45,8 +45,9 @@ type Job struct {
 	// Payload is the request's; for a deployment it is made from Bundle.
 	Payload jsontext.Value
 	Bundle  *deploy.Bundle
-	// Timeout is how long a machine may take; for a feed or an upload, how long
-	// it may take until it answers or takes further bytes.
+	// Timeout is how long a machine may take; for a log that is followed, until
+	// its first lines; for an upload, until it takes further bytes, and a second
+	// more in all for each KiB.
 	Timeout time.Duration
 	// Progress is told how much of an upload each machine was sent.
 	Progress func(t Target, sent, total int64)
@@ -164,17 +165,19 @@ func (c *Controller) call(ctx context.Context, j Job, t Target) (jsontext.Value,
 	return raw.Do(ctx, c.Node.Client, t.Peer, j.Payload)
 }
 
-// askFeed passes the items on. The timeout is for the first one only: a feed
-// may be silent for as long as there is nothing to say.
+// askFeed passes the items on. The timeout is for all of them, but where a log is
+// followed: then it is for the first one, as there may be nothing to say for long.
 func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Result)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
 	s := j.Operation
-	raw := streams.Feed[jsontext.Value, jsontext.Value]{Family: s.Family, Request: s.Request, Reply: s.Reply, Verb: s.Verb}
-	for item, err := range raw.Do(ctx, c.Node.Client, t.Peer, j.Payload) {
-		timer.Stop()
+	follow := limitOf(s, j.Payload).follow
+	for item, err := range limited(ctx, c.Node.Client, t.Peer, s, j.Payload) {
+		if follow {
+			timer.Stop()
+		}
 		if err != nil {
 			return timedOut(ctx, t, err)
 		}
@@ -197,6 +200,8 @@ func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Valu
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
+	all := time.AfterFunc(j.Timeout+time.Duration(j.Bundle.Manifest.Size()/deploy.LeastRate)*time.Second, func() { cancel(context.DeadlineExceeded) })
+	defer all.Stop()
 	ack, err := deploy.Send(ctx, c.Node.Client, t.Peer, j.Bundle, func(sent, total int64) {
 		timer.Reset(j.Timeout)
 		if j.Progress != nil {

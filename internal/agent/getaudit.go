@@ -48,6 +48,14 @@ func (r AuditRequest) Validate() error {
 	return nil
 }
 
+// most is how many entries an answer has at most.
+func (r AuditRequest) most() int {
+	if r.Limit > 0 {
+		return r.Limit
+	}
+	return maxAuditEntries
+}
+
 // Summary names the request in the log it asks for.
 func (r AuditRequest) Summary() string { return fmt.Sprintf("since=%d verify=%v", r.Since, r.Verify) }
 
@@ -236,20 +244,8 @@ func (rep *AuditReport) ask(ctx context.Context, c *Controller, h heads, r Audit
 		c.log.Warn("what the machine told before cannot be read", "peer", rep.Target.Peer, "err", err)
 	}
 	r.Heads = known
-	for item, err := range GetAudit.Do(ctx, c.Node.Client, rep.Target.Peer, r) {
-		if err != nil {
-			rep.Err = err
-			return
-		}
-		if len(rep.Entries)+len(item.Entries) <= maxAuditEntries {
-			rep.Entries = append(rep.Entries, item.Entries...)
-		}
-		if item.Head != nil {
-			rep.Head = item.Head
-		}
-		if item.Intact != nil && !*item.Intact {
-			rep.Broken = item.Reason
-		}
+	if rep.Err = rep.read(ctx, c.Node.Client, r); rep.Err != nil {
+		return
 	}
 	rep.compare(known)
 	if rep.Broken != "" {
@@ -267,6 +263,32 @@ func (rep *AuditReport) ask(ctx context.Context, c *Controller, h heads, r Audit
 			c.log.Warn("the end of the audit log could not be remembered", "peer", rep.Target.Peer, "err", err)
 		}
 	}
+}
+
+// read takes the answer, and no more of it than a machine may answer.
+func (rep *AuditReport) read(ctx context.Context, cl *streams.Client, r AuditRequest) error {
+	payload, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	for raw, err := range limited(ctx, cl, rep.Target.Peer, GetAudit.Spec(), payload) {
+		var item Audit
+		if err == nil {
+			err = json.Unmarshal(raw, &item)
+		}
+		if err != nil {
+			rep.Entries = nil // a part looks like the whole
+			return timedOut(ctx, rep.Target, err)
+		}
+		rep.Entries = append(rep.Entries, item.Entries...)
+		if item.Head != nil {
+			rep.Head = item.Head
+		}
+		if item.Intact != nil && !*item.Intact {
+			rep.Broken = item.Reason
+		}
+	}
+	return nil
 }
 
 // compare holds the end of the log against what the machine had told before: a
