@@ -41,7 +41,7 @@ const LeastRate = 1 << 10
 var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
 
 // Deploy uploads a bundle. Its errors: 400 a manifest that breaks the rules or a body that ends early, 409 another upload of
-// the same name is under way, 413 too large, 422 not enabled by the owner, no room, or a file whose hash is not the announced
+// the same name is under way, 413 too large, 429 too many under way, 408 too slow, 422 not enabled by the owner, no room, or a file whose hash is not the announced
 // one. After every error the deployment is as it was.
 var Deploy = streams.Upload[Request, Ack]{Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: streams.VerbDeploy}
 
@@ -103,10 +103,15 @@ type Receiver interface {
 // Register serves deployments on m. A nil Receiver means that the owner has not enabled them: then every one is
 // refused with 422 and the way to change that.
 func Register(m *streams.Mux, r Receiver) error {
-	return Deploy.Handle(m, func(ctx context.Context, _ streams.Peer, req Request, body io.Reader) (Ack, error) {
+	var under uploads
+	return Deploy.Handle(m, func(ctx context.Context, p streams.Peer, req Request, body io.Reader) (Ack, error) {
 		if r == nil {
 			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine; its owner can start the worker with --enable deploy")
 		}
+		if err := under.begin(p.ID); err != nil {
+			return Ack{}, err
+		}
+		defer under.end(p.ID)
 		return r.Apply(ctx, req.Manifest, body)
 	})
 }

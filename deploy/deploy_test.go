@@ -85,7 +85,7 @@ func TestSend(t *testing.T) {
 }
 
 func TestSendIsRefused(t *testing.T) {
-	s := newStore(t, StoreConfig{MaxBytes: 10})
+	s := newStore(t, StoreConfig{MaxBytes: EntryBytes + 10})
 	small, large := bundleOf(t, "app", tree{"f": "y"}), bundleOf(t, "app", tree{"f": strings.Repeat("y", 11)})
 	lying := bundleOf(t, "app", tree{"f": "y"})
 	lying.Manifest.Files[0].SHA256 = emptyHash
@@ -103,7 +103,7 @@ func TestSendIsRefused(t *testing.T) {
 	}{
 		{"stranger", s, false, small, streams.ErrForbidden, "no"},
 		{"not enabled", nil, true, small, streams.ErrRefused, "--enable deploy"},
-		{"too large", s, true, large, streams.ErrTooLarge, "owner allows 10"},
+		{"too large", s, true, large, streams.ErrTooLarge, "owner allows 4106"},
 		{"other content", s, true, lying, streams.ErrRefused, "SHA-256"},
 		{"path that leads out", s, true, outside, streams.ErrInvalid, "lead out"},
 	}

@@ -19,9 +19,10 @@ import (
 // Bounds of a manifest.
 const (
 	MaxFiles      = 10_000
-	MaxNameLength = 64  // bytes
-	MaxPathLength = 512 // bytes
-	MaxDepth      = 32  // elements of a path: a short manifest must not make half a million directories
+	MaxEntries    = 10_000 // files and the directories they are in
+	MaxNameLength = 64     // bytes
+	MaxPathLength = 512    // bytes
+	MaxDepth      = 32     // elements of a path: a short manifest must not make half a million directories
 	// MaxManifest is how many bytes of JSON a manifest may have: a frame, less room for the envelope.
 	MaxManifest = streams.MaxFrame - 4<<10
 
@@ -55,6 +56,23 @@ type File struct {
 	Size int64 `json:"size"`
 	// SHA256 is the hash of the content, in 64 lower-case hexadecimal digits.
 	SHA256 string `json:"sha256"`
+}
+
+// Entries is the number of files and of the directories they are in.
+func (m Manifest) Entries() int { return len(m.Files) + len(m.dirs()) }
+
+// Room is the number of bytes that the bundle counts for: those of its files, and EntryBytes for each entry.
+func (m Manifest) Room() int64 { return m.Size() + int64(m.Entries())*EntryBytes }
+
+// dirs are the directories of all files, without the bundle's own.
+func (m Manifest) dirs() map[string]bool {
+	dirs := make(map[string]bool)
+	for _, f := range m.Files {
+		for p := path.Dir(f.Path); p != "." && p != "/" && !dirs[p]; p = path.Dir(p) {
+			dirs[p] = true
+		}
+	}
+	return dirs
 }
 
 // Size is the number of bytes of all files. It is -1 if a size makes no sense.
@@ -103,9 +121,15 @@ func (m Manifest) Validate() error {
 		if err == nil {
 			err = seen.add(f.Path)
 		}
+		if len(seen) > MaxEntries { // before there are half a million
+			return streams.Errorf(streams.CodeTooLarge, "the bundle has more than %d files and directories; pack them into an archive", MaxEntries)
+		}
 		if err != nil {
 			return streams.Errorf(streams.CodeInvalid, "file %q: %w", shorten(f.Path), err)
 		}
+	}
+	if m.Room() < 0 {
+		return streams.Errorf(streams.CodeInvalid, "the sizes of the files make no sense")
 	}
 	if want := m.ComputeRelease(); m.Release != want {
 		return streams.Errorf(streams.CodeInvalid, "release is %q, the files give %q", shorten(m.Release), want)

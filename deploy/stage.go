@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -43,11 +44,14 @@ func (d *deployment) stageIn(ctx context.Context, dir string, body io.Reader) er
 	buf := make([]byte, copyBuffer)
 	for _, f := range d.m.Files {
 		d.step("file")
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
 		if err := d.stageFile(ctx, root, f, body, buf); err != nil {
 			return err
 		}
 	}
-	return syncTree(dir, d.m.Files)
+	return d.syncTree(ctx, dir)
 }
 
 // stageFile writes and verifies one file.
@@ -65,7 +69,7 @@ func (d *deployment) stageFile(ctx context.Context, root *os.Root, f File, body 
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	h := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(out, h), &limited{ctx: ctx, r: body, left: f.Size}, buf)
+	n, err := io.CopyBuffer(io.MultiWriter(out, h, d.room), &limited{ctx: ctx, r: body, left: f.Size, pace: &d.pace}, buf)
 	d.take += n
 	if err != nil {
 		return d.explainBody(f, n, err)
@@ -92,11 +96,12 @@ func (d *deployment) explainBody(f File, n int64, err error) error {
 	return fmt.Errorf("stage %s: %w", f.Path, err)
 }
 
-// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends.
+// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends, and when the bytes come too slowly.
 type limited struct {
 	ctx  context.Context
 	r    io.Reader
 	left int64
+	pace *pace
 }
 
 func (l *limited) Read(p []byte) (int, error) {
@@ -114,23 +119,18 @@ func (l *limited) Read(p []byte) (int, error) {
 			err = io.ErrUnexpectedEOF
 		}
 	}
-	return n, err
+	return n, errors.Join(err, l.pace.add(n))
 }
 
 // syncTree makes the names in all directories of a release lasting, the deepest first.
-func syncTree(dir string, files []File) error {
-	dirs := map[string]bool{".": true}
-	for _, f := range files {
-		for p := path.Dir(f.Path); p != "."; p = path.Dir(p) {
-			dirs[p] = true
-		}
-	}
-	ordered := make([]string, 0, len(dirs))
-	for p := range dirs {
-		ordered = append(ordered, p)
-	}
+func (d *deployment) syncTree(ctx context.Context, dir string) error {
+	ordered := slices.Collect(maps.Keys(d.m.dirs()))
 	slices.SortFunc(ordered, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
-	for _, p := range ordered {
+	for _, p := range append(ordered, ".") {
+		d.step("sync")
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err := durable.SyncDir(joinSlash(dir, p)); err != nil {
 			return err
 		}

@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shirou/gopsutil/v4/disk"
-
 	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -24,8 +22,6 @@ import (
 const (
 	// DefaultKeep is how many releases before the current one are kept.
 	DefaultKeep = 3
-	// spareBytes must stay free beside a bundle, so that a deployment never fills the disk of a machine that works.
-	spareBytes = 64 << 20
 
 	releasesDir   = "releases"
 	stagingPrefix = "staging-"
@@ -35,8 +31,11 @@ const (
 type StoreConfig struct {
 	// Dir holds all deployments of this worker; it is made if it is missing.
 	Dir string
-	// MaxBytes is the largest bundle. 0 means DefaultMaxBytes.
+	// MaxBytes is the largest bundle, see Manifest.Room. 0 means DefaultMaxBytes.
 	MaxBytes int64
+	// Quota, if set, is asked how many bytes all deployments may take together, counted as in Manifest.Room, with the releases
+	// that are kept. 0 means no bound.
+	Quota func() int64
 	// Keep is how many releases before the current one are kept. 0 means DefaultKeep, negative none.
 	Keep int
 	// Logger gets what happens. Nil means silent.
@@ -52,7 +51,10 @@ type Store struct {
 
 	mu   sync.Mutex // guards busy
 	busy map[string]bool
+	room room
 
+	// free looks at the file system. Only tests replace it.
+	free func(dir string) (free, error)
 	// step is called before each step that a crash could follow. Only tests set it.
 	step func(name string)
 }
@@ -67,7 +69,7 @@ func OpenStore(cfg StoreConfig) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open deployments: %w", err)
 	}
-	s := &Store{cfg: cfg, busy: make(map[string]bool), step: func(string) {}}
+	s := &Store{cfg: cfg, busy: make(map[string]bool), free: freeOn, step: func(string) {}}
 	return s, s.clean()
 }
 
@@ -108,18 +110,42 @@ func (s *Store) Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, err
 	if err := m.Validate(); err != nil {
 		return Ack{}, err
 	}
-	if n := m.Size(); n > s.cfg.MaxBytes {
-		return Ack{}, streams.Errorf(streams.CodeTooLarge, "the bundle has %d bytes, this machine's owner allows %d", n, s.cfg.MaxBytes)
+	if n := m.Room(); n > s.cfg.MaxBytes {
+		return Ack{}, streams.Errorf(streams.CodeTooLarge, "the bundle takes %d bytes with its %d files and directories, this machine's owner allows %d", n, m.Entries(), s.cfg.MaxBytes)
 	}
 	if !s.begin(m.Name) {
 		return Ack{}, streams.Errorf(streams.CodeConflict, "another deployment of %s is under way; wait for it", m.Name)
 	}
 	defer s.end(m.Name)
+	if err := s.checkName(m.Name); err != nil {
+		return Ack{}, err
+	}
 	d, err := s.deployment(m)
 	if err != nil {
 		return Ack{}, err
 	}
-	return d.apply(ctx, body)
+	ack, err := d.apply(ctx, body)
+	if err != nil && d.at == "" {
+		// Of a name that never had a release nothing is left. One that has something is not empty.
+		os.Remove(filepath.Join(d.dir, releasesDir))
+		os.Remove(d.dir)
+	}
+	return ack, err
+}
+
+// checkName refuses one name too many: each is a directory, whatever becomes of the upload.
+func (s *Store) checkName(name string) error {
+	if exists(filepath.Join(s.cfg.Dir, name)) {
+		return nil
+	}
+	entries, err := os.ReadDir(s.cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("count deployments: %w", err)
+	}
+	if len(entries) >= maxNames {
+		return streams.Errorf(streams.CodeRefused, "this machine has %d deployments, and no more are kept: use a name that is there, or have its owner remove one below %s", len(entries), s.cfg.Dir)
+	}
+	return nil
 }
 
 func (s *Store) begin(name string) bool {
@@ -145,6 +171,8 @@ type deployment struct {
 	dir  string // of this name
 	at   string // the directory in releases that current names; empty without
 	take int64  // bytes taken from the upload
+	room *reservation
+	pace pace
 }
 
 func (s *Store) deployment(m Manifest) (*deployment, error) {
@@ -174,9 +202,12 @@ func (d *deployment) apply(ctx context.Context, body io.Reader) (Ack, error) {
 	if releaseOf(d.at) != d.m.Release && d.whole(ctx, d.m.Release) {
 		return d.ack(StateSwitched), d.makeCurrent(d.m.Release)
 	}
-	if err := d.checkRoom(); err != nil {
+	err := d.reserve(ctx)
+	if err != nil {
 		return Ack{}, err
 	}
+	defer d.room.end()
+	d.pace.began = time.Now()
 	staged, err := d.stage(ctx, body)
 	if err != nil {
 		return Ack{}, err
@@ -192,14 +223,34 @@ func (d *deployment) ack(state State) Ack {
 	return Ack{Name: d.m.Name, Success: true, Release: d.m.Release, Previous: releaseOf(d.at), Bytes: d.take, State: state}
 }
 
-// checkRoom refuses what would leave the disk too full.
-func (d *deployment) checkRoom() error {
-	usage, err := disk.Usage(d.dir)
-	if err != nil {
-		return fmt.Errorf("look for free space: %w", err)
+// reserve refuses what would leave the disk too full, or is over the owner's quota, and takes the room for the rest.
+func (d *deployment) reserve(ctx context.Context) (err error) {
+	if d.room, err = d.Store.room.reserve(d.m, func() (free, error) { return d.free(d.dir) }); err != nil {
+		return err
 	}
-	if need := uint64(d.m.Size()) + spareBytes; usage.Free < need {
-		return streams.Errorf(streams.CodeRefused, "not enough room: %d bytes are free on this machine, %d are needed", usage.Free, need)
+	if d.cfg.Quota == nil {
+		return nil
+	}
+	if quota := d.cfg.Quota(); quota > 0 {
+		err = d.checkQuota(ctx, quota)
+	}
+	if err != nil {
+		d.room.end()
+	}
+	return err
+}
+
+// checkQuota counts what is on the disk and what is under way, this deployment among it.
+func (d *deployment) checkQuota(ctx context.Context, quota int64) error {
+	bytes, err := used(ctx, d.cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("count deployments: %w", err)
+	}
+	d.Store.room.mu.Lock()
+	bytes += d.Store.room.bytes
+	d.Store.room.mu.Unlock()
+	if bytes > quota {
+		return streams.Errorf(streams.CodeRefused, "all deployments would take %d bytes, this machine's owner allows %d: remove one below %s, or change deploy.totalBytes in its policy.json", bytes, quota, d.cfg.Dir)
 	}
 	return nil
 }

@@ -234,9 +234,10 @@ func TestFailuresLeaveTheOldRelease(t *testing.T) {
 		{"nothing", good.Manifest, bytes.NewReader(nil), "ended", streams.ErrInvalid},
 		{"connection lost", good.Manifest, io.MultiReader(bytes.NewReader(content[:5]), iotest.ErrReader(broken)), "", broken},
 		{"bad path", manifestOf("app", "../../current"), bytes.NewReader(nil), "must not lead out", streams.ErrInvalid},
-		{"too large", bundleOf(t, "app", tree{"big": strings.Repeat("x", 101)}).Manifest, bytes.NewReader(nil), "owner allows 100", streams.ErrTooLarge},
+		{"too large", bundleOf(t, "app", tree{"big": strings.Repeat("x", 7*EntryBytes+1)}).Manifest, bytes.NewReader(nil), "owner allows 32768", streams.ErrTooLarge},
+		{"too many directories", bundleOf(t, "app", tree{"1/2/3/4/5/6/7/8/9": ""}).Manifest, bytes.NewReader(nil), "with its 9 files and directories", streams.ErrTooLarge},
 	}
-	s := newStore(t, StoreConfig{MaxBytes: 100})
+	s := newStore(t, StoreConfig{MaxBytes: 8 * EntryBytes})
 	apply(t, s, bundleOf(t, "app", oldTree))
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -248,7 +249,7 @@ func TestFailuresLeaveTheOldRelease(t *testing.T) {
 			checkTidy(t, s, "app")
 		})
 	}
-	if got := apply(t, s, bundleOf(t, "app", tree{"big": strings.Repeat("x", 100)})); !got.Success {
+	if got := apply(t, s, bundleOf(t, "app", tree{"big": strings.Repeat("x", 7*EntryBytes)})); !got.Success {
 		t.Error("a bundle of exactly the allowed size was refused")
 	}
 }
@@ -264,7 +265,9 @@ func TestNoRoom(t *testing.T) {
 		return 0, io.EOF
 	}))
 	checkError(t, err, "not enough room", streams.ErrRefused)
-	checkTidy(t, s, "app")
+	if exists(filepath.Join(s.cfg.Dir, "app")) {
+		t.Error("something is left of a name that never had a release")
+	}
 }
 
 func TestCancelledUpload(t *testing.T) {

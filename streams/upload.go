@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -39,7 +42,9 @@ func (u Upload[Req, Res]) Do(ctx context.Context, cl *Client, p peer.ID, req Req
 
 // Handle registers fn as the handler of this type. body yields exactly
 // req.UploadSize() bytes, or io.ErrUnexpectedEOF when the peer sent fewer; fn
-// need not read all of it.
+// need not read all of it. The context ends also when the peer resets the stream,
+// at the latest when all of the body was read: a sender that has gone takes back
+// what it has not seen the end of.
 func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req Req, body io.Reader) (Res, error)) error {
 	return m.register(u.Spec(), func(ctx context.Context, x *exchange) error {
 		x.spent = true // until the body was read
@@ -51,7 +56,6 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 		if size < 0 {
 			return Errorf(CodeInvalid, "payload: size %d is negative", size)
 		}
-		body := &bodyReader{x: x, left: size}
 		return x.once(ctx, func() (res any, err error) {
 			done, err := x.record(ctx, req)
 			if err != nil {
@@ -59,19 +63,60 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 			}
 			err = errUnfinished // until fn returns: a panic is no success
 			defer func() { done(err) }()
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			body := &bodyReader{x: x, left: size, cancel: cancel}
+			defer body.end()
+			body.watch()
 			res, err = fn(ctx, x.peer, req, body)
 			x.spent = body.left > 0
+			if gone := context.Cause(ctx); err != nil && errors.Is(gone, errSenderGone) {
+				err = gone
+			}
 			return res, err
 		})
 	})
 }
 
+// errSenderGone ends the handler of an upload whose sender went away.
+var errSenderGone = &Error{Code: CodeUnavailable, Message: "the sender of the upload is gone"}
+
 // bodyReader reads the raw bytes behind a request; each read may take
-// Limits.Stall.
+// Limits.Stall. After the last one it looks whether the sender is still there.
 type bodyReader struct {
-	x    *exchange
-	left int64
-	err  error // of an earlier read
+	x      *exchange
+	left   int64
+	err    error // of an earlier read
+	cancel context.CancelCauseFunc
+
+	watching sync.WaitGroup
+	watched  bool
+	ending   atomic.Bool
+}
+
+// watch cancels the handler when the peer resets the stream, once there is no body left to read.
+func (b *bodyReader) watch() {
+	if b.left > 0 || b.watched {
+		return
+	}
+	b.watched = true
+	b.watching.Go(func() {
+		// The end of the peer's writing side is no reset, and a next request stays in the buffer.
+		if _, err := b.x.br.Peek(1); err != nil && !errors.Is(err, io.EOF) && !b.ending.Load() {
+			b.cancel(errSenderGone)
+		}
+	})
+}
+
+// end stops watching, so that others may read the stream.
+func (b *bodyReader) end() {
+	if !b.watched {
+		return
+	}
+	b.ending.Store(true)
+	b.x.SetReadDeadline(past)
+	b.watching.Wait()
+	b.x.SetReadDeadline(time.Time{})
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
@@ -85,6 +130,7 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.x.br.Read(p)
 	b.x.dog.disarm()
 	b.left -= int64(n)
+	defer b.watch()
 	switch {
 	case err == io.EOF && b.left > 0:
 		err = io.ErrUnexpectedEOF

@@ -204,7 +204,9 @@ func (w *Worker) register() error {
 	if err != nil {
 		return err
 	}
-	store, err := deploy.OpenStore(deploy.StoreConfig{Dir: filepath.Join(dir, "deploy"), Logger: w.log})
+	store, err := deploy.OpenStore(deploy.StoreConfig{
+		Dir: filepath.Join(dir, "deploy"), Logger: w.log, Quota: func() int64 { return w.policy.Policy().Deploy.TotalBytes },
+	})
 	if err != nil {
 		return err
 	}

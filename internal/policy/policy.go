@@ -64,8 +64,11 @@ type Policy struct {
 // Deploy is what may be deployed.
 type Deploy struct {
 	Enabled  bool     `json:"enabled"`
-	MaxBytes int64    `json:"maxBytes"` // of one bundle; 0 means no cap
+	MaxBytes int64    `json:"maxBytes"` // of one bundle, with 4 KiB for each file and directory; 0 means no cap
 	Names    []string `json:"names"`    // patterns of names
+	// TotalBytes is what all deployments take together, counted in the same way, with the releases that are kept; 0 means
+	// no cap.
+	TotalBytes int64 `json:"totalBytes,omitzero"`
 }
 
 // Caps bound each workload. 0 means no cap.
@@ -118,6 +121,8 @@ func (p Policy) Validate() error {
 	switch {
 	case p.Deploy.MaxBytes < 0:
 		return fmt.Errorf("%w: deploy.maxBytes: %d is below 0", ErrInvalid, p.Deploy.MaxBytes)
+	case p.Deploy.TotalBytes < 0:
+		return fmt.Errorf("%w: deploy.totalBytes: %d is below 0", ErrInvalid, p.Deploy.TotalBytes)
 	case p.Caps.Threads < 0 || p.Caps.Threads > MaxThreads:
 		return fmt.Errorf("%w: caps.threads: %d is not from 0 to %d", ErrInvalid, p.Caps.Threads, MaxThreads)
 	case p.Caps.CPUPercent < 0 || p.Caps.CPUPercent > 100:

@@ -238,6 +238,7 @@ func TestValidate(t *testing.T) {
 		{"no host", func(p *Policy) { p.Pools = []string{":1"} }, "need a host"},
 		{"many colons", func(p *Policy) { p.Pools = []string{"a:1:2"} }, "in brackets"},
 		{"bytes", func(p *Policy) { p.Deploy.MaxBytes = -1 }, "deploy.maxBytes"},
+		{"bytes in all", func(p *Policy) { p.Deploy.TotalBytes = -1 }, "deploy.totalBytes"},
 		{"threads", func(p *Policy) { p.Caps.Threads = MaxThreads }, ""},
 		{"more threads", func(p *Policy) { p.Caps.Threads = MaxThreads + 1 }, "caps.threads"},
 		{"fewer threads", func(p *Policy) { p.Caps.Threads = -1 }, "caps.threads"},
