@@ -383,11 +383,10 @@ func (x *exchange) fail(err error) bool {
 // finish ends a stream whose remaining bytes make no sense. What the peer has
 // under way is read for a moment, so that it sees the reply and not a reset.
 func (x *exchange) finish() {
-	most := 2 * int64(x.largest())
 	x.CloseWrite()
 	x.dog.arm(x.mux.cfg.Limits.Header)
 	defer x.dog.disarm()
-	if n, err := io.Copy(io.Discard, io.LimitReader(x.br, most)); err != nil || n == most {
+	if n, err := io.Copy(io.Discard, io.LimitReader(x.br, 2*MaxFrame)); err != nil || n == 2*MaxFrame {
 		x.ResetWithError(network.StreamProtocolViolation)
 		return
 	}
