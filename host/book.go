@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -417,12 +416,7 @@ func (b *Book) write(m Member) error {
 }
 
 func readMember(path string) (Member, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Member{}, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxMemberFile+1))
+	text, err := durable.ReadFile(path, maxMemberFile)
 	if err != nil {
 		return Member{}, err
 	}

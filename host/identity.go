@@ -44,7 +44,7 @@ func IdentityPath(stateDir string) string { return filepath.Join(stateDir, ident
 // if there is none. The file is PKCS#8 in PEM, readable by its owner only, with a header that names the peer ID:
 // the key is checked against it, so that a flipped bit shows as damage and not as another identity.
 //
-// A missing parent directory is created with 0700; one that everybody may write to is refused. Several processes
+// A missing parent directory is created with 0700; one that belongs to another user than us and root, or that others may write to, is refused. Several processes
 // may call it at once on one path and all get the same key. What is wrong with an existing file is told by an error
 // that matches ErrIdentity.
 func LoadOrCreateIdentity(path string) (crypto.PrivKey, error) {
@@ -62,18 +62,13 @@ func LoadOrCreateIdentity(path string) (crypto.PrivKey, error) {
 	return loadIdentity(path)
 }
 
-// privateDir makes dir if it is missing and refuses one where any user could put files.
+// privateDir makes dir if it is missing and refuses one where another user could put files.
 func privateDir(dir string) error {
 	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("look at state directory: %w", err)
-	}
-	if unixPermissions && info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("%w: every user may write to its directory %s; run `chmod 700 %s`, or choose another state directory",
-			ErrIdentity, dir, dir)
+	if err := durable.CheckDir(dir); err != nil {
+		return fmt.Errorf("%w: state directory: %w, or choose another state directory", ErrIdentity, err)
 	}
 	return nil
 }

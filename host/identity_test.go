@@ -82,8 +82,8 @@ func TestIdentityRefused(t *testing.T) {
 			return errors.Join(os.Rename(p, p+".moved"), os.Symlink(p+".moved", p))
 		}, "symbolic link"},
 		{"directory", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }, "a directory"},
-		{"open parent", func(p string) error { return os.Chmod(filepath.Dir(p), 0o777) }, "chmod 700"},
-		{"sticky open parent", func(p string) error { return os.Chmod(filepath.Dir(p), 0o777|os.ModeSticky) }, "chmod 700"},
+		{"open parent", func(p string) error { return os.Chmod(filepath.Dir(p), 0o777) }, "chmod go-w"},
+		{"sticky open parent", func(p string) error { return os.Chmod(filepath.Dir(p), 0o777|os.ModeSticky) }, "chmod go-w"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

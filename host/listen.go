@@ -3,8 +3,8 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,6 +20,7 @@ const (
 	portFile      = "port"
 	portAttempts  = 16
 	maxPortNumber = 1<<16 - 1
+	maxPortText   = 64 // bytes of the file
 )
 
 // ErrAddrInUse comes from Listen when another program, perhaps a second node, has a wanted port. Choose another address.
@@ -150,8 +151,11 @@ func (h *Host) savedPort() int {
 	if h.cfg.StateDir == "" {
 		return 0
 	}
-	text, err := os.ReadFile(filepath.Join(h.cfg.StateDir, portFile))
+	text, err := durable.ReadFile(filepath.Join(h.cfg.StateDir, portFile), maxPortText)
 	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			h.log.Warn("the saved port cannot be read, going on without", "err", err)
+		}
 		return 0
 	}
 	port, err := strconv.Atoi(strings.TrimSpace(string(text)))

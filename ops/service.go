@@ -146,8 +146,12 @@ func (s *Service) takeDir() error {
 	if err != nil {
 		return fmt.Errorf("ops: open lock: %w", err)
 	}
-	if err := lock(f); err != nil {
-		return errors.Join(fmt.Errorf("ops: lock %s: %w (%w)", s.cfg.Dir, ErrInUse, err), f.Close())
+	taken, err := durable.TryLock(f)
+	if err == nil && !taken {
+		err = ErrInUse
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("ops: lock %s: %w", s.cfg.Dir, err), f.Close())
 	}
 	s.lock = f
 	return nil
@@ -320,7 +324,7 @@ func (s *Service) sweep(w *workload) {
 // nextBoot names this run by its start in Unix ms, or more if the clock went back since the last one.
 func (s *Service) nextBoot(path string, now time.Time) (int64, error) {
 	boot := now.UnixMilli()
-	old, err := os.ReadFile(path)
+	old, err := durable.ReadFile(path, maxRecordFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, fmt.Errorf("ops: read the last boot: %w", err)
 	}

@@ -45,6 +45,8 @@ type workload struct {
 	exit     *driver.Exit // guarded by mu: of the last process, nil when unknown
 }
 
+const maxRecordFile = 64 << 10 // bytes
+
 // record is what is kept of a workload on disk. It holds no secrets.
 type record struct {
 	Kind      string `json:"kind"`
@@ -69,7 +71,7 @@ func (s *Service) newWorkload(name string) (*workload, error) {
 	if w.log, err = logs.Open(filepath.Join(w.dir, "log"), s.cfg.Logs); err != nil {
 		return nil, fmt.Errorf("workload %s: %w", name, err)
 	}
-	b, err := os.ReadFile(w.recordFile())
+	b, err := durable.ReadFile(w.recordFile(), maxRecordFile)
 	if err == nil {
 		err = json.Unmarshal(b, &w.record)
 	}

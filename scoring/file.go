@@ -3,10 +3,8 @@ package scoring
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
-	"os"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -62,7 +60,7 @@ func (b *Book) snapshot() saved {
 // Load adds the scores of a saved file; time that passed since then counts. A missing file is an empty one. An error that
 // matches ErrDamaged is for the log: the book can be used, without those scores.
 func (b *Book) Load(path string) error {
-	text, err := readFile(path)
+	text, err := durable.ReadFile(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -80,15 +78,6 @@ func (b *Book) Load(path string) error {
 		b.put(p.Peer, mark{score: p.Score, at: time.UnixMilli(p.At)})
 	}
 	return nil
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // decode accepts what Save writes. Times to come are of a clock that was wrong, and become now.

@@ -19,6 +19,7 @@ type longLived interface {
 // runNode runs n until ctx ends, and closes it. Ready is called once others can reach it; health, if not empty, is where that
 // is told to monitors.
 func runNode(ctx context.Context, n longLived, health string, ready func() error) (err error) {
+	defer outliveReader()()
 	h, err := agent.OpenHealth(health)
 	if err != nil {
 		return errors.Join(err, n.Close())

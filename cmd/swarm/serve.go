@@ -25,6 +25,7 @@ same state directory go through it by themselves.`,
   swarm controller serve --listen /ip4/0.0.0.0/tcp/4748`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			defer outliveReader()()
 			dir, err := a.stateDir(agent.RoleController)
 			if err != nil {
 				return err

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // settings fills in the flags that the command line left out: from the
@@ -70,6 +72,8 @@ func setFlag(f *pflag.Flag, v string) error {
 	return nil
 }
 
+const maxConfig = 1 << 20 // bytes of a configuration file
+
 // configFile is the configuration file: flag names with values.
 type configFile struct {
 	path   string
@@ -102,7 +106,7 @@ func (a *app) readConfig(root *cobra.Command) (configFile, error) {
 		paths = usualConfigs()
 	}
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := durable.ReadLinked(path, maxConfig)
 		if errors.Is(err, fs.ErrNotExist) && a.config == "" {
 			continue
 		}

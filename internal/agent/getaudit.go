@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,14 +146,16 @@ type heads struct{ dir string }
 // maxHeads is how many ends are kept for a machine, and sent along to be verified.
 const maxHeads = 8
 
+const maxHeadsFile = 64 << 10 // bytes
+
 func headsOf(stateDir string) heads { return heads{filepath.Join(stateDir, "heads")} }
 
 func (h heads) path(p peer.ID) string { return filepath.Join(h.dir, p.String()+".json") }
 
 // get returns what a machine told, the oldest first.
 func (h heads) get(p peer.ID) (out []audit.Head, err error) {
-	data, err := readSmall(h.path(p))
-	if errors.Is(err, errNotExist) {
+	data, err := durable.ReadFile(h.path(p), maxHeadsFile)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err == nil {

@@ -144,8 +144,12 @@ func openDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", ErrLocked, err), f.Close())
+	taken, err := durable.TryLock(f)
+	if err == nil && !taken {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -29,9 +29,26 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 
 // CreateFile puts data at path if nothing is there yet, and otherwise returns an error that matches
 // fs.ErrExist and leaves what is there untouched. Of several processes that call it at once exactly one
-// succeeds, and the others find its complete file. It needs a file system with hard links.
+// succeeds, and the others find its complete file. Where the file system has no hard
+// links, as exFAT, a lock stands in for them, whose file stays beside path.
 func CreateFile(path string, data []byte, perm fs.FileMode) error {
-	return place(path, data, perm, os.Link)
+	return createFile(path, data, perm, os.Link)
+}
+
+func createFile(path string, data []byte, perm fs.FileMode, link func(from, to string) error) error {
+	err := place(path, data, perm, link)
+	if err == nil || !hasNoLinks(err) {
+		return err
+	}
+	unlock, err := Lock(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("write %s: %w", path, fs.ErrExist)
+	}
+	return place(path, data, perm, os.Rename)
 }
 
 // SyncDir makes renames, creations and removals inside dir lasting. On Windows, where a directory cannot be

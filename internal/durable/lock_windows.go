@@ -16,3 +16,9 @@ func tryLock(f *os.File) (bool, error) {
 	}
 	return err == nil, err
 }
+
+func hasNoLocks(err error) bool { return errors.Is(err, windows.ERROR_NOT_SUPPORTED) }
+
+func hasNoLinks(err error) bool {
+	return errors.Is(err, windows.ERROR_NOT_SUPPORTED) || errors.Is(err, windows.ERROR_INVALID_FUNCTION)
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,26 +64,13 @@ func lineAt(text []byte, offset int64) int {
 // Load reads the policy file at path. Without a file the policy is [Default]. A file that somebody else than its owner
 // can write, or that belongs to another user than us and root, is refused with [ErrUnsafe].
 func Load(path string) (Policy, error) {
-	f, err := openNoFollow(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := durable.ReadFile(path, MaxFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Default(), nil
-	}
-	if err != nil {
-		return Policy{}, fmt.Errorf("read policy: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Policy{}, fmt.Errorf("read policy: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return Policy{}, fmt.Errorf("%w: %s is no regular file", ErrUnsafe, path)
-	}
-	if err := checkOwner(info); err != nil {
-		return Policy{}, fmt.Errorf("%w: %s %w", ErrUnsafe, path, err)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
+	case errors.Is(err, durable.ErrUnsafe):
+		return Policy{}, fmt.Errorf("%w: %w", ErrUnsafe, err)
+	case err != nil:
 		return Policy{}, fmt.Errorf("read policy: %w", err)
 	}
 	p, err := Parse(text)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package policy
+package durable
 
 import (
 	"fmt"
@@ -14,17 +14,16 @@ func openNoFollow(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
-// checkOwner tells why somebody else could have written a file.
-func checkOwner(info fs.FileInfo) error {
+func foreign(path string, info fs.FileInfo) string {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("can be written by others (mode %04o); if it says what you want: chmod 600", mode)
+		return fmt.Sprintf("can be written by others (mode %04o); if it is as you want it: chmod go-w %s", mode, path)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return fmt.Errorf("has no owner that can be told")
+		return "has no owner that can be told"
 	}
 	if us := os.Geteuid(); stat.Uid != 0 && int(stat.Uid) != us {
-		return fmt.Errorf("belongs to user %d, we are %d", stat.Uid, us)
+		return fmt.Sprintf("belongs to user %d, we are %d; if it is as you want it: chown %d %s, or run as its owner", stat.Uid, us, us, path)
 	}
-	return nil
+	return ""
 }
