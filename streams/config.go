@@ -105,6 +105,12 @@ type Limits struct {
 	// to everyone, outside lifecycle; 20/s, 100.
 	PublicRate  float64
 	PublicBurst int
+	// ReadRate and ReadBurst bound a member's requests that have no effect, and, apart from them, those of lifecycle; 200/s,
+	// 400. A refusal
+	// comes after ReadPause, 200 ms, so that to be refused again and again costs no more than to be answered.
+	ReadRate  float64
+	ReadBurst int
+	ReadPause time.Duration
 	// Records is how many answers to requests with an effect are kept for
 	// each peer, to answer a repeated one without a second effect, within
 	// MaxRecordBytes; 1,024.
@@ -140,6 +146,9 @@ func (l Limits) withDefaults() Limits {
 	def(&l.EffectBurst, 500)
 	def(&l.PublicRate, 20)
 	def(&l.PublicBurst, 100)
+	def(&l.ReadRate, 200)
+	def(&l.ReadBurst, 400)
+	def(&l.ReadPause, 200*time.Millisecond)
 	def(&l.Records, 1024)
 	def(&l.Peers, 4096)
 	def(&l.ClientStreams, 64)

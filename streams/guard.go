@@ -22,10 +22,29 @@ func (x *exchange) admit() error {
 	}
 	x.entry = entry
 	x.spent = entry.Shape == ShapeUpload // its raw bytes follow, read or not
-	if x.peer.Member && !x.mux.rates.allowMember(x.peer.ID, entry.Spec) || !x.peer.Member && !x.mux.rates.allow(x.peer.ID) {
+	if x.peer.Member && !x.mux.rates.allowMember(x.peer.ID, entry.Spec) {
+		x.pause()
+		return errRate
+	}
+	if !x.peer.Member && !x.mux.rates.allow(x.peer.ID) {
 		return errRate
 	}
 	return x.permitted()
+}
+
+// pause holds back the refusal of a member's read: who asks without end then
+// waits, and does not have this node write refusals as fast as it can.
+func (x *exchange) pause() {
+	if x.entry.Verb.HasEffect() || x.entry.Verb == VerbPublic && x.family.Name != lifecycleName {
+		return
+	}
+	timer := time.NewTimer(x.mux.cfg.Limits.ReadPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-x.ss.ctx.Done():
+	case <-x.mux.feeds.Done():
+	}
 }
 
 // errRate gets its time when it is sent.

@@ -59,6 +59,8 @@ type rates struct {
 	strangers *simplelru.LRU[peer.ID, *bucket]
 	effects   *simplelru.LRU[peer.ID, *bucket]
 	publics   *simplelru.LRU[peer.ID, *bucket]
+	reads     *simplelru.LRU[peer.ID, *bucket]
+	lifecycle *simplelru.LRU[peer.ID, *bucket]
 	limits    Limits
 }
 
@@ -70,7 +72,7 @@ type bucket struct {
 
 func newRates(l Limits) *rates {
 	newTable := func() *simplelru.LRU[peer.ID, *bucket] { return newLRU[peer.ID, *bucket](l.Peers, nil) }
-	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), limits: l}
+	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), reads: newTable(), lifecycle: newTable(), limits: l}
 }
 
 // newLRU makes a table of n entries; NewLRU fails for n below 1 only.
@@ -110,8 +112,7 @@ func (r *rates) stranger(p peer.ID) *bucket {
 	return r.bucket(r.strangers, p, r.limits.StrangerRate, r.limits.StrangerBurst)
 }
 
-// allowMember takes a token for one request of a member. Reads have no rate, and
-// neither has the lifecycle, which keeps connections alive.
+// allowMember takes a token for one request of a member.
 func (r *rates) allowMember(p peer.ID, s Spec) bool {
 	switch {
 	case s.Verb.HasEffect():
@@ -119,7 +120,10 @@ func (r *rates) allowMember(p peer.ID, s Spec) bool {
 	case s.Verb == VerbPublic && s.Family.Name != lifecycleName:
 		return r.bucket(r.publics, p, r.limits.PublicRate, r.limits.PublicBurst).Allow()
 	}
-	return true
+	if s.Family.Name == lifecycleName { // apart, so that no reading keeps a peer from its handshake
+		return r.bucket(r.lifecycle, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
+	}
+	return r.bucket(r.reads, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
 }
 
 func (r *rates) bucket(t *simplelru.LRU[peer.ID, *bucket], p peer.ID, perSecond float64, burst int) *bucket {

@@ -539,18 +539,38 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 	}
 }
 
-// What keeps a member's connection alive has no rate, nor has reading.
-func TestMembersLifecycleHasNoRate(t *testing.T) {
+// A member reads, and keeps its connection alive, as fast as anybody has need to, and a member that asks without end waits.
+func TestMembersReadsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipe(t, forMember())
+		cfg := forMember()
+		cfg.Limits.ReadRate, cfg.Limits.ReadBurst = 200, 400 // the defaults
+		p := newPipe(t, cfg)
 		noError(t, read.Handle(p.Mux, echoed), streams.Ping.Handle(p.Mux, func(_ context.Context, _ streams.Peer, r streams.PingRequest) (streams.Pong, error) {
 			return r.Answer(), nil
 		}))
-		for range 300 {
+		ping := func() error {
 			_, err := streams.Ping.Do(t.Context(), p.Client, p.Server.ID(), streams.PingRequest{})
-			noError(t, err)
-			_, err = read.Do(t.Context(), p.Client, p.Server.ID(), text{})
-			noError(t, err)
+			return err
+		}
+		get := func() error {
+			_, err := read.Do(t.Context(), p.Client, p.Server.ID(), text{})
+			return err
+		}
+		for _, ask := range []func() error{ping, get} { // each has its own rate
+			for range 400 {
+				noError(t, ask())
+			}
+			began := time.Now()
+			if err := ask(); !errors.Is(err, streams.ErrTooMany) {
+				t.Errorf("one more: got %v, want 429", err)
+			}
+			if took := time.Since(began); took != 200*time.Millisecond {
+				t.Errorf("it was refused after %v", took)
+			}
+		}
+		time.Sleep(time.Second)
+		for range 200 {
+			noError(t, ping(), get())
 		}
 	})
 }

@@ -171,7 +171,9 @@ func (n *Node) registerLifecycle() error {
 			if p.Member {
 				level = slog.LevelWarn
 			}
-			n.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", e.Message, "trace", e.Trace)
+			if n.notices.of(p.ID).Allow() {
+				n.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", clip(e.Message), "trace", clip(e.Trace))
+			}
 			return nil
 		}),
 	} {

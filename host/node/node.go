@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
@@ -98,6 +99,7 @@ type Node struct {
 	log       *slog.Logger
 	greetings greetings
 	strangers *strangers
+	notices   *budgets // lines of the log about errors that peers report
 	probes    probes
 	boot      string // names this run; empty without Config.Sole
 	twins     twins
@@ -124,7 +126,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Host.Logger == nil {
 		cfg.Host.Logger = cfg.Logger
 	}
-	n := &Node{log: cfg.Logger}
+	n := &Node{log: cfg.Logger, notices: newBudgets(rate.Every(noticeEvery), 1)}
 	if cfg.Sole {
 		n.boot = newBoot(cfg.Role, rand.Text())
 		cfg.Host.OnSelf = n.heardSelf

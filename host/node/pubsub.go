@@ -79,6 +79,7 @@ type pubsubHost struct {
 	corehost.Host
 	own   func(func(context.Context)) // runs a goroutine, whose context ends with the node
 	fresh event.Emitter               // of peers that are new to pubsub
+	rpcs  *budgets                    // what peers may have us look at
 
 	mu  sync.Mutex
 	out map[peer.ID]*announcer
@@ -89,7 +90,7 @@ func newPubSubHost(h corehost.Host, own func(func(context.Context))) (*pubsubHos
 	if err != nil {
 		return nil, fmt.Errorf("tell pubsub of peers: %w", err)
 	}
-	return &pubsubHost{Host: h, own: own, fresh: fresh, out: make(map[peer.ID]*announcer)}, nil
+	return &pubsubHost{Host: h, own: own, fresh: fresh, rpcs: newBudgets(rpcRate, rpcBurst), out: make(map[peer.ID]*announcer)}, nil
 }
 
 // end is called when the node closes.
@@ -172,7 +173,7 @@ func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandl
 		if a != nil && a.wanted.CompareAndSwap(false, true) { // else one reminder waits already
 			h.own(a.remind)
 		}
-		handle(s)
+		handle(&meteredStream{Stream: s, budget: h.rpcs.of(s.Conn().RemotePeer())})
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 )
 
 // GetAudit asks a worker who did what on it: a row of items, the last of which has
-// no entries and the head of the log. Its errors: 503 the log cannot be read.
+// no entries and the head of the log. Its errors: 503 the log cannot be read, 429 too
+// many read or verify it now.
 var GetAudit = streams.Feed[AuditRequest, Audit]{
 	Family: streams.Family{Name: "audit", Versions: []string{"1.0.0"}}, Request: "get_audit", Reply: "audit", Verb: "audit.read",
 }
@@ -30,6 +31,9 @@ var GetAudit = streams.Feed[AuditRequest, Audit]{
 const (
 	maxAuditEntries = 100_000
 	auditPerItem    = 64 // entries; each is of 16 KiB at most
+	maxAuditReads   = 8  // at a time: each reads the whole log
+	// maxVerifications are at a time; each computes all hashes of the log.
+	maxVerifications = 2
 )
 
 // AuditRequest says which entries are wanted.
@@ -72,7 +76,18 @@ type Audit struct {
 
 // registerAudit serves the audit family on m.
 func registerAudit(m *streams.Mux, a *auditor, stateDir string) error {
+	reading, verifying := make(chan struct{}, maxAuditReads), make(chan struct{}, maxVerifications)
 	return GetAudit.Handle(m, func(ctx context.Context, _ streams.Peer, r AuditRequest, send func(Audit) error) (Audit, error) {
+		turn := reading
+		if r.Verify {
+			turn = verifying
+		}
+		select {
+		case turn <- struct{}{}:
+			defer func() { <-turn }()
+		default:
+			return Audit{}, streams.Errorf(streams.CodeTooMany, "%d others read this log now: wait a moment, then repeat", cap(turn))
+		}
 		if err := sendAudit(ctx, stateDir, r, send); err != nil {
 			return Audit{}, err
 		}

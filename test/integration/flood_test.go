@@ -93,9 +93,10 @@ func strangersFlood(t *testing.T, strangers int) {
 	}
 }
 
-// call asks for stats again and again, and measures.
+// call asks for stats again and again, as often as a member may, and measures.
 func call(ctx context.Context, t *testing.T, c *agent.Controller, p peer.ID) (times []time.Duration) {
-	for ctx.Err() == nil {
+	pace := rate.NewLimiter(150, 1)
+	for pace.Wait(ctx) == nil {
 		began := time.Now()
 		_, err := ops.GetStats.Do(context.WithoutCancel(ctx), c.Node.Client, p, ops.StatsRequest{})
 		if err != nil {

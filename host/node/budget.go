@@ -1,0 +1,107 @@
+package node
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
+)
+
+// What a peer may have this node look at over pubsub. A fleet of 2,000 machines that
+// push stats every 5 s makes 400 RPCs a second, if one peer passes all of them on.
+const (
+	rpcRate  = 1000 // RPCs a second
+	rpcBurst = 2000
+
+	noticeEvery = time.Second // between two lines of the log about notices of one peer
+	noticeText  = 512         // bytes of a notice that are logged
+
+	budgetPeers = 1024 // the one not heard of for the longest time goes first
+)
+
+// budgets are rates of peers. They outlive streams and connections.
+type budgets struct {
+	every rate.Limit
+	burst int
+
+	mu    sync.Mutex
+	peers *simplelru.LRU[peer.ID, *rate.Limiter]
+}
+
+func newBudgets(every rate.Limit, burst int) *budgets {
+	peers, err := simplelru.NewLRU[peer.ID, *rate.Limiter](budgetPeers, nil)
+	if err != nil {
+		panic(err) // of a size below 1 only
+	}
+	return &budgets{every: every, burst: burst, peers: peers}
+}
+
+func (b *budgets) of(p peer.ID) *rate.Limiter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l, ok := b.peers.Get(p)
+	if !ok {
+		l = rate.NewLimiter(b.every, b.burst)
+		b.peers.Add(p, l)
+	}
+	return l
+}
+
+// meteredStream is a stream of RPCs, each behind its length. It is read no faster
+// than the peer's budget lets it, so that one who sends more waits for us, and not
+// others for the one who handles RPCs.
+type meteredStream struct {
+	network.Stream
+	budget *rate.Limiter
+	count  rpcCounter
+}
+
+func (s *meteredStream) Read(b []byte) (int, error) {
+	n, err := s.Stream.Read(b)
+	if began := s.count.add(b[:n]); began > 0 {
+		for ; began > 0; began -= rpcBurst {
+			time.Sleep(s.budget.ReserveN(time.Now(), min(began, rpcBurst)).Delay())
+		}
+	}
+	return n, err
+}
+
+// rpcCounter finds where RPCs begin in a stream of them.
+type rpcCounter struct {
+	left   uint64 // bytes of the RPC
+	length uint64 // as far as its bytes have come
+	shift  int    // of the next byte of length
+}
+
+// add returns how many RPCs have begun in b. A length that makes no sense is for the one who decodes it.
+func (c *rpcCounter) add(b []byte) (began int) {
+	for len(b) > 0 {
+		if c.left > 0 {
+			skip := min(c.left, uint64(len(b)))
+			c.left -= skip
+			b = b[skip:]
+			continue
+		}
+		if c.shift == 0 {
+			began++
+		}
+		if c.shift < 64 {
+			c.length |= uint64(b[0]&0x7f) << c.shift
+		}
+		c.shift += 7
+		if b[0] < 0x80 {
+			c.left, c.length, c.shift = c.length, 0, 0
+		}
+		b = b[1:]
+	}
+	return began
+}
+
+var _ io.Reader = (*meteredStream)(nil)
+
+// clip cuts what a peer says to what a line of the log may hold of it.
+func clip(s string) string { return s[:min(len(s), noticeText)] }
