@@ -232,17 +232,29 @@ func (b *Book) loadInto(members map[peer.ID]Member, name string) {
 		b.log.Warn("skipped a saved peer, the address book is full", "file", name)
 		return
 	}
-	m, err := readMember(filepath.Join(b.dir, name+".json"))
+	path := filepath.Join(b.dir, name+".json")
+	m, err := readMember(path)
 	if err == nil && m.Peer.String() != name {
 		err = fmt.Errorf("it is about peer %s", m.Peer)
 	}
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) { // removed by another process meanwhile
-			b.log.Warn("skipped a damaged entry of the address book", "file", name+".json", "err", err)
+			b.skip(path, err)
 		}
 		return
 	}
 	members[m.Peer] = m
+}
+
+// skip goes on without a file that cannot be used. A damaged one is set aside: the peer is met again, and saved anew.
+func (b *Book) skip(path string, why error) {
+	at := path
+	if !errors.Is(why, durable.ErrUnsafe) {
+		if aside, err := durable.SetAside(path); err == nil {
+			at = aside
+		}
+	}
+	b.log.Warn("skipped a damaged entry of the address book", "file", at, "err", why)
 }
 
 // All returns the members, ordered by name and then peer ID.

@@ -73,7 +73,10 @@ func (h *Host) listenDefault() error {
 			return err
 		}
 		if err := h.listenPort(port); !errors.Is(err, ErrAddrInUse) {
-			return errors.Join(err, h.savePort(port))
+			if saved := h.savePort(port); saved != nil { // it can be chosen anew, and the machine has to be reached
+				h.log.Warn("the port could not be saved", "port", port, "err", saved)
+			}
+			return err
 		}
 	}
 	return fmt.Errorf("%w: no free port after %d attempts", ErrAddrInUse, portAttempts)
@@ -160,7 +163,8 @@ func (h *Host) savedPort() int {
 	}
 	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || port < 1 || port > maxPortNumber {
-		h.log.Warn("the saved port makes no sense, ignoring it", "text", string(text[:min(len(text), 16)]))
+		aside, _ := durable.SetAside(filepath.Join(h.cfg.StateDir, portFile))
+		h.log.Warn("the saved port makes no sense, going on without", "text", string(text[:min(len(text), 16)]), "file", aside)
 		return 0
 	}
 	return port

@@ -143,6 +143,13 @@ func New(cfg Config) (*Service, error) {
 // workloads.
 func (s *Service) takeDir() error {
 	f, err := os.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if durable.IsReadOnly(err) {
+		// The machine still says how it is, and what its workloads said.
+		s.cfg.Logger.Error("the disk is read-only: nothing can be started or changed until it is mounted for writing, and the worker started again", "dir", s.cfg.Dir)
+		if f, err = os.Open(filepath.Join(s.cfg.Dir, "lock")); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("ops: open lock: %w", err)
 	}
@@ -205,7 +212,10 @@ func (s *Service) closeFiles() error {
 	for _, w := range s.workloads {
 		errs = append(errs, w.log.Close())
 	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	if s.lock != nil { // none on a read-only disk on which nothing ever ran
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Stats is the state of the machine and its workloads, as last measured.
@@ -298,7 +308,8 @@ func (s *Service) findWorkloads() error {
 		}
 		w, err := s.newWorkload(e.Name())
 		if err != nil {
-			return err
+			s.cfg.Logger.Error("a workload of an earlier run cannot be read, going on without", "workload", e.Name(), "err", err)
+			continue
 		}
 		s.workloads[w.name] = w
 		s.sweep(w)
@@ -326,7 +337,7 @@ func (s *Service) nextBoot(path string, now time.Time) (int64, error) {
 	boot := now.UnixMilli()
 	old, err := durable.ReadFile(path, maxRecordFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("ops: read the last boot: %w", err)
+		s.cfg.Logger.Warn("the number of the last run cannot be read, going on without", "err", err)
 	}
 	if last, err := strconv.ParseInt(strings.TrimSpace(string(old)), 10, 64); err == nil {
 		boot = max(boot, last+1)

@@ -78,7 +78,11 @@ func (s *Service) newWorkload(name string) (*workload, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		// A machine whose worker does not start is lost; without this file only
 		// what the workload was asked to do is.
-		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without", "workload", name, "err", err)
+		aside := ""
+		if !errors.Is(err, durable.ErrUnsafe) {
+			aside, _ = durable.SetAside(w.recordFile())
+		}
+		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without", "workload", name, "err", err, "file", aside)
 		w.record = record{}
 	}
 	return w, nil

@@ -12,6 +12,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -33,7 +34,11 @@ func (n *Node) loadScores() *scoring.Book {
 	book := scoring.New(scoring.Config{MaxPeers: n.cfg.Host.MaxPeers, Tagger: n.ConnManager()})
 	if path := n.scoresPath(); path != "" {
 		if err := book.Load(path); err != nil {
-			n.log.Warn("scores begin anew", "err", err)
+			aside := ""
+			if errors.Is(err, scoring.ErrDamaged) {
+				aside, _ = durable.SetAside(path)
+			}
+			n.log.Warn("scores begin anew", "err", err, "file", aside)
 		}
 	}
 	return book

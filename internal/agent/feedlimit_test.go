@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -170,5 +171,22 @@ func TestLogsAreBounded(t *testing.T) {
 	l := feedLimit{}
 	if err := l.take(nil); !errors.Is(err, streams.ErrTooLarge) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A damaged memory of a machine's audit log is set aside, and the next answer begins anew.
+func TestDamagedHeads(t *testing.T) {
+	h, p := headsOf(t.TempDir()), streamtest.PeerID("worker")
+	if err := errors.Join(h.put(p, audit.Head{Count: 7, Hash: "x"}), os.WriteFile(h.path(p), []byte(`[{"count":`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.get(p); err == nil || !strings.Contains(err.Error(), h.path(p)+".damaged") {
+		t.Errorf("got %v", err)
+	}
+	if err := h.add(p, audit.Head{Count: 8, Hash: "y"}); err != nil {
+		t.Error(err)
+	}
+	if got, err := h.get(p); err != nil || len(got) != 1 || got[0].Count != 8 {
+		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -173,11 +173,13 @@ func (h heads) get(p peer.ID) (out []audit.Head, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &out)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", h.path(p), err)
+		return nil, err
+	}
+	if err = json.Unmarshal(data, &out); err != nil {
+		// What the machine told before is lost; it must not keep us from remembering what it tells from now on.
+		aside, _ := durable.SetAside(h.path(p))
+		return nil, fmt.Errorf("%s: %w; it was set aside (%s), and the next answer begins anew", h.path(p), err, aside)
 	}
 	return out[:min(len(out), maxHeads)], nil
 }

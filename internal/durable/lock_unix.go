@@ -27,3 +27,6 @@ func hasNoLocks(err error) bool {
 func hasNoLinks(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS)
 }
+
+// IsReadOnly reports whether an error is that of a disk that cannot be written.
+func IsReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }

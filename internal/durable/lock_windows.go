@@ -22,3 +22,6 @@ func hasNoLocks(err error) bool { return errors.Is(err, windows.ERROR_NOT_SUPPOR
 func hasNoLinks(err error) bool {
 	return errors.Is(err, windows.ERROR_NOT_SUPPORTED) || errors.Is(err, windows.ERROR_INVALID_FUNCTION)
 }
+
+// IsReadOnly reports whether an error is that of a disk that cannot be written.
+func IsReadOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }

@@ -122,9 +122,17 @@ func Open(dir string, cfg Config) (*Log, error) {
 	}
 	l := &Log{dir: dir, cfg: cfg.withDefaults(), segments: segments}
 	if len(segments) == 0 {
-		return l, l.startSegment(0)
+		err = l.startSegment(0)
+	} else {
+		err = l.reopenLast()
 	}
-	if err := l.reopenLast(); err != nil {
+	if durable.IsReadOnly(err) { // it can be read, as a log that was closed
+		if len(segments) == 0 {
+			l.segments = []segment{{}}
+		}
+		return l, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	return l, nil

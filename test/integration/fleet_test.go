@@ -86,8 +86,13 @@ func (c controller) start(args ...string) *ongoing {
 
 func startCommand(t *testing.T, args ...string) *ongoing {
 	t.Helper()
-	r := &ongoing{t: t, events: make(chan event, 64), log: new(buffer)}
-	r.cmd = exec.Command(program, args...)
+	return startCommandOf(t, exec.Command(program, args...))
+}
+
+// startCommandOf runs a command line that ends in one of this program.
+func startCommandOf(t *testing.T, cmd *exec.Cmd) *ongoing {
+	t.Helper()
+	r := &ongoing{t: t, cmd: cmd, events: make(chan event, 64), log: new(buffer)}
 	r.cmd.Env = environment(t)
 	r.run()
 	return r
