@@ -106,11 +106,12 @@ type Limits struct {
 	PublicRate  float64
 	PublicBurst int
 	// ReadRate and ReadBurst bound a member's requests that have no effect, and, apart from them, those of lifecycle; 200/s,
-	// 400. A refusal
-	// comes after ReadPause, 200 ms, so that to be refused again and again costs no more than to be answered.
+	// 400.
 	ReadRate  float64
 	ReadBurst int
-	ReadPause time.Duration
+	// RefusePause is how long a member waits for the refusal of a request over one of its rates, but of one that has an
+	// effect, so that to be refused again and again costs this node little; 1 s.
+	RefusePause time.Duration
 	// Records is how many answers to requests with an effect are kept for
 	// each peer, to answer a repeated one without a second effect, within
 	// MaxRecordBytes; 1,024.
@@ -148,7 +149,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.PublicBurst, 100)
 	def(&l.ReadRate, 200)
 	def(&l.ReadBurst, 400)
-	def(&l.ReadPause, 200*time.Millisecond)
+	def(&l.RefusePause, time.Second)
 	def(&l.Records, 1024)
 	def(&l.Peers, 4096)
 	def(&l.ClientStreams, 64)

@@ -32,13 +32,14 @@ func (x *exchange) admit() error {
 	return x.permitted()
 }
 
-// pause holds back the refusal of a member's read: who asks without end then
-// waits, and does not have this node write refusals as fast as it can.
+// pause holds back the refusal of a member's request without effect: who asks
+// without end then waits, and does not have this node write refusals as fast as
+// it can.
 func (x *exchange) pause() {
-	if x.entry.Verb.HasEffect() || x.entry.Verb == VerbPublic && x.family.Name != lifecycleName {
+	if x.entry.Verb.HasEffect() {
 		return
 	}
-	timer := time.NewTimer(x.mux.cfg.Limits.ReadPause)
+	timer := time.NewTimer(x.mux.cfg.Limits.RefusePause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
