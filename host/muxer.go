@@ -15,7 +15,7 @@ import (
 // all of it is kept in memory until the handler of the stream reads it: on a busy machine with many strangers that is late.
 const (
 	strangerRate  = 256 << 10 // bytes a second
-	strangerBurst = 64 << 10  // bytes: a frame of the largest size
+	strangerBurst = 16 << 10  // bytes: a greeting
 )
 
 // newMuxer is yamux, which reads slowly of those who dialled this node and are no members. A nil member makes no difference
