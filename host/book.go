@@ -282,9 +282,15 @@ func (b *Book) Get(p peer.ID) (Member, bool) {
 	return m.clone(), ok
 }
 
-// Find returns the member with that name, peer ID or unique beginning of a peer ID; names come first. The error matches
-// ErrUnknownPeer or ErrAmbiguousPeer.
+// Find returns the member with that peer ID, name, or unique beginning of a peer ID. A whole peer ID always means that
+// peer, whoever is named so; else names come first. The error matches ErrUnknownPeer or ErrAmbiguousPeer.
 func (b *Book) Find(query string) (Member, error) {
+	if id, err := peer.Decode(query); err == nil {
+		if m, ok := b.Get(id); ok {
+			return m, nil
+		}
+		return Member{}, fmt.Errorf("%w: no saved peer has the ID %s", ErrUnknownPeer, id)
+	}
 	var named, prefixed []Member
 	for _, m := range b.All() {
 		if query != "" && m.Name == query {

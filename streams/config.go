@@ -39,6 +39,10 @@ type Config struct {
 	// Observe is told the outcome of each exchange, concurrently, after it
 	// ended; it must not block. Nil is allowed.
 	Observe func(Outcome)
+	// Permit is asked by the client about a request that is not public: before a stream is opened
+	// for it, and again, with leaving, when it is about to leave on a connection that is Ready. An
+	// error keeps it here. It must return quickly. Nil permits.
+	Permit func(p peer.ID, leaving bool) error
 	// Ready is called by the client before its first request on a connection
 	// and must return quickly when the connection is known already. It is
 	// where a node waits for its handshake. Streams made by DoOn skip it.

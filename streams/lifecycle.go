@@ -48,7 +48,7 @@ const (
 	MaxVersions   = 16
 	MaxLabels     = 64
 	MaxReason     = 1024 // bytes of a reason in words
-	// MaxCredential is how many bytes of JSON a grant, or the records, may have.
+	// MaxCredential is how many bytes of JSON a grant may have.
 	MaxCredential = 16 << 10
 	// MaxBoot is how many bytes the name of a run may have, and MaxTwins how many of them, and addresses, are told of one
 	// identity.
@@ -64,12 +64,13 @@ type Hello struct {
 	Role     string            `json:"role,omitzero"` // "worker", "controller", …
 	Name     string            `json:"name,omitzero"` // what the node calls itself: display only
 	Labels   map[string]string `json:"labels,omitzero"`
-	// Grant shows that the sender is a member of a fleet, and Records which of the
-	// fleet's signed records it has. See package host/node.
-	Grant   jsontext.Value `json:"grant,omitzero"`
-	Records jsontext.Value `json:"records,omitzero"`
-	// Renewed, in an answer, is a newer grant for the one who asked.
-	Renewed jsontext.Value `json:"renewed,omitzero"`
+	// Grant shows that the sender is a member of a fleet. See package host/node.
+	Grant jsontext.Value `json:"grant,omitzero"`
+	// Statements, in an answer to a member, names what the sender has of the fleet's signed
+	// statements for the one who asked: two that tell the same have the same.
+	Statements string `json:"statements,omitzero"`
+	// Revocation, in a refusal, is the signed statement by which the one who asked was revoked.
+	Revocation []byte `json:"revocation,omitzero"`
 	// Audit is the end of the sender's audit log, told to members only.
 	Audit *AuditHead `json:"audit,omitzero"`
 	// Boot names this run of the sender's program: its role and a random text. It is told by those that run once for an identity,
@@ -100,8 +101,8 @@ func (h Hello) Validate() error {
 		return fmt.Errorf("labels: want %d at most", MaxLabels)
 	case len(h.Role) > MaxNameLength || len(h.Name) > MaxNameLength:
 		return fmt.Errorf("role and name: want %d bytes at most", MaxNameLength)
-	case len(h.Grant) > MaxCredential || len(h.Records) > MaxCredential || len(h.Renewed) > MaxCredential:
-		return fmt.Errorf("grant, records and renewed: want %d bytes at most", MaxCredential)
+	case len(h.Grant) > MaxCredential || len(h.Revocation) > MaxCredential || len(h.Statements) > MaxNameLength:
+		return fmt.Errorf("grant, revocation and statements: want %d and %d bytes at most", MaxCredential, MaxNameLength)
 	case len(h.Reason) > MaxReason:
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	case h.Audit != nil && len(h.Audit.Hash) > MaxNameLength:

@@ -44,6 +44,9 @@ func (r *request) key() poolKey { return poolKey{r.to, r.spec.Family.Name} }
 
 // open takes a kept stream or opens a new one, and ties it to ctx.
 func (r *request) open(ctx context.Context, keptToo bool) error {
+	if err := r.permitted(false); err != nil {
+		return err
+	}
 	if keptToo {
 		if st := r.c.kept.take(r.key()); st != nil {
 			r.use(ctx, st)
@@ -83,7 +86,21 @@ func (r *request) stale(err error) bool {
 	return r.st.used && !answered
 }
 
+// permitted returns why a request must not leave.
+func (r *request) permitted(leaving bool) error {
+	if r.c.cfg.Permit == nil || r.spec.Verb == VerbPublic {
+		return nil
+	}
+	if err := r.c.cfg.Permit(r.to, leaving); err != nil {
+		return localError{err}
+	}
+	return nil
+}
+
 func (r *request) send(req any) error {
+	if err := r.permitted(true); err != nil {
+		return err
+	}
 	h := header{id: r.id, typ: r.spec.Request, sender: r.c.self.text, timestamp: time.Now()}
 	out := frames.Get().(*frame)
 	defer out.release()

@@ -158,7 +158,13 @@ func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 // outcome turns the summary into the exit code, and says it in words when there
 // were several machines and not all succeeded.
 func (a *app) outcome(ctx context.Context, s agent.Summary) error {
+	if s.Unconfirmed > 0 {
+		a.stderr.printf("swarm: left out %d machines that nobody has confirmed since their signer ended; look at them: swarm renew --from ISSUER (see: swarm members)\n", s.Unconfirmed)
+	}
 	if s.OK == s.Total() {
+		if s.Unconfirmed > 0 {
+			return &codeError{code: exitPartial}
+		}
 		return nil
 	}
 	if ctx.Err() != nil {

@@ -69,14 +69,15 @@ type toldLine struct {
 	Error *streams.Error `json:"error,omitzero"`
 }
 
-// deliver takes what was signed to these members, or to all, and says who has it.
-func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (err error) {
+// deliver takes what was signed to these members, or to all, and says who has it. It returns how many
+// machines have it.
+func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (told int, err error) {
 	d, done, err := a.deliverer(ctx, s.reach)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	told, late := 0, 0
+	late := 0
 	news.TimeoutMs = s.timeout.Milliseconds()
 	err = d.Deliver(ctx, news, func(d agent.Delivery) {
 		line := toldLine{Event: "told", Peer: d.Target.Peer, Name: d.Target.Display(), OK: d.Err == nil}
@@ -100,7 +101,7 @@ func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (err err
 		}
 		a.stderr.println()
 	}
-	return err
+	return told, err
 }
 
 // deliverer is the long-lived controller of this machine, or one of our own.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -23,8 +24,8 @@ type changeLine struct {
 	Expires *time.Time `json:"expires,omitzero"`
 }
 
-// give signs a member's grant anew and hands it over.
-func (a *app) give(ctx context.Context, s *signing, word, event string, less bool, change func(*trust.Grant) error) error {
+// give signs a member's grant anew after a change, and hands it over.
+func (a *app) give(ctx context.Context, s *signing, word, event string, c agent.Change, edit func(*trust.Grant) error) error {
 	adm, err := a.admin(s)
 	if err != nil {
 		return err
@@ -33,34 +34,42 @@ func (a *app) give(ctx context.Context, s *signing, word, event string, less boo
 	if err != nil {
 		return err
 	}
-	before := m.Grant.Serial
-	var failed error
-	g, err := adm.Give(m, func(g *trust.Grant) { failed = change(g) })
-	if err = errors.Join(failed, err); err != nil {
+	edited := *m.Grant
+	if err := edit(&edited); err != nil {
 		return err
 	}
-	if less {
-		// What the old grant gave it gives no more, to one who still shows it.
-		if err := adm.Revoke(trust.Change{RevokeSerials: []string{before}}); err != nil {
-			return err
-		}
+	c.Edit = func(g *trust.Grant) { *g = edited }
+	g, err := adm.Give(m, c)
+	if err != nil {
+		return err
 	}
 	until := g.ExpiresAt().UTC()
-	line := changeLine{Event: event, Peer: m.Peer, Name: g.Name, Serial: g.Serial, Expires: &until}
+	line := changeLine{Event: event, Peer: m.Peer, Name: g.Name, Serial: g.Line.Serial, Expires: &until}
 	if err := a.print(line, func() error {
-		_, err := fmt.Fprintf(a.stdout, "%s: a new grant is signed for %s, until %s.\n", event, g.Name, day(until))
+		_, err := a.stdout.printf("%s: a new grant is signed for %s, until %s.\n", event, g.Name, day(until))
 		return err
 	}); err != nil {
 		return err
 	}
+	a.warnIssuer(g)
 	news := agent.News{To: []peer.ID{m.Peer}}
 	if !listens(g.Role) {
 		news = agent.News{About: []peer.ID{m.Peer}}
 	}
-	if less {
+	if c.Narrow || g.MayIssue != nil {
 		news.To = nil
 	}
-	return a.deliver(ctx, s, news)
+	_, err = a.deliver(ctx, s, news)
+	return err
+}
+
+// warnIssuer says what a person must know of an issuer's grant.
+func (a *app) warnIssuer(g *trust.Grant) {
+	if g.MayIssue == nil || a.json {
+		return
+	}
+	a.stderr.printf("On %s the machines that %s has let in stop obeying everybody until a controller for all has met them, unless the root renews it before (swarm renew %s --as-root). Until then a machine that hears of nothing would obey a stolen %s.\n",
+		day(g.ExpiresAt()), g.Name, g.Name, g.Name)
 }
 
 // listens tells whether members of a role can be called.
@@ -74,6 +83,8 @@ func (a *app) grantCommand() *cobra.Command {
 		only      bool
 		issue     []string
 		names     string
+		forAll    bool
+		back      bool
 	)
 	cmd := &cobra.Command{
 		Use:   "grant NAME|PEER --verbs VERBS",
@@ -85,11 +96,14 @@ right replaces all that it had.
 Verbs: stats.read logs.read audit.read miner.control workload.control deploy run
 admit grant revoke; *.read for all that read, * for all but the last three.
 
-With --issue the member may let others in with these roles (swarm invite --via). Only
-the root key signs that.`,
+With --issue the member may let others in with these roles (swarm invite --via), and
+signs only for machines that joined by its own tickets. With --for-all it signs and
+revokes for everybody but issuers, as a second laptop of yours should. Only the root key
+signs that. --reinstate brings an issuer back whose key is safe again.`,
 		Example: `  swarm grant friend --verbs miner.control --on site=cabin --for 8h
   swarm grant friend --verbs '*.read' --only
-  swarm grant vps --issue worker`,
+  swarm grant vps --issue worker
+  swarm grant laptop2 --verbs '*,admit,grant,revoke' --issue worker,relay --for-all`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if verbs == "" && len(issue) == 0 {
@@ -99,10 +113,13 @@ the root key signs that.`,
 				return fmt.Errorf("--for %v: want more than 0", span)
 			}
 			s.useRoot = s.useRoot || len(issue) > 0
-			return a.give(cmd.Context(), &s, args[0], "granted", only, func(g *trust.Grant) error {
+			if err := checkVerbs(agent.ParseVerbs(verbs)); err != nil {
+				return err
+			}
+			change := agent.Change{Narrow: only && len(issue) == 0, Reinstate: back}
+			return a.give(cmd.Context(), &s, args[0], "granted", change, func(g *trust.Grant) error {
 				addRight(g, agent.ParseVerbs(verbs), on, span, only)
-				addBounds(g, issue, names)
-				return nil
+				return addBounds(g, issue, names, forAll)
 			})
 		},
 	}
@@ -113,8 +130,32 @@ the root key signs that.`,
 	f.BoolVar(&only, "only", false, "take away all other rights")
 	f.StringSliceVar(&issue, "issue", nil, "`ROLES` with which it may let others in: worker, relay, viewer, controller")
 	f.StringVar(&names, "issue-names", "", "`PATTERN` of the names that it may give to them, such as cabin-*")
+	f.BoolVar(&forAll, "for-all", false, "with --issue: let it sign and revoke for everybody but issuers")
+	f.BoolVar(&back, "reinstate", false, "with --issue: bring back an issuer that the root has ended")
 	s.flags(cmd)
 	return cmd
+}
+
+// knownVerbs returns the rights that there are.
+func knownVerbs() []string {
+	return []string{
+		"stats.read", "logs.read", "audit.read", "miner.control", "workload.control", "deploy", "run",
+		trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke, trust.ReadVerbs, trust.AllVerbs,
+	}
+}
+
+// checkVerbs refuses verbs that there are not, and names the nearest one.
+func checkVerbs(verbs []string) error {
+	for _, v := range verbs {
+		if slices.Contains(knownVerbs(), v) {
+			continue
+		}
+		if near := agent.Nearest(v, knownVerbs()); near != "" {
+			return fmt.Errorf("%q is no right: did you mean %s?", v, near)
+		}
+		return fmt.Errorf("%q is no right: want some of %s", v, strings.Join(knownVerbs(), ", "))
+	}
+	return nil
 }
 
 // addRight gives verbs beside those that are there, or instead of them.
@@ -137,14 +178,19 @@ func addRight(g *trust.Grant, verbs []string, on string, span time.Duration, onl
 }
 
 // addBounds lets a member sign for others.
-func addBounds(g *trust.Grant, roles []string, names string) {
+func addBounds(g *trust.Grant, roles []string, names string, forAll bool) error {
 	if len(roles) == 0 {
-		return
+		if forAll || names != "" {
+			return errors.New("--for-all and --issue-names go with --issue")
+		}
+		return nil
 	}
-	g.MayIssue = &trust.Bounds{Verbs: g.Verbs, Names: names}
+	g.Verbs, g.Also = trust.MergeVerbs(g), nil
+	g.MayIssue = &trust.Bounds{Verbs: g.Verbs, Names: names, ForAll: forAll}
 	for _, r := range roles {
 		g.MayIssue.Roles = append(g.MayIssue.Roles, trust.Role(r))
 	}
+	return nil
 }
 
 func (a *app) renameCommand() *cobra.Command {
@@ -155,7 +201,7 @@ func (a *app) renameCommand() *cobra.Command {
 		Example: "  swarm rename rig-01 cabin-01",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.give(cmd.Context(), &s, args[0], "renamed", false, func(g *trust.Grant) error {
+			return a.give(cmd.Context(), &s, args[0], "renamed", agent.Change{}, func(g *trust.Grant) error {
 				g.Name = args[1]
 				return nil
 			})
@@ -173,7 +219,7 @@ func (a *app) labelCommand() *cobra.Command {
 		Example: "  swarm label rig-01 gpu=4090 site=cabin spare-",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.give(cmd.Context(), &s, args[0], "labelled", false, func(g *trust.Grant) (err error) {
+			return a.give(cmd.Context(), &s, args[0], "labelled", agent.Change{}, func(g *trust.Grant) (err error) {
 				g.Labels, err = agent.ChangeLabels(g.Labels, args[1:])
 				return err
 			})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ func (a *app) initCommand() *cobra.Command {
 	var (
 		in           agent.Init
 		noPassphrase bool
+		laptop       bool
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -25,12 +27,16 @@ written to a file of its own, sealed with a passphrase, and used only for what a
 everyday controller must not do. This machine gets a key of its own, which may
 command all machines and let others in.
 
+For how long this controller may sign before the root key renews it is also for how long
+a machine that hears of nothing would obey it when it is stolen: two years, or 180 days
+with --laptop.
+
 Afterwards print a backup with "swarm key backup", and let machines in with
 "swarm invite".`,
 		Example: `  swarm init
   swarm init --fleet home --root /media/stick/root.key`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if in.StateDir, err = a.stateDir(agent.RoleController); err != nil {
 				return err
 			}
@@ -42,6 +48,14 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 					return fmt.Errorf("%w; or use --no-passphrase, and keep the file safe", err)
 				}
 			}
+			if !cmd.Flags().Changed("laptop") && isTerminal(a.stdin) {
+				if laptop, err = a.confirm("Can this machine be stolen, as a laptop can? Then it signs for 180 days instead of two years.", false); err != nil {
+					return err
+				}
+			}
+			if laptop {
+				in.Life = laptopLife
+			}
 			return a.init(in)
 		},
 	}
@@ -49,9 +63,13 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 	f.StringVar(&in.Fleet, "fleet", "home", "what the fleet is called")
 	f.StringVar(&in.Name, "name", "", "what this controller is called in the fleet (default: the host name)")
 	f.StringVar(&in.RootKey, "root", "", "`FILE` for the root key, for instance on a stick (default: root.key in the state directory)")
+	f.BoolVar(&laptop, "laptop", false, "this machine can be stolen: let it sign for 180 days, not two years")
 	f.BoolVar(&noPassphrase, "no-passphrase", false, "do not seal the root key: whoever reads its file owns the fleet")
 	return cmd
 }
+
+// laptopLife is how long a controller that can be stolen signs before the root has to renew it.
+const laptopLife = 180 * 24 * time.Hour
 
 func (a *app) init(in agent.Init) error {
 	a.warnClock()
@@ -77,12 +95,13 @@ func (a *app) init(in agent.Init) error {
 		Root        string  `json:"root"`
 	}{"init", string(adm.Fleet.ID()), adm.Fleet.Name(), adm.Fleet.ID().Fingerprint(), own.Grant.Subject, own.Grant.Name, in.RootKey}
 	return a.print(made, func() error {
-		fmt.Fprintf(a.stdout, "The fleet %s is made.\n\n", made.FleetName)
-		fmt.Fprintf(a.stdout, "  fleet        %s\n", made.Fleet)
-		fmt.Fprintf(a.stdout, "  fingerprint  %s\n", made.Fingerprint)
-		fmt.Fprintf(a.stdout, "  controller   %s (%s)\n", made.Name, made.Peer)
-		fmt.Fprintf(a.stdout, "  root key     %s\n\n", made.Root)
-		_, err := fmt.Fprintln(a.stdout, "Next: let a machine in with \"swarm invite NAME\", and print a backup with \"swarm key backup\".")
+		a.stdout.printf("The fleet %s is made.\n\n", made.FleetName)
+		a.stdout.printf("  fleet        %s\n", made.Fleet)
+		a.stdout.printf("  fingerprint  %s\n", made.Fingerprint)
+		a.stdout.printf("  controller   %s (%s)\n", made.Name, made.Peer)
+		a.stdout.printf("  root key     %s\n\n", made.Root)
+		a.stdout.printf("Until %s this controller signs for the machines it lets in. Then they obey nobody until the root\nkey renews it: swarm renew %s --as-root. \"swarm doctor\" says so 30 days before.\n\n", day(own.Grant.ExpiresAt()), made.Name)
+		_, err := a.stdout.println("Next: let a machine in with \"swarm invite NAME\", and print a backup with \"swarm key backup\".")
 		return err
 	})
 }

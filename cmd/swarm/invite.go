@@ -145,6 +145,7 @@ func (a *app) invite(ctx context.Context, in *invitation) (err error) {
 	if err := a.printTicket(t, inv, in.qr); err != nil {
 		return err
 	}
+	a.warnSigner(adm, redeemer.ID)
 	if in.to != "" {
 		if err := a.bring(ctx, c, in.to, t); err != nil {
 			return err
@@ -224,17 +225,27 @@ func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error
 		ev.Addrs = append(ev.Addrs, addr.String())
 	}
 	return a.print(ev, func() error {
-		if _, err := fmt.Fprintln(a.stdout, text); err != nil {
+		if _, err := a.stdout.println(text); err != nil {
 			return err
 		}
 		if qr && isTerminal(a.stdout) {
-			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: a.stdout, HalfBlocks: true, QuietZone: 1,
+			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: a.stdout.ours(), HalfBlocks: true, QuietZone: 1,
 				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
 		}
-		fmt.Fprintf(a.stderr, "\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
-		fmt.Fprintln(a.stderr, agent.ReachOf(t.Addrs).Words(t.Name))
+		a.stderr.printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
+		a.stderr.println(agent.ReachOf(t.Addrs).Words(t.Name))
 		return nil
 	})
+}
+
+// warnSigner says, when the one who will sign for the machine ends soon, that the machine ends with
+// it.
+func (a *app) warnSigner(adm *agent.Admin, signer peer.ID) {
+	m, ok := adm.Fleet.Known(signer)
+	if !ok || a.json || time.Until(m.Grant.ExpiresAt()) > 60*24*time.Hour {
+		return
+	}
+	a.stderr.printf("What %s signs counts until %s, when its own grant ends, unless the root renews that: swarm renew %s --as-root\n", m.Grant.Name, day(m.Grant.ExpiresAt()), m.Grant.Name)
 }
 
 // bring takes the ticket to a machine that waits for it.
@@ -250,7 +261,7 @@ func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *trus
 	if err := c.Offer(ctx, infos[0], text); err != nil {
 		return fmt.Errorf("the machine at %s does not take the ticket: %w; run \"swarm join --wait\" there", to, err)
 	}
-	fmt.Fprintln(a.stderr, "The machine has the ticket. It joins when it is answered there.")
+	a.stderr.println("The machine has the ticket. It joins when it is answered there.")
 	return nil
 }
 
@@ -279,7 +290,7 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 		if s.RefusedPeer != "" && s.RefusedPeer != seen.RefusedPeer {
 			ev.Event, ev.Peer = "refused", s.RefusedPeer
 			a.print(ev, func() error {
-				fmt.Fprintf(a.stderr, "%s brought the ticket of %s, too, and was refused.\n", s.RefusedPeer, s.Name)
+				a.stderr.printf("%s brought the ticket of %s, too, and was refused.\n", s.RefusedPeer, s.Name)
 				return nil
 			})
 		}
@@ -288,7 +299,7 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 		case s.UsedBy != "" && seen.UsedBy == "":
 			ev.Event, ev.Peer = "joined", s.UsedBy
 			if err := a.print(ev, func() error {
-				_, err := fmt.Fprintf(a.stderr, "%s has joined the fleet (%s).\n", s.Name, s.UsedBy)
+				_, err := a.stderr.printf("%s has joined the fleet (%s).\n", s.Name, s.UsedBy)
 				return err
 			}); err != nil {
 				return err

@@ -2,11 +2,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -29,8 +27,10 @@ type memberLine struct {
 	Issuer   string            `json:"issuer"`
 	Expires  time.Time         `json:"expires"`
 	LastSeen *time.Time        `json:"lastSeen"`
-	State    string            `json:"state"` // member, expired, revoked, issuer revoked, not yet valid
-	Self     bool              `json:"self,omitzero"`
+	State    string            `json:"state"` // member, unconfirmed, expired, revoked, signer ended, sponsor ended
+	// Why says why it is no member, by whom and when.
+	Why  string `json:"why,omitzero"`
+	Self bool   `json:"self,omitzero"`
 }
 
 func (a *app) membersCommand() *cobra.Command {
@@ -67,8 +67,7 @@ func (a *app) listMembers(adm *agent.Admin) error {
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tROLE\tLABELS\tSTATE\tUNTIL\tLAST SEEN\tPEER")
+	t := a.stdout.table("NAME", "ROLE", "LABELS", "STATE", "UNTIL", "LAST SEEN", "PEER")
 	for _, l := range lines {
 		seen := unknown
 		switch {
@@ -77,24 +76,24 @@ func (a *app) listMembers(adm *agent.Admin) error {
 		case l.LastSeen != nil:
 			seen = seconds(time.Since(*l.LastSeen).Seconds()) + " ago"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, l.Role, labelText(l.Labels), l.State, day(l.Expires), seen, l.Peer)
+		t.row(l.Name, l.Role, labelText(l.Labels), l.State, day(l.Expires), seen, l.Peer)
 	}
-	return w.Flush()
+	return t.flush()
 }
 
 func memberLines(adm *agent.Admin) (out []memberLine) {
 	own := adm.Fleet.Self()
 	all := adm.Fleet.Members()
 	all = slices.DeleteFunc(all, func(m trust.Member) bool { return m.Peer == own.Grant.Subject })
-	all = slices.Insert(all, 0, trust.Member{Peer: own.Grant.Subject, Credential: own, Err: adm.Fleet.May(own.Grant.Subject, "")})
+	all = slices.Insert(all, 0, trust.Member{Peer: own.Grant.Subject, Credential: own, Err: adm.Fleet.SelfErr()})
 	for _, m := range all {
 		g := m.Grant
 		l := memberLine{
-			Peer: m.Peer, Name: g.Name, Role: g.Role, Labels: g.Labels, Verbs: g.Verbs, On: g.On, Also: g.Also, Serial: g.Serial,
-			Issuer: "root", Expires: g.ExpiresAt().UTC(), State: stateWord(adm.Fleet, m), Self: m.Peer == own.Grant.Subject,
+			Peer: m.Peer, Name: g.Name, Role: g.Role, Labels: g.Labels, Verbs: g.Verbs, On: g.On, Also: g.Also, Serial: g.Line.Serial,
+			Issuer: signerName(adm, g.By), Expires: g.ExpiresAt().UTC(), State: stateWord(m), Self: m.Peer == own.Grant.Subject,
 		}
-		if m.Issuer != nil {
-			l.Issuer = m.Issuer.Name
+		if m.Err != nil {
+			l.Why = m.Err.Error()
 		}
 		if e, ok := adm.Book.Get(m.Peer); ok && e.LastSeen > 0 {
 			at := time.UnixMilli(e.LastSeen).UTC()
@@ -105,18 +104,22 @@ func memberLines(adm *agent.Admin) (out []memberLine) {
 	return out
 }
 
-func stateWord(f *trust.Fleet, m trust.Member) string {
-	switch now := f.Now(); {
-	case errors.Is(m.Err, trust.ErrRevokedIssuer):
-		return "issuer revoked"
-	case f.Revoked(m.Peer), f.Records().Revoked().Serial(m.Grant.Serial):
-		return "revoked"
-	case !now.Before(m.Grant.ExpiresAt()):
-		return "expired"
-	case now.UnixMilli() < m.Grant.NotBefore:
-		return "not yet valid"
-	default:
+func stateWord(m trust.Member) string {
+	switch {
+	case m.Err == nil && m.Unconfirmed:
+		return "unconfirmed"
+	case m.Err == nil:
 		return "member"
+	case errors.Is(m.Err, trust.ErrSignerEnded):
+		return "signer ended"
+	case errors.Is(m.Err, trust.ErrSponsorEnded):
+		return "sponsor ended"
+	case errors.Is(m.Err, trust.ErrRevokedPeer), errors.Is(m.Err, trust.ErrRevokedLine):
+		return "revoked"
+	case errors.Is(m.Err, trust.ErrExpired):
+		return "expired"
+	default:
+		return "not valid"
 	}
 }
 

@@ -27,6 +27,9 @@ func (p *printer) println(values ...any) (int, error) {
 	return fmt.Fprintln(p, cells(values)...)
 }
 
+// ours is for a library that draws what is ours.
+func (p *printer) ours() io.Writer { return p }
+
 // block prints lines that others have said, each behind the prefix.
 func (p *printer) block(prefix, text string) error {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {

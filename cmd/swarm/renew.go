@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
@@ -14,29 +18,107 @@ import (
 
 func (a *app) renewCommand() *cobra.Command {
 	var (
-		s   signing
-		all bool
+		s    signing
+		all  bool
+		from string
+		yes  bool
 	)
 	cmd := &cobra.Command{
 		Use:   "renew [NAME|PEER…]",
 		Short: "Sign members' grants for a further life",
 		Long: `Sign members' grants for a further life: of those named, or of all who are past two
 thirds of it or expired. Most grants are renewed by themselves, when the member meets
-one who may issue. What an issuer holds only the root key renews (--as-root).`,
+one who may issue. What an issuer holds only the root key renews (--as-root).
+
+With --from ISSUER: of those whose signer has ended. Who had rights from it has none
+until you sign for it; machines without rights were signed anew by themselves, and are
+left out of --all and --on until you have looked. Each is shown, with its peer ID, role,
+rights, signer and what its papers tell differently, and asked about (--yes takes all).`,
 		Example: `  swarm renew
   swarm renew rig-01
-  swarm renew laptop --as-root`,
+  swarm renew laptop --as-root
+  swarm renew --from old-laptop`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			adm, err := a.admin(&s)
 			if err != nil {
 				return err
 			}
+			if from != "" {
+				return a.renewFrom(cmd.Context(), &s, adm, from, yes)
+			}
 			return a.renew(cmd.Context(), &s, adm, args, all)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "of all members, whatever is left of their time")
+	cmd.Flags().StringVar(&from, "from", "", "look at those whose grants came from `ISSUER`, which has ended")
+	cmd.Flags().BoolVar(&yes, "yes", false, "with --from: sign for all of them")
 	s.flags(cmd)
 	return cmd
+}
+
+// renewFrom asks a person about each member whose signer has ended.
+func (a *app) renewFrom(ctx context.Context, s *signing, adm *agent.Admin, word string, yes bool) error {
+	issuer, err := a.revoked(adm, word)
+	if m, bad := adm.FindRevoked(word); bad == nil {
+		issuer, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
+	}
+	if err != nil {
+		return err
+	}
+	orphans := adm.Orphans(issuer.peer)
+	if len(orphans) == 0 {
+		a.stderr.printf("Nobody waits for a person because of %s.\n", word)
+		return nil
+	}
+	var names []string
+	for _, m := range orphans {
+		a.stderr.block("", orphanText(adm, m))
+		take := yes
+		if !yes {
+			if take, err = a.confirm(fmt.Sprintf("Is %s yours, and is that right?", m.Grant.Name), false); err != nil {
+				return err
+			}
+		}
+		if take {
+			names = append(names, m.Peer.String())
+		}
+	}
+	if len(names) == 0 {
+		return errors.New("none was signed for; those that are not yours: swarm revoke NAME")
+	}
+	return a.renew(ctx, s, adm, names, false)
+}
+
+// orphanText is what a person looks at before signing for a member.
+func orphanText(adm *agent.Admin, m trust.Member) string {
+	g := m.Grant
+	verbs := "no rights"
+	if rights := rightsText(memberLine{Verbs: g.Verbs, On: g.On, Also: g.Also}); rights != "" {
+		verbs = "rights: " + rights
+	}
+	state := "its signer has ended"
+	if m.Err == nil {
+		state = "signed anew by " + signerName(adm, g.By)
+	}
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, labelText(g.Labels), verbs, signerName(adm, cmp.Or(g.Origin, g.By)), state))
+	for _, other := range adm.Fleet.Papers(m.Peer) {
+		if other.Name != g.Name || !maps.Equal(other.Labels, g.Labels) || !slices.Equal(other.Verbs, g.Verbs) {
+			text.WriteString(fmt.Sprintf("\n  another paper, by %s, tells: %s, labels %s, verbs %v", signerName(adm, other.By), other.Name, labelText(other.Labels), other.Verbs))
+		}
+	}
+	return text.String()
+}
+
+// signerName is what a signer is called.
+func signerName(adm *agent.Admin, p peer.ID) string {
+	if p == adm.Fleet.Root() {
+		return "root"
+	}
+	if m, ok := adm.Fleet.Known(p); ok {
+		return m.Grant.Name
+	}
+	return p.String()
 }
 
 func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []string, all bool) error {
@@ -62,8 +144,8 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 			news.About, toAll = append(news.About, m.Peer), true
 		}
 		until := g.ExpiresAt().UTC()
-		if err := a.print(changeLine{"renewed", m.Peer, g.Name, g.Serial, &until}, func() error {
-			_, err := fmt.Fprintf(a.stdout, "%s is a member until %s.\n", g.Name, day(until))
+		if err := a.print(changeLine{"renewed", m.Peer, g.Name, g.Line.Serial, &until}, func() error {
+			_, err := a.stdout.printf("%s is a member until %s.\n", g.Name, day(until))
 			return err
 		}); err != nil {
 			return err
@@ -74,11 +156,12 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 	}
 	if done == 0 {
 		if failed == nil && !a.json {
-			fmt.Fprintln(a.stderr, "No grant is due. To renew one all the same, name it, or use --all.")
+			a.stderr.println("No grant is due. To renew one all the same, name it, or use --all.")
 		}
 		return failed
 	}
-	return errors.Join(failed, a.deliver(ctx, s, news))
+	_, err = a.deliver(ctx, s, news)
+	return errors.Join(failed, err)
 }
 
 // dueMembers are those named, or those whose time is near or over. An issuer is left

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
@@ -12,11 +14,15 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
+// revocation is what the flags of revoke say.
+type revocation struct {
+	signing
+	lift, close bool
+	reissue     []string
+}
+
 func (a *app) revokeCommand() *cobra.Command {
-	var (
-		s             signing
-		lift, reissue bool
-	)
+	var r revocation
 	cmd := &cobra.Command{
 		Use:   "revoke NAME|PEER|SERIAL",
 		Short: "Throw a member out, or end one of its grants, everywhere",
@@ -25,116 +31,237 @@ can be reached now hear of it at once and end its connections; others hear of it
 any member at their next contact. With a SERIAL (see: swarm members --json) only that
 grant ends.
 
-When the member had let others in, their grants end with it. With --reissue they
-are signed anew first.
+An issuer, who may let others in, only the root key revokes (--as-root). The machines
+that it had let in are signed anew by themselves at the next contact with a controller
+for all, and are left out of --all and --on until you have looked: swarm renew --from
+NAME. Whoever had rights from it has none until you sign for them; name those you trust
+as --reissue.
 
---lift takes a revocation back. Only the root key can.`,
-		Example: `  swarm revoke laptop2
-  swarm revoke 12D3KooW…
-  swarm revoke laptop2 --reissue
-  swarm revoke --lift 12D3KooW…`,
+Only the root key takes a revocation back (--lift), and ends all that an ended issuer
+had revoked (--close) but for what you confirm.
+
+Exit code 3 says that no other machine has heard of it yet: keep this one, and try again.`,
+		Example: `  swarm revoke rig-07
+  swarm revoke 12D3KooW… --as-root
+  swarm revoke laptop2 --as-root --reissue friend
+  swarm revoke --lift rig-07
+  swarm revoke --close laptop2`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s.useRoot = s.useRoot || lift
-			adm, err := a.admin(&s)
+			r.useRoot = r.useRoot || r.lift || r.close
+			adm, err := a.admin(&r.signing)
 			if err != nil {
 				return err
 			}
-			if lift {
-				return a.lift(cmd.Context(), &s, adm, args[0])
+			switch {
+			case r.lift:
+				return a.lift(cmd.Context(), &r, adm, args[0])
+			case r.close:
+				return a.closeBook(cmd.Context(), &r, adm, args[0])
 			}
-			return a.revoke(cmd.Context(), &s, adm, args[0], reissue)
+			return a.revoke(cmd.Context(), &r, adm, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&lift, "lift", false, "take the revocation back (needs the root key)")
-	cmd.Flags().BoolVar(&reissue, "reissue", false, "sign anew for those whom the member had let in")
-	s.flags(cmd)
+	cmd.Flags().BoolVar(&r.lift, "lift", false, "take the revocation back (needs the root key)")
+	cmd.Flags().BoolVar(&r.close, "close", false, "end all that an ended issuer has revoked (needs the root key)")
+	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign anew for `NAMES` whom the issuer had given rights")
+	cmd.MarkFlagsMutuallyExclusive("lift", "close", "reissue")
+	r.flags(cmd)
 	return cmd
 }
 
-// isSerial tells a grant's serial from a name.
-func isSerial(word string) bool {
-	return len(word) == 26 && strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+// revoked is what a word of the command line means: a peer, or a line.
+type revoked struct {
+	peer peer.ID
+	name string
+	line *trust.Line
 }
 
-func (a *app) revoke(ctx context.Context, s *signing, adm *agent.Admin, word string, reissue bool) error {
-	line := changeLine{Event: "revoked"}
-	var c trust.Change
-	if isSerial(word) {
-		line.Serial, c.RevokeSerials = word, []string{word}
-	} else {
-		m, err := adm.Find(word)
-		if id, bad := peer.Decode(word); err != nil && bad == nil {
-			m.Peer, err = id, nil // also one whom this machine has never met
+// revoked finds what is meant. A whole peer ID always means that peer, also one that nobody here
+// has met; a serial that nobody knows is an error.
+func (a *app) revoked(adm *agent.Admin, word string) (r revoked, err error) {
+	if id, bad := peer.Decode(word); bad == nil {
+		r.peer, r.name = id, word
+		if m, ok := adm.Fleet.Known(id); ok {
+			r.name = m.Grant.Name
 		}
-		if err != nil {
-			return err
-		}
-		line.Peer, c.RevokePeers = m.Peer, []peer.ID{m.Peer}
-		if m.Grant != nil {
-			line.Name = m.Grant.Name
-		}
-		if err := a.reissue(adm, m, reissue); err != nil {
-			return err
-		}
+		return r, nil
 	}
-	if err := adm.Revoke(c); err != nil {
+	if trust.LooksLikeSerial(word) {
+		line, m, err := adm.FindSerial(word)
+		if err != nil {
+			return r, err
+		}
+		return revoked{peer: m.Peer, name: m.Grant.Name, line: &line}, nil
+	}
+	m, err := adm.Find(word)
+	if err != nil {
+		return r, err
+	}
+	return revoked{peer: m.Peer, name: m.Grant.Name}, nil
+}
+
+func (a *app) revoke(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
+	what, err := a.revoked(adm, word)
+	if err != nil {
+		return err
+	}
+	line := changeLine{Event: "revoked", Peer: what.peer, Name: what.name}
+	if what.line != nil {
+		line.Serial = what.line.Serial
+		err = adm.Revoke(nil, []trust.Line{*what.line})
+	} else {
+		err = adm.Revoke([]peer.ID{what.peer}, nil)
+	}
+	if err != nil {
 		return err
 	}
 	if err := a.print(line, func() error {
-		_, err := fmt.Fprintf(a.stdout, "%s is revoked.\n", word)
+		_, err := a.stdout.printf("%s is revoked.\n", word)
 		return err
 	}); err != nil {
 		return err
 	}
-	return a.deliver(ctx, s, agent.News{})
+	failed := a.reissue(adm, r.reissue)
+	a.tellOrphans(adm, what)
+	told, err := a.deliver(ctx, &r.signing, agent.News{})
+	if err != nil {
+		return err
+	}
+	if failed != nil {
+		return &codeError{code: exitPartial, err: failed}
+	}
+	return a.heard(adm, told, what.peer)
 }
 
-// reissue signs anew for those whom an issuer had let in, or says that they would go
-// with it.
-func (a *app) reissue(adm *agent.Admin, issuer trust.Member, yes bool) error {
-	admitted := adm.Admitted(issuer.Peer)
-	if len(admitted) == 0 {
+// heard fails where only this machine knows of a revocation: it dies with it.
+func (a *app) heard(adm *agent.Admin, told int, but peer.ID) error {
+	others := 0
+	for _, m := range adm.Fleet.Members() {
+		if m.Peer != but && m.Peer != adm.Fleet.Self().Grant.Subject && !adm.Fleet.Revoked(m.Peer) {
+			others++
+		}
+	}
+	if told > 0 || others == 0 {
 		return nil
 	}
-	if !yes {
-		return fmt.Errorf("%d members have their grants from %s and would go with it: add --reissue to sign for them anew, or revoke those first", len(admitted), issuer.Grant.Name)
-	}
-	for _, m := range admitted {
-		if _, err := adm.Renew(m); err != nil {
-			return fmt.Errorf("sign anew for %s: %w", m.Grant.Name, err)
-		}
-	}
-	return nil
+	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
 }
 
-func (a *app) lift(ctx context.Context, s *signing, adm *agent.Admin, word string) error {
-	line := changeLine{Event: "lifted"}
-	var c trust.Change
-	if isSerial(word) {
-		line.Serial, c.LiftSerials = word, []string{word}
-	} else {
-		id, err := peer.Decode(word)
-		if err != nil {
-			for _, m := range adm.Fleet.Members() {
-				if m.Grant.Name == word && adm.Fleet.Revoked(m.Peer) {
-					id, err = m.Peer, nil
-				}
-			}
+// reissue signs for those whom a person trusts although their signer has ended.
+func (a *app) reissue(adm *agent.Admin, names []string) (failed error) {
+	for _, word := range names {
+		m, err := adm.Find(word)
+		if err == nil {
+			_, err = adm.Renew(m)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: no revoked member is known as %q here: give its peer ID", agent.ErrUnknownMember, word)
+			failed = errors.Join(failed, fmt.Errorf("%s is not signed anew: %w", word, err))
 		}
-		line.Peer, c.LiftPeers = id, []peer.ID{id}
 	}
-	if err := adm.Revoke(c); err != nil {
+	return failed
+}
+
+// tellOrphans says who has nothing, or waits, since an issuer has ended.
+func (a *app) tellOrphans(adm *agent.Admin, ended revoked) {
+	var names []string
+	machines := 0
+	for _, m := range adm.Orphans(ended.peer) {
+		if len(m.Grant.Verbs)+len(m.Grant.Also) > 0 {
+			names = append(names, m.Grant.Name)
+		} else {
+			machines++
+		}
+	}
+	if machines > 0 {
+		a.stderr.printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
+	}
+	if len(names) > 0 {
+		a.stderr.printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n", ended.name, strings.Join(names, ", "))
+	}
+}
+
+func (a *app) lift(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
+	what, err := a.revoked(adm, word)
+	if m, bad := adm.FindRevoked(word); bad == nil && !trust.LooksLikeSerial(word) {
+		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
+	}
+	if err != nil {
 		return err
 	}
+	line := changeLine{Event: "lifted", Peer: what.peer, Name: what.name}
+	var lifted int
+	if what.line != nil {
+		line.Serial = what.line.Serial
+		lifted, err = adm.Lift("", *what.line)
+	} else {
+		lifted, err = adm.Lift(what.peer)
+	}
+	switch {
+	case err != nil:
+		return err
+	case lifted == 0:
+		return fmt.Errorf("%s is under no revocation that is known here", word)
+	}
 	if err := a.print(line, func() error {
-		_, err := fmt.Fprintf(a.stdout, "%s is revoked no more.\n", word)
+		_, err := a.stdout.printf("%s is revoked no more.\n", word)
 		return err
 	}); err != nil {
 		return err
 	}
-	return a.deliver(ctx, s, agent.News{})
+	if m, ok := adm.Fleet.Known(what.peer); ok && m.Err != nil {
+		a.stderr.printf("%s holds nothing all the same: %v\n", word, m.Err)
+	}
+	_, err = a.deliver(ctx, &r.signing, agent.News{})
+	return err
+}
+
+// closeBook ends what an ended issuer has revoked, but for what a person says is right.
+func (a *app) closeBook(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
+	what, err := a.revoked(adm, word)
+	if m, bad := adm.FindRevoked(word); bad == nil {
+		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
+	}
+	if err != nil {
+		return err
+	}
+	standing := []trust.ID{}
+	for _, st := range adm.Fleet.Revocations() {
+		if st.Signer != what.peer {
+			continue
+		}
+		on := day(time.UnixMilli(st.Revocation.Issued))
+		yes, err := a.confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?", word, a.revokedName(adm, st.Revocation), on), false)
+		if err != nil {
+			return err
+		}
+		if yes {
+			standing = append(standing, st.ID)
+		}
+	}
+	if err := adm.Close(what.peer, standing); err != nil {
+		return err
+	}
+	if err := a.print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
+		_, err := a.stdout.printf("Nothing that %s has revoked counts any more, but for %d that stand.\n", word, len(standing))
+		return err
+	}); err != nil {
+		return err
+	}
+	_, err = a.deliver(ctx, &r.signing, agent.News{})
+	return err
+}
+
+// revokedName says who or what a revocation names.
+func (a *app) revokedName(adm *agent.Admin, r *trust.Revocation) string {
+	if r.Line != nil {
+		if _, m, err := adm.FindSerial(r.Line.Serial); err == nil {
+			return fmt.Sprintf("the grant %s of %s", r.Line.Serial, m.Grant.Name)
+		}
+		return "the grant " + r.Line.Serial
+	}
+	if m, ok := adm.Fleet.Known(r.Peer); ok {
+		return fmt.Sprintf("%s (%s)", m.Grant.Name, r.Peer)
+	}
+	return r.Peer.String()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -57,7 +56,7 @@ and whether the worker runs or not.`,
 				}
 			}
 			if len(dirs) == 0 {
-				fmt.Fprintln(a.stderr, "No node was ever run on this machine by this user. Begin with: swarm init, or swarm join")
+				a.stderr.println("No node was ever run on this machine by this user. Begin with: swarm init, or swarm join")
 			}
 			return nil
 		},
@@ -105,10 +104,7 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	f, g := adm.Fleet, adm.Fleet.Self().Grant
 	until := g.ExpiresAt().UTC()
 	s.Fleet, s.FleetName, s.Fingerprint, s.Name, s.Role, s.Expires = f.ID(), f.Name(), f.ID().Fingerprint(), g.Name, g.Role, &until
-	if state := stateWord(f, trust.Member{Peer: s.Peer, Credential: f.Self()}); state != "member" {
-		s.Valid = false
-		s.Warnings = append(s.Warnings, fmt.Sprintf("this machine's own grant is %s", state))
-	}
+	s.Valid = f.Whole() == nil && f.SelfErr() == nil
 	s.Warnings = append(s.Warnings, adm.Warnings()...)
 	for _, m := range memberLines(adm) {
 		if m.State == "member" && !m.Self && (len(m.Verbs) > 0 || len(m.Also) > 0) {
@@ -119,33 +115,32 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 }
 
 func (a *app) printStatus(s statusLine) error {
-	w := a.stdout
-	fmt.Fprintf(w, "%s\n  peer         %s\n", s.State, s.Peer)
+	a.stdout.printf("%s\n  peer         %s\n", s.State, s.Peer)
 	if s.Fleet == "" {
-		fmt.Fprintln(w, "  fleet        none: only peers named with --allow may command a worker here")
+		a.stdout.println("  fleet        none: only peers named with --allow may command a worker here")
 	} else {
-		fmt.Fprintf(w, "  fleet        %s (%s)\n  fingerprint  %s\n", s.FleetName, s.Fleet.Short(), s.Fingerprint)
-		fmt.Fprintf(w, "  here         %s, %s, until %s\n", s.Name, s.Role, day(*s.Expires))
+		a.stdout.printf("  fleet        %s (%s)\n  fingerprint  %s\n", s.FleetName, s.Fleet.Short(), s.Fingerprint)
+		a.stdout.printf("  here         %s, %s, until %s\n", s.Name, s.Role, day(*s.Expires))
 	}
 	for _, warning := range s.Warnings {
-		fmt.Fprintf(w, "  WARNING      %s\n", warning)
+		a.stdout.printf("  WARNING      %s\n", warning)
 	}
 	for i, m := range s.May {
 		head := ""
 		if i == 0 {
 			head = "may command"
 		}
-		fmt.Fprintf(w, "  %-12s %s: %s\n", head, m.Name, rightsText(m))
+		a.stdout.printf("  %-12s %s: %s\n", head, m.Name, rightsText(m))
 	}
-	fmt.Fprintf(w, "  may run      %s\n", s.Policy)
+	a.stdout.printf("  may run      %s\n", s.Policy)
 	for i, e := range s.Lately {
 		head := ""
 		if i == 0 {
 			head = "lately"
 		}
-		fmt.Fprintf(w, "  %-12s %s\n", head, oneLine(e.Text()))
+		a.stdout.printf("  %-12s %s\n", head, oneLine(e.Text()))
 	}
-	fmt.Fprintln(w, "  Workloads run with the rights of the worker.")
+	a.stdout.println("  Workloads run with the rights of the worker.")
 	return nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -16,36 +14,20 @@ import (
 
 const (
 	admitTimeout = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
-	paperTimeout = 10 * time.Second // for handing over grants and records
+	paperTimeout = 10 * time.Second // for comparing statements and handing them over
 	paperFanOut  = 16               // peers at a time
 	cutTimeout   = time.Second      // for the last words to one who is thrown out
 )
 
-// credentials puts this node's grant, and which records it has, into a greeting.
+// credentials puts this node's grant into a greeting.
 func (n *Node) credentials(h *streams.Hello) {
 	f := n.cfg.Fleet
 	if f == nil {
 		return
 	}
-	h.Grant, h.Records = f.Chain().JSON(), digestsJSON(f)
+	h.Grant = f.Chain().JSON()
 	own := f.Self()
 	h.Role, h.Name, h.Labels = string(own.Grant.Role), own.Grant.Name, own.Grant.Labels
-}
-
-func digestsJSON(f *trust.Fleet) jsontext.Value {
-	data, err := json.Marshal(f.Records().Digests())
-	if err != nil { // they always have a JSON form
-		return nil
-	}
-	return data
-}
-
-func parseDigests(v jsontext.Value) (out []trust.Digest, err error) {
-	if len(v) == 0 {
-		return nil, nil
-	}
-	err = json.Unmarshal(v, &out)
-	return out, err
 }
 
 // admitHello judges what a peer shows in its greeting. Without a fleet, and for
@@ -55,7 +37,7 @@ func (n *Node) admitHello(p peer.ID, h streams.Hello) (*trust.Grant, error) {
 	if f == nil {
 		return nil, nil
 	}
-	if f.Records().Revoked().Peer(p) {
+	if f.Revoked(p) {
 		return nil, f.May(p, "")
 	}
 	if len(h.Grant) == 0 {
@@ -68,8 +50,11 @@ func (n *Node) admitHello(p peer.ID, h streams.Hello) (*trust.Grant, error) {
 	return f.Admit(p, c)
 }
 
+// isRevoked reports whether a peer was revoked itself. One whose signer has ended may stay, to be
+// signed anew.
 func isRevoked(err error) bool {
-	return errors.Is(err, trust.ErrRevokedPeer) || errors.Is(err, trust.ErrRevokedSerial) || errors.Is(err, trust.ErrRevokedIssuer)
+	return (errors.Is(err, trust.ErrRevokedPeer) || errors.Is(err, trust.ErrRevokedLine)) &&
+		!errors.Is(err, trust.ErrSignerEnded) && !errors.Is(err, trust.ErrSponsorEnded)
 }
 
 // admitted is what the DHT and pubsub ask: see host.Guard. The one who dialled
@@ -96,35 +81,45 @@ func (n *Node) admitted(ctx context.Context, c network.Conn, inbound bool) error
 	return nil
 }
 
-// met does what two members owe each other once they know who is there. Both
-// sides of a connection call it; the one who dialled brings the records of both up
-// to date, because a command's process does not take requests.
+// met does what two members owe each other once they know who is there. The one who dialled has
+// compared statements already, because a command's process does not take requests; an issuer's
+// machine, on either side, signs what is due.
 func (n *Node) met(c network.Conn, info PeerInfo) {
-	if n.cfg.Fleet == nil || len(info.shown) == 0 || n.life.Err() != nil {
+	if n.cfg.Fleet == nil || !info.shown || n.life.Err() != nil {
 		return
 	}
 	dialled := c.Stat().Direction == network.DirOutbound
 	n.running.Go(func() {
 		ctx, cancel := context.WithTimeout(n.life, paperTimeout)
 		defer cancel()
-		if _, err := n.cfg.Fleet.Merge(); err != nil { // what could not be saved before
-			n.log.Error("a record of the fleet counts, and is not on the disk", "err", err)
+		if _, err := n.cfg.Fleet.Learn(); err != nil { // what could not be saved before
+			n.log.Error("a statement of the fleet counts, and is not on the disk", "err", err)
 		}
-		if dialled {
-			if err := n.syncRecords(ctx, info.ID, info.digests); err != nil && ctx.Err() == nil {
-				n.log.Debug("records could not be compared", "peer", info.ID, "err", err)
-			}
-		}
-		if dialled || n.cfg.Role == roleController {
-			if err := n.bringGrant(ctx, info); err != nil && ctx.Err() == nil {
+		if dialled || n.cfg.Fleet.Self().Grant.MayIssue != nil {
+			if err := n.attend(ctx, party{peer: info.ID}); err != nil && ctx.Err() == nil {
 				n.log.Debug("a grant could not be handed over", "peer", info.ID, "err", err)
 			}
 		}
 	})
 }
 
-// roleController is the role whose processes may end at any moment.
-const roleController = "controller"
+// compare brings this node and a member that it dialled to the same statements, before anything
+// else is asked of it: what either has heard counts for the first command.
+func (n *Node) compare(c network.Conn, info *PeerInfo) {
+	if n.cfg.Fleet == nil || !info.shown {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.life, handshakeTimeout)
+	defer cancel()
+	if err := n.sync(ctx, party{info.ID, c}, info.digest); err != nil && ctx.Err() == nil {
+		n.log.Debug("statements could not be compared", "peer", info.ID, "err", err)
+	}
+	if m, ok := n.cfg.Fleet.Known(info.ID); ok && m.Err != nil {
+		if err := n.attend(ctx, party{info.ID, c}); err != nil && ctx.Err() == nil {
+			n.log.Debug("a grant could not be handed over", "peer", info.ID, "err", err)
+		}
+	}
+}
 
 // fleetChanged acts on what is newly revoked, and passes it on.
 func (n *Node) fleetChanged() {
@@ -152,6 +147,11 @@ func (n *Node) cut(p peer.ID, conns []network.Conn) {
 	n.running.Go(func() {
 		ctx, cancel := context.WithTimeout(n.life, cutTimeout)
 		defer cancel()
+		if r := n.cfg.Fleet.Revocation(p); r != nil { // so that the peer can tell its owner by whom and when
+			if _, _, err := PutStatements.DoOn(ctx, n.Client, conns[0], Statements{[][]byte{r.Data}}); err != nil {
+				n.log.Debug("a revoked peer was not told by whom", "peer", p, "err", err)
+			}
+		}
 		if err := n.disconnect(ctx, p, conns, streams.DisconnectRevoked, "revoked"); err != nil {
 			n.log.Debug("a revoked peer was not told", "peer", p, "err", err)
 		}
@@ -159,7 +159,7 @@ func (n *Node) cut(p peer.ID, conns []network.Conn) {
 }
 
 // tellMembers greets all connected members again: it shows them our own grant,
-// and brings their records up to date.
+// and compares statements with them.
 func (n *Node) tellMembers() {
 	slots := make(chan struct{}, paperFanOut)
 	for _, p := range n.Network().Peers() {
@@ -175,7 +175,7 @@ func (n *Node) tellMembers() {
 	}
 }
 
-// takesRequests tells whether the peer may be asked: a controller that dialled us
+// takesRequests reports whether the peer may be asked: a controller that dialled us
 // may be a command that is gone in a moment.
 func (n *Node) takesRequests(c network.Conn) bool {
 	m, ok := n.cfg.Fleet.Known(c.RemotePeer())
@@ -190,7 +190,7 @@ func (n *Node) greetAgain(c network.Conn) {
 		_, err = n.admitHello(c.RemotePeer(), h)
 	}
 	if err == nil {
-		err = n.syncRecords(ctx, c.RemotePeer(), h.Records)
+		err = n.sync(ctx, party{c.RemotePeer(), c}, h.Statements)
 	}
 	if err != nil && ctx.Err() == nil {
 		n.log.Debug("a member could not be told of a change", "peer", c.RemotePeer(), "err", err)
@@ -206,9 +206,9 @@ func (n *Node) registerMembership() error {
 	}
 	return errors.Join(
 		Join.Handle(n.Mux, n.redeem),
-		GetRecords.Handle(n.Mux, n.answerRecords),
-		PutRecords.Handle(n.Mux, n.takeRecords),
-		PutGrant.Handle(n.Mux, n.takeGrant),
+		Compare.Handle(n.Mux, n.answerCompare),
+		GetStatements.Handle(n.Mux, n.answerStatements),
+		PutStatements.Handle(n.Mux, n.takeStatements),
 		PutTicket.Handle(n.Mux, n.takeTicket),
 		GetAddr.Handle(n.Mux, n.answerAddr),
 	)

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -25,8 +24,8 @@ type PeerInfo struct {
 	// Grant is what the fleet says of the peer; nil for one that is no member.
 	Grant *trust.Grant
 
-	shown   jsontext.Value // the chain that it showed
-	digests jsontext.Value // of the records that it has
+	shown  bool   // it has shown a grant of our fleet
+	digest string // of the statements that it has for us
 }
 
 // greetings are the handshakes of the open connections.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -66,10 +67,13 @@ func (n *Node) ready(ctx context.Context, c network.Conn) error {
 	gr := n.greet(c)
 	select {
 	case <-gr.done:
-		return gr.err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if f := n.cfg.Fleet; gr.err == nil && f != nil && !f.Member(c.RemotePeer()) {
+		n.greetAgain(c) // either of us may have a newer grant by now
+	}
+	return gr.err
 }
 
 // shakeHands does the dialler's part. A peer that does not know the lifecycle
@@ -79,7 +83,7 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 	met := err == nil && info.ID != ""
 	if met {
 		n.remember(info) // before those who wait for the greeting look it up
-		n.bringNewer(c, &info)
+		n.compare(c, &info)
 		n.hearHello(info)
 	}
 	n.greetings.end(c, gr, info, err)
@@ -111,6 +115,7 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 		return info, err
 	case hello.Accepted != nil && !*hello.Accepted:
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
+		n.learnEnd(hello)
 		err := streams.Errorf(streams.CodeForbidden, "%s", refusal(hello))
 		n.greetings.refuse(c.RemotePeer(), err)
 		c.CloseWithError(streams.DisconnectRequested.ConnCode())
@@ -122,10 +127,12 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 		RTT: timing.RTT(), ClockOffset: timing.ClockOffset(), Conn: c,
 	}
 	if err := n.know(&info); err != nil {
-		n.log.Warn("the peer is no member of our fleet", "peer", info.ID, "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, trust.ErrSignerEnded) {
+			level = slog.LevelInfo // it is about to be signed anew
+		}
+		n.log.Log(n.life, level, "the peer is no member of our fleet", "peer", info.ID, "err", err)
 	}
-	n.takeRenewed(info.ID, hello.Renewed)
-	info.Hello.Renewed = nil
 	if hello.Reason != "" {
 		n.log.Warn("the peer does not take us for a member", "peer", info.ID, "reason", hello.Reason)
 	}
@@ -133,6 +140,16 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 		n.log.Warn("clocks differ: set the clock of this node or of the peer", "peer", c.RemotePeer(), "ahead", off.Round(time.Second))
 	}
 	return info, nil
+}
+
+// learnEnd takes the statement by which this node was revoked.
+func (n *Node) learnEnd(h streams.Hello) {
+	if n.cfg.Fleet == nil || len(h.Revocation) == 0 {
+		return
+	}
+	if _, err := n.cfg.Fleet.Learn(h.Revocation); err != nil {
+		n.log.Debug("what revoked this node is not understood", "err", err)
+	}
 }
 
 // refusal says why a handshake did not succeed, as told or as seen.
@@ -191,7 +208,11 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 	info := PeerInfo{ID: p.ID, Hello: theirs, Since: p.Conn.Stat().Opened, ClockOffset: p.ClockOffset, Conn: p.Conn}
 	err := n.know(&info)
 	if isRevoked(err) {
-		return n.turnAway(p.Conn, short(err.Error()), streams.DisconnectRevoked), nil
+		no := n.turnAway(p.Conn, short(err.Error()), streams.DisconnectRevoked)
+		if r := n.cfg.Fleet.Revocation(p.ID); r != nil && len(r.Data) <= streams.MaxCredential {
+			no.Revocation = r.Data // so that the peer can tell its owner by whom and when
+		}
+		return no, nil
 	}
 	member := n.cfg.Judge.Member(p.ID)
 	ours, ok := n.hello(member), true
@@ -199,8 +220,10 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 	if err != nil {
 		ours.Reason = short(err.Error())
 	}
+	if f := n.cfg.Fleet; f != nil && info.shown {
+		ours.Statements = f.Digest(p.ID)
+	}
 	if member {
-		ours.Renewed = n.renewed(p.ID, info.shown)
 		n.strangers.promote(p.ID)
 	} else {
 		n.strangers.greeted(p.Conn)
@@ -221,7 +244,7 @@ func (n *Node) incompatible(theirs streams.Hello) string {
 		return fmt.Sprintf("you speak protocol %s, this node %s: update the older one", theirs.Version, streams.ProtocolVersion)
 	}
 	if f := n.cfg.Fleet; f != nil {
-		if least := f.Records().MinProtocol(); semver.Compare("v"+theirs.Version, "v"+least) < 0 && least != "" {
+		if least := f.MinProtocol(); semver.Compare("v"+theirs.Version, "v"+least) < 0 && least != "" {
 			return fmt.Sprintf("you speak protocol %s, and the owner of this fleet asks for %s: update swarm", theirs.Version, least)
 		}
 	}
@@ -242,14 +265,11 @@ func (n *Node) turnAway(c network.Conn, why string, code streams.DisconnectCode)
 func (n *Node) know(info *PeerInfo) (err error) {
 	h := &info.Hello
 	info.Grant, err = n.admitHello(info.ID, *h)
-	info.shown, info.digests = h.Grant, h.Records
-	h.Grant, h.Records = nil, nil
-	if f := n.cfg.Fleet; f != nil {
-		if _, known := f.Known(info.ID); known {
-			return err
-		}
+	info.digest = h.Statements
+	if f := n.cfg.Fleet; f != nil && len(h.Grant) > 0 {
+		_, info.shown = f.Known(info.ID)
 	}
-	info.shown, info.digests = nil, nil // large, and not for keeping
+	h.Grant, h.Statements = nil, "" // the grant is large, and not for keeping
 	return err
 }
 

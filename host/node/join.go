@@ -16,7 +16,7 @@ const askAgain = 500 * time.Millisecond // while a person has yet to confirm the
 // Joined is what a machine gets for its ticket.
 type Joined struct {
 	Membership trust.Membership
-	Records    [][]byte
+	Statements [][]byte
 	Members    []MemberAddr // the redeemer among them
 }
 
@@ -35,8 +35,12 @@ func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, addrs []string, wa
 	if err := checkRedeemer(t, ack); err != nil {
 		return nil, err
 	}
+	asked, err := t.Fleet.Accept(trust.TicketLine(t.Fleet, t.Redeemer, n.ID(), t.ID), n.Peerstore().PrivKey(n.ID()))
+	if err != nil {
+		return nil, err
+	}
 	for told := false; ; told = true {
-		ack, err = Join.Do(ctx, n.Client, t.Redeemer, JoinRequest{Ticket: t.ID, Secret: t.Secret, Addrs: addrs})
+		ack, err = Join.Do(ctx, n.Client, t.Redeemer, JoinRequest{Ticket: t.ID, Secret: t.Secret, Addrs: addrs, Accept: asked})
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +86,7 @@ func accept(self peer.ID, t *trust.Ticket, ack JoinAck) (*Joined, error) {
 	if cred.Grant.Role != t.Role || cred.Grant.Name != t.Name {
 		return nil, streams.Errorf(streams.CodeForbidden, "the ticket is for the %s %s, and the grant that came is for the %s %s", t.Role, t.Name, cred.Grant.Role, cred.Grant.Name)
 	}
-	return &Joined{trust.Membership{Fleet: t.Fleet, Name: ack.Fleet, Chain: c}, ack.Records, ack.Members}, nil
+	return &Joined{trust.Membership{Fleet: t.Fleet, Name: ack.Fleet, Chain: c}, ack.Statements, ack.Members}, nil
 }
 
 // ServeOffers takes the first ticket that somebody brings, for a machine that

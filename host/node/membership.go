@@ -12,8 +12,8 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// JoinFamily lets machines into a fleet and carries its signed papers. All but
-// PutTicket are open to everyone: tickets, grants and records prove themselves.
+// JoinFamily lets machines into a fleet and carries its signed statements. All but PutTicket are
+// open to everyone: tickets and statements prove themselves.
 var JoinFamily = streams.Family{Name: "join", Versions: []string{"1.0.0"}}
 
 // The types of the join family.
@@ -25,12 +25,12 @@ var (
 	Offer = streams.Call[OfferRequest, OfferAck]{Family: JoinFamily, Request: "offer", Reply: "offer_ack", Verb: streams.VerbPublic}
 	// PutTicket has another member redeem a ticket.
 	PutTicket = streams.Call[TicketRequest, TicketAck]{Family: JoinFamily, Request: "put_ticket", Reply: "ticket_ack", Verb: "admit"}
-	// PutGrant hands a member its newer grant, or that of another to keep.
-	PutGrant = streams.Call[GrantRequest, GrantAck]{Family: JoinFamily, Request: "put_grant", Reply: "grant_ack", Verb: streams.VerbPublic}
-	// GetRecords asks for signed records that are newer than our own.
-	GetRecords = streams.Call[RecordsRequest, Records]{Family: JoinFamily, Request: "get_records", Reply: "records", Verb: streams.VerbPublic}
-	// PutRecords hands over signed records.
-	PutRecords = streams.Call[Records, RecordsAck]{Family: JoinFamily, Request: "put_records", Reply: "records_ack", Verb: streams.VerbPublic}
+	// Compare finds out in which statements two nodes differ.
+	Compare = streams.Call[CompareRequest, Compared]{Family: JoinFamily, Request: "compare", Reply: "compared", Verb: streams.VerbPublic}
+	// GetStatements asks for signed statements by their IDs.
+	GetStatements = streams.Call[StatementsRequest, Statements]{Family: JoinFamily, Request: "get_statements", Reply: "statements", Verb: streams.VerbPublic}
+	// PutStatements hands over signed statements. They are taken from anybody.
+	PutStatements = streams.Call[Statements, StatementsAck]{Family: JoinFamily, Request: "put_statements", Reply: "statements_ack", Verb: streams.VerbPublic}
 )
 
 // PeersFamily lets members tell each other where members are.
@@ -41,15 +41,20 @@ var GetAddr = streams.Call[AddrRequest, Addr]{Family: PeersFamily, Request: "get
 
 // Bounds of the membership messages.
 const (
-	maxTicketID  = 64
-	maxSecret    = 64
-	maxAddrs     = 16
-	maxAddrText  = 256
-	maxAnswered  = 32 // members in one answer
-	maxRecords   = 64
-	recordsBytes = 640 << 10 // of records in one message, before base64
-	maxTicket    = 2 << 10
-	maxRoles     = 8
+	maxTicketID = 64
+	maxSecret   = 64
+	maxAddrs    = 16
+	maxAddrText = 256
+	maxAnswered = 32 // members in one answer
+	maxAccept   = 1 << 10
+	// maxStatements and statementsBytes bound one message: it fits into what a stranger may send.
+	maxStatements   = 64
+	statementsBytes = 40 << 10 // before base64
+	maxCompared     = 1_000    // IDs in one answer
+	// maxCommon is how many statements a joiner is given at once; it asks for the rest.
+	maxCommon = 64
+	maxTicket = 2 << 10
+	maxRoles  = 8
 	// maxTicketLife is how long a ticket may last that another made for us.
 	maxTicketLife = 31 * 24 * time.Hour
 )
@@ -61,12 +66,14 @@ type JoinRequest struct {
 	Secret []byte `json:"secret,omitzero"`
 	// Addrs is where the machine will listen, without /p2p.
 	Addrs []string `json:"addrs,omitzero"`
+	// Accept is the joiner's signature over the line that the redeemer begins for it.
+	Accept []byte `json:"accept,omitzero"`
 }
 
 // Validate checks the bounds.
 func (r JoinRequest) Validate() error {
-	if len(r.Ticket) == 0 || len(r.Ticket) > maxTicketID || len(r.Secret) > maxSecret {
-		return fmt.Errorf("ticket and secret: want 1 to %d and at most %d bytes", maxTicketID, maxSecret)
+	if len(r.Ticket) == 0 || len(r.Ticket) > maxTicketID || len(r.Secret) > maxSecret || len(r.Accept) > maxAccept {
+		return fmt.Errorf("ticket, secret and accept: want 1 to %d and at most %d and %d bytes", maxTicketID, maxSecret, maxAccept)
 	}
 	return validateAddrs(r.Addrs)
 }
@@ -92,15 +99,16 @@ type JoinAck struct {
 	// Grant is the joiner's own chain.
 	Grant jsontext.Value `json:"grant,omitzero"`
 	// Fleet is the fleet's name.
-	Fleet   string       `json:"fleet,omitzero"`
-	Records [][]byte     `json:"records,omitzero"`
-	Members []MemberAddr `json:"members,omitzero"`
+	Fleet string `json:"fleet,omitzero"`
+	// Statements are some of those that every member keeps.
+	Statements [][]byte     `json:"statements,omitzero"`
+	Members    []MemberAddr `json:"members,omitzero"`
 }
 
 // Validate checks the bounds.
 func (a JoinAck) Validate() error {
-	if len(a.Records) > maxRecords {
-		return fmt.Errorf("records: want %d at most", maxRecords)
+	if len(a.Statements) > maxCommon {
+		return fmt.Errorf("statements: want %d at most", maxCommon)
 	}
 	return Addr{Members: a.Members}.Validate()
 }
@@ -150,58 +158,85 @@ type TicketAck struct {
 	Addrs []string `json:"addrs"`
 }
 
-// GrantRequest is a new chain: the receiver's own, or one to keep for a member
-// that is seldom there.
-type GrantRequest struct {
-	// Peer is whose it is; empty means the receiver's.
-	Peer  peer.ID        `json:"peer,omitzero"`
-	Grant jsontext.Value `json:"grant"`
+// CompareRequest says, in short, what the asker has for the one who is asked.
+type CompareRequest struct {
+	// Sums are trust.Buckets short hashes: of the IDs that begin with each byte; "" for none.
+	Sums []string `json:"sums"`
+	// After is the last ID of the answer before; empty for a first time.
+	After string `json:"after,omitzero"`
 }
 
 // Validate checks the bounds.
-func (r GrantRequest) Validate() error {
-	if len(r.Grant) > streams.MaxCredential {
-		return fmt.Errorf("grant: want %d bytes at most", streams.MaxCredential)
+func (r CompareRequest) Validate() error {
+	if len(r.Sums) != trust.Buckets {
+		return fmt.Errorf("sums: want %d", trust.Buckets)
+	}
+	for _, s := range r.Sums {
+		if len(s) > streams.MaxNameLength {
+			return fmt.Errorf("sums: want %d bytes at most in each", streams.MaxNameLength)
+		}
 	}
 	return nil
 }
 
-// GrantAck tells whether the grant was new.
-type GrantAck struct {
-	New bool `json:"new"`
-}
-
-// RecordsRequest holds the digests of the records that the asker has.
-type RecordsRequest struct {
-	Have jsontext.Value `json:"have"`
-}
-
-// Validate checks the bounds.
-func (r RecordsRequest) Validate() error {
-	if len(r.Have) > streams.MaxCredential {
-		return fmt.Errorf("have: want %d bytes at most", streams.MaxCredential)
-	}
-	return nil
-}
-
-// Records are signed records.
-type Records struct {
-	Records [][]byte `json:"records"`
-	// More says that there are others: ask again.
+// Compared names what the one who was asked has, where it differs.
+type Compared struct {
+	IDs []trust.ID `json:"ids"`
+	// Buckets are the first bytes of the IDs that were compared.
+	Buckets []int `json:"buckets"`
+	// More says that there are others: ask again, after the last one.
 	More bool `json:"more,omitzero"`
 }
 
 // Validate checks the bounds.
-func (r Records) Validate() error {
-	if len(r.Records) > maxRecords {
-		return fmt.Errorf("records: want %d at most", maxRecords)
+func (c Compared) Validate() error {
+	if len(c.IDs) > maxCompared || len(c.Buckets) > trust.Buckets {
+		return fmt.Errorf("ids and buckets: want %d and %d at most", maxCompared, trust.Buckets)
 	}
 	return nil
 }
 
-// RecordsAck says how many records were new.
-type RecordsAck struct {
+// StatementsRequest asks for statements.
+type StatementsRequest struct {
+	IDs []trust.ID `json:"ids"`
+}
+
+// Validate checks the bounds.
+func (r StatementsRequest) Validate() error {
+	if len(r.IDs) > maxStatements {
+		return fmt.Errorf("ids: want %d at most", maxStatements)
+	}
+	return nil
+}
+
+// Statements are signed statements; in an answer, as many of those asked for as fit.
+type Statements struct {
+	Statements [][]byte `json:"statements"`
+}
+
+// Validate checks the bounds.
+func (s Statements) Validate() error {
+	if len(s.Statements) > maxStatements {
+		return fmt.Errorf("statements: want %d at most", maxStatements)
+	}
+	return nil
+}
+
+// StatementsAck answers PutStatements.
+type StatementsAck struct {
+	// New reports whether something came that others should hear of.
 	New bool `json:"new"`
+	// Missing are statements that the machine once had and has lost: it decides nothing until
+	// somebody brings them.
+	Missing []trust.ID `json:"missing,omitzero"`
+}
+
+// Validate checks the bounds.
+func (a StatementsAck) Validate() error {
+	if len(a.Missing) > maxCompared {
+		return fmt.Errorf("missing: want %d at most", maxCompared)
+	}
+	return nil
 }
 
 // AddrRequest asks for members after one, in the order of their peer IDs.

@@ -79,6 +79,13 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// Bounds on the statements that all strangers together may bring: each costs a signature check
+// or two, 0.1 ms.
+const (
+	unknownRate  = 100 // a second
+	unknownBurst = 500
+)
+
 // Node is a member. Its methods may be called concurrently.
 type Node struct {
 	*host.Host
@@ -99,7 +106,9 @@ type Node struct {
 	log       *slog.Logger
 	greetings greetings
 	strangers *strangers
-	notices   *budgets // lines of the log about errors that peers report
+	unknown   *rate.Limiter // of statements that strangers bring
+	notices   *budgets      // lines of the log about errors that peers report
+	renewing  sync.Mutex    // held while a grant is signed anew
 	probes    probes
 	boot      string // names this run; empty without Config.Sole
 	twins     twins
@@ -126,7 +135,7 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Host.Logger == nil {
 		cfg.Host.Logger = cfg.Logger
 	}
-	n := &Node{log: cfg.Logger, notices: newBudgets(rate.Every(noticeEvery), 1)}
+	n := &Node{log: cfg.Logger, unknown: rate.NewLimiter(unknownRate, unknownBurst), notices: newBudgets(rate.Every(noticeEvery), 1)}
 	if cfg.Sole {
 		n.boot = newBoot(cfg.Role, rand.Text())
 		cfg.Host.OnSelf = n.heardSelf
@@ -159,6 +168,9 @@ func (n *Node) setUp() error {
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
 		Observe: n.observe, Ready: n.ready, Record: n.cfg.Record, Limits: n.cfg.Limits,
+	}
+	if f := n.cfg.Fleet; f != nil {
+		n.Streams.Permit = n.permit
 	}
 	d := dialler{n.Host, &n.greetings}
 	n.Mux = streams.NewMux(d, n.Streams)
@@ -261,6 +273,19 @@ func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) erro
 		return err
 	}
 	return n.heldBack(v)
+}
+
+// permit keeps a request here that this node's own view of the fleet forbids.
+func (n *Node) permit(p peer.ID, leaving bool) error {
+	err := n.cfg.Fleet.MaySend(p, leaving)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, trust.ErrStranger), errors.Is(err, trust.ErrOwnGrant):
+		return streams.Errorf(streams.CodeUnauthenticated, "not sent: %s", trust.Words(err))
+	default:
+		return streams.Errorf(streams.CodeForbidden, "not sent: %s", trust.Words(err))
+	}
 }
 
 // FleetPrefix is what separates a fleet's DHT, mDNS, beacon and topics from all others.

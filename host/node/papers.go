@@ -3,10 +3,8 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -30,149 +28,163 @@ func inTurn(ctx context.Context, ask func() error) error {
 	}
 }
 
-// syncRecords fetches what a peer knows and we do not, and hands over the rest.
-func (n *Node) syncRecords(ctx context.Context, p peer.ID, theirs jsontext.Value) error {
-	f := n.cfg.Fleet
-	digests, err := parseDigests(theirs)
-	if err != nil {
+// ask does one exchange with a peer, at the pace that it takes: on a connection whose handshake is
+// still under way, or on any one when conn is nil.
+func ask[Req, Res any](ctx context.Context, n *Node, to party, call streams.Call[Req, Res], req Req) (res Res, err error) {
+	err = inTurn(ctx, func() (err error) {
+		if to.conn != nil {
+			res, _, err = call.DoOn(ctx, n.Client, to.conn, req)
+			return err
+		}
+		res, err = call.Do(ctx, n.Client, to.peer, req)
 		return err
-	}
-	for more := f.Records().Behind(digests); more; {
-		var got Records
-		err := inTurn(ctx, func() (err error) {
-			got, err = GetRecords.Do(ctx, n.Client, p, RecordsRequest{digestsJSON(f)})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		news, err := f.Merge(got.Records...)
-		if err != nil {
-			n.log.Warn("a record of the fleet was refused", "peer", p, "err", err)
-		}
-		more = got.More && news
-	}
-	return n.giveRecords(ctx, p, f.Records().Missing(digests))
+	})
+	return res, err
 }
 
-func (n *Node) giveRecords(ctx context.Context, p peer.ID, records [][]byte) error {
-	for len(records) > 0 {
-		some, _ := cutRecords(records)
-		err := inTurn(ctx, func() error {
-			_, err := PutRecords.Do(ctx, n.Client, p, Records{Records: some})
-			return err
-		})
+// party is whom statements are exchanged with.
+type party struct {
+	peer peer.ID
+	conn network.Conn // nil for any
+}
+
+// sync brings this node and a peer to the same statements: those that all keep, and the grants of
+// both. Told is what the peer says of its own; where it says the same as we, there is nothing to do.
+func (n *Node) sync(ctx context.Context, to party, told string) error {
+	f := n.cfg.Fleet
+	if told != "" && told == f.Digest(to.peer) {
+		return nil
+	}
+	r := CompareRequest{Sums: f.Sums(to.peer)}
+	for {
+		got, err := ask(ctx, n, to, Compare, r)
 		if err != nil {
 			return err
 		}
-		records = records[len(some):]
+		beyond := f.Beyond(to.peer, got.IDs, got.Buckets)
+		if err := n.fetch(ctx, to, f.Lacks(got.IDs)); err != nil {
+			return err
+		}
+		if err := n.give(ctx, to, beyond); err != nil {
+			return err
+		}
+		if !got.More || len(got.IDs) == 0 {
+			return nil
+		}
+		r.After = got.IDs[len(got.IDs)-1].String()
+	}
+}
+
+// fetch asks a peer for statements, and takes them.
+func (n *Node) fetch(ctx context.Context, to party, ids []trust.ID) error {
+	for len(ids) > 0 {
+		some := ids[:min(len(ids), maxStatements)]
+		got, err := ask(ctx, n, to, GetStatements, StatementsRequest{some})
+		if err != nil {
+			return err
+		}
+		if _, err := n.cfg.Fleet.Learn(got.Statements...); err != nil {
+			n.log.Debug("a statement of the fleet was refused", "peer", to.peer, "err", err)
+		}
+		left := n.cfg.Fleet.Lacks(ids)
+		if len(left) == len(ids) {
+			left = ids[len(some):] // forgotten there meanwhile, or refused here
+		}
+		ids = left
 	}
 	return nil
 }
 
-// cutRecords returns as many as fit into one message.
-func cutRecords(records [][]byte) (some [][]byte, more bool) {
+// give hands statements to a peer.
+func (n *Node) give(ctx context.Context, to party, statements [][]byte) error {
+	for len(statements) > 0 {
+		some := fitting(statements)
+		if _, err := ask(ctx, n, to, PutStatements, Statements{some}); err != nil {
+			return err
+		}
+		statements = statements[len(some):]
+	}
+	return nil
+}
+
+// fitting returns as many as fit into one message, and one at least.
+func fitting(statements [][]byte) [][]byte {
 	size := 0
-	for i, r := range records {
-		if size += len(r); i > 0 && (size > recordsBytes || i >= maxRecords) {
-			return records[:i], true
+	for i, s := range statements {
+		if size += len(s); i > 0 && (size > statementsBytes || i >= maxStatements) {
+			return statements[:i]
 		}
 	}
-	return records, false
+	return statements
 }
 
-// bringGrant hands a member a newer grant of its own: one that is known here, or
-// a renewed one when it is time and this node may issue.
-func (n *Node) bringGrant(ctx context.Context, info PeerInfo) error {
-	f, p := n.cfg.Fleet, info.ID
+// renewFor signs a member's grant anew when it is time, or its signer has ended, and this node
+// signs such things by itself. It reports whether the member has something new to be given.
+func (n *Node) renewFor(ctx context.Context, to party) (bool, error) {
+	f, p := n.cfg.Fleet, to.peer
 	m, ok := f.Known(p)
-	if !ok {
-		return nil
+	if !ok || f.Self().Grant.MayIssue == nil || !due(f, &m) {
+		return false, nil
 	}
-	if m.Err == nil && !m.Grant.NoRenew && !f.Now().Before(m.Grant.RenewAt()) && n.vouches(m) {
-		if err := n.renew(&m); err != nil {
-			n.log.Debug("a grant could not be renewed", "name", m.Grant.Name, "err", err)
+	if m.Err != nil {
+		// All that the machine itself has is looked at before anything is signed by itself.
+		if err := n.sync(ctx, to, ""); err != nil {
+			return false, err
 		}
 	}
-	if info.showed(m.Chain) {
-		return nil
-	}
-	var ack GrantAck
-	err := inTurn(ctx, func() (err error) {
-		ack, err = PutGrant.Do(ctx, n.Client, p, GrantRequest{Grant: m.Chain.JSON()})
-		return err
-	})
-	if err == nil {
-		n.handedOver(m, ack)
-	}
-	return err
-}
-
-// bringNewer hands a member that we dialled the newer grant of its own that is known
-// here, before anything else is asked of it: its old one may be over, or about to be by
-// the records that we bring, and it would refuse the first command.
-func (n *Node) bringNewer(c network.Conn, info *PeerInfo) {
-	if n.cfg.Fleet == nil || len(info.shown) == 0 {
-		return
-	}
-	m, ok := n.cfg.Fleet.Known(info.ID)
-	if !ok || m.Err != nil || info.showed(m.Chain) {
-		return
-	}
-	ctx, cancel := context.WithTimeout(n.life, handshakeTimeout)
-	defer cancel()
-	ack, _, err := PutGrant.DoOn(ctx, n.Client, c, GrantRequest{Grant: m.Chain.JSON()})
-	if err != nil { // it is brought again with the records
-		n.log.Debug("a grant could not be handed over", "peer", info.ID, "err", err)
-		return
-	}
-	info.shown = m.Chain.JSON()
-	n.handedOver(m, ack)
-}
-
-func (n *Node) handedOver(m trust.Member, ack GrantAck) {
-	if ack.New {
-		n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", m.Peer, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
-	}
-}
-
-// showed tells whether the peer has shown this very credential.
-func (i PeerInfo) showed(c trust.Chain) bool {
-	shown, err := trust.ParseChain(i.shown)
-	return err == nil && shown.Equal(c)
-}
-
-// vouches tells whether a grant may be signed anew, in our name, without anybody
-// asking: when the root, this node, or one whom the root has named for it signed it.
-// What another issuer made up would outlive that issuer's being thrown out.
-func (n *Node) vouches(m trust.Member) bool {
-	by := m.Issuer
-	return by == nil || by.Subject == n.ID() || slices.Contains(n.cfg.Fleet.Records().Issuers(), by.Subject)
-}
-
-// renew signs the same grant for a further life, if this node may.
-func (n *Node) renew(m *trust.Member) error {
-	f := n.cfg.Fleet
-	if f.Self().Grant.MayIssue == nil {
-		return nil
+	n.renewing.Lock() // both ways of coming here may meet
+	defer n.renewing.Unlock()
+	if m, ok = f.Known(p); !ok || !due(f, &m) {
+		return ok, nil // it was signed meanwhile
 	}
 	s, err := f.Signer(n.Peerstore().PrivKey(n.ID()))
 	if err != nil {
+		return false, err
+	}
+	if _, err := f.Renew(s, p); err != nil {
+		if errors.Is(err, trust.ErrNeedsPerson) {
+			n.log.Warn("a member waits for a person", "name", m.Grant.Name, "peer", p, "why", err)
+			return false, nil
+		}
+		return false, err
+	}
+	if f.Member(p) {
+		n.strangers.promote(p)
+	}
+	return true, nil
+}
+
+// due reports whether a grant is to be signed anew by itself.
+func due(f *trust.Fleet, m *trust.Member) bool {
+	switch {
+	case m.Err == nil:
+		return !m.Grant.NoRenew && m.Grant.MayIssue == nil && !f.Now().Before(m.Grant.RenewAt())
+	case f.Revoked(m.Peer):
+		return false
+	default:
+		return !m.Grant.NoRenew && (errors.Is(m.Err, trust.ErrSignerEnded) || errors.Is(m.Err, trust.ErrExpired))
+	}
+}
+
+// attend does for a member what an issuer's machine owes it: a grant that is due is signed, and
+// handed over.
+func (n *Node) attend(ctx context.Context, to party) error {
+	renewed, err := n.renewFor(ctx, to)
+	if err != nil || !renewed {
 		return err
 	}
-	c, err := s.Renew(m.Grant, f.Now())
-	if err != nil {
+	m, ok := n.cfg.Fleet.Known(to.peer)
+	if !ok {
+		return nil
+	}
+	if err := n.give(ctx, to, m.Chain); err != nil {
 		return err
 	}
-	if _, err := f.Replace(m.Peer, c); err != nil {
-		return err
-	}
-	m.Chain = c
+	n.log.Info("handed over a new grant", "name", m.Grant.Name, "peer", m.Peer, "until", m.Grant.ExpiresAt().UTC().Format(time.DateOnly))
 	return nil
 }
 
-// knows lets through peers that have shown a grant of the fleet, also when its
-// time is over.
+// knows lets through peers that have shown a grant of the fleet, whether it counts or not.
 func (n *Node) knows(p peer.ID) error {
 	if _, ok := n.cfg.Fleet.Known(p); !ok || n.cfg.Fleet.Revoked(p) {
 		return streams.Errorf(streams.CodeUnauthenticated, "not for strangers: show a grant in the handshake")
@@ -180,122 +192,91 @@ func (n *Node) knows(p peer.ID) error {
 	return nil
 }
 
-func (n *Node) answerRecords(_ context.Context, p streams.Peer, r RecordsRequest) (Records, error) {
+func (n *Node) answerCompare(_ context.Context, p streams.Peer, r CompareRequest) (Compared, error) {
 	if err := n.knows(p.ID); err != nil {
-		return Records{}, err
+		return Compared{}, err
 	}
-	digests, err := parseDigests(r.Have)
-	if err != nil {
-		return Records{}, streams.Errorf(streams.CodeInvalid, "have: %v", err)
+	var after trust.ID
+	if r.After != "" {
+		if err := after.UnmarshalText([]byte(r.After)); err != nil {
+			return Compared{}, streams.Errorf(streams.CodeInvalid, "after: %v", err)
+		}
 	}
-	some, more := cutRecords(n.cfg.Fleet.Records().Missing(digests))
-	return Records{slices.Clip(some), more}, nil
+	ids, buckets, more := n.cfg.Fleet.Differing(p.ID, r.Sums, after, maxCompared)
+	return Compared{ids, buckets, more}, nil
 }
 
-func (n *Node) takeRecords(_ context.Context, p streams.Peer, r Records) (RecordsAck, error) {
+func (n *Node) answerStatements(_ context.Context, p streams.Peer, r StatementsRequest) (Statements, error) {
 	if err := n.knows(p.ID); err != nil {
-		return RecordsAck{}, err
+		return Statements{}, err
 	}
-	news, err := n.cfg.Fleet.Merge(r.Records...)
+	return Statements{fitting(n.cfg.Fleet.Bodies(p.ID, r.IDs))}, nil
+}
+
+// takeStatements keeps what a peer brings, a stranger too: statements prove themselves, and the
+// machine that brings the news of its own return is no member yet.
+func (n *Node) takeStatements(_ context.Context, p streams.Peer, r Statements) (StatementsAck, error) {
+	f := n.cfg.Fleet
+	if n.knows(p.ID) != nil && !n.unknown.AllowN(time.Now(), len(r.Statements)) {
+		return StatementsAck{}, streams.Errorf(streams.CodeTooMany, "strangers bring too many statements: try again")
+	}
+	before := f.Self().Grant
+	news, err := f.Learn(r.Statements...)
 	switch {
 	case errors.Is(err, trust.ErrNotSaved):
-		n.log.Error("a record of the fleet counts, and is not on the disk", "peer", p.ID, "err", err)
-		return RecordsAck{}, streams.Errorf(streams.CodeUnavailable, "the records count here, and could not be saved: bring them again")
+		n.log.Error("a statement of the fleet counts, and is not on the disk", "peer", p.ID, "err", err)
+		return StatementsAck{}, streams.Errorf(streams.CodeUnavailable, "the statements count here, and could not be saved: bring them again")
 	case err != nil:
-		n.log.Warn("a record of the fleet was refused", "peer", p.ID, "err", err)
+		n.log.Debug("a statement of the fleet was refused", "peer", p.ID, "err", err)
 	}
-	return RecordsAck{news}, nil
+	if f.Member(p.ID) {
+		n.strangers.promote(p.ID)
+	}
+	if own := f.Self().Grant; own.Line != before.Line || own.N != before.N {
+		n.log.Info("took a new grant", "from", p.ID, "name", own.Name, "until", own.ExpiresAt().UTC().Format(time.DateOnly))
+	}
+	missing := f.Missing()
+	return StatementsAck{news, missing[:min(len(missing), maxCompared)]}, nil
 }
 
-func (n *Node) takeGrant(_ context.Context, p streams.Peer, r GrantRequest) (GrantAck, error) {
-	if err := n.knows(p.ID); err != nil {
-		return GrantAck{}, err
-	}
-	c, err := trust.ParseChain(r.Grant)
-	if err != nil {
-		return GrantAck{}, streams.Errorf(streams.CodeInvalid, "%w", err)
-	}
-	if r.Peer != "" && r.Peer != n.ID() {
-		_, err := n.cfg.Fleet.Admit(r.Peer, c)
-		if err != nil {
-			return GrantAck{}, streams.Errorf(streams.CodeForbidden, "the grant is refused here: %w", err)
-		}
-		return GrantAck{true}, nil
-	}
-	news, err := n.cfg.Fleet.Renewed(c)
-	if errors.Is(err, trust.ErrOlder) {
-		return GrantAck{}, streams.Errorf(streams.CodeConflict, "%w", err)
-	}
-	if err != nil {
-		return GrantAck{}, streams.Errorf(streams.CodeForbidden, "the grant is refused here: %w", err)
-	}
-	if news {
-		own := n.cfg.Fleet.Self()
-		n.log.Info("took a new grant", "from", p.ID, "name", own.Grant.Name, "until", own.Grant.ExpiresAt().UTC().Format(time.DateOnly))
-	}
-	return GrantAck{news}, nil
-}
-
-// BringUpToDate connects with a member and hands over all that is newer here: the
-// records of the fleet, its own grant, and the grants of others to keep for them.
+// BringUpToDate connects with a member and hands over all that is newer here: the statements that
+// all keep, its own grants, and the grants of others for it to keep.
 func (n *Node) BringUpToDate(ctx context.Context, p peer.ID, others ...peer.ID) error {
 	info, err := n.Greeting(ctx, p)
 	if err != nil {
 		return err
 	}
-	if err := n.syncRecords(ctx, p, info.digests); err != nil {
+	if err := n.sync(ctx, party{peer: p}, info.digest); err != nil {
 		return err
 	}
 	for _, other := range others {
-		m, ok := n.cfg.Fleet.Known(other)
-		if !ok || other == p {
-			continue
-		}
-		err := inTurn(ctx, func() error {
-			_, err := PutGrant.Do(ctx, n.Client, p, GrantRequest{other, m.Chain.JSON()})
-			return err
-		})
-		if err != nil {
-			return err
+		if m, ok := n.cfg.Fleet.Known(other); ok && other != p {
+			if err := n.give(ctx, party{peer: p}, m.Chain); err != nil {
+				return err
+			}
 		}
 	}
-	return n.bringGrant(ctx, info)
+	return n.attend(ctx, party{peer: p})
 }
 
-// renewed is the newer grant that is known here of a peer who showed another one,
-// for the answer to its greeting.
-func (n *Node) renewed(p peer.ID, shown jsontext.Value) jsontext.Value {
-	if n.cfg.Fleet == nil || len(shown) == 0 {
-		return nil
+// Missing asks a machine which statements it has lost.
+func (n *Node) Missing(ctx context.Context, p peer.ID) ([]trust.ID, error) {
+	if _, err := n.Greeting(ctx, p); err != nil {
+		return nil, err
 	}
-	m, ok := n.cfg.Fleet.Known(p)
-	if c, err := trust.ParseChain(shown); !ok || m.Err != nil || err != nil || c.Equal(m.Chain) {
-		return nil
-	}
-	return m.Chain.JSON()
+	ack, err := PutStatements.Do(ctx, n.Client, p, Statements{[][]byte{}})
+	return ack.Missing, err
 }
 
-// takeRenewed keeps a newer grant of our own that the answer to our greeting has
-// brought.
-func (n *Node) takeRenewed(p peer.ID, grant jsontext.Value) {
-	if n.cfg.Fleet == nil || len(grant) == 0 {
-		return
-	}
-	c, err := trust.ParseChain(grant)
-	if err == nil {
-		_, err = n.cfg.Fleet.Renewed(c)
-	}
-	if err != nil {
-		n.log.Debug("a grant that a member brought is not taken", "peer", p, "err", err)
-	}
-}
+// maxPages is how many answers of a member about others are taken: as many as there can be members.
+const maxPages = 10_000 / maxAnswered
 
 // LearnMembers asks a member for the members it knows, of some roles or all, and
 // saves them. It returns how many there were.
 func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
 	good, after := 0, peer.ID("")
 	var unsaved error
-	for {
+	for range maxPages {
 		var got Addr
 		err := inTurn(ctx, func() (err error) {
 			got, err = GetAddr.Do(ctx, n.Client, p, AddrRequest{after, roles})
@@ -313,4 +294,5 @@ func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role)
 		}
 		after = got.Members[len(got.Members)-1].Peer
 	}
+	return good, unsaved
 }

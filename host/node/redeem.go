@@ -40,21 +40,27 @@ func (n *Node) redeem(_ context.Context, p streams.Peer, r JoinRequest) (JoinAck
 			n.strangers.extend(p.Conn, joinWithin)
 			return JoinAck{Waiting: true}, ticketError(n.cfg.Tickets.Ask(r.Ticket, p.ID))
 		}
-		if chain, err = n.letIn(inv, p.ID); err != nil {
+		if chain, err = n.letIn(inv, p.ID, r.Accept); err != nil {
 			return JoinAck{}, ticketError(err)
 		}
 	}
 	n.joined(p, r, chain)
+	if m, ok := n.cfg.Fleet.Known(p.ID); ok && m.Err == nil {
+		chain = m.Chain // with that of its sponsor
+	}
 	return JoinAck{
 		Redeemer: n.cfg.Fleet.Chain().JSON(), Grant: chain.JSON(), Fleet: n.cfg.Fleet.Name(),
-		Records: n.cfg.Fleet.Records().Envelopes(), Members: n.someMembers(p.ID),
+		Statements: n.common(), Members: n.someMembers(p.ID),
 	}, nil
 }
 
 // letIn signs the joiner's grant. The ticket is used from then on, whether the
 // answer arrives or not.
-func (n *Node) letIn(inv *trust.Invitation, p peer.ID) (trust.Chain, error) {
+func (n *Node) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := n.cfg.Fleet
+	if f.Revoked(p) {
+		return nil, fmt.Errorf("%w: %s; the owner lifts that with: swarm revoke --lift %s", trust.ErrRevokedPeer, p, p)
+	}
 	chain := inv.Chain
 	if inv.Sender != "" {
 		// It may have lost its rights since it made the ticket.
@@ -67,7 +73,10 @@ func (n *Node) letIn(inv *trust.Invitation, p peer.ID) (trust.Chain, error) {
 		if err != nil {
 			return nil, err
 		}
-		g := trust.Grant{Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels}
+		g := trust.Grant{
+			Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels,
+			Line: trust.TicketLine(f.ID(), n.ID(), p, inv.ID), Accept: accept, Sponsor: inv.Sender, N: f.NextNumber(p),
+		}
 		if inv.LifetimeMs > 0 {
 			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
 		}
@@ -76,6 +85,12 @@ func (n *Node) letIn(inv *trust.Invitation, p peer.ID) (trust.Chain, error) {
 		}
 	}
 	return n.cfg.Tickets.Use(inv.ID, p, chain, f.Now())
+}
+
+// common returns as many of the statements that all keep as a joiner is given at once.
+func (n *Node) common() [][]byte {
+	all := fitting(n.cfg.Fleet.Common())
+	return all[:min(len(all), maxCommon)]
 }
 
 // joined remembers the new member, and where it will be.
@@ -156,7 +171,7 @@ func ticketError(err error) error {
 		return streams.Errorf(streams.CodeForbidden, "the ticket is for another machine")
 	case errors.Is(err, trust.ErrTicketDenied):
 		return streams.Errorf(streams.CodeForbidden, "the inviter did not confirm this machine")
-	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant):
+	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant), errors.Is(err, trust.ErrRevokedPeer):
 		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v", err)
 	}
 	return err
@@ -172,7 +187,13 @@ func (n *Node) maySend(p peer.ID, inv *trust.Invitation) error {
 	if !known || sender.Err != nil {
 		sender.Grant = &trust.Grant{Name: p.String()}
 	}
-	return sender.Grant.MayInvite(inv)
+	if err := sender.Grant.MayInvite(inv); err != nil {
+		return err
+	}
+	if sender.Grant.Sponsor != "" && inv.Commands() {
+		return fmt.Errorf("%w: %s came in by a ticket of another member, so it cannot bring in who may do anything", trust.ErrIssuer, sender.Grant.Name)
+	}
+	return nil
 }
 
 // takeTicket keeps a ticket that another member made for us to redeem. It can
@@ -231,7 +252,8 @@ func (n *Node) someMembers(but peer.ID) []MemberAddr {
 func (n *Node) memberAddrs() (out []MemberAddr) {
 	out = append(out, MemberAddr{n.ID(), n.SignedRecord(n.ID()), n.cfg.Fleet.Chain().JSON()})
 	for _, m := range n.cfg.Fleet.Members() {
-		if m.Err != nil || m.Peer == n.ID() {
+		waits := errors.Is(m.Err, trust.ErrSignerEnded) // to be signed anew, by one who finds it
+		if m.Err != nil && !waits || m.Peer == n.ID() {
 			continue
 		}
 		out = append(out, MemberAddr{m.Peer, n.SignedRecord(m.Peer), m.Chain.JSON()})
@@ -273,6 +295,10 @@ func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good in
 			continue
 		}
 		g, bad := f.Admit(m.Peer, c)
+		if errors.Is(bad, trust.ErrSignerEnded) { // it waits to be signed anew: so it has to be found
+			known, _ := f.Known(m.Peer)
+			g, bad = known.Grant, nil
+		}
 		if bad != nil {
 			continue
 		}

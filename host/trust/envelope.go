@@ -3,8 +3,8 @@ package trust
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -62,7 +62,7 @@ func seal[T any](k kind, value *T, key crypto.PrivKey) ([]byte, error) {
 type opened[T any] struct {
 	value  T
 	signer peer.ID
-	hash   string // hex of the SHA-256 of what was signed
+	id     ID
 }
 
 // open checks size, signature, kind and form of a signed value. Who the signer
@@ -87,7 +87,11 @@ func open[T any](k kind, data []byte) (*opened[T], error) {
 	if o.signer, err = peer.IDFromPublicKey(env.PublicKey); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, k.domain, err)
 	}
-	sum := sha256.Sum256(env.RawPayload)
-	o.hash = hex.EncodeToString(sum[:])
+	o.id = k.id(env.RawPayload)
 	return &o, nil
+}
+
+// id names a signed value.
+func (k kind) id(payload []byte) ID {
+	return sha256.Sum256(slices.Concat([]byte(k.domain), []byte{0}, payload))
 }

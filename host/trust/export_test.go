@@ -6,6 +6,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 )
 
+// Bounds for tests outside of the package.
+const (
+	MaxOrphans    = maxOrphans
+	MaxPerTarget  = maxPerTarget
+	MaxOwnRevoked = maxOwnRevoked
+	MaxPerSigner  = maxPerSigner
+	MaxDelegated  = maxDelegated
+)
+
 // SealGrant signs a grant whatever it says, as one does who is not held by our code.
 func SealGrant(t testing.TB, g *Grant, key crypto.PrivKey) []byte {
 	t.Helper()
@@ -16,8 +25,41 @@ func SealGrant(t testing.TB, g *Grant, key crypto.PrivKey) []byte {
 	return data
 }
 
-// MaxOrphans is how many members are kept whose issuer was thrown out.
-const MaxOrphans = maxOrphans
+// SealRevocation signs a revocation whatever it says.
+func SealRevocation(t testing.TB, r *Revocation, key crypto.PrivKey) []byte {
+	t.Helper()
+	data, err := seal(revocationKind(), r, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// SealLift signs a lift whatever it says.
+func SealLift(t testing.TB, l *Lift, s *Signer) []byte {
+	t.Helper()
+	data, err := seal(liftKind(), l, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// SealPolicy signs a policy whatever it says.
+func SealPolicy(t testing.TB, p *Policy, s *Signer) []byte {
+	t.Helper()
+	data, err := seal(policyKind(), p, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// NewSerial returns a serial.
+func NewSerial() string { return newSerial() }
 
 // Dir is where the fleet is kept.
 func (f *Fleet) Dir() string { return f.cfg.Dir }
+
+// MemoryDir returns a folder that is not on a disk where there is one.
+func MemoryDir(t testing.TB) string { return memoryDir(t) }

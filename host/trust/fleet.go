@@ -1,16 +1,15 @@
 package trust
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +31,7 @@ const (
 	membershipFile    = "fleet.json"
 	maxMembershipFile = 64 << 10
 	maxFleetName      = 63
+	leavingSuffix     = ".left"
 )
 
 // FleetConfig says where the membership of a node is kept, and whose it is.
@@ -56,143 +56,192 @@ type Membership struct {
 	Fleet FleetID `json:"fleet"`
 	// Name of the fleet, for people.
 	Name string `json:"name"`
-	// Chain is this node's own credential.
+	// Chain is this node's own grant.
 	Chain Chain `json:"chain"`
 }
 
-// Fleet is one node's view of its fleet, kept in a directory: its own
-// credential, those of the members it met, what is revoked, and the time floor.
-// It is the [Judge] of a node in a fleet. Several processes may use one
-// directory. It is used concurrently.
+// Fleet is one node's view of its fleet: the signed statements that it has heard, kept in a
+// directory, and the time floor. It is the [Judge] of a node in a fleet. Several processes may
+// use one directory. It is used concurrently.
 type Fleet struct {
-	cfg     FleetConfig
-	log     *slog.Logger
-	id      FleetID
-	name    string
-	records *Records
-	floor   *floor
+	cfg   FleetConfig
+	log   *slog.Logger
+	id    FleetID
+	root  peer.ID
+	name  string
+	store *store
+	floor *floor
 
-	// saving is held while grants go to the disk, in the order in which they come to
-	// count. It is taken before mu, so that May never waits for the disk.
+	// saving is held while statements go to the disk. It is taken before mu, so that May never
+	// waits for the disk.
 	saving sync.Mutex
 
 	mu      sync.RWMutex // guards what follows
-	own     *Credential
-	chain   Chain
-	members map[peer.ID]*member
-	unsaved map[peer.ID]*signedRecord // the newest record of a signer while it is not on the disk
-	refused map[peer.ID]error         // why the last credential of a peer did not count
+	set     *set
+	missing map[ID]struct{}   // what the index names and the set lacks
+	unsaved []*Statement      // what is not on the disk yet
+	shown   Chain             // what fleet.json holds
+	refused map[peer.ID]error // why the last credential of a peer did not count
 	allowed map[peer.ID]struct{}
+	digest  *digest // of the common statements; nil when it has to be computed again
 	hooks   map[int]func()
 	hook    int
 }
 
 var _ Judge = (*Fleet)(nil)
 
-// CreateFleet makes the node a member and opens its fleet. The error matches
-// [ErrInFleet] when it is one already. Records are those the giver knows.
-func CreateFleet(cfg FleetConfig, m Membership, records [][]byte) (*Fleet, error) {
-	if _, err := m.verify(cfg.Self); err != nil {
+// CreateFleet makes the node a member and opens its fleet. The error matches [ErrInFleet] when
+// it is one already. Statements are those that the giver knows.
+func CreateFleet(cfg FleetConfig, m Membership, statements [][]byte) (*Fleet, error) {
+	own, err := m.verify(cfg.Self)
+	if err != nil {
 		return nil, fmt.Errorf("join the fleet: %w", err)
 	}
 	if InFleet(cfg.Dir) {
 		return nil, ErrInFleet
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := create(cfg.Dir, m); err != nil {
 		return nil, fmt.Errorf("join the fleet: %w", err)
 	}
-	data, err := json.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("join the fleet: %w", err)
-	}
-	if err := durable.CreateFile(filepath.Join(cfg.Dir, membershipFile), data, 0o600); err != nil {
-		return nil, fmt.Errorf("join the fleet: %w", err)
-	}
-	if err := durable.SyncDir(filepath.Dir(cfg.Dir)); err != nil {
-		return nil, err
-	}
-	f, err := OpenFleet(cfg)
+	f, err := openFleet(cfg, m, own)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.Merge(records...); err != nil {
-		f.log.Warn("a record of the fleet was refused", "err", err)
+	if _, err := f.Learn(append(slices.Clone([][]byte(m.Chain)), statements...)...); err != nil {
+		f.log.Warn("a statement of the fleet was refused", "err", err)
 	}
 	return f, nil
 }
 
-// InFleet tells whether the folder holds a membership.
-func InFleet(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, membershipFile))
-	return err == nil
+// create writes the files in an order in which a crash leaves no membership, or a whole one.
+func create(dir string, m Membership) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	s := &store{dir: dir, header: m.header()}
+	if err := s.create(); err != nil {
+		return err
+	}
+	if err := durable.CreateFile(filepath.Join(dir, membershipFile), data, 0o600); err != nil {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
-// OpenFleet opens the membership that the folder holds, or fails with
-// [ErrNoFleet].
+// header is the first line of the statements: it says which fleet they are of.
+func (m Membership) header() string { return statementsHeader + string(m.Fleet) + " " + m.Name }
+
+// InFleet reports whether the folder holds a membership, or what is left of one.
+func InFleet(dir string) bool {
+	for _, name := range []string{membershipFile, statementsFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// OpenFleet opens the membership that the folder holds, or fails with [ErrNoFleet].
 func OpenFleet(cfg FleetConfig) (*Fleet, error) {
+	if !InFleet(cfg.Dir) {
+		return nil, ErrNoFleet
+	}
+	if err := durable.CheckDir(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("membership: %w", err)
+	}
+	m, own, err := readMembership(cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	return openFleet(cfg, m, own)
+}
+
+func (cfg FleetConfig) withDefaults() FleetConfig {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	m, err := readMembership(cfg.Dir)
+	return cfg
+}
+
+// openFleet opens a membership, and what was verified of this node's own grant; nil for nothing.
+func openFleet(cfg FleetConfig, m Membership, own *Credential) (*Fleet, error) {
+	cfg = cfg.withDefaults()
+	root, err := m.Fleet.signer()
 	if err != nil {
 		return nil, err
-	}
-	own, err := m.verify(cfg.Self)
-	if err != nil {
-		return nil, fmt.Errorf("membership in %s: %w", cfg.Dir, err)
 	}
 	fl, err := openFloor(cfg.Dir, cfg.Clock, cfg.Built)
 	if err != nil {
-		return nil, err
+		cfg.Logger.Warn("the time floor was damaged, and is computed again", "err", err)
 	}
 	f := &Fleet{
-		cfg: cfg, log: cfg.Logger, id: m.Fleet, name: m.Name, records: NewRecords(m.Fleet), floor: fl,
-		own: own, chain: m.Chain, members: map[peer.ID]*member{}, refused: map[peer.ID]error{},
-		unsaved: map[peer.ID]*signedRecord{},
+		cfg: cfg, log: cfg.Logger, id: m.Fleet, root: root, name: m.Name, floor: fl,
+		store: &store{dir: cfg.Dir, header: m.header()}, set: newSet(root, cfg.Self),
+		missing: map[ID]struct{}{}, refused: map[peer.ID]error{},
 		allowed: map[peer.ID]struct{}{}, hooks: map[int]func(){},
 	}
 	for _, p := range cfg.Allow {
 		f.allowed[p] = struct{}{}
 	}
-	f.learn(own)
-	return f, f.reload()
+	if own != nil {
+		f.shown = m.Chain
+	}
+	return f, f.open(own)
 }
 
+// verify checks a membership, and returns this node's own grant.
 func (m Membership) verify(self peer.ID) (*Credential, error) {
-	if m.Name == "" || len(m.Name) > maxFleetName || !plain(m.Name) {
-		return nil, fmt.Errorf("%w: %q is no name for a fleet", ErrInvalid, shorten(m.Name))
+	if err := m.named(); err != nil {
+		return nil, err
 	}
 	return m.Fleet.Verify(m.Chain, self)
 }
 
-func readMembership(dir string) (m Membership, err error) {
-	data, err := readBounded(filepath.Join(dir, membershipFile), maxMembershipFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, ErrNoFleet
-	}
+// readMembership reads fleet.json. What it says is also known from the statements, so that a
+// damaged one is healed.
+func readMembership(cfg FleetConfig) (m Membership, own *Credential, err error) {
+	path := filepath.Join(cfg.Dir, membershipFile)
+	data, err := readBounded(path, maxMembershipFile)
 	if err == nil {
 		err = json.Unmarshal(data, &m)
 	}
-	if err != nil {
-		return m, fmt.Errorf("membership in %s: %w", dir, err)
+	if err == nil {
+		own, err = m.verify(cfg.Self)
 	}
-	return m, nil
+	if err == nil {
+		return m, own, nil
+	}
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, durable.ErrUnsafe) {
+		return m, nil, fmt.Errorf("membership in %s: %w", cfg.Dir, err)
+	}
+	line := (&store{dir: cfg.Dir}).headerOf()
+	fleet, name, _ := strings.Cut(strings.TrimPrefix(line, statementsHeader), " ")
+	told := m
+	m = Membership{Fleet: FleetID(fleet), Name: name}
+	switch {
+	case line != "" && m.named() == nil:
+	case told.named() == nil:
+		return told, nil, nil // its own grant is damaged, and the statements are gone
+	default:
+		return m, nil, fmt.Errorf("%w: membership in %s: %w; to go on: swarm leave, and join again with a new ticket", ErrDamaged, cfg.Dir, err)
+	}
+	cfg.Logger.Warn("fleet.json was damaged, and is written anew", "dir", cfg.Dir, "err", err)
+	return m, nil, nil
 }
 
-func readBounded(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+func (m Membership) named() error {
+	if m.Name == "" || len(m.Name) > maxFleetName || !plain(m.Name) {
+		return fmt.Errorf("%w: %q is no name for a fleet", ErrInvalid, shorten(m.Name))
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%w: %s has more than %d bytes", ErrInvalid, path, most)
-	}
-	return data, err
+	_, err := ParseFleetID(string(m.Fleet))
+	return err
 }
 
 // ID returns the ID of the fleet.
@@ -201,22 +250,8 @@ func (f *Fleet) ID() FleetID { return f.id }
 // Name returns the fleet's name.
 func (f *Fleet) Name() string { return f.name }
 
-// Self returns this node's own credential.
-func (f *Fleet) Self() Credential {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return f.own.clone()
-}
-
-// Chain returns what this node shows to others.
-func (f *Fleet) Chain() Chain {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return slices.Clone(f.chain)
-}
-
-// Records returns what the signers of the fleet have said.
-func (f *Fleet) Records() *Records { return f.records }
+// Root returns the peer ID of the fleet's root key.
+func (f *Fleet) Root() peer.ID { return f.root }
 
 // Now returns the time that grants are judged and signed by: our clock, unless
 // it is known to be behind.
@@ -225,22 +260,78 @@ func (f *Fleet) Now() time.Time {
 	return now
 }
 
-// ClockSane tells whether our clock can be right at all.
+// ClockSane reports whether our clock can be right at all.
 func (f *Fleet) ClockSane() bool {
 	_, sane := f.floor.now()
 	return sane
 }
 
-// Signer returns what signs as this member, which needs the right to issue.
-func (f *Fleet) Signer(key crypto.PrivKey) (*Signer, error) {
-	if err := f.selfValid(); err != nil {
-		return nil, err
-	}
-	return NewIssuer(f.id, key, f.Chain())
+// Self returns this node's own credential: the one that counts, or the nearest to it.
+func (f *Fleet) Self() Credential {
+	c, _ := f.self()
+	return c.clone()
 }
 
-// Notify has fn called after each change of what is revoked, or of this node's
-// own grant. It must return quickly.
+// SelfErr returns why this node's own grant does not count, or nil. The error matches
+// [ErrOwnGrant].
+func (f *Fleet) SelfErr() error {
+	if _, err := f.self(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOwnGrant, err)
+	}
+	return nil
+}
+
+func (f *Fleet) self() (*Credential, error) {
+	now := f.Now()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	c, err := f.set.member(f.cfg.Self, now)
+	if c == nil {
+		return &Credential{Grant: &Grant{Fleet: f.id, Subject: f.cfg.Self, Name: "this-machine"}}, err
+	}
+	return c, err
+}
+
+func (c *Credential) clone() Credential {
+	return Credential{c.Grant.clone(), c.Issuer.clone(), c.Unconfirmed, c.st, c.by, c.sponsor}
+}
+
+// Chain returns what this node shows to others.
+func (f *Fleet) Chain() Chain {
+	c, _ := f.self()
+	if c.st == nil {
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		return slices.Clone(f.shown)
+	}
+	return c.chain()
+}
+
+// MinProtocol returns the lowest version that the root allows; empty for any.
+func (f *Fleet) MinProtocol() string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.set.minProtocol()
+}
+
+// Issuers returns all whom the root ever let sign for others: those for all with those that it
+// has ended, and the delegates, which are not for all and go on to sign.
+func (f *Fleet) Issuers() (all, delegates []peer.ID) {
+	now := f.Now()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, p := range slices.Sorted(maps.Keys(f.set.issuers)) {
+		if i, err := f.set.issuer(p, now); err == nil && !i.Grant.MayIssue.ForAll {
+			delegates = append(delegates, p)
+		} else {
+			all = append(all, p)
+		}
+	}
+	return all, delegates
+}
+
+// Notify has fn called after each change of what is revoked, of who signs, or of this node's own
+// grant. It must return quickly.
 func (f *Fleet) Notify(fn func()) (stop func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -263,113 +354,43 @@ func (f *Fleet) changed() {
 	}
 }
 
-// Renewed takes a newer grant of this node itself. It tells whether the grant
-// was new here; one that is no better, or whose signer may not replace the one
-// that is there, is refused.
-func (f *Fleet) Renewed(c Chain) (bool, error) {
-	cred, err := f.id.Verify(c, f.cfg.Self)
-	if err == nil {
-		err = f.void(cred)
+// Signer returns what signs as this member, which needs the right to issue.
+func (f *Fleet) Signer(key crypto.PrivKey) (*Signer, error) {
+	if err := f.whole(); err != nil {
+		return nil, err
 	}
+	c, err := f.self()
 	if err != nil {
-		return false, err
+		return nil, fmt.Errorf("%w: %w", ErrOwnGrant, err)
 	}
-	f.learn(cred)
-	if err := f.valid(cred); err != nil {
-		return false, err
+	if c.Grant.MayIssue == nil {
+		return nil, fmt.Errorf("%w: %s may not issue anything", ErrIssuer, c.Grant.Name)
 	}
-	if done, err := f.replaceOwn(c, cred); !done {
-		return false, err
-	}
-	f.changed()
-	return true, nil
+	return NewIssuer(f.id, key, c.chain())
 }
-
-func (f *Fleet) replaceOwn(c Chain, cred *Credential) (bool, error) {
-	f.saving.Lock()
-	defer f.saving.Unlock()
-	f.mu.RLock()
-	have := f.own
-	f.mu.RUnlock()
-	if have.Grant.Serial == cred.Grant.Serial {
-		return false, nil
-	}
-	if err := f.succeeds(cred, have); err != nil {
-		return false, err
-	}
-	data, err := json.Marshal(Membership{f.id, f.name, c})
-	if err != nil {
-		return false, err
-	}
-	if f.Left() {
-		return false, ErrNoFleet // left meanwhile
-	}
-	if err := durable.WriteFile(filepath.Join(f.cfg.Dir, membershipFile), data, 0o600); err != nil {
-		return false, fmt.Errorf("keep the new grant: %w", err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.own, f.chain = cred, slices.Clone(c)
-	return true, nil
-}
-
-// Leave forgets the fleet: everything in the folder.
-func (f *Fleet) Leave() error { return LeaveFleet(f.cfg.Dir) }
 
 // LeaveFleet forgets the fleet of a folder. It works for a damaged one, too.
 func LeaveFleet(dir string) error {
 	if !InFleet(dir) {
 		return ErrNoFleet
 	}
-	// The membership goes first: whatever is interrupted, the node is out.
-	if err := os.Remove(filepath.Join(dir, membershipFile)); err != nil {
+	gone := dir + leavingSuffix
+	if err := os.RemoveAll(gone); err != nil { // of a leave that was interrupted
 		return fmt.Errorf("leave the fleet: %w", err)
 	}
-	if err := durable.SyncDir(dir); err != nil {
+	// At once: whatever is interrupted, the node is out.
+	if err := os.Rename(dir, gone); err != nil {
 		return fmt.Errorf("leave the fleet: %w", err)
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("leave the fleet: %w", err)
+	}
+	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("leave the fleet: %w", err)
 	}
 	return durable.SyncDir(filepath.Dir(dir))
 }
 
-// Left tells whether the membership is gone from the disk: another process of
-// this machine has left the fleet.
+// Left reports whether the membership is gone from the disk: another process of this machine has
+// left the fleet.
 func (f *Fleet) Left() bool { return !InFleet(f.cfg.Dir) }
-
-// learn moves the time floor by what a verified credential proves.
-func (f *Fleet) learn(c *Credential) {
-	at := c.Grant.Issued
-	if c.Issuer != nil {
-		at = max(at, c.Issuer.Issued)
-	}
-	f.told(f.floor.raise(at))
-}
-
-// valid judges a verified credential now. A clock that cannot be right proves
-// nothing about a beginning, only that an end is over.
-func (f *Fleet) valid(c *Credential) error {
-	now, sane := f.floor.now()
-	if begin := time.UnixMilli(c.Grant.NotBefore); !sane && now.Before(begin) {
-		now = begin
-	}
-	return c.ValidAt(now, f.records.Revoked())
-}
-
-func (f *Fleet) selfValid() error {
-	f.mu.RLock()
-	own := f.own
-	f.mu.RUnlock()
-	if err := f.valid(own); err != nil {
-		return fmt.Errorf("%w: %w", ErrOwnGrant, err)
-	}
-	return nil
-}
-
-func (c *Credential) clone() Credential {
-	return Credential{c.Grant.clone(), c.Issuer.clone()}
-}
-
-// Equal tells whether both are the same signed bytes.
-func (c Chain) Equal(o Chain) bool { return slices.EqualFunc(c, o, bytes.Equal) }

@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	floorFile = "floor"
-	// floorAhead is how far signed times may move the floor past our clock: who
-	// signs with a wrong clock cannot end everybody's grants.
-	floorAhead = day
+	floorFile    = "floor"
+	maxFloorFile = 256
 	// floorStep is the least that is worth a write to the disk.
-	floorStep = time.Minute
+	floorStep = time.Hour
 )
 
-// floor is the time that it is at least. A clock that was set back does not
-// bring expired grants to life again.
+// floor is the time that it is at least, so that a clock that was set back brings no right back
+// to life. It is moved by the dates of the root's statements alone. Where the clock can be right,
+// a date counts only as far as the clock agrees: a clock that is ahead for a while, or a date
+// that is, leaves nothing behind. Where it cannot, as on a machine without a battery, time is
+// known to be later than what the root has signed, and to go on while the machine runs.
 type floor struct {
 	path  string
 	clock func() time.Time
@@ -32,100 +33,123 @@ type floor struct {
 
 	disk sync.Mutex // held while the file is written, and taken before mu
 
-	mu   sync.Mutex // guards what follows
-	at   time.Time
-	base time.Time // what our clock counts as while it cannot be right
+	mu     sync.Mutex // guards what follows
+	at     time.Time  // the least, as far as a clock that can be right agreed
+	blind  time.Time  // the least while the clock cannot be right
+	since  time.Time  // when blind was set, by the clock; with its monotonic part
+	saved  time.Time  // of blind, on the disk
+	failed error      // of the last write
 }
 
+// openFloor reads the floor. A file that is damaged is no reason to stop: the root's statements
+// say it again. The error is worth a warning.
 func openFloor(dir string, clock func() time.Time, built time.Time) (*floor, error) {
-	f := &floor{path: filepath.Join(dir, floorFile), clock: clock, built: built}
-	if err := f.read(); err != nil {
-		return nil, err
-	}
-	f.base = f.at
-	return f, nil
+	f := &floor{path: filepath.Join(dir, floorFile), clock: clock, built: built, at: built, since: clock()}
+	at, blind, err := readFloor(f.path)
+	f.at, f.blind = later(f.at, at), later(f.at, later(at, blind))
+	f.saved = blind
+	return f, err
 }
 
-// read takes the floor from the disk. The program's date counts where that of an
-// older program is there, or none.
-func (f *floor) read() error {
-	f.disk.Lock()
-	defer f.disk.Unlock()
-	text, err := os.ReadFile(f.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("time floor: %w", err)
+func readFloor(path string) (at, blind time.Time, err error) {
+	text, err := readBounded(path, maxFloorFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return at, blind, nil
 	}
-	at := f.built
-	if err == nil {
-		ms, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-		if err != nil || ms < 0 || ms > maxMillis {
-			return fmt.Errorf("time floor %s: %w: %.32q is no time", f.path, ErrInvalid, text)
-		}
-		if there := time.UnixMilli(ms); there.After(at) {
-			at = there
+	times, check, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), " check ")
+	fields := strings.Fields(times)
+	if err == nil && (len(fields) != 2 || check != checkOf(times)) {
+		err = fmt.Errorf("%w: want two times and their check", ErrInvalid)
+	}
+	if err != nil {
+		return at, blind, fmt.Errorf("time floor: %w", err)
+	}
+	var ms [2]int64
+	for i, word := range fields {
+		if ms[i], err = strconv.ParseInt(word, 10, 64); err != nil || ms[i] < 0 || ms[i] > maxMillis {
+			return at, blind, fmt.Errorf("time floor: %w: %.32q is no time", ErrInvalid, word)
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.at = at
-	return nil
+	return time.UnixMilli(ms[0]), time.UnixMilli(ms[1]), nil
 }
 
-// now returns the time to judge by. sane is false when the clock cannot be
-// right; then it is known only that it is not earlier.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// now returns the time to judge by. sane is false when the clock cannot be right; then it is
+// known only that it is not earlier.
 func (f *floor) now() (at time.Time, sane bool) {
+	f.mu.Lock()
+	clock := f.clock()
+	if !clock.Before(f.built) {
+		defer f.mu.Unlock()
+		return later(clock, f.at), true
+	}
+	at = f.blind
+	if up := clock.Sub(f.since); up > 0 {
+		at = at.Add(up)
+	}
+	due := at.Sub(f.saved) >= floorStep
+	if due {
+		f.blind, f.since = at, clock
+	}
+	f.mu.Unlock()
+	if due {
+		f.save()
+	}
+	return at, false
+}
+
+// learn takes the date of a statement by the root.
+func (f *floor) learn(ms int64) {
+	if f.move(time.UnixMilli(ms)) {
+		f.save()
+	}
+}
+
+func (f *floor) move(signed time.Time) (moved bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clock := f.clock()
-	if clock.Before(f.at) {
-		return f.at, !clock.Before(f.built)
+	sane := !clock.Before(f.built)
+	if signed.After(clock) && sane {
+		signed = clock
 	}
-	return clock, !clock.Before(f.built)
+	if sane && signed.After(f.at) {
+		f.at, moved = signed, true
+	}
+	if signed.After(f.blind) {
+		f.blind, f.since, moved = signed, clock, true
+	}
+	return moved
 }
 
-// raise notes a time that the root or an issuer has signed.
-func (f *floor) raise(ms int64) error {
-	return f.move(func() time.Time {
-		most := f.clock()
-		if most.Before(f.built) {
-			most = f.base
-		}
-		at := time.UnixMilli(ms)
-		if most = most.Add(floorAhead); at.After(most) {
-			at = most
-		}
-		if at.Sub(f.at) < floorStep {
-			return f.at
-		}
-		return at
-	})
-}
-
-// lower is for the root alone: it mends a floor that is too late.
-func (f *floor) lower(ms int64) error {
-	return f.move(func() time.Time {
-		if at := time.UnixMilli(ms); at.Before(f.at) {
-			return at
-		}
-		return f.at
-	})
-}
-
-// move puts the floor to where to says, and writes it. The time can be asked for
-// while the disk is busy.
-func (f *floor) move(to func() time.Time) error {
+// save writes the floor. It can be computed again but for the time that a machine without a
+// clock was up, so a fault is told and nothing else. The time can be asked for meanwhile.
+func (f *floor) save() {
 	f.disk.Lock()
 	defer f.disk.Unlock()
 	f.mu.Lock()
-	at := to()
-	moved := !at.Equal(f.at)
-	f.at = at
+	at, blind := f.at, f.blind
+	f.saved = blind
 	f.mu.Unlock()
-	if !moved {
-		return nil
+	times := fmt.Sprintf("%d %d", max(at.UnixMilli(), 0), max(blind.UnixMilli(), 0))
+	err := durable.WriteFile(f.path, []byte(times+" check "+checkOf(times)+"\n"), 0o600)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failed = err
+}
+
+// fault returns why the last write failed, or nil.
+func (f *floor) fault() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errors.Is(f.failed, os.ErrNotExist) {
+		return nil // the machine has left its fleet
 	}
-	if err := durable.WriteFile(f.path, []byte(strconv.FormatInt(at.UnixMilli(), 10)+"\n"), 0o600); err != nil {
-		return fmt.Errorf("time floor: %w", err)
-	}
-	return nil
+	return f.failed
 }

@@ -1,11 +1,11 @@
 package trust
 
 import (
-	"crypto/rand"
 	"fmt"
 	"maps"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -18,13 +18,26 @@ const (
 	maxGrantBytes = 6 << 10
 )
 
-func grantKind() kind { return kind{"swarm-grant", "/swarm/grant/1", maxGrantBytes} }
+func grantKind() kind { return kind{"swarm-grant", "/swarm/grant/2", maxGrantBytes} }
 
-// Grant is what the fleet says of one of its members. It is data: only a
-// [Chain] that was verified makes it true. Times are in Unix milliseconds.
+const (
+	// maxNumber bounds the number of a grant: a JSON number that every client reads exactly.
+	maxNumber = 1<<53 - 1
+	// maxDelegated bounds the numbers of all signers but the root, which can so always go beyond.
+	maxDelegated = 1 << 40
+	maxDespite   = 64 // revocations in spite of which a signer stands
+)
+
+// Grant is what a signer says of one member. It is data: a [Fleet] judges whether it counts.
+// Times are in Unix milliseconds.
 type Grant struct {
-	Fleet   FleetID `json:"fleet"`
-	Serial  string  `json:"serial"` // at least 128 random bits; names the grant for revoking
+	Fleet FleetID `json:"fleet"`
+	// By is the signer: the root, or an issuer.
+	By peer.ID `json:"by"`
+	// Line is the decision that the grant carries out, and N its number: of several grants of a
+	// peer the one with the highest number counts. No date decides.
+	Line    Line    `json:"line"`
+	N       int64   `json:"n"`
 	Subject peer.ID `json:"subject"`
 	Role    Role    `json:"role"`
 	// Verbs are the rights; the role alone gives none.
@@ -35,14 +48,31 @@ type Grant struct {
 	Also   []Right           `json:"also,omitempty"`
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels,omitempty"`
-	// Issued is when it was signed by the signer's clock.
-	Issued    int64 `json:"issued"`
-	NotBefore int64 `json:"notBefore"`
-	Expires   int64 `json:"expires"`
+	// Issued is when it was signed by the signer's clock. Nobody is judged by it.
+	Issued  int64 `json:"issued"`
+	Expires int64 `json:"expires"`
 	// NoRenew keeps the grant from being renewed by itself: it was given for a time.
 	NoRenew bool `json:"noRenew,omitempty"`
 	// MayIssue lets an issuer sign for others; nil for everybody else.
 	MayIssue *Bounds `json:"mayIssue,omitempty"`
+	// Paper is the serial of the line of the issuer's own grant under which it signs; empty for
+	// the root.
+	Paper string `json:"paper,omitempty"`
+	// Accept is the subject's own signature over the line: it asked Line.By to let it in.
+	Accept []byte `json:"accept,omitempty"`
+	// Sponsor is the member whose ticket brought the subject in. Rights count while the sponsor
+	// holds them itself.
+	Sponsor peer.ID `json:"sponsor,omitempty"`
+	// Despite are revocations by the root in spite of which an issuer's new grant stands.
+	Despite []ID `json:"despite,omitempty"`
+	// Origin is the issuer on whose word another one has signed this by itself. When it has
+	// ended, the member is unconfirmed until a person has looked.
+	Origin peer.ID `json:"origin,omitempty"`
+	// OriginPaper is the serial of the line under which Origin signed: one that begins anew does not
+	// confirm what was signed before.
+	OriginPaper string `json:"originPaper,omitempty"`
+
+	accepted bool // set by checkGrant: Accept is there and good
 }
 
 // Right is some verbs, on some machines, for a time.
@@ -59,6 +89,9 @@ const maxAlso = 8
 
 // Bounds say what an issuer may give. The zero value lets it give nothing.
 type Bounds struct {
+	// ForAll lets it sign and revoke for everybody but issuers. Without it an issuer signs only
+	// for who has asked it, and revokes only in lines that it began.
+	ForAll bool `json:"forAll,omitempty"`
 	// Roles it may give, never issuer.
 	Roles []Role `json:"roles,omitempty"`
 	// Verbs it may give: at most those it has itself.
@@ -77,7 +110,7 @@ func (g *Grant) ExpiresAt() time.Time { return time.UnixMilli(g.Expires) }
 
 // RenewAt returns when the grant should be renewed: at two thirds of its life.
 func (g *Grant) RenewAt() time.Time {
-	return time.UnixMilli(g.NotBefore + (g.Expires-g.NotBefore)/3*2)
+	return time.UnixMilli(g.Issued + (g.Expires-g.Issued)/3*2)
 }
 
 // Warning returns words about an end that is near or past, and "" otherwise.
@@ -88,22 +121,27 @@ func (g *Grant) Warning(now time.Time) string {
 		return fmt.Sprintf("the grant of %s expired on %s; renew it with: swarm renew", g.Name, g.ExpiresAt().UTC().Format(time.DateOnly))
 	case left < day:
 		return fmt.Sprintf("the grant of %s expires in %s; renew it with: swarm renew", g.Name, left.Round(time.Minute))
-	case left <= warnBefore && left < g.ExpiresAt().Sub(time.UnixMilli(g.NotBefore))/3:
+	case left <= warnBefore && left < g.ExpiresAt().Sub(time.UnixMilli(g.Issued))/3:
 		return fmt.Sprintf("the grant of %s expires in %d days; renew it with: swarm renew", g.Name, int(left/day))
 	default:
 		return ""
 	}
 }
 
-// Has tells whether the verb is among those of the grant, alone or by a pattern.
+// Has reports whether the verb is among those of the grant, alone or by a pattern.
 func (g *Grant) Has(verb string) bool { return coversOne(g.Verbs, verb) }
+
+// commands reports whether the grant gives any verb, now or for some time.
+func (g *Grant) commands() bool {
+	return slices.ContainsFunc(g.rights(), func(r Right) bool { return len(r.Verbs) > 0 })
+}
 
 // rights are the grant's own and the further ones.
 func (g *Grant) rights() []Right {
 	return append([]Right{{Verbs: g.Verbs, On: g.On}}, g.Also...)
 }
 
-// Allows tells why the grant does not give the verb on a machine with these
+// Allows returns why the grant does not give the verb on a machine with these
 // labels at this time: [ErrVerb], [ErrSelector], or [ErrExpired] for a further
 // right whose time is over. The times of the grant itself are not looked at.
 func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) error {
@@ -125,16 +163,12 @@ func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) err
 	return err
 }
 
-// validAt judges the times alone.
-func (g *Grant) validAt(now time.Time) error {
-	switch at := now.UnixMilli(); {
-	case at < g.NotBefore:
-		return fmt.Errorf("%w: the grant starts on %s, and our clock says %s", ErrNotYetValid, when(g.NotBefore), when(at))
-	case at >= g.Expires:
-		return fmt.Errorf("%w: the grant ended on %s, and our clock says %s", ErrExpired, when(g.Expires), when(at))
-	default:
-		return nil
+// expired returns [ErrExpired] in words once the grant's time is over.
+func (g *Grant) expired(now time.Time) error {
+	if at := now.UnixMilli(); at >= g.Expires {
+		return fmt.Errorf("%w: the grant of %s ended on %s, and our clock says %s", ErrExpired, g.Name, when(g.Expires), when(at))
 	}
+	return nil
 }
 
 func when(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04 UTC") }
@@ -146,6 +180,7 @@ func (g *Grant) clone() *Grant {
 	}
 	c := *g
 	c.Verbs, c.Labels, c.Also = slices.Clone(g.Verbs), maps.Clone(g.Labels), slices.Clone(g.Also)
+	c.Accept, c.Despite = slices.Clone(g.Accept), slices.Clone(g.Despite)
 	for i, r := range c.Also {
 		c.Also[i].Verbs = slices.Clone(r.Verbs)
 	}
@@ -159,10 +194,7 @@ func (g *Grant) clone() *Grant {
 
 // validate checks everything that one grant can say wrongly by itself.
 func (g *Grant) validate() error {
-	if _, err := ParseFleetID(string(g.Fleet)); err != nil {
-		return err
-	}
-	if err := validateSerial(g.Serial); err != nil {
+	if err := g.Line.validate(); err != nil {
 		return err
 	}
 	if err := g.Subject.Validate(); err != nil {
@@ -171,13 +203,61 @@ func (g *Grant) validate() error {
 	if err := validateGiven(g.Role, g.Verbs, g.On, g.Name, g.Labels); err != nil {
 		return err
 	}
-	if g.Issued <= 0 || g.NotBefore < 0 || g.Expires <= g.NotBefore || g.Expires > maxMillis {
-		return fmt.Errorf("the times %d, %d, %d make no sense", g.Issued, g.NotBefore, g.Expires)
+	switch {
+	case g.N < 1 || g.N > maxNumber:
+		return fmt.Errorf("the number %d makes no sense", g.N)
+	case g.Issued < 0 || g.Issued > maxMillis || g.Expires <= 0 || g.Expires > maxMillis:
+		return fmt.Errorf("the times %d, %d make no sense", g.Issued, g.Expires)
+	case len(g.Despite) > maxDespite:
+		return fmt.Errorf("it stands in spite of more than %d revocations", maxDespite)
+	}
+	if (g.Origin == "") != (g.OriginPaper == "") || g.Origin != "" && validateSerial(g.OriginPaper) != nil {
+		return fmt.Errorf("%q is no line of its origin", shorten(g.OriginPaper))
+	}
+	for _, p := range []peer.ID{g.Sponsor, g.Origin} {
+		if err := p.Validate(); p != "" && err != nil {
+			return fmt.Errorf("sponsor, origin: %w", err)
+		}
 	}
 	if err := g.validateAlso(); err != nil {
 		return err
 	}
 	return g.validateBounds()
+}
+
+// checkGrant checks a grant's form: that its signer could ever sign such a thing.
+func (f FleetID) checkGrant(g *Grant, signer, root peer.ID) error {
+	switch {
+	case g.Fleet != f:
+		return otherFleet(g.Fleet, f)
+	case g.By != signer:
+		return fmt.Errorf("%w: a grant of %s signed by %s", ErrInvalid, g.By, signer)
+	}
+	if err := g.validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if len(g.Accept) > 0 {
+		if err := f.checkAccept(g); err != nil {
+			return err
+		}
+		g.accepted = true
+	}
+	if signer == root {
+		if g.Paper != "" || g.MayIssue != nil && (g.Line.By != root || g.Sponsor != "" || g.Origin != "") {
+			return fmt.Errorf("%w: not the form of a grant by the root", ErrInvalid)
+		}
+		return nil
+	}
+	switch {
+	case g.MayIssue != nil || len(g.Despite) > 0:
+		return fmt.Errorf("%w: only the root makes issuers, and %s is not the root", ErrDepth, signer)
+	case g.N >= maxDelegated:
+		return fmt.Errorf("%w: the number %d is for the root", ErrInvalid, g.N)
+	}
+	if err := validateSerial(g.Paper); err != nil {
+		return fmt.Errorf("%w: paper: %w", ErrInvalid, err)
+	}
+	return nil
 }
 
 func (g *Grant) validateAlso() error {
@@ -218,12 +298,31 @@ func validateGiven(role Role, verbs []string, on, name string, labels map[string
 	return validateLabels(labels)
 }
 
+// validateName keeps a name from being taken for anything else: a peer ID, a serial, an
+// address, a path or an option.
 func validateName(name string) error {
-	if name == "" || len(name) > maxName || !plain(name) {
-		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /", shorten(name), maxName)
+	if name == "" || len(name) > maxName || !plain(name) || !alphanumeric(name[0]) {
+		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /, beginning with a letter or digit", shorten(name), maxName)
+	}
+	if LooksLikePeer(name) || LooksLikeSerial(name) {
+		return fmt.Errorf("%q is no name: it could be taken for a peer ID or a serial", name)
 	}
 	return nil
 }
+
+func alphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// LooksLikePeer reports whether a word is a peer ID, or begins as the ones of people's
+// machines do: no name may.
+func LooksLikePeer(word string) bool {
+	_, err := peer.Decode(word)
+	return err == nil || strings.HasPrefix(word, "12D3Koo") || len(word) > 2 && strings.HasPrefix(word, "Qm")
+}
+
+// LooksLikeSerial reports whether a word has the form of a line's serial: no name may.
+func LooksLikeSerial(word string) bool { return validateSerial(word) == nil }
 
 func (g *Grant) validateBounds() error {
 	b := g.MayIssue
@@ -236,6 +335,8 @@ func (g *Grant) validateBounds() error {
 		return fmt.Errorf("the pattern for names is longer than %d", maxGlob)
 	case !coversAll(g.Verbs, b.Verbs):
 		return fmt.Errorf("an issuer cannot give verbs it lacks")
+	case b.ForAll && (g.On != "" || b.Names != "" || len(b.Labels) > 0):
+		return fmt.Errorf("an issuer for all has no bounds on machines, names or labels")
 	}
 	if _, err := path.Match(b.Names, ""); err != nil {
 		return fmt.Errorf("the pattern for names: %w", err)
@@ -246,9 +347,6 @@ func (g *Grant) validateBounds() error {
 	return validateLabels(b.Labels)
 }
 
-// newSerial returns 26 characters with at least 128 random bits.
-func newSerial() string { return rand.Text() }
-
 const serialLength = 26
 
 func validateSerial(s string) error {
@@ -258,7 +356,7 @@ func validateSerial(s string) error {
 	return nil
 }
 
-// upper32 tells whether a text is of the alphabet of rand.Text, which also
+// upper32 reports whether a text is of the alphabet of rand.Text, which also
 // makes it safe as the name of a file.
 func upper32(s string) bool {
 	return !slices.ContainsFunc([]byte(s), func(c byte) bool {

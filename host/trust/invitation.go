@@ -14,7 +14,10 @@ func (inv *Invitation) grant() *Grant {
 	return g
 }
 
-// NeedsPerson tells whether a person has to compare the joiner's peer ID, before or
+// Commands reports whether the ticket gives any right.
+func (inv *Invitation) Commands() bool { return inv.grant().commands() }
+
+// NeedsPerson reports whether a person has to compare the joiner's peer ID, before or
 // after: whoever brings this ticket may do more than read. The verbs say so,
 // whatever the role is called.
 func (inv *Invitation) NeedsPerson() bool {

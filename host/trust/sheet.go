@@ -16,12 +16,15 @@ var ErrSheet = errors.New("not a backup sheet")
 const (
 	maxSheet        = 64 << 10
 	maxSheetPeers   = 16
+	maxSheetIssuers = 256
 	sheetGroup      = 4  // characters of the key
 	sheetPerLine    = 16 // so that a line is typed at a glance
 	sheetCheck      = 4  // characters that check a line
 	sheetKey        = "key"
 	sheetFleet      = "fleet"
 	sheetController = "controller"
+	sheetIssuer     = "issuer"
+	sheetDelegate   = "delegate"
 	sheetRelay      = "relay"
 	sheetMember     = "member"
 )
@@ -32,13 +35,19 @@ type Sheet struct {
 	FleetName string
 	// Controller is the machine that the sheet replaces: restoring revokes it.
 	Controller peer.ID
+	// Issuers are all whom the root ever let sign for everybody, and those that it has ended: a
+	// restore ends them, and can end only whom it can name.
+	Issuers []peer.ID
+	// Delegates are the issuers that are not for all. A restore leaves them, and names them.
+	Delegates []peer.ID
 	// Relays and Members are where to ask for the rest; 16 of both at most.
 	Relays, Members []peer.AddrInfo
 }
 
-// Shorten leaves as many relays and members as a sheet holds, with two addresses
+// Shorten leaves as many issuers, relays and members as a sheet holds, with two addresses
 // each.
 func (s *Sheet) Shorten() {
+	s.Issuers = s.Issuers[:min(len(s.Issuers), maxSheetIssuers)]
 	s.Relays = s.Relays[:min(len(s.Relays), maxSheetPeers)]
 	s.Members = s.Members[:min(len(s.Members), maxSheetPeers-len(s.Relays))]
 	for _, list := range [][]peer.AddrInfo{s.Relays, s.Members} {
@@ -61,6 +70,12 @@ func (s *Sheet) Text() string {
 	fmt.Fprintf(&b, "%s %s\n", sheetFleet, s.FleetName)
 	if s.Controller != "" {
 		fmt.Fprintf(&b, "%s %s\n", sheetController, s.Controller)
+	}
+	for _, p := range s.Issuers {
+		fmt.Fprintf(&b, "%s %s\n", sheetIssuer, p)
+	}
+	for _, p := range s.Delegates {
+		fmt.Fprintf(&b, "%s %s\n", sheetDelegate, p)
 	}
 	seed := s.Root.seed()
 	for n := 1; seed != ""; n++ {
@@ -122,6 +137,10 @@ func ParseSheet(text string) (*Sheet, error) {
 			s.FleetName = strings.Join(rest, "")
 		case sheetController:
 			s.Controller, err = peer.Decode(strings.Join(rest, ""))
+		case sheetIssuer:
+			s.Issuers, err = addIssuer(s.Issuers, strings.Join(rest, ""))
+		case sheetDelegate:
+			s.Delegates, err = addIssuer(s.Delegates, strings.Join(rest, ""))
 		case sheetRelay:
 			s.Relays, err = addPeer(s.Relays, strings.Join(rest, ""))
 		case sheetMember:
@@ -158,6 +177,14 @@ func readKeyLine(n int, fields []string, seed *strings.Builder) error {
 	}
 	seed.WriteString(part)
 	return nil
+}
+
+func addIssuer(list []peer.ID, text string) ([]peer.ID, error) {
+	p, err := peer.Decode(text)
+	if err == nil && len(list) >= maxSheetIssuers {
+		err = fmt.Errorf("more than %d issuers", maxSheetIssuers)
+	}
+	return append(list, p), err
 }
 
 func addPeer(list []peer.AddrInfo, text string) ([]peer.AddrInfo, error) {

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"time"
@@ -9,12 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// clockSlack is how far behind a clock may be for a new grant to hold there: as
-// much as messages may be old.
-const clockSlack = 10 * time.Minute
-
-// Signer signs grants and records, as the root or as an issuer. It may be used
-// concurrently.
+// Signer signs statements, as the root or as an issuer. It may be used concurrently. What it
+// signs takes effect when a [Fleet] learns it: Decide, Revoke and the others of a Fleet do both.
 type Signer struct {
 	fleet FleetID
 	key   crypto.PrivKey
@@ -34,7 +31,7 @@ func NewIssuer(fleet FleetID, key crypto.PrivKey, own Chain) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
-	if len(own) != 1 {
+	if cred.Grant.MayIssue == nil {
 		return nil, fmt.Errorf("%w: only the root makes issuers", ErrDepth)
 	}
 	return newSigner(fleet, key, cred.Grant, own[0])
@@ -51,55 +48,129 @@ func newSigner(fleet FleetID, key crypto.PrivKey, own *Grant, paper []byte) (*Si
 // ID returns the peer ID of the signing key.
 func (s *Signer) ID() peer.ID { return s.id }
 
-// Root tells whether it signs as the root.
+// Root reports whether it signs as the root.
 func (s *Signer) Root() bool { return s.own == nil }
 
-// Issue signs a grant. Fleet, serial and time of signing are set here; an
-// empty NotBefore means ten minutes ago, so that it holds where the clock is a
-// little behind, an empty Expires the lifetime of the role, and no
-// verbs the bundle of the role. It refuses what the members would refuse.
+// ForAll reports whether it may sign for everybody: the root, or an issuer that the root has named
+// for all.
+func (s *Signer) ForAll() bool { return s.own == nil || s.own.MayIssue.ForAll }
+
+// gave reports whether the signer has signed a grant in the line of its own that counts now. What it
+// signed in one that has ended may be the work of a thief.
+func (s *Signer) gave(g *Grant) bool {
+	return g.By == s.id && (s.own == nil || g.Paper == s.own.Line.Serial)
+}
+
+// newLine begins a line.
+func (s *Signer) newLine() Line { return Line{By: s.id, Serial: newSerial()} }
+
+// Issue signs a grant. Fleet, signer and time of signing are set here; an empty line begins one,
+// an empty number is 1, an empty Expires the lifetime of the role, and no verbs the bundle of the
+// role. It refuses what members would refuse by the signer's own bounds.
 func (s *Signer) Issue(g Grant, now time.Time) (Chain, error) {
+	_, c, err := s.issue(g, now)
+	return c, err
+}
+
+func (s *Signer) issue(g Grant, now time.Time) (*Statement, Chain, error) {
 	m := g.clone()
-	m.Fleet, m.Serial, m.Issued = s.fleet, newSerial(), now.UnixMilli()
+	m.Fleet, m.By, m.Issued = s.fleet, s.id, max(now.UnixMilli(), 1)
+	if m.Line == (Line{}) {
+		m.Line = s.newLine()
+	}
+	m.N = max(m.N, 1)
 	if m.Verbs == nil {
 		m.Verbs = m.Role.Verbs()
 	}
-	if m.NotBefore == 0 {
-		m.NotBefore = m.Issued - clockSlack.Milliseconds()
-	}
 	if m.Expires == 0 {
 		m.Expires = m.Issued + m.Role.Lifetime().Milliseconds()
-		if s.own != nil {
-			m.Expires = min(m.Expires, s.own.Expires+maxOutlives.Milliseconds())
-		}
 	}
-	data, err := seal(grantKind(), m, s.key)
+	m.Paper = ""
+	if s.own != nil {
+		m.Paper = s.own.Line.Serial
+	}
+	st, err := sign(s.fleet, grantKind(), m, s.key)
+	if err == nil && s.own != nil {
+		err = s.own.stands(st.Grant)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("grant for %s: %w", m.Name, err)
+	}
+	if s.own == nil {
+		return st, Chain{st.Data}, nil
+	}
+	return st, Chain{slices.Clone(s.paper), st.Data}, nil
+}
+
+// MayGive returns why the signer's own bounds do not let it sign a grant, whoever asks for it.
+func (s *Signer) MayGive(g *Grant) error {
+	m := g.clone()
+	if m.Verbs == nil {
+		m.Verbs = m.Role.Verbs()
+	}
+	if err := validateGiven(m.Role, m.Verbs, m.On, m.Name, m.Labels); err != nil {
+		return err
+	}
+	if s.own == nil {
+		return nil
+	}
+	if err := s.own.mayGive(m); err != nil {
+		return fmt.Errorf("%w: %w", ErrIssuer, err)
+	}
+	return nil
+}
+
+// revoke signs a revocation of a peer or a line. Evidence is a grant of it, with the grant of its
+// signer; nil for the root.
+func (s *Signer) revoke(t target, evidence *Credential, now time.Time) (*Statement, error) {
+	r := &Revocation{Fleet: s.fleet, By: s.id, Peer: t.peer, Nonce: newSerial(), Issued: max(now.UnixMilli(), 1)}
+	if t.peer == "" {
+		r.Line = &t.line
+	}
+	if s.own != nil {
+		if evidence == nil {
+			return nil, fmt.Errorf("%w: an issuer revokes only what it can show", ErrIssuer)
+		}
+		r.Paper = s.paper
+		if evidence.by != nil && evidence.st.Signer != s.id {
+			r.Evidence = append(r.Evidence, evidence.by.Data)
+		}
+		r.Evidence = append(r.Evidence, evidence.st.Data)
+	}
+	return sign(s.fleet, revocationKind(), r, s.key)
+}
+
+// End signs, as the root, the revocation of a peer. It needs nothing that anybody else has signed.
+func (s *Signer) End(p peer.ID, now time.Time) ([]byte, error) {
+	st, err := s.revoke(target{peer: p}, nil, now)
 	if err != nil {
 		return nil, err
 	}
-	c := Chain{data}
-	if s.own != nil {
-		c = Chain{slices.Clone(s.paper), data}
-	}
-	if _, err := s.fleet.Verify(c, m.Subject); err != nil {
-		return nil, fmt.Errorf("grant for %s: %w", m.Name, err)
-	}
-	return c, nil
+	return st.Data, nil
 }
 
-// Renew signs a grant that says the same for a further life of the same length,
-// from now on. It is for the caller to know that the old one still counts.
-func (s *Signer) Renew(old *Grant, now time.Time) (Chain, error) {
-	g := old.clone()
-	life := g.Expires - g.Issued
-	if g.Verbs == nil {
-		g.Verbs = []string{} // none, and not those of the role
-	}
-	g.NotBefore = 0
-	g.Also = slices.DeleteFunc(g.Also, func(r Right) bool { return r.Expires != 0 && r.Expires <= now.UnixMilli() })
-	g.Expires = now.UnixMilli() + life
-	if s.own != nil {
-		g.Expires = min(g.Expires, s.own.Expires+maxOutlives.Milliseconds())
-	}
-	return s.Issue(*g, now)
+func (s *Signer) lift(l Lift, now time.Time) (*Statement, error) {
+	l.Fleet, l.Issued = s.fleet, max(now.UnixMilli(), 1)
+	return sign(s.fleet, liftKind(), &l, s.key)
 }
+
+// liftAll signs as many lifts as it takes to name all of these.
+func (s *Signer) liftAll(l Lift, ids []ID, now time.Time) (out []*Statement, err error) {
+	for part := range slices.Chunk(ids, maxLiftIDs) {
+		l.IDs = part
+		st, err := s.lift(l, now)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+func (s *Signer) policy(p Policy, now time.Time) (*Statement, error) {
+	p.Fleet, p.Issued = s.fleet, max(now.UnixMilli(), 1)
+	return sign(s.fleet, policyKind(), &p, s.key)
+}
+
+// newSerial returns 26 characters with at least 128 random bits.
+func newSerial() string { return rand.Text() }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -303,13 +304,16 @@ func TestSheet(t *testing.T) {
 			multiaddr.StringCast(fmt.Sprintf("/ip4/192.0.2.%d/tcp/4747", i)), multiaddr.StringCast("/ip4/10.0.0.1/tcp/1"), multiaddr.StringCast("/ip4/10.0.0.1/tcp/2"),
 		}})
 	}
+	for range 257 {
+		s.Issuers = append(s.Issuers, newPerson(t).id)
+	}
 	s.Relays = []peer.AddrInfo{{ID: p, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/198.51.100.1/tcp/4747")}}}
 	s.Shorten()
 	text := s.Text()
 	for _, typed := range []string{text, strings.ReplaceAll(text, "\n", "\r\n"), shout(text)} {
 		got, err := trust.ParseSheet(typed)
 		must(t, err)
-		if got.Root.Fleet() != root.Fleet() || got.FleetName != "home" || got.Controller != s.Controller || len(got.Relays) != 1 || len(got.Members) != 15 || len(got.Members[0].Addrs) != 2 {
+		if got.Root.Fleet() != root.Fleet() || got.FleetName != "home" || got.Controller != s.Controller || len(got.Relays) != 1 || len(got.Members) != 15 || len(got.Members[0].Addrs) != 2 || !slices.Equal(got.Issuers, s.Issuers) || len(s.Issuers) != 256 {
 			t.Errorf("got %+v", got)
 		}
 	}
@@ -327,6 +331,9 @@ func TestSheet(t *testing.T) {
 		if !errors.Is(err, trust.ErrSheet) || !strings.Contains(err.Error(), fmt.Sprintf("line %d", n+1)) {
 			t.Errorf("a typing error: %v", err)
 		}
+	}
+	if _, err := trust.ParseSheet(text + "issuer " + p.String() + "\n"); !errors.Is(err, trust.ErrSheet) {
+		t.Errorf("one issuer more: %v", err)
 	}
 	for _, bad := range []string{"", "fleet home", "hello", strings.Repeat("#", 70<<10), strings.Replace(text, "key 3", "key 4", 1)} {
 		if _, err := trust.ParseSheet(bad); !errors.Is(err, trust.ErrSheet) {

@@ -22,7 +22,7 @@ import (
 
 // Judge decides for one node. It is used concurrently.
 type Judge interface {
-	// Member tells whether p belongs to this node's circle: it gets the limits
+	// Member reports whether p belongs to this node's circle: it gets the limits
 	// of a member and hears what the node is called.
 	Member(p peer.ID) bool
 	// May returns nil when p may do the verb here, and a [*Denied] otherwise.
@@ -44,11 +44,11 @@ func (d *Denied) Error() string { return d.Reason }
 // Unwrap returns the reason for errors.Is.
 func (d *Denied) Unwrap() error { return d.Err }
 
-// Unauthenticated tells that the peer has not shown who it is to us: it is a
+// Unauthenticated reports that the peer has not shown who it is to us: it is a
 // stranger, or its grant does not count. Otherwise it is known, and may not.
 func (d *Denied) Unauthenticated() bool {
-	for _, reason := range []error{ErrStranger, ErrInvalid, ErrOtherFleet, ErrOtherPeer, ErrNotYetValid, ErrExpired, ErrIssuer, ErrDepth} {
-		if errors.Is(d.Err, reason) && !errors.Is(d.Err, ErrOwnGrant) {
+	for _, reason := range []error{ErrStranger, ErrInvalid, ErrOtherFleet, ErrOtherPeer, ErrExpired, ErrIssuer, ErrDepth, ErrSignerEnded, ErrSponsorEnded, ErrNotAsked} {
+		if errors.Is(d.Err, reason) && !errors.Is(d.Err, ErrOwnGrant) && !errors.Is(d.Err, ErrDamaged) {
 			return true
 		}
 	}
@@ -88,7 +88,7 @@ func (o *Open) Allowed() []peer.ID {
 	return slices.Sorted(maps.Keys(o.allowed))
 }
 
-// Member tells whether p is on the list.
+// Member reports whether p is on the list.
 func (o *Open) Member(p peer.ID) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()

@@ -77,7 +77,23 @@ func (r Role) validate() error {
 	return nil
 }
 
-// covers tells whether the pattern in a grant includes the verb, which may be
+// MergeVerbs returns the verbs that a grant gives on its machines for as long as it lasts.
+func MergeVerbs(g *Grant) []string {
+	out := slices.Clone(g.Verbs)
+	for _, r := range g.Also {
+		if r.On != g.On || r.Expires != 0 {
+			continue
+		}
+		for _, v := range r.Verbs {
+			if !slices.Contains(out, v) {
+				out = append(out, v)
+			}
+		}
+	}
+	return out
+}
+
+// covers reports whether the pattern in a grant includes the verb, which may be
 // a narrower pattern.
 func covers(pattern, verb string) bool {
 	switch pattern {

@@ -100,14 +100,27 @@ func (a *Admin) signer() (*trust.Signer, error) {
 	return a.Fleet.Signer(a.key)
 }
 
-// Find returns the member that a word means: a name, a peer ID or its beginning.
-// The error matches [ErrUnknownMember].
+// Find returns the member that a word means: a peer ID, a name, or the beginning of a peer ID. The
+// name of a revoked one may have been given to another since. The error matches
+// [ErrUnknownMember].
 func (a *Admin) Find(word string) (trust.Member, error) {
+	return a.find(word, func(m trust.Member) bool { return !errors.Is(m.Err, trust.ErrRevokedPeer) })
+}
+
+// FindRevoked is Find among those that were revoked.
+func (a *Admin) FindRevoked(word string) (trust.Member, error) {
+	return a.find(word, func(m trust.Member) bool { return a.Fleet.Revoked(m.Peer) })
+}
+
+func (a *Admin) find(word string, want func(trust.Member) bool) (trust.Member, error) {
 	var named, prefixed []trust.Member
 	own := a.Fleet.Self()
 	members := slices.DeleteFunc(a.Fleet.Members(), func(m trust.Member) bool { return m.Peer == own.Grant.Subject })
+	if id, err := peer.Decode(word); err == nil {
+		return a.byID(id, own) // a whole peer ID always means that peer
+	}
 	for _, m := range append(members, trust.Member{Peer: own.Grant.Subject, Credential: own}) {
-		if m.Grant.Name == word && !errors.Is(m.Err, trust.ErrRevokedPeer) {
+		if m.Grant.Name == word && want(m) {
 			named = append(named, m)
 		}
 		if host.MatchesID(word, m.Peer) {
@@ -121,9 +134,49 @@ func (a *Admin) Find(word string) (trust.Member, error) {
 	case 1:
 		return named[0], nil
 	case 0:
-		return trust.Member{}, fmt.Errorf("%w: nobody of the fleet is known as %q here; see: swarm members", ErrUnknownMember, word)
+		return trust.Member{}, fmt.Errorf("%w: nobody of the fleet is known as %q here%s; see: swarm members", ErrUnknownMember, word, a.nearest(word, members))
 	}
 	return trust.Member{}, fmt.Errorf("%w: %q are %d members: use the peer ID; see: swarm members", ErrUnknownMember, word, len(named))
+}
+
+// byID returns the member with a peer ID.
+func (a *Admin) byID(id peer.ID, own trust.Credential) (trust.Member, error) {
+	if id == own.Grant.Subject {
+		return trust.Member{Peer: id, Credential: own}, nil
+	}
+	if m, ok := a.Fleet.Known(id); ok {
+		return m, nil
+	}
+	return trust.Member{}, fmt.Errorf("%w: no grant of %s is known here; see: swarm members", ErrUnknownMember, id)
+}
+
+// nearest names the member whose name is most like a word, if one is.
+func (a *Admin) nearest(word string, members []trust.Member) string {
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.Grant.Name
+	}
+	if near := Nearest(word, names); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return ""
+}
+
+// FindSerial returns the line of a serial. The error matches [ErrUnknownMember], and names the
+// nearest serial that is known.
+func (a *Admin) FindSerial(serial string) (trust.Line, trust.Member, error) {
+	var serials []string
+	for _, m := range a.Fleet.Members() {
+		if m.Grant.Line.Serial == serial {
+			return m.Grant.Line, m, nil
+		}
+		serials = append(serials, m.Grant.Line.Serial)
+	}
+	hint := ""
+	if near := Nearest(serial, serials); near != "" {
+		hint = fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return trust.Line{}, trust.Member{}, fmt.Errorf("%w: no grant with the serial %s is known here%s; see: swarm members --json", ErrUnknownMember, serial, hint)
 }
 
 // Ticket says what Invite shall make a ticket for.
@@ -192,26 +245,39 @@ func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
 		}
 		g.MayIssue = issuerBounds()
 		g.MayIssue.Verbs = g.Verbs
+		g.MayIssue.ForAll = g.On == ""
 	}
-	if t.Peer == "" {
-		g.Subject = a.self() // only to try
+	own := a.Fleet.Self().Grant
+	if a.root == nil && own.MayIssue == nil && t.Redeemer.ID != a.self() {
+		return own.MayInvite(inv) // the redeemer signs, on our word
 	}
 	s, err := a.signer()
 	if err != nil {
 		return err
 	}
-	chain, err := s.Issue(g, a.Fleet.Now())
-	if t.Role == trust.RoleIssuer || a.root != nil && t.Peer != "" {
-		inv.Chain = chain
+	if err := s.MayGive(&g); err != nil || a.root == nil || t.Peer == "" {
+		return err
 	}
+	if a.Fleet.Revoked(t.Peer) {
+		return fmt.Errorf("%s was revoked: lift that first, with the root key: swarm revoke --lift %s", t.Peer, t.Peer)
+	}
+	g.N = a.Fleet.NextNumber(t.Peer)
+	inv.Chain, err = s.Issue(g, a.Fleet.Now())
 	return err
 }
 
-// Give signs a member's grant anew after change, and keeps it for the member.
-func (a *Admin) Give(m trust.Member, change func(*trust.Grant)) (*trust.Grant, error) {
-	if a.Fleet.Records().Revoked().Peer(m.Peer) {
-		return nil, fmt.Errorf("%s was revoked: lift that first, with the root key: swarm revoke --lift %s", m.Grant.Name, m.Peer)
-	}
+// Change is what a person decides about a member.
+type Change struct {
+	// Edit changes what the member holds.
+	Edit func(*trust.Grant)
+	// Narrow ends all that the member held before.
+	Narrow bool
+	// Reinstate brings an issuer back that the root has ended.
+	Reinstate bool
+}
+
+// Give signs a member's grant anew after a change, and keeps it for the member.
+func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 	s, err := a.signer()
 	if err != nil {
 		return nil, err
@@ -219,72 +285,113 @@ func (a *Admin) Give(m trust.Member, change func(*trust.Grant)) (*trust.Grant, e
 	if m.Grant.MayIssue != nil && a.root == nil {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
 	}
-	before := *m.Grant
-	change(m.Grant)
-	if other, err := a.Find(m.Grant.Name); err == nil && m.Grant.Name != before.Name && other.Peer != m.Peer {
-		return nil, fmt.Errorf("there is a member %s already (%s)", m.Grant.Name, other.Peer)
+	before := m.Grant.Name
+	d := trust.Decision{Grant: *m.Grant, Narrow: c.Narrow, Reinstate: c.Reinstate, Extend: !c.Reinstate}
+	if c.Edit != nil {
+		c.Edit(&d.Grant)
 	}
-	m.Grant.NotBefore = 0
-	if m.Grant.Verbs == nil {
-		m.Grant.Verbs = []string{} // none, and not those of the role
+	if other, err := a.Find(d.Grant.Name); err == nil && d.Grant.Name != before && other.Peer != m.Peer {
+		return nil, fmt.Errorf("there is a member %s already (%s)", d.Grant.Name, other.Peer)
 	}
-	chain, err := s.Issue(*m.Grant, a.Fleet.Now())
+	if d.Grant.Verbs == nil {
+		d.Grant.Verbs = []string{} // none, and not those of the role
+	}
+	if !d.Grant.NoRenew {
+		d.Grant.Expires = 0
+	}
+	if _, err := a.Fleet.Decide(s, d); err != nil {
+		return nil, err
+	}
+	return a.keep(m.Peer)
+}
+
+// keep notes what a member is called from now on. It gets its grant at the next contact.
+func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
+	m, ok := a.Fleet.Known(p)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownMember, p)
+	}
+	_, err := a.Book.Update(p, func(e *host.Member) { node.ApplyGrant(e, m.Grant) })
+	return m.Grant, err
+}
+
+// Renew signs a member's grant for a further life, because a person has named it: also what a
+// machine does not sign by itself.
+func (a *Admin) Renew(m trust.Member) (*trust.Grant, error) {
+	s, err := a.signer()
 	if err != nil {
 		return nil, err
 	}
-	return a.keep(m.Peer, chain)
-}
-
-// keep remembers a grant for its member, who gets it at the next contact.
-func (a *Admin) keep(p peer.ID, chain trust.Chain) (*trust.Grant, error) {
-	if p == a.self() {
-		if _, err := a.Fleet.Renewed(chain); err != nil {
-			return nil, err
+	if m.Grant.MayIssue != nil && a.root == nil {
+		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
+	}
+	if m.Err == nil && !m.Unconfirmed {
+		if _, err := a.Fleet.Renew(s, m.Peer); err == nil || !errors.Is(err, trust.ErrNeedsPerson) {
+			if err != nil {
+				return nil, err
+			}
+			return a.keep(m.Peer)
 		}
 	}
-	g, err := a.Fleet.Replace(p, chain)
-	if err != nil {
-		return nil, err
-	}
-	_, err = a.Book.Update(p, func(m *host.Member) { node.ApplyGrant(m, g) })
-	return g, err
+	return a.Give(m, Change{})
 }
 
-// Renew signs a member's grant for a further life of the same length.
-func (a *Admin) Renew(m trust.Member) (*trust.Grant, error) {
-	if a.Fleet.Records().Revoked().Peer(m.Peer) {
-		return nil, fmt.Errorf("%s was revoked", m.Grant.Name)
-	}
-	s, err := a.signer()
-	if err != nil {
-		return nil, err
-	}
-	if m.Grant.MayIssue != nil && a.root == nil {
-		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
-	}
-	chain, err := s.Renew(m.Grant, a.Fleet.Now())
-	if err != nil {
-		return nil, err
-	}
-	return a.keep(m.Peer, chain)
-}
-
-// Revoke throws out what the change names, for all who hear of it.
-func (a *Admin) Revoke(c trust.Change) error {
+// Revoke throws peers out, or ends lines, for all who hear of it. When it returns nil, it has
+// looked: none of them holds anything here.
+func (a *Admin) Revoke(peers []peer.ID, lines []trust.Line) error {
 	s, err := a.signer()
 	if err != nil {
 		return err
 	}
-	if slices.Contains(c.RevokePeers, a.self()) && a.root == nil {
+	if slices.Contains(peers, a.self()) && a.root == nil {
 		return errors.New("that is this machine itself: to throw it out use another one, or the root key; to go by yourself: swarm leave")
 	}
-	return a.Fleet.Revise(s, c)
+	return a.Fleet.Revoke(s, peers, lines)
 }
 
-// Admitted returns the members who have their grants from an issuer.
-func (a *Admin) Admitted(issuer peer.ID) (out []trust.Member) {
+// Lift ends the revocations of a peer or a line. It needs the root.
+func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
+	if a.root == nil {
+		return 0, ErrNeedRoot
+	}
+	s, err := a.root.Signer()
+	if err != nil {
+		return 0, err
+	}
+	return a.Fleet.Lift(s, p, lines...)
+}
+
+// Close ends all that an ended issuer has revoked, but for what stands. It needs the root.
+func (a *Admin) Close(issuer peer.ID, standing []trust.ID) error {
+	if a.root == nil {
+		return ErrNeedRoot
+	}
+	s, err := a.root.Signer()
+	if err != nil {
+		return err
+	}
+	return a.Fleet.Close(s, issuer, standing)
+}
+
+// Waive lets a machine obey again without statements that it has lost. It needs the root.
+func (a *Admin) Waive(machine peer.ID, ids []trust.ID) error {
+	if a.root == nil {
+		return ErrNeedRoot
+	}
+	s, err := a.root.Signer()
+	if err != nil {
+		return err
+	}
+	return a.Fleet.Waive(s, machine, ids)
+}
+
+// Orphans are the members of whom a person has to decide after a signer has ended: those whose
+// rights count no more, and those that a machine has signed anew by itself. An empty issuer means
+// any.
+func (a *Admin) Orphans(issuer peer.ID) (out []trust.Member) {
 	for _, m := range a.Fleet.Members() {
-		if m.Issuer != nil && m.Issuer.Subject == issuer && !a.Fleet.Records().Revoked().Peer(m.Peer) {
+		from := cmp.Or(m.Grant.Origin, m.Grant.By)
+		if waits(m) && (issuer == "" || from == issuer) {
 			out = append(out, m)
 		}
 	}
@@ -310,6 +417,7 @@ func (a *Admin) Sheet() (*trust.Sheet, error) {
 		}
 	}
 	s.Shorten()
+	s.Issuers, s.Delegates = a.Fleet.Issuers()
 	return s, nil
 }
 
@@ -344,29 +452,58 @@ func ChangeLabels(labels map[string]string, words []string) (map[string]string, 
 	return out, nil
 }
 
-// Warnings tells, in words, whose grants end within 30 days or have ended, and who
-// renews them: this machine's own first.
-func (a *Admin) Warnings() []string { return warnings(a.Fleet) }
+// Warnings returns, in words, whose grants end within 30 days or have ended, and who renews them:
+// this machine's own first.
+func (a *Admin) Warnings() []string {
+	out := warnings(a.Fleet)
+	if w := SheetWarning(a.Fleet, a.stateDir); w != "" {
+		out = append(out, w)
+	}
+	return out
+}
 
 func warnings(f *trust.Fleet) (out []string) {
 	if f == nil {
 		return nil
 	}
-	now, own := f.Now(), f.Self()
-	if w := own.Grant.Warning(now); w != "" {
-		if own.Grant.MayIssue != nil {
-			w += " --as-root"
+	own := f.Self()
+	signed := map[peer.ID]int{}
+	members := f.Members()
+	for _, m := range members {
+		if m.Err == nil {
+			signed[m.Grant.By]++
 		}
-		out = append(out, w)
 	}
-	for _, m := range f.Members() {
+	out = append(out, ending(f, own.Grant, signed)...)
+	for _, m := range members {
 		mine := own.Grant.MayIssue != nil && m.Peer != own.Grant.Subject && !m.Grant.NoRenew
-		if w := m.Grant.Warning(now); mine && w != "" && !f.Revoked(m.Peer) {
-			out = append(out, w)
+		if mine && !f.Revoked(m.Peer) {
+			out = append(out, ending(f, m.Grant, signed)...)
 		}
+	}
+	if err := f.SelfErr(); err != nil && !errors.Is(err, trust.ErrExpired) {
+		out = append(out, err.Error())
+	}
+	if err := f.Whole(); err != nil {
+		out = append(out, err.Error())
 	}
 	if !f.ClockSane() {
 		out = append(out, "the clock of this machine cannot be right: set it")
 	}
 	return out
+}
+
+// ending warns of a grant that ends soon, or has ended, and counts what ends with it.
+func ending(f *trust.Fleet, g *trust.Grant, signed map[peer.ID]int) []string {
+	w := g.Warning(f.Now())
+	if w == "" {
+		return nil
+	}
+	if g.MayIssue != nil {
+		w += " " + g.Name + " --as-root"
+		if n := signed[g.Subject]; n > 0 {
+			w += fmt.Sprintf(" (%d members have their grants from it, which count no longer than its own)", n)
+		}
+	}
+	return []string{w}
 }

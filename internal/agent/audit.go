@@ -190,11 +190,8 @@ func (a *auditor) observe(o streams.Outcome) {
 // trustChanged records what the fleet has told this machine.
 func (a *auditor) trustChanged() {
 	own := a.fleet.Self().Grant
-	var signers []string
-	for _, d := range a.fleet.Records().Digests() {
-		signers = append(signers, fmt.Sprintf("%s:%d", d.Signer, d.Seq))
-	}
-	a.note(audit.KindTrust, "", fmt.Sprintf("own grant %s until %s; records %s", own.Serial, own.ExpiresAt().UTC().Format(time.DateOnly), strings.Join(signers, " ")))
+	revoked := len(a.fleet.Revocations())
+	a.note(audit.KindTrust, "", fmt.Sprintf("own grant %s/%d until %s; %d revocations known", own.Line.Serial, own.N, own.ExpiresAt().UTC().Format(time.DateOnly), revoked))
 }
 
 // clip cuts a text to so many bytes of UTF-8.

@@ -327,6 +327,8 @@ type Self struct {
 	Peer     peer.ID  `json:"peer"`
 	Fleet    string   `json:"fleet,omitzero"`
 	Warnings []string `json:"warnings"`
+	// Sheet says what the printed backup sheet lacks; empty for nothing.
+	Sheet string `json:"sheet,omitzero"`
 	// Twin says that another machine runs with this identity.
 	Twin      string   `json:"twin,omitzero"`
 	Addrs     []string `json:"addrs"`
@@ -357,6 +359,7 @@ func (c *Controller) Self(ctx context.Context) Self {
 	if c.fleet != nil {
 		s.Fleet = c.fleet.Name()
 		s.Warnings = append(s.Warnings, warnings(c.fleet)...)
+		s.Sheet = SheetWarning(c.fleet, c.cfg.StateDir)
 	}
 	s.ClockFault, s.Twin = ClockFault(time.Now()), c.twinWords(c.Node.ID())
 	var offsets []int64
@@ -389,6 +392,9 @@ func (s Self) Diagnose(serves bool) Diagnosis {
 		d.add("fleet", LevelWarn, "none: machines take commands only from peers they name with --allow", "make one: swarm init")
 	default:
 		d.add("fleet", LevelOK, s.Fleet, "")
+	}
+	if s.Sheet != "" {
+		d.add("sheet", LevelWarn, s.Sheet, "")
 	}
 	for _, w := range s.Warnings {
 		d.add("grant", LevelWarn, w, "")

@@ -70,6 +70,8 @@ type Summary struct {
 	Unreachable int // could not be reached, or did not answer in time
 	Denied      int // 401 and 403
 	Failed      int // any other error
+	// Unconfirmed are the machines that were left out until a person has looked at them.
+	Unconfirmed int `json:",omitzero"`
 	// Warnings are lines about grants that are about to end.
 	Warnings string `json:",omitzero"`
 }
@@ -118,7 +120,7 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 	})
 	wg.Wait()
 	sum.Warnings = strings.Join(warnings(c.fleet), "\n")
-	return sum, err
+	return sum, c.leftOut(&sum, s, err)
 }
 
 // ask does the job on one machine.

@@ -86,7 +86,10 @@ type Init struct {
 	// RootKey is the file for the root key; empty means root.key in StateDir.
 	RootKey string
 	// Seal protects the root key.
-	Seal   trust.Seal
+	Seal trust.Seal
+	// Life is how long this controller may sign before the root has to renew it; 0 means two years.
+	// It bounds for how long a stolen controller is obeyed by a machine that hears of nothing.
+	Life   time.Duration
 	Logger *slog.Logger
 }
 
@@ -122,7 +125,7 @@ func InitFleet(in Init) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := admitSelf(in, root, self); err != nil {
+	if err := admitSelf(in, root, self, nil); err != nil {
 		return nil, err
 	}
 	adm, err := OpenAdmin(in.StateDir, in.Logger)
@@ -130,23 +133,37 @@ func InitFleet(in Init) (*Admin, error) {
 		return nil, err
 	}
 	adm.root = root
-	return adm, adm.Revoke(trust.Change{Issuers: []peer.ID{self}})
+	return adm, nil
 }
 
-// admitSelf makes this controller a member with all rights, by the root's word.
-func admitSelf(in Init, root *trust.Root, self peer.ID) error {
+// admitSelf makes this controller a member with all rights, by the root's word. Before it is one, it
+// knows that the lost signers have ended.
+func admitSelf(in Init, root *trust.Root, self peer.ID, lost []peer.ID) error {
 	s, err := root.Signer()
 	if err != nil {
 		return err
 	}
-	chain, err := s.Issue(trust.Grant{
-		Subject: self, Role: trust.RoleIssuer, Name: in.Name, Verbs: issuerVerbs(), MayIssue: issuerBounds(),
-	}, madeOrLater(time.Now()))
+	now := madeOrLater(time.Now())
+	var ends [][]byte
+	for _, p := range lost {
+		end, err := s.End(p, now)
+		if err != nil {
+			return err
+		}
+		ends = append(ends, end)
+	}
+	bounds := issuerBounds()
+	bounds.ForAll = true
+	g := trust.Grant{Subject: self, Role: trust.RoleIssuer, Name: in.Name, Verbs: issuerVerbs(), MayIssue: bounds}
+	if in.Life > 0 {
+		g.Expires = now.Add(in.Life).UnixMilli()
+	}
+	chain, err := s.Issue(g, now)
 	if err != nil {
 		return err
 	}
 	_, err = trust.CreateFleet(fleetConfig(in.StateDir, self, nil, in.Logger),
-		trust.Membership{Fleet: root.Fleet(), Name: in.Fleet, Chain: chain}, nil)
+		trust.Membership{Fleet: root.Fleet(), Name: in.Fleet, Chain: chain}, ends)
 	return err
 }
 

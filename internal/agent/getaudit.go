@@ -253,7 +253,7 @@ func (c *Controller) Audit(ctx context.Context, s Selection, r AuditRequest, tim
 		})
 	})
 	wg.Wait()
-	return sum, err
+	return sum, c.leftOut(&sum, s, err)
 }
 
 func (rep *AuditReport) ask(ctx context.Context, c *Controller, h heads, r AuditRequest, timeout time.Duration) {

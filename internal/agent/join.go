@@ -142,7 +142,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if err != nil {
 		return nil, err
 	}
-	f, err := trust.CreateFleet(fleetConfig(j.cfg.StateDir, j.node.ID(), nil, j.cfg.Logger), got.Membership, got.Records)
+	f, err := trust.CreateFleet(fleetConfig(j.cfg.StateDir, j.node.ID(), nil, j.cfg.Logger), got.Membership, got.Statements)
 	if err != nil {
 		return nil, err
 	}

@@ -23,14 +23,45 @@ const askedMembers = 3
 // askTime is how long they have to answer where a name is not known here.
 const askTime = 3 * time.Second
 
-// wanted tells whether a saved machine is one that commands are for: in a fleet a
-// worker that is not thrown out, else every one.
+// wanted reports whether a saved machine is one that commands for groups are for: in a fleet a
+// worker that is not revoked and that a person knows of, else every one.
 func (c *Controller) wanted(m host.Member) bool {
 	if c.fleet == nil {
 		return true
 	}
 	known, ok := c.fleet.Known(m.Peer)
-	return ok && known.Grant.Role == trust.RoleWorker && !c.fleet.Revoked(m.Peer)
+	return ok && known.Grant.Role == trust.RoleWorker && !c.fleet.Revoked(m.Peer) && !waits(known)
+}
+
+// waits reports whether a member waits for a person, or will once it is met: its signer has ended.
+func waits(m trust.Member) bool {
+	return m.Grant.MayIssue == nil && (m.Err == nil && m.Unconfirmed || errors.Is(m.Err, trust.ErrSignerEnded))
+}
+
+// unconfirmed counts the workers that a group leaves out until a person has looked at them: they
+// were signed anew by a machine, on the word of a signer that has ended, or are about to be.
+func (c *Controller) unconfirmed(s Selection) (n int) {
+	if c.fleet == nil || !s.All && s.On == "" && s.Best == 0 {
+		return 0
+	}
+	on, err := trust.ParseSelector(s.On)
+	if err != nil {
+		return 0
+	}
+	for _, m := range c.fleet.Members() {
+		if waits(m) && m.Grant.Role == trust.RoleWorker && on.Match(m.Grant.Labels) && !c.fleet.Revoked(m.Peer) {
+			n++
+		}
+	}
+	return n
+}
+
+// leftOut counts those whom a group leaves out. That nobody else is there is no error then.
+func (c *Controller) leftOut(sum *Summary, s Selection, err error) error {
+	if sum.Unconfirmed = c.unconfirmed(s); sum.Unconfirmed > 0 && errors.Is(err, ErrSelection) {
+		return nil
+	}
+	return err
 }
 
 // pickSelector picks the workers of the fleet whose labels match.

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -20,87 +23,70 @@ type Restore struct {
 	// RootKey is the file for the root key; empty means root.key in StateDir.
 	RootKey string
 	Seal    trust.Seal
-	// KeepOld leaves the lost controllers in.
-	KeepOld bool
-	Logger  *slog.Logger
+	// Keep are issuers of the sheet that go on to sign.
+	Keep   []peer.ID
+	Logger *slog.Logger
 }
 
-// BeginRestore makes this machine a controller by the root's word, and starts it.
-// Nothing is revoked yet: first Collect what the members know, so that what the root
-// signs next goes beyond it. cfg says how members are found; its StateDir and Logger are
-// those of r.
-func BeginRestore(r Restore, cfg ControllerConfig) (*Controller, *Admin, error) {
-	if trust.InFleet(FleetDir(r.StateDir)) {
-		return nil, nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
-	}
-	_, self, err := nodeIdentity(r.StateDir)
-	if err != nil {
-		return nil, nil, err
-	}
-	path := r.RootKey
-	if path == "" {
-		path = RootKeyPath(r.StateDir)
-	}
-	if err := r.Sheet.Root.Save(path, r.Seal); err != nil {
-		return nil, nil, err
-	}
-	in := Init{StateDir: r.StateDir, Fleet: r.Sheet.FleetName, Name: r.Name, Logger: r.Logger}
-	if err := admitSelf(in, r.Sheet.Root, self); err != nil {
-		return nil, nil, err
-	}
-	cfg.StateDir, cfg.Logger = r.StateDir, r.Logger
-	c, err := NewController(cfg)
-	if err != nil {
-		return nil, nil, err
-	}
-	adm, err := OpenAdmin(r.StateDir, r.Logger)
-	return c, adm, err
-}
-
-// Restored says what FinishRestore did.
-type Restored struct {
-	Reissued int
-	Revoked  []peer.ID
-}
-
-// FinishRestore signs anew what the lost controllers had signed, and throws them
-// out. Deliver takes it to the members.
-func FinishRestore(r Restore, c *Controller, adm *Admin) (out Restored, err error) {
-	if err := adm.Fleet.Reload(); err != nil {
-		return out, err
-	}
-	adm.root = r.Sheet.Root
-	self := c.Node.ID()
-	if !r.KeepOld {
-		out.Revoked = lostControllers(r.Sheet.Controller, self, adm.Fleet)
-	}
-	for _, m := range adm.Fleet.Members() {
-		byLost := m.Issuer != nil && slices.Contains(out.Revoked, m.Issuer.Subject)
-		if !byLost || slices.Contains(out.Revoked, m.Peer) || adm.Fleet.Revoked(m.Peer) {
-			continue
-		}
-		// Signed by the new controller, so that everyday renewal goes on from there.
-		adm.root = nil
-		_, err := adm.Renew(m)
-		adm.root = r.Sheet.Root
-		if err != nil {
-			return out, fmt.Errorf("sign anew for %s: %w", m.Grant.Name, err)
-		}
-		out.Reissued++
-	}
-	return out, adm.Revoke(trust.Change{RevokePeers: out.Revoked, Issuers: []peer.ID{self}, TakeOver: true})
-}
-
-// lostControllers are the one of the sheet, and all whom the root had let sign for
-// others on other machines than this.
-func lostControllers(sheet, self peer.ID, f *trust.Fleet) (out []peer.ID) {
-	for _, p := range append([]peer.ID{sheet}, f.Records().Issuers()...) {
-		if p != "" && p != self && !slices.Contains(out, p) {
+// Lost are the signers that a restore ends: the controller that the sheet is from, and all issuers
+// on it, but for those that are kept.
+func (r *Restore) Lost(self peer.ID) (out []peer.ID) {
+	for _, p := range append([]peer.ID{r.Sheet.Controller}, r.Sheet.Issuers...) {
+		if p != "" && p != self && !slices.Contains(out, p) && !slices.Contains(r.Keep, p) {
 			out = append(out, p)
 		}
 	}
 	return out
 }
+
+// Takeover is a fleet that is being taken over on this machine. Close it in the end.
+type Takeover struct {
+	*Controller
+	Admin *Admin
+	// Ended are the signers whose end was signed first of all.
+	Ended []peer.ID
+
+	undo func() error
+}
+
+// BeginRestore signs the end of the lost signers, before anything is read that anybody else has
+// signed, and makes this machine the controller. cfg says how members are found; its StateDir and
+// Logger are those of r.
+func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
+	if trust.InFleet(FleetDir(r.StateDir)) {
+		return nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
+	}
+	_, self, err := nodeIdentity(r.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	path := cmp.Or(r.RootKey, RootKeyPath(r.StateDir))
+	if err := r.Sheet.Root.Save(path, r.Seal); err != nil {
+		return nil, err
+	}
+	undo := func() error {
+		return errors.Join(trust.LeaveFleet(FleetDir(r.StateDir)), os.Remove(path))
+	}
+	in := Init{StateDir: r.StateDir, Fleet: r.Sheet.FleetName, Name: r.Name, Logger: r.Logger}
+	lost := r.Lost(self)
+	if err := admitSelf(in, r.Sheet.Root, self, lost); err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	cfg.StateDir, cfg.Logger = r.StateDir, r.Logger
+	c, err := NewController(cfg)
+	if err != nil {
+		return nil, errors.Join(err, undo())
+	}
+	adm, err := OpenAdmin(r.StateDir, r.Logger)
+	if err != nil {
+		return nil, errors.Join(err, c.Close(), undo())
+	}
+	adm.root = r.Sheet.Root
+	return &Takeover{c, adm, lost, undo}, nil
+}
+
+// Undo closes the takeover and forgets it, as if it had not been begun.
+func (t *Takeover) Undo() error { return errors.Join(t.Close(), t.undo()) }
 
 // NodeID returns who the node of a state directory is.
 func NodeID(stateDir string) (peer.ID, error) {

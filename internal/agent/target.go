@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -206,6 +207,23 @@ func ParseLabels(words []string) (map[string]string, error) {
 	return labels, nil
 }
 
+// inGroup reports whether a bootstrap peer belongs to all machines: in a fleet only once it has shown
+// that it is a worker, and one that nobody need look at first.
+func (c *Controller) inGroup(ctx context.Context, p peer.ID) bool {
+	if c.fleet == nil {
+		return true
+	}
+	if _, known := c.fleet.Known(p); !known {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
+		if _, err := c.Node.Greeting(ctx, p); err != nil {
+			return true // why it does not answer is said as of any other
+		}
+	}
+	m, known := c.fleet.Known(p)
+	return !known || m.Grant.Role == trust.RoleWorker && !waits(m) && !c.fleet.Revoked(p)
+}
+
 // each hands every target of the selection to do: those known now at once, and
 // for All those that discovery finds within s.Wait as they are found. It
 // returns how many there were.
@@ -220,7 +238,9 @@ func (c *Controller) each(ctx context.Context, s Selection, op streams.Spec, do 
 	}
 	if s.All {
 		for _, b := range c.boot {
-			targets = append(targets, c.known(b.ID))
+			if c.inGroup(ctx, b.ID) {
+				targets = append(targets, c.known(b.ID))
+			}
 		}
 	}
 	seen := make(map[peer.ID]bool)

@@ -1,0 +1,80 @@
+package trust
+
+import (
+	"fmt"
+	"path"
+	"slices"
+)
+
+// mayGive returns why an issuer's bounds do not let it give what the grant m gives.
+func (g *Grant) mayGive(m *Grant) error {
+	b := g.MayIssue
+	if b == nil {
+		return fmt.Errorf("%s may not issue anything", g.Name)
+	}
+	if !b.hasRole(m.Role) {
+		return fmt.Errorf("%s may not give the role %s", g.Name, m.Role)
+	}
+	for _, r := range m.rights() {
+		if !coversAll(b.Verbs, r.Verbs) {
+			return fmt.Errorf("%s may not give all of the verbs %v", g.Name, r.Verbs)
+		}
+		if err := g.narrower(r); err != nil {
+			return err
+		}
+	}
+	if ok, err := path.Match(b.Names, m.Name); b.Names != "" && (err != nil || !ok) {
+		return fmt.Errorf("%s may not give the name %s", g.Name, m.Name)
+	}
+	for k, v := range b.Labels {
+		if got, ok := m.Labels[k]; !ok || got != v {
+			return fmt.Errorf("%s must give the label %s=%s", g.Name, k, v)
+		}
+	}
+	return g.covers(m.Labels)
+}
+
+// covers holds the labels that g gives to the machines that g has rights on: its
+// rights follow the labels.
+func (g *Grant) covers(labels map[string]string) error {
+	on, err := ParseSelector(g.On)
+	if err == nil && len(labels) > 0 && !on.Match(labels) {
+		err = fmt.Errorf("%s may give labels only to machines of %s", g.Name, g.On)
+	}
+	return err
+}
+
+// narrower holds a right to the machines that g has rights on.
+func (g *Grant) narrower(m Right) error {
+	if len(m.Verbs) == 0 {
+		return nil
+	}
+	if !within(m.On, g.On) {
+		return fmt.Errorf("%s may give rights only on %s", g.Name, g.On)
+	}
+	return nil
+}
+
+// within reports whether every machine of the selector inner is one of outer.
+func within(inner, outer string) bool {
+	in, err := ParseSelector(inner)
+	if err != nil {
+		return false
+	}
+	out, err := ParseSelector(outer)
+	return err == nil && in.Within(out)
+}
+
+func (b *Bounds) hasRole(r Role) bool { return slices.Contains(b.Roles, r) }
+
+// MayLetIn returns why the holder of the credential cannot give a ticket's role.
+func (c *Credential) MayLetIn(r Role) error {
+	switch b := c.Grant.MayIssue; {
+	case r == RoleIssuer && b != nil:
+		return nil // signed by the root beforehand
+	case b == nil || !b.hasRole(r):
+		return fmt.Errorf("%w: %s may not give the role %s", ErrIssuer, c.Grant.Name, r)
+	default:
+		return nil
+	}
+}

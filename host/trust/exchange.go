@@ -1,0 +1,231 @@
+package trust
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"hash"
+	"maps"
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Buckets is in how many parts two nodes compare what they have.
+const Buckets = 256
+
+// sumLength is how many bytes of a hash stand for a bucket. Who finds two sets of statements of
+// its own making with the same one keeps them from being exchanged, and nothing else.
+const sumLength = 8
+
+// digest is what is said of the common statements.
+type digest struct {
+	ids []ID // sorted
+	sum [sha256.Size]byte
+}
+
+// common returns the digest of the common statements. The caller holds mu for writing.
+func (f *Fleet) commonDigest() *digest {
+	if f.digest != nil {
+		return f.digest
+	}
+	d := &digest{}
+	for id, st := range f.set.all {
+		if st.common() {
+			d.ids = append(d.ids, id)
+		}
+	}
+	slices.SortFunc(d.ids, ID.compare)
+	h := sha256.New()
+	writeIDs(h, d.ids)
+	h.Sum(d.sum[:0])
+	f.digest = d
+	return d
+}
+
+func writeIDs(h hash.Hash, ids []ID) {
+	for _, id := range ids {
+		h.Write(id[:])
+	}
+}
+
+// Digest names what this node has for a peer: the statements that all keep, and the grants of both,
+// and of their sponsors, with the highest numbers. Two nodes that tell the same need not compare further.
+func (f *Fleet) Digest(p peer.ID) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h := sha256.New()
+	sum := f.commonDigest().sum
+	h.Write(sum[:])
+	for _, q := range slices.Sorted(slices.Values(f.set.concerned(p, f.cfg.Self))) {
+		if st := highest(f.set.plain[q]); st != nil {
+			h.Write(st.ID[:])
+		} else {
+			h.Write(make([]byte, sha256.Size))
+		}
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,
+// and all grants of both. The caller holds mu for writing.
+func (f *Fleet) between(p peer.ID) (out [Buckets][]ID) {
+	ids := f.commonDigest().ids
+	var grants []ID
+	for _, q := range f.set.concerned(p, f.cfg.Self) {
+		for _, st := range f.set.plain[q] {
+			grants = append(grants, st.ID)
+		}
+	}
+	if len(grants) > 0 {
+		ids = slices.SortedFunc(slices.Values(slices.Concat(ids, grants)), ID.compare)
+		ids = slices.Compact(ids)
+	}
+	for _, id := range ids {
+		out[id[0]] = append(out[id[0]], id)
+	}
+	return out
+}
+
+// concerned returns some peers with the sponsors of theirs.
+func (s *set) concerned(peers ...peer.ID) []peer.ID {
+	out := peers
+	for _, p := range peers {
+		for _, st := range s.plain[p] {
+			if q := st.Grant.Sponsor; q != "" && !slices.Contains(out, q) {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
+}
+
+// Sums returns, for each bucket, a short hash of what this node has for a peer; "" for nothing.
+func (f *Fleet) Sums(p peer.ID) []string {
+	f.mu.Lock()
+	buckets := f.between(p)
+	f.mu.Unlock()
+	out := make([]string, Buckets)
+	for i, ids := range buckets {
+		out[i] = sumOf(ids)
+	}
+	return out
+}
+
+func sumOf(ids []ID) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	writeIDs(h, ids)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:sumLength])
+}
+
+// Differing returns the IDs of what this node has for a peer, after one of them, in the buckets
+// whose sums differ from the peer's, and the numbers of these buckets: at most so many IDs, whole
+// buckets but for the last.
+func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
+	f.mu.Lock()
+	have := f.between(p)
+	f.mu.Unlock()
+	for i := int(after[0]); i < Buckets; i++ {
+		theirs := ""
+		if i < len(sums) {
+			theirs = sums[i]
+		}
+		if sumOf(have[i]) == theirs {
+			continue
+		}
+		buckets = append(buckets, i)
+		for _, id := range have[i] {
+			if after != (ID{}) && id.compare(after) <= 0 {
+				continue
+			}
+			if len(ids) >= most {
+				return ids, buckets, true
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids, buckets, false
+}
+
+// Lacks returns which of the statements this node has not.
+func (f *Fleet) Lacks(ids []ID) (out []ID) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for _, id := range ids {
+		if _, have := f.set.all[id]; !have {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// Beyond returns what this node has for a peer in some buckets, and the peer's IDs do not name:
+// send it.
+func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
+	has := make(map[ID]struct{}, len(theirs))
+	for _, id := range theirs {
+		has[id] = struct{}{}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	have := f.between(p)
+	for _, b := range buckets {
+		if b < 0 || b >= Buckets {
+			continue
+		}
+		for _, id := range have[b] {
+			if _, known := has[id]; !known {
+				out = append(out, f.set.all[id].Data)
+			}
+		}
+	}
+	return out
+}
+
+// Bodies returns statements by their IDs, those that are for everybody or that concern this peer or
+// this node, as far as they are known.
+func (f *Fleet) Bodies(p peer.ID, ids []ID) (out [][]byte) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	concerned := f.set.concerned(p, f.cfg.Self)
+	for _, id := range ids {
+		st, have := f.set.all[id]
+		if have && (st.common() || slices.Contains(concerned, st.Grant.Subject)) {
+			out = append(out, st.Data)
+		}
+	}
+	return out
+}
+
+// Common returns the statements that every node keeps, signed as they came.
+func (f *Fleet) Common() (out [][]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.commonDigest().ids {
+		out = append(out, f.set.all[id].Data)
+	}
+	return out
+}
+
+// Revocations returns all that are known, in no order.
+func (f *Fleet) Revocations() []*Statement {
+	return f.statements(func(s *Statement) bool { return s.Revocation != nil })
+}
+
+// Lifts returns all that are known, in no order.
+func (f *Fleet) Lifts() []*Statement {
+	return f.statements(func(s *Statement) bool { return s.Lift != nil })
+}
+
+func (f *Fleet) statements(which func(*Statement) bool) (out []*Statement) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for st := range maps.Values(f.set.all) {
+		if which(st) {
+			out = append(out, st)
+		}
+	}
+	return out
+}

@@ -1,0 +1,196 @@
+package trust
+
+import (
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Bounds on what takes rights away and gives them back, in bytes of the envelope.
+const (
+	maxRevocationBytes = 32 << 10
+	maxLiftBytes       = 160 << 10
+	maxPolicyBytes     = 8 << 10
+	maxLiftIDs         = 3_000
+)
+
+func revocationKind() kind {
+	return kind{"swarm-revocation", "/swarm/revocation/1", maxRevocationBytes}
+}
+func liftKind() kind   { return kind{"swarm-lift", "/swarm/lift/1", maxLiftBytes} }
+func policyKind() kind { return kind{"swarm-policy", "/swarm/policy/1", maxPolicyBytes} }
+
+// Revocation takes the rights of a peer, or those of one line, away. Nothing but a [Lift] ends
+// it. It proves by itself that its signer may say it, so statements can arrive in any order.
+type Revocation struct {
+	Fleet FleetID `json:"fleet"`
+	// By is the signer.
+	By peer.ID `json:"by"`
+	// Peer or Line is what is revoked; the other one is empty.
+	Peer peer.ID `json:"peer,omitzero"`
+	Line *Line   `json:"line,omitzero"`
+	// Paper is the signer's own grant, signed by the root; empty for the root.
+	Paper []byte `json:"paper,omitzero"`
+	// Evidence is a grant of what is revoked, after the grant of that one's signer where that is
+	// neither the root nor the signer of the revocation. The root needs none.
+	Evidence [][]byte `json:"evidence,omitzero"`
+	// Nonce makes each revocation another statement, so that one can be lifted and the next
+	// counts.
+	Nonce string `json:"nonce"`
+	// Issued is when it was signed by the signer's clock, in Unix milliseconds: display only.
+	Issued int64 `json:"issued"`
+
+	forAll bool // set by checkRevocation: the signer was named for all, with the right to revoke
+	own    bool // set by checkRevocation: the evidence is of a line that the signer began
+}
+
+// target is what a revocation names.
+type target struct {
+	peer peer.ID
+	line Line
+}
+
+func (r *Revocation) target() target {
+	if r.Line != nil {
+		return target{line: *r.Line}
+	}
+	return target{peer: r.Peer}
+}
+
+func (f FleetID) checkRevocation(r *Revocation, signer, root peer.ID) error {
+	switch {
+	case r.Fleet != f:
+		return otherFleet(r.Fleet, f)
+	case r.By != signer:
+		return fmt.Errorf("%w: a revocation of %s signed by %s", ErrInvalid, r.By, signer)
+	}
+	if err := r.validate(); err != nil {
+		return fmt.Errorf("%w: revocation: %w", ErrInvalid, err)
+	}
+	if signer == root {
+		if len(r.Paper)+len(r.Evidence) > 0 {
+			return fmt.Errorf("%w: the root needs no evidence", ErrInvalid)
+		}
+		return nil
+	}
+	paper, err := f.openPaper(r.Paper, signer)
+	if err != nil {
+		return fmt.Errorf("the signer of the revocation: %w", err)
+	}
+	e, err := f.openEvidence(r)
+	if err != nil {
+		return fmt.Errorf("the evidence of the revocation: %w", err)
+	}
+	r.forAll = paper.MayIssue.ForAll && paper.Has(VerbRevoke)
+	r.own = e.Line.By == signer
+	return nil
+}
+
+func (r *Revocation) validate() error {
+	switch {
+	case (r.Peer == "") == (r.Line == nil):
+		return fmt.Errorf("it names a peer or a line")
+	case r.Issued < 0 || r.Issued > maxMillis:
+		return fmt.Errorf("the time %d makes no sense", r.Issued)
+	case len(r.Evidence) > 2:
+		return fmt.Errorf("%d grants as evidence are more than 2", len(r.Evidence))
+	}
+	if r.Line != nil {
+		if err := r.Line.validate(); err != nil {
+			return err
+		}
+	} else if err := r.Peer.Validate(); err != nil {
+		return err
+	}
+	return validateSerial(r.Nonce)
+}
+
+// openPaper opens the grant by which the root once named an issuer.
+func (f FleetID) openPaper(data []byte, issuer peer.ID) (*Grant, error) {
+	s, err := f.Open(data)
+	if err != nil {
+		return nil, err
+	}
+	if !s.issuer() || s.Grant.Subject != issuer {
+		return nil, fmt.Errorf("%w: no grant by which the root names %s an issuer", ErrIssuer, issuer)
+	}
+	return s.Grant, nil
+}
+
+// openEvidence opens the grant that shows that what is revoked was ever given.
+func (f FleetID) openEvidence(r *Revocation) (*Grant, error) {
+	if len(r.Evidence) == 0 {
+		return nil, fmt.Errorf("%w: there is none", ErrInvalid)
+	}
+	s, err := f.Open(r.Evidence[len(r.Evidence)-1])
+	if err != nil {
+		return nil, err
+	}
+	if s.Grant == nil || s.issuer() {
+		return nil, fmt.Errorf("%w: it is no grant of a member", ErrInvalid)
+	}
+	if byOther := s.Grant.Paper != "" && s.Signer != r.By; byOther != (len(r.Evidence) > 1) {
+		return nil, fmt.Errorf("%w: it needs the grant of its signer, and nothing else", ErrInvalid)
+	} else if byOther {
+		if _, err := f.openPaper(r.Evidence[0], s.Signer); err != nil {
+			return nil, err
+		}
+	}
+	if t := r.target(); t.peer != "" && s.Grant.Subject != t.peer || t.peer == "" && s.Grant.Line != t.line {
+		return nil, fmt.Errorf("%w: it is of something else", ErrInvalid)
+	}
+	return s.Grant, nil
+}
+
+// Lift ends revocations, by the root alone. It has one of three forms: IDs names revocations;
+// Signer and Standing close the book of a signer that has ended, so that nothing it revoked
+// counts but what stands; Machine and IDs let a machine obey again although statements are gone
+// that it once had and nobody has any more.
+type Lift struct {
+	Fleet    FleetID `json:"fleet"`
+	IDs      []ID    `json:"ids,omitzero"`
+	Signer   peer.ID `json:"signer,omitzero"`
+	Standing []ID    `json:"standing,omitzero"`
+	Machine  peer.ID `json:"machine,omitzero"`
+	// Issued is when it was signed, in Unix milliseconds.
+	Issued int64 `json:"issued"`
+}
+
+func (l *Lift) validate() error {
+	switch {
+	case l.Signer != "" && (len(l.IDs) > 0 || l.Machine != ""), l.Signer == "" && len(l.Standing) > 0:
+		return fmt.Errorf("a lift names revocations, or a signer, or a machine")
+	case l.Signer == "" && len(l.IDs) == 0:
+		return fmt.Errorf("a lift names what it lifts")
+	case len(l.IDs) > maxLiftIDs || len(l.Standing) > maxLiftIDs:
+		return fmt.Errorf("more than %d statements", maxLiftIDs)
+	case l.Issued <= 0 || l.Issued > maxMillis:
+		return fmt.Errorf("the time %d makes no sense", l.Issued)
+	}
+	return nil
+}
+
+// Policy is what the root asks of the whole fleet. The highest that is not lowered counts.
+type Policy struct {
+	Fleet FleetID `json:"fleet"`
+	// MinProtocol is the lowest version of swarm's protocol to speak.
+	MinProtocol string `json:"minProtocol,omitzero"`
+	// Lowers are policies that count no more.
+	Lowers []ID `json:"lowers,omitzero"`
+	// Issued is when it was signed, in Unix milliseconds.
+	Issued int64 `json:"issued"`
+}
+
+func (p *Policy) validate() error {
+	switch {
+	case p.MinProtocol == "" && len(p.Lowers) == 0:
+		return fmt.Errorf("a policy says something")
+	case len(p.MinProtocol) > maxName || !plain(p.MinProtocol):
+		return fmt.Errorf("%q is no version", shorten(p.MinProtocol))
+	case len(p.Lowers) > maxSigners:
+		return fmt.Errorf("more than %d policies", maxSigners)
+	case p.Issued <= 0 || p.Issued > maxMillis:
+		return fmt.Errorf("the time %d makes no sense", p.Issued)
+	}
+	return nil
+}

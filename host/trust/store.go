@@ -1,0 +1,376 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+)
+
+// The files of a membership. Each can be lost or damaged alone, and what decides about rights is
+// known or said to be missing: the index names what the statements must hold, and a line "missing"
+// among the statements what the index must.
+const (
+	statementsFile = "statements"
+	indexFile      = "index"
+	lockFile       = "lock" // held while these are written
+
+	statementsHeader = "swarm-statements 1 "
+	indexHeader      = "swarm-index 1"
+	missingWord      = "missing "
+	damagedSuffix    = ".damaged"
+
+	maxLineBytes  = (MaxStatement+2)/3*4 + 1
+	maxStoreBytes = 512 << 20
+)
+
+// store keeps statements in a folder that several processes use. Lines are only ever added,
+// until the file is written anew without those that are forgotten.
+type store struct {
+	dir    string
+	header string // of the statements: it names the fleet
+
+	mu    sync.Mutex // guards what follows
+	file  fs.FileInfo
+	begun int64 // bytes of whole lines that were read
+	seen  int64 // bytes that there were
+	lines int   // that were read, also those that are forgotten
+	// index holds the IDs of what must not be forgotten.
+	index map[ID]struct{}
+}
+
+// contents is what the files held that was not read yet.
+type contents struct {
+	statements [][]byte
+	missing    []ID
+	// damaged says that the statements hold a line that means nothing, or no header.
+	damaged bool
+}
+
+// checked returns the text by which the files name a statement: its ID and characters that check
+// it, since an ID with a flipped bit would be missed for ever.
+func checked(id ID) string { return id.String() + " " + checkOf(indexHeader+id.String()) }
+
+// parseChecked reads what checked returns.
+func parseChecked(text []byte) (id ID, ok bool) {
+	name, _, _ := bytes.Cut(text, []byte(" "))
+	ok = id.UnmarshalText(name) == nil && checked(id) == string(text)
+	return id, ok
+}
+
+// checkOf returns a few characters that tell whether a text was damaged.
+func checkOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+func (s *store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// create makes the files of a new membership.
+func (s *store) create() error {
+	if err := durable.WriteFile(s.path(indexFile), []byte(indexHeader+"\n"), 0o600); err != nil {
+		return err
+	}
+	return durable.WriteFile(s.path(statementsFile), []byte(s.header+"\n"), 0o600)
+}
+
+// lock keeps other processes from writing.
+func (s *store) lock() (unlock func() error, err error) {
+	if _, err := os.Stat(s.dir); err != nil {
+		return nil, err // another process has left the fleet
+	}
+	return durable.Lock(s.path(lockFile))
+}
+
+// read returns what was added to the statements since it was last called, and all of the file
+// when it was written anew.
+func (s *store) read() (c contents, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, err := os.Open(s.path(statementsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return contents{damaged: true}, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil {
+		err = durable.CheckOwner(s.path(statementsFile), info)
+	}
+	if err != nil {
+		return c, err
+	}
+	if s.file == nil || !os.SameFile(s.file, info) || info.Size() < s.begun {
+		s.file, s.begun, s.lines = nil, 0, 0
+	}
+	if info.Size() > maxStoreBytes {
+		return c, fmt.Errorf("%w: %s has %d bytes, more than %d", ErrInvalid, statementsFile, info.Size(), int64(maxStoreBytes))
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, s.begun, info.Size()-s.begun))
+	if err != nil {
+		return c, err
+	}
+	s.parse(data, &c)
+	s.file, s.seen = info, info.Size()
+	return c, nil
+}
+
+// stale reports whether somebody has written since the last read.
+func (s *store) stale() bool {
+	info, err := os.Stat(s.path(statementsFile))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return err == nil && (s.file == nil || !os.SameFile(s.file, info) || info.Size() != s.seen)
+}
+
+// parse takes whole lines; a last one without its end is being written, or was cut by a loss of
+// power: it was never acknowledged. The caller holds mu.
+func (s *store) parse(data []byte, c *contents) {
+	first := s.begun == 0
+	for len(data) > 0 {
+		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		if !whole {
+			break
+		}
+		s.begun += int64(len(line)) + 1
+		s.lines++
+		data = rest
+		if first {
+			first = false
+			if string(line) == s.header {
+				continue
+			}
+			c.damaged = true
+			if bytes.HasPrefix(line, []byte(statementsHeader)) {
+				continue
+			}
+		}
+		s.parseLine(line, c)
+	}
+	if first {
+		c.damaged = true
+	}
+}
+
+func (s *store) parseLine(line []byte, c *contents) {
+	if word, ok := bytes.CutPrefix(line, []byte(missingWord)); ok {
+		if id, ok := parseChecked(word); ok {
+			c.missing = append(c.missing, id)
+			return
+		}
+	} else if len(line) <= maxLineBytes {
+		if data, err := base64.StdEncoding.Strict().DecodeString(string(line)); err == nil {
+			c.statements = append(c.statements, data)
+			return
+		}
+	}
+	if len(line) > 0 {
+		c.damaged = true
+	}
+}
+
+// headerOf returns the first line of the statements, or "".
+func (s *store) headerOf() string {
+	f, err := os.Open(s.path(statementsFile))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	buf := make([]byte, maxLineHeader)
+	n, _ := io.ReadFull(f, buf)
+	line, _, found := strings.Cut(string(buf[:n]), "\n")
+	if !found || !strings.HasPrefix(line, statementsHeader) {
+		return ""
+	}
+	return line
+}
+
+const maxLineHeader = 512
+
+// readIndex reads the IDs of what must not be forgotten, and reports whether the file is damaged.
+func (s *store) readIndex() (damaged bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	data, err := readBounded(s.path(indexFile), maxStoreBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = nil, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	if s.index == nil {
+		s.index = map[ID]struct{}{}
+	}
+	lines := strings.Split(string(data), "\n")
+	damaged = lines[0] != indexHeader
+	for i, line := range lines {
+		id, ok := parseChecked([]byte(line))
+		switch {
+		case i == 0 && !damaged:
+		case ok:
+			s.index[id] = struct{}{}
+		case i < len(lines)-1: // the last one is empty, or was cut
+			damaged = true
+		}
+	}
+	return damaged, nil
+}
+
+// indexed returns the IDs of what must not be forgotten.
+func (s *store) indexed() (out []ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.index {
+		out = append(out, id)
+	}
+	return out
+}
+
+// names reports whether the index names a statement.
+func (s *store) names(id ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, named := s.index[id]
+	return named
+}
+
+// expect adds IDs to the index in memory.
+func (s *store) expect(ids ...ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		s.index[id] = struct{}{}
+	}
+}
+
+// add writes statements: their bodies first, then the index. The caller has the lock and has read
+// what others wrote.
+func (s *store) add(statements []*Statement) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var bodies, ids bytes.Buffer
+	for _, st := range statements {
+		bodies.WriteString(base64.StdEncoding.EncodeToString(st.Data))
+		bodies.WriteByte('\n')
+		if st.kept() {
+			fmt.Fprintln(&ids, checked(st.ID))
+		}
+	}
+	info, err := appendTo(s.path(statementsFile), bodies.Bytes())
+	if err != nil {
+		return err
+	}
+	s.file, s.begun, s.seen = info, info.Size(), info.Size() // nobody else has written: the caller has the lock
+	s.lines += len(statements)
+	if ids.Len() > 0 {
+		if _, err := appendTo(s.path(indexFile), ids.Bytes()); err != nil {
+			return err
+		}
+		for _, st := range statements {
+			if st.kept() {
+				s.index[st.ID] = struct{}{}
+			}
+		}
+	}
+	return nil
+}
+
+// appendTo adds to a file that is there, and syncs it. A last line that was cut by a loss of power
+// is ended first.
+func appendTo(path string, data []byte) (info fs.FileInfo, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	if size > 0 {
+		last := make([]byte, 1)
+		if _, err := f.ReadAt(last, size-1); err != nil {
+			return nil, err
+		}
+		if last[0] != '\n' {
+			data = append([]byte{'\n'}, data...)
+		}
+	}
+	if _, err := f.Write(data); err != nil {
+		return nil, err
+	}
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	return f.Stat()
+}
+
+// rewrite writes both files anew: the statements that are kept, and what is missing. The caller
+// has the lock.
+func (s *store) rewrite(statements []*Statement, missing []ID) error {
+	var bodies, ids bytes.Buffer
+	fmt.Fprintln(&bodies, s.header)
+	fmt.Fprintln(&ids, indexHeader)
+	for _, st := range statements {
+		bodies.WriteString(base64.StdEncoding.EncodeToString(st.Data))
+		bodies.WriteByte('\n')
+		if st.kept() {
+			fmt.Fprintln(&ids, checked(st.ID))
+		}
+	}
+	for _, id := range missing {
+		fmt.Fprintf(&bodies, "%s%s\n", missingWord, checked(id))
+		fmt.Fprintln(&ids, checked(id))
+	}
+	if err := durable.WriteFile(s.path(statementsFile), bodies.Bytes(), 0o600); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(s.path(indexFile), ids.Bytes(), 0o600); err != nil {
+		return err
+	}
+	info, err := os.Stat(s.path(statementsFile))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.file, s.begun, s.seen, s.lines = info, info.Size(), info.Size(), 1+len(statements)+len(missing)
+	for _, st := range statements {
+		if st.kept() {
+			s.index[st.ID] = struct{}{}
+		}
+	}
+	return nil
+}
+
+// setAside keeps a copy of a damaged file beside it, for who wants to look.
+func (s *store) setAside(name string) error {
+	data, err := readBounded(s.path(name), maxStoreBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(s.path(name)+damagedSuffix, data, 0o600)
+}
+
+// readBounded reads a file that nobody else could have written.
+func readBounded(path string, most int64) ([]byte, error) {
+	data, err := durable.ReadFile(path, most)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("read %s: %w", path, err)
+	}
+	return data, err
+}
