@@ -48,7 +48,7 @@ func (f *simFleet) member(dir string, role trust.Role, name string, change ...fu
 	chain, err := f.root.Issue(g, time.Now())
 	f.must(err)
 	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(dir), Self: id},
-		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Records().Envelopes())
+		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Common())
 	f.must(err)
 	_, err = f.admin.Fleet.Admit(id, chain) // as the one who let it in
 	f.must(err)
@@ -113,7 +113,7 @@ func TestRevokeInVirtualTime(t *testing.T) {
 		if sum := f.ask(laptop, rigs); sum.OK != there {
 			t.Errorf("the owner: %+v", sum)
 		}
-		s.must(f.admin.Revoke(trust.Change{RevokePeers: []peer.ID{thiefID}}))
+		s.must(f.admin.Revoke([]peer.ID{thiefID}, nil))
 		var mu sync.Mutex
 		told := 0
 		began := time.Now()

@@ -1,0 +1,6 @@
+//go:build slow
+
+package integration
+
+// slow says that this is the slow set.
+const slow = true
