@@ -33,7 +33,7 @@ test: ## the fast set of tests, with the race detector
 .PHONY: slow
 slow: ## the fast set and the slow one
 	$(GO) test -race -tags slow -timeout 60m ./...
-	$(GO) test -tags slow -timeout 40m -run '^Test(Hundreds|IdleBudgets|StrangersHoardMemory.*|MembersCostLittle)$$' -v ./test/integration
+	$(GO) test -tags slow -timeout 40m -run '^Test(ThousandStrangers|Hundreds|IdleBudgets|StrangersHoardMemory.*|MembersCostLittle)$$' -v ./test/integration
 
 .PHONY: lint
 lint: ## format, vet (also for Windows and macOS), staticcheck, modern forms
