@@ -18,7 +18,7 @@ var ErrUnsafe = errors.New("unsafe")
 // neither its group nor others may write it. Else the error matches [ErrUnsafe], and
 // says what to do.
 func ReadFile(path string, most int64) ([]byte, error) {
-	f, err := openNoFollow(path)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func read(f *os.File, path string, most int64, also fs.FileMode) ([]byte, error)
 		return nil, err
 	}
 	if info.Mode().Type()&^also != 0 {
-		return nil, fmt.Errorf("%w: %s is no regular file", ErrUnsafe, path)
+		return nil, CheckKind(path, info)
 	}
 	if err := CheckOwner(path, info); err != nil {
 		return nil, err

@@ -2,11 +2,8 @@
 
 package durable
 
-import (
-	"io/fs"
-	"os"
-)
+import "io/fs"
 
-func openNoFollow(path string) (*os.File, error) { return os.Open(path) }
+const openPlain = 0
 
 func foreign(string, fs.FileInfo) string { return "" }

@@ -9,10 +9,8 @@ import (
 	"syscall"
 )
 
-// openNoFollow opens a file that is no link; it does not wait when the file is a pipe.
-func openNoFollow(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-}
+// openPlain are flags by which no link is followed and no pipe waited for.
+const openPlain = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
 func foreign(path string, info fs.FileInfo) string {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
