@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -115,7 +116,7 @@ func (b *Bundle) open(rel string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := root.Open(filepath.FromSlash(rel))
+	f, err := durable.OpenIn(root, rel)
 	return f, errors.Join(err, root.Close())
 }
 

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,10 +12,13 @@ import (
 const unixModes = false
 
 // Making a symbolic link needs a special right on Windows, so current is a small file that holds the release.
-const currentName = "current"
+const (
+	currentName = "current"
+	maxCurrent  = 1 << 10
+)
 
 func readCurrent(dir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(dir, currentName))
+	text, err := durable.ReadFile(filepath.Join(dir, currentName), maxCurrent)
 	if err != nil {
 		return "", err
 	}

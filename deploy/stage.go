@@ -155,7 +155,7 @@ func (d *deployment) whole(ctx context.Context, name string) bool {
 }
 
 func sameFile(root *os.Root, f File) bool {
-	in, err := root.Open(f.Path)
+	in, err := durable.OpenIn(root, f.Path)
 	if err != nil {
 		return false
 	}

@@ -111,20 +111,17 @@ func loadIdentity(path string) (crypto.PrivKey, error) {
 
 // readPrivate reads a small regular file that belongs to us alone.
 func readPrivate(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, fmt.Errorf("look at identity: %w", err)
+	f, err := durable.Open(path)
+	if errors.Is(err, durable.ErrUnsafe) {
+		return nil, fmt.Errorf("%w: %w", ErrIdentity, err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is %s; put the key file itself there", ErrIdentity, path, kindOf(info.Mode()))
-	}
-	f, err := openNoFollow(path)
 	if err != nil {
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
 	defer f.Close()
 	// Judge what is open now, not what had the name a moment ago.
-	if info, err = f.Stat(); err != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return nil, fmt.Errorf("look at identity: %w", err)
 	}
 	if err := checkOwner(path, info); err != nil {
@@ -147,16 +144,6 @@ func checkOwner(path string, info fs.FileInfo) error {
 			ErrIdentity, path, info.Mode().Perm(), path)
 	}
 	return nil
-}
-
-func kindOf(mode fs.FileMode) string {
-	switch {
-	case mode&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case mode.IsDir():
-		return "a directory"
-	}
-	return "no regular file"
 }
 
 func encodeIdentity(private ed25519.PrivateKey) ([]byte, error) {
@@ -185,7 +172,7 @@ func decodeIdentity(text []byte) (crypto.PrivKey, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("the file is damaged: %w", err)
+		return nil, errors.New("the file is damaged: its key cannot be read") // the words of x509 are about Go
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {

@@ -11,10 +11,6 @@ import (
 // unixPermissions says that mode bits and owners mean something here.
 const unixPermissions = true
 
-func openNoFollow(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-}
-
 // foreignOwner reports the owner of a file when it is not the user we run as.
 func foreignOwner(info fs.FileInfo) (owner, us int, foreign bool) {
 	us = os.Geteuid()

@@ -142,11 +142,11 @@ func New(cfg Config) (*Service, error) {
 // takeDir locks the directory for the life of the service: two would write the same logs, and end each other's
 // workloads.
 func (s *Service) takeDir() error {
-	f, err := os.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := durable.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if durable.IsReadOnly(err) {
 		// The machine still says how it is, and what its workloads said.
 		s.cfg.Logger.Error("the disk is read-only: nothing can be started or changed until it is mounted for writing, and the worker started again", "dir", s.cfg.Dir)
-		if f, err = os.Open(filepath.Join(s.cfg.Dir, "lock")); errors.Is(err, fs.ErrNotExist) {
+		if f, err = durable.Open(filepath.Join(s.cfg.Dir, "lock")); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 	}

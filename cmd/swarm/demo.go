@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
 )
 
@@ -260,7 +261,7 @@ func (d *demo) deploy(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(bundle, 0o700); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(bundle, "hello.txt"), []byte("hello from the controller\n"), 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(bundle, "hello.txt"), []byte("hello from the controller\n"), 0o600); err != nil {
 		return "", err
 	}
 	out, err := d.exec(ctx, "deploy", "--all", "--wait", "0", bundle)
@@ -269,7 +270,7 @@ func (d *demo) deploy(ctx context.Context) (string, error) {
 	}
 	for i := range demoWorkers {
 		current := filepath.Join(d.state(fmt.Sprintf("rig-%d", i+1)), "deploy", "greeting", "current", "hello.txt")
-		text, err := os.ReadFile(current)
+		text, err := durable.ReadFile(current, maxPayload)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) || len(text) == 0 {
 			return out, fmt.Errorf("the bundle is not in place at worker %d: %w", i+1, err)
 		}

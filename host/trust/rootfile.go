@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"filippo.io/age"
@@ -57,7 +56,7 @@ func (r *Root) Save(path string, s Seal) error {
 // that is not sealed. Errors to act on are [ErrPassphrase],
 // [ErrNeedPassphrase], and fs.ErrNotExist.
 func LoadRoot(path, passphrase string) (*Root, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("root key: %w", err)
 	}

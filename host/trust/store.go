@@ -96,7 +96,7 @@ func (s *store) lock() (unlock func() error, err error) {
 func (s *store) read() (c contents, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := os.Open(s.path(statementsFile))
+	f, err := durable.Open(s.path(statementsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return contents{damaged: true}, nil
 	}
@@ -128,7 +128,7 @@ func (s *store) read() (c contents, err error) {
 
 // stale reports whether somebody has written since the last read.
 func (s *store) stale() bool {
-	info, err := os.Stat(s.path(statementsFile))
+	info, err := os.Lstat(s.path(statementsFile))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return err == nil && (s.file == nil || !os.SameFile(s.file, info) || info.Size() != s.seen)
@@ -182,7 +182,7 @@ func (s *store) parseLine(line []byte, c *contents) {
 
 // headerOf returns the first line of the statements, or "".
 func (s *store) headerOf() string {
-	f, err := os.Open(s.path(statementsFile))
+	f, err := durable.Open(s.path(statementsFile))
 	if err != nil {
 		return ""
 	}
@@ -289,7 +289,7 @@ func (s *store) add(statements []*Statement) error {
 // appendTo adds to a file that is there, and syncs it. A last line that was cut by a loss of power
 // is ended first.
 func appendTo(path string, data []byte) (info fs.FileInfo, err error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := durable.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -339,7 +339,7 @@ func (s *store) rewrite(statements []*Statement, missing []ID) error {
 	if err := durable.WriteFile(s.path(indexFile), ids.Bytes(), 0o600); err != nil {
 		return err
 	}
-	info, err := os.Stat(s.path(statementsFile))
+	info, err := os.Lstat(s.path(statementsFile))
 	if err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func (s *store) setAside(name string) error {
 // readBounded reads a file that nobody else could have written.
 func readBounded(path string, most int64) ([]byte, error) {
 	data, err := durable.ReadFile(path, most)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, durable.ErrUnsafe) { // which names it
 		err = fmt.Errorf("read %s: %w", path, err)
 	}
 	return data, err

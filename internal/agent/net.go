@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"os"
 
 	"github.com/libp2p/go-libp2p/core/pnet"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // DefaultFleetSize is for how many machines limits are made.
@@ -82,14 +82,7 @@ func readNetworkKey(path string) (pnet.PSK, error) {
 	if path == "" {
 		return nil, nil
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("network key: %w", err)
-	}
-	if info.Size() > maxNetworkKey {
-		return nil, fmt.Errorf("network key %s: %d bytes are too many for a key", path, info.Size())
-	}
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadLinked(path, maxNetworkKey) // mounted secrets are links
 	if err != nil {
 		return nil, fmt.Errorf("network key: %w", err)
 	}

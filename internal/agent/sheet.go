@@ -16,6 +16,8 @@ import (
 // sheet names.
 const sheetFile = "sheet"
 
+const maxSheetFile = 64 << 10
+
 // NoteSheet notes which issuers a sheet names that is about to be printed.
 func (a *Admin) NoteSheet(s *trust.Sheet) error {
 	var text strings.Builder
@@ -30,7 +32,7 @@ func SheetWarning(f *trust.Fleet, stateDir string) string {
 	if g := f.Self().Grant; g.MayIssue == nil || !g.MayIssue.ForAll || f.SelfErr() != nil {
 		return ""
 	}
-	data, err := readSmall(filepath.Join(FleetDir(stateDir), sheetFile))
+	data, err := durable.ReadFile(filepath.Join(FleetDir(stateDir), sheetFile), maxSheetFile)
 	if err != nil {
 		return "no backup sheet was printed here yet: swarm key backup | lpr"
 	}

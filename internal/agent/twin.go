@@ -98,11 +98,7 @@ func writeTwin(path string, t node.Twin) error {
 // seen lately; nothing where it has not.
 func TwinWarning(stateDir string) string {
 	path := filepath.Join(stateDir, twinFile)
-	info, err := os.Stat(path)
-	if err != nil || info.Size() > maxTwin {
-		return ""
-	}
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path, maxTwin)
 	if err != nil {
 		return ""
 	}

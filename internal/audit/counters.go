@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // What is counted. Each has files of its own, so that a flood of one can not push out the other.
@@ -213,7 +215,7 @@ func countsPath(dir string, tally Tally) string { return filepath.Join(dir, stri
 // openCounts opens a file to append to it, and returns its size. A line that a crash has torn gets an end, so that it
 // does not spoil the next.
 func openCounts(path string) (*os.File, int64, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := durable.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, 0, err
 	}

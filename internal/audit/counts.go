@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // ReadCounts returns what was counted of tally in dir since a time, the oldest minute first and by peer within it.
@@ -43,7 +44,7 @@ func ReadCounts(dir string, tally Tally, since time.Time) ([]Count, error) {
 }
 
 func readCounts(path string, each func(Count)) error {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ type ending struct {
 
 // scan reads a segment to its end, or to the first entry that is damaged.
 func scan(n name) (ending, error) {
-	f, err := os.Open(n.path)
+	f, err := durable.Open(n.path)
 	if err != nil {
 		return ending{}, err
 	}

@@ -6,9 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"iter"
-	"os"
 	"slices"
 	"time"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // Filter chooses entries. Its zero value chooses all.
@@ -67,7 +68,7 @@ func Read(dir string, f Filter) iter.Seq2[Entry, error] {
 }
 
 func readSegment(path string, f Filter, yield func(Entry, error) bool) (more bool, err error) {
-	file, err := os.Open(path)
+	file, err := durable.Open(path)
 	if err != nil {
 		return false, err
 	}

@@ -53,7 +53,7 @@ func createSegment(cfg Config, head Head) (*segment, Head, error) {
 	}
 	path := segmentPath(cfg.Dir, anchor.Seq)
 	cfg.step("create")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := durable.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, Head{}, err
 	}
@@ -75,7 +75,7 @@ func createSegment(cfg Config, head Head) (*segment, Head, error) {
 
 // openSegment opens a segment to add to it after its first size bytes, and cuts off the rest.
 func openSegment(path string, size int64) (*segment, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := durable.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}

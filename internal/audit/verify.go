@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // ErrBroken matches every [BrokenError].
@@ -71,7 +73,7 @@ func verifyDir(dir string, known []Head) (Report, error) {
 	}
 	v := newVerifier(known)
 	for i, n := range names {
-		f, err := os.Open(n.path)
+		f, err := durable.Open(n.path)
 		if err != nil {
 			return v.report, fmt.Errorf("verify audit log: %w", err)
 		}

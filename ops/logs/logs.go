@@ -261,7 +261,7 @@ func (l *Log) rotate() error {
 // startSegment needs mu, or a log nobody else has.
 func (l *Log) startSegment(base int64) error {
 	s := segment{base: base}
-	f, err := os.OpenFile(l.path(s), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := durable.OpenFile(l.path(s), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("start log segment: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // Query narrows what is read. The zero value asks for all that fits on a page.
@@ -139,7 +141,7 @@ func (l *Log) snapshot() (segments []segment, end int64) {
 
 // readSegment adds lines of s to the page; more is false when the page is complete.
 func (l *Log) readSegment(page *Page, s segment, q Query) (more bool, err error) {
-	f, err := os.Open(l.path(s))
+	f, err := durable.Open(l.path(s))
 	if errors.Is(err, os.ErrNotExist) {
 		return true, nil // dropped since the snapshot: the next one will show the gap
 	}
@@ -225,7 +227,7 @@ func ignoreEOF(err error) error {
 
 // firstTime reads the time of the first line of s, 0 when there is none.
 func (l *Log) firstTime(s segment) (int64, error) {
-	f, err := os.Open(l.path(s))
+	f, err := durable.Open(l.path(s))
 	if err != nil {
 		return 0, err
 	}

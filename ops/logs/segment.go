@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 const (
@@ -57,7 +59,7 @@ func joinEnds(found []segment) []segment {
 // reopenLast opens the newest segment for writing, without the torn line at its end.
 func (l *Log) reopenLast() error {
 	last := &l.segments[len(l.segments)-1]
-	f, err := os.OpenFile(l.path(*last), os.O_RDWR, 0o600)
+	f, err := durable.OpenFile(l.path(*last), os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}

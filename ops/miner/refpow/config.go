@@ -3,10 +3,10 @@ package refpow
 import (
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
@@ -51,7 +51,7 @@ func (c Config) validate() (miner.Pool, error) {
 
 // readSmall reads a file of at most maxFile bytes.
 func readSmall(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, err
 	}

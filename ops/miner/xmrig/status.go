@@ -7,13 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
@@ -118,11 +118,16 @@ func (s summary) rejected() *int64 {
 
 // readHTTP reads back where the interface is, and when Render has written that.
 func readHTTP(path string) (h httpAPI, rendered time.Time, err error) {
-	info, err := os.Stat(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return httpAPI{}, time.Time{}, fmt.Errorf("read xmrig config: %w", err)
 	}
-	b, err := os.ReadFile(path)
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return httpAPI{}, time.Time{}, fmt.Errorf("read xmrig config: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxAnswer))
 	if err != nil {
 		return httpAPI{}, time.Time{}, fmt.Errorf("read xmrig config: %w", err)
 	}
