@@ -67,6 +67,16 @@ func g() {}`,
 			want: []string{"A2", "C5", "D6"},
 		},
 		{
+			name: "files that are opened by package os",
+			src: `package p
+import ("os"; "durable")
+func f() { os.Open("a"); durable.Open("a"); os.Lstat("a") }
+var g = os.ReadFile
+func h(root *os.Root) { root.Open("a") }`,
+			find: func(fset *token.FileSet, f *ast.File) []string { return lines(fset, opens(f)) },
+			want: []string{"Open3", "ReadFile4", "Open5"},
+		},
+		{
 			name: "tests that sleep",
 			src: `package p
 import ("testing"; "time")
