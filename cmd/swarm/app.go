@@ -128,7 +128,7 @@ func (a *app) prepare(cmd *cobra.Command) error {
 		}
 	}
 	handler := func(level slog.Level) slog.Handler {
-		return tint.NewTextHandler(a.terminal, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.terminal)})
+		return tint.NewTextHandler(folding{a.terminal}, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(a.terminal)})
 	}
 	a.log = slog.New(handler(level))
 	// What libraries say by themselves: libp2p its faults, the mDNS library

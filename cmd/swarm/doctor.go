@@ -107,9 +107,9 @@ func (a *app) printDiagnosis(d agent.Diagnosis) error {
 	t := a.stdout.table()
 	marks := map[agent.Level]string{agent.LevelOK: " ", agent.LevelWarn: "!", agent.LevelFail: "x"}
 	for _, f := range d.Findings {
-		t.row(marks[f.Level]+" "+f.Check, f.Text)
+		t.row(whole(marks[f.Level]+" "+f.Check), whole(f.Text))
 		if f.Next != "" {
-			t.row("", "  next: "+f.Next)
+			t.row("", whole("  next: "+f.Next))
 		}
 	}
 	return t.flush()

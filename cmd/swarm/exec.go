@@ -150,7 +150,7 @@ func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 		return err
 	}
 	for w := range strings.Lines(sum.Warnings) {
-		a.stderr.println("swarm: " + w)
+		a.stderr.printf("swarm: %s\n", w)
 	}
 	return a.outcome(cmd.Context(), sum)
 }

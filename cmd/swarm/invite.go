@@ -233,7 +233,7 @@ func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error
 				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
 		}
 		a.stderr.printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
-		a.stderr.println(agent.ReachOf(t.Addrs).Words(t.Name))
+		a.stderr.printf("%s\n", agent.ReachOf(t.Addrs).Words(t.Name))
 		return nil
 	})
 }

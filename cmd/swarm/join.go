@@ -273,7 +273,7 @@ func (a *app) printWaiting(joiner *agent.Joiner) error {
 	return a.print(waiting, func() error {
 		a.stdout.println("Waiting for the inviter. There, run: swarm invite NAME --to MADDR, with one of")
 		for _, addr := range addrs {
-			a.stdout.printf("  %s\n", addr)
+			a.stdout.println("  " + addr)
 		}
 		return nil
 	})

@@ -72,7 +72,7 @@ func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
 	return a.print(ready, func() error {
 		a.stdout.printf("relay %s is ready at\n", ready.Peer)
 		for _, addr := range addrs {
-			a.stdout.printf("  %s\n", addr)
+			a.stdout.println("  " + addr)
 		}
 		switch fleet, name := r.Fleet(); {
 		case fleet != "":

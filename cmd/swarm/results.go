@@ -129,7 +129,7 @@ func show[T any](r *results, res agent.Result, print func(agent.Target, T)) {
 	print(res.Target, v)
 }
 
-const statsFormat = "%-24.24s %8s %5s %5s %6s  %-12.12s %-10s %12s %9s %s\n"
+const statsFormat = "%-24.24s %8s %5s %5s %6s  %-12.12s %-10s %12s %9s %.60s\n"
 
 func (r *results) stats(t agent.Target, s ops.Stats) {
 	if !r.header {
@@ -156,7 +156,7 @@ func load(v *float64) string {
 }
 
 func (r *results) ack(t agent.Target, m ops.MinerAck) {
-	r.a.stdout.printf("%-24s %-12s %-10s %-10s %s\n", t.Label(), m.Name, m.State, m.Algorithm, hashRate(m.HashRate))
+	r.a.stdout.printf("%-24.60s %-12.60s %-10.60s %-10.60s %s\n", t.Label(), m.Name, m.State, m.Algorithm, hashRate(m.HashRate))
 }
 
 func (r *results) logs(t agent.Target, l ops.Logs) {
@@ -169,7 +169,7 @@ func (r *results) logs(t agent.Target, l ops.Logs) {
 			t.Label(), l.Gap.From, l.Gap.To)
 	}
 	for _, line := range l.Lines {
-		r.a.stdout.printf("%s%s\n", prefix, strings.ReplaceAll(line.Text, "\t", "    "))
+		r.a.stdout.printf("%s%s\n", prefix, whole(strings.ReplaceAll(line.Text, "\t", "    ")))
 	}
 	if l.Exit != nil {
 		r.a.stderr.printf("swarm: %s: %s ended with exit code %d\n", t.Label(), l.Name, l.Exit.Code)
@@ -181,7 +181,7 @@ func (r *results) deployed(t agent.Target, d deploy.Ack) {
 	if d.Previous != "" && d.Previous != d.Release {
 		previous = ", was " + d.Previous
 	}
-	r.a.stdout.printf("%-24s %s %s %s (%s sent%s)\n", t.Label(), d.Name, d.Release, d.State, size(d.Bytes), previous)
+	r.a.stdout.printf("%-24.60s %.60s %.60s %.60s (%s sent%.80s)\n", t.Label(), d.Name, d.Release, d.State, size(d.Bytes), previous)
 }
 
 // progress shows how much of a bundle all machines together were sent.

@@ -71,7 +71,7 @@ func (a *app) printServing(c *agent.Controller, dir string) error {
 	return a.print(ready, func() error {
 		a.stdout.printf("controller %s serves commands at %s\n", ready.Peer, ready.Socket)
 		for _, addr := range addrs {
-			a.stdout.printf("  %s\n", addr)
+			a.stdout.println("  " + addr)
 		}
 		return nil
 	})

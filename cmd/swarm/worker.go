@@ -111,7 +111,7 @@ func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
 	return a.print(ready, func() error {
 		a.stdout.printf("worker %s is ready at\n", w.Node.ID())
 		for _, addr := range addrs {
-			a.stdout.printf("  %s\n", addr)
+			a.stdout.println("  " + addr)
 		}
 		if fleet, name := w.Fleet(); fleet != "" {
 			a.stdout.printf("It is %s in the fleet %s.\n", name, fleet)
