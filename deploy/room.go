@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,14 @@ type room struct {
 	mu      sync.Mutex // guards what follows
 	bytes   int64
 	entries int64
+	whole   int64 // bytes, also those that were written
+}
+
+// underWay returns what all deployments that are under way will take in the end.
+func (r *room) underWay() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.whole
 }
 
 // reserve takes the room for a bundle, or says what is missing. What it returns gives up the rest of it.
@@ -68,7 +77,8 @@ func (r *room) reserve(m Manifest, look func() (free, error)) (*reservation, err
 	}
 	r.bytes += bytes
 	r.entries += entries
-	return &reservation{r, bytes, entries}, nil
+	r.whole += bytes
+	return &reservation{r, bytes, entries, bytes}, nil
 }
 
 // reservation is what one deployment may still write.
@@ -76,27 +86,31 @@ type reservation struct {
 	room    *room
 	bytes   int64
 	entries int64
+	whole   int64 // bytes, also those that were written
 }
 
 // Write counts bytes that were written: the file system knows of them by now.
 func (r *reservation) Write(b []byte) (int, error) {
-	r.give(int64(len(b)), 0)
+	r.give(int64(len(b)), 0, 0)
 	return len(b), nil
 }
 
 // end gives up what is left.
-func (r *reservation) end() { r.give(r.bytes, r.entries) }
+func (r *reservation) end() { r.give(r.bytes, r.entries, r.whole) }
 
-func (r *reservation) give(bytes, entries int64) {
+func (r *reservation) give(bytes, entries, whole int64) {
 	r.room.mu.Lock()
 	defer r.room.mu.Unlock()
 	r.bytes -= bytes
 	r.entries -= entries
 	r.room.bytes -= bytes
 	r.room.entries -= entries
+	r.whole -= whole
+	r.room.whole -= whole
 }
 
-// used is what all deployments in a directory take, with their old releases.
+// used is what all deployments in a directory take, with their old releases. What is
+// under way, in a directory of its own, is not among it.
 func used(ctx context.Context, dir string) (bytes int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -104,6 +118,9 @@ func used(ctx context.Context, dir string) (bytes int64, err error) {
 		}
 		if err != nil {
 			return err
+		}
+		if e.IsDir() && strings.HasPrefix(e.Name(), stagingPrefix) && filepath.Dir(filepath.Dir(path)) == filepath.Clean(dir) {
+			return fs.SkipDir
 		}
 		bytes += EntryBytes
 		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {

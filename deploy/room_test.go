@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -308,5 +309,72 @@ func TestQuota(t *testing.T) {
 	apply(t, s, b)
 	if s.room.bytes != 0 {
 		t.Errorf("%d bytes are reserved", s.room.bytes)
+	}
+}
+
+// What another deployment puts in place while the quota is counted is not missed, and what is under way counts once.
+func TestQuotaWhileAnotherEnds(t *testing.T) {
+	for _, spare := range []int64{0, -1} {
+		var quota int64
+		s := newStore(t, StoreConfig{Quota: func() int64 { return quota }})
+		a, b := bundleOf(t, "a", tree{"f": strings.Repeat("a", 64<<10)}), bundleOf(t, "b", tree{"f": strings.Repeat("b", 64<<10)})
+		held := hold(a)
+		result := make(chan error, 1)
+		go func() {
+			_, err := s.Apply(context.Background(), a.Manifest, held)
+			result <- err
+		}()
+		<-held.began
+		const names = 5 // directories: that of all, those of the names, and their releases
+		quota = a.Manifest.Room() + b.Manifest.Room() + names*EntryBytes + spare
+		s.step = func(step string) {
+			if step == "count" && spare < 0 {
+				close(held.letGo)
+				if err := <-result; err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		_, err := s.Apply(t.Context(), b.Manifest, b.Body())
+		if spare == 0 && err != nil {
+			t.Errorf("as much as is allowed: %v", err)
+		}
+		if spare < 0 {
+			checkError(t, err, "deploy.totalBytes", streams.ErrRefused)
+			continue
+		}
+		close(held.letGo)
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
+		if s.room.bytes != 0 || s.room.whole != 0 {
+			t.Errorf("%d of %d bytes are reserved", s.room.bytes, s.room.whole)
+		}
+	}
+}
+
+// endsAfter is a context that ends when it was asked so many times.
+type endsAfter struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (e *endsAfter) Err() error {
+	if e.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A cancel holds also while a large file is compared.
+func TestCancelWhileComparing(t *testing.T) {
+	s := newStore(t, StoreConfig{})
+	b := bundleOf(t, "app", tree{"f": strings.Repeat("x", 8<<20)})
+	apply(t, s, b)
+	ctx := &endsAfter{Context: t.Context()}
+	const asked = 4
+	ctx.left.Store(asked)
+	if ack, err := s.Apply(ctx, b.Manifest, b.Body()); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, %v", ack, err)
 	}
 }

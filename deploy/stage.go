@@ -147,14 +147,15 @@ func (d *deployment) whole(ctx context.Context, name string) bool {
 	}
 	defer root.Close()
 	for _, f := range d.m.Files {
-		if ctx.Err() != nil || !sameFile(root, f) {
+		if ctx.Err() != nil || !sameFile(ctx, root, f) {
 			return false
 		}
 	}
 	return true
 }
 
-func sameFile(root *os.Root, f File) bool {
+// sameFile reports whether a file is what the manifest says. When ctx ends it is not.
+func sameFile(ctx context.Context, root *os.Root, f File) bool {
 	in, err := durable.OpenIn(root, f.Path)
 	if err != nil {
 		return false
@@ -165,8 +166,21 @@ func sameFile(root *os.Root, f File) bool {
 		return false
 	}
 	h := sha256.New()
-	_, err = io.Copy(h, in)
+	_, err = io.Copy(h, io.LimitReader(&ending{ctx, in}, f.Size+1)) // it may grow meanwhile
 	return err == nil && hex.EncodeToString(h.Sum(nil)) == f.SHA256
+}
+
+// ending is a reader that stops when ctx ends.
+type ending struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	if e.ctx.Err() != nil {
+		return 0, context.Cause(e.ctx)
+	}
+	return e.r.Read(p)
 }
 
 func joinSlash(dir, p string) string { return filepath.Join(dir, filepath.FromSlash(p)) }

@@ -202,6 +202,9 @@ func (d *deployment) apply(ctx context.Context, body io.Reader) (Ack, error) {
 	if releaseOf(d.at) != d.m.Release && d.whole(ctx, d.m.Release) {
 		return d.ack(StateSwitched), d.makeCurrent(d.m.Release)
 	}
+	if ctx.Err() != nil { // while it was compared
+		return Ack{}, context.Cause(ctx)
+	}
 	err := d.reserve(ctx)
 	if err != nil {
 		return Ack{}, err
@@ -240,15 +243,16 @@ func (d *deployment) reserve(ctx context.Context) (err error) {
 	return err
 }
 
-// checkQuota counts what is on the disk and what is under way, this deployment among it.
+// checkQuota counts what is under way, this deployment among it, and then what is in
+// place: what another one puts in place meanwhile counts twice rather than not at all.
 func (d *deployment) checkQuota(ctx context.Context, quota int64) error {
-	bytes, err := used(ctx, d.cfg.Dir)
+	bytes := d.Store.room.underWay()
+	d.step("count")
+	placed, err := used(ctx, d.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("count deployments: %w", err)
 	}
-	d.Store.room.mu.Lock()
-	bytes += d.Store.room.bytes
-	d.Store.room.mu.Unlock()
+	bytes += placed
 	if bytes > quota {
 		return streams.Errorf(streams.CodeRefused, "all deployments would take %d bytes, this machine's owner allows %d: remove one below %s, or change deploy.totalBytes in its policy.json", bytes, quota, d.cfg.Dir)
 	}

@@ -103,7 +103,7 @@ func (f *execFlags) add(cmd *cobra.Command) {
 	f.selection.flags(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&f.payload, "payload", "", "the request's payload: `JSON`, @FILE, or - for standard input")
-	fs.DurationVar(&f.timeout, "timeout", defaultTimeout, "how long a machine may take; with --follow until its first lines, for a deployment until it takes further bytes")
+	fs.DurationVar(&f.timeout, "timeout", defaultTimeout, "how long a machine may take; with --follow until its first lines, for a deployment until it takes further bytes, and in all a second more for each 64 KiB")
 	fs.StringVar(&f.name, "name", "", "the workload's `NAME` (default: the miner's), or the bundle's (default: the file's)")
 	fs.StringVar(&f.miner, "miner", "", "start_miner: which miner: refpow or xmrig")
 	fs.StringVar(&f.algorithm, "algorithm", "", "start_miner: for example rx/0")

@@ -47,7 +47,7 @@ type Job struct {
 	Bundle  *deploy.Bundle
 	// Timeout is how long a machine may take; for a log that is followed, until
 	// its first lines; for an upload, until it takes further bytes, and a second
-	// more in all for each KiB.
+	// more in all for each 64 KiB.
 	Timeout time.Duration
 	// Progress is told how much of an upload each machine was sent.
 	Progress func(t Target, sent, total int64)
@@ -202,7 +202,7 @@ func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Valu
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
-	all := time.AfterFunc(j.Timeout+time.Duration(j.Bundle.Manifest.Size()/deploy.LeastRate)*time.Second, func() { cancel(context.DeadlineExceeded) })
+	all := time.AfterFunc(uploadTime(j.Timeout, j.Bundle.Manifest.Size()), func() { cancel(errSlowUpload) })
 	defer all.Stop()
 	ack, err := deploy.Send(ctx, c.Node.Client, t.Peer, j.Bundle, func(sent, total int64) {
 		timer.Reset(j.Timeout)
@@ -210,11 +210,25 @@ func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Valu
 			j.Progress(t, sent, total)
 		}
 	})
+	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errSlowUpload) {
+		return nil, streams.Errorf(streams.CodeTimeout, "%s takes less than %d KiB a second; to give it longer: --timeout", t.Label(), uploadRate>>10)
+	}
 	if err != nil {
 		return nil, timedOut(ctx, t, err)
 	}
 	payload, err := json.Marshal(ack)
 	return payload, err
+}
+
+// uploadRate is how many bytes of an upload a machine has to take in a second, on average
+// beside the timeout: it could make it last for days by taking one now and then.
+const uploadRate = 64 << 10
+
+var errSlowUpload = errors.New("the upload is too slow")
+
+// uploadTime is how long an upload may take in all.
+func uploadTime(timeout time.Duration, size int64) time.Duration {
+	return timeout + time.Duration(size/uploadRate+1)*time.Second
 }
 
 // timedOut tells our own timeout apart from a cancel by the user.

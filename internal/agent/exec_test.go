@@ -95,3 +95,12 @@ func running(t *testing.T, run func(context.Context) error, end func() error) {
 		}
 	})
 }
+
+// A worker that takes a byte now and then holds an upload for hours at most, not for days.
+func TestUploadTime(t *testing.T) {
+	for size, want := range map[int64]time.Duration{0: 31 * time.Second, 64 << 10: 32 * time.Second, 1 << 30: 30*time.Second + 16385*time.Second, 1 << 40: 30*time.Second + (1<<24+1)*time.Second} {
+		if got := uploadTime(30*time.Second, size); got != want {
+			t.Errorf("%d bytes: %v, want %v", size, got, want)
+		}
+	}
+}
