@@ -183,7 +183,7 @@ func decodeIdentity(text []byte) (crypto.PrivKey, error) {
 		return nil, err
 	}
 	if named := block.Headers[pemPeerHeader]; named != id.String() {
-		return nil, fmt.Errorf("the file is damaged: it names peer %q and holds the key of %s", named, id)
+		return nil, fmt.Errorf("the file is damaged: it holds the key of %s, and names another", id)
 	}
 	if again, err := encodeIdentity(private); err != nil || !bytes.Equal(again, text) {
 		return nil, errors.New("the file is damaged: something was added or changed around the key")

@@ -104,6 +104,32 @@ func TestIdentityRefused(t *testing.T) {
 	}
 }
 
+// Wherever a bit of the file is wrong, the error says in a line that it is damaged and what to do, in no words of a library.
+func TestIdentityWithAFlippedBit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), identityFile)
+	idOf(t, path)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 300
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 4
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := LoadOrCreateIdentity(path)
+		if !errors.Is(err, ErrIdentity) {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+		text := strings.ReplaceAll(err.Error(), path, identityFile)
+		if !strings.Contains(text, "is damaged") || !strings.Contains(text, "restore it from a backup") || strings.Contains(text, "asn1") || len(text) > most {
+			t.Errorf("byte %d: %s", i, text)
+		}
+	}
+}
+
 func TestIdentityOfAnotherUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("giving a file away needs root")

@@ -18,7 +18,7 @@ import (
 
 // ErrUnsafe says that somebody else could have written the policy file. Its owner has to look at it, and then to
 // correct who it belongs to or its mode.
-var ErrUnsafe = errors.New("unsafe policy file")
+var ErrUnsafe = errors.New("policy file refused")
 
 // Parse reads a policy. Unknown and repeated keys are errors; an error matches [ErrInvalid] and names the line.
 func Parse(text []byte) (Policy, error) {
