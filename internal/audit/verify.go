@@ -89,7 +89,8 @@ func verifyDir(dir string, known []Head) (Report, error) {
 	return v.report, v.finish()
 }
 
-// noDamaged finds segments that were put aside at an opening.
+// noDamaged finds segments that were put aside at an opening, and what is no file in
+// place of one.
 func noDamaged(dir string) error {
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -98,6 +99,9 @@ func noDamaged(dir string) error {
 	for _, f := range files {
 		if strings.HasSuffix(f.Name(), damagedEnding) {
 			return &BrokenError{Segment: f.Name(), Reason: "the segment has no good entry and was put aside"}
+		}
+		if strings.HasSuffix(f.Name(), segmentEnding) && !f.Type().IsRegular() {
+			return &BrokenError{Segment: f.Name(), Reason: "what is in place of the segment is no regular file"}
 		}
 	}
 	return nil
