@@ -16,7 +16,9 @@ import (
 func TestNoFileInPlaceOfASegment(t *testing.T) {
 	for kind, put := range map[string]func(path string) error{
 		"pipe": func(path string) error { return syscall.Mkfifo(path, 0o600) },
-		"link": func(path string) error { return errors.Join(os.Rename(path+".moved", path+".at"), os.Symlink(path+".at", path)) },
+		"link": func(path string) error {
+			return errors.Join(os.Rename(path+".moved", path+".at"), os.Symlink(path+".at", path))
+		},
 	} {
 		dir := t.TempDir()
 		l, err := audit.Open(audit.Config{Dir: dir})

@@ -26,8 +26,10 @@ func OpenIn(root *os.Root, name string) (*os.File, error) {
 
 // openRegular looks at what is there before it opens it, since a device may act on
 // that alone, and at what was opened.
-func openRegular(path, name string, flag int, perm fs.FileMode, look func(string) (fs.FileInfo, error),
-	open func(string, int, fs.FileMode) (*os.File, error)) (*os.File, error) {
+func openRegular(
+	path, name string, flag int, perm fs.FileMode,
+	look func(string) (fs.FileInfo, error), open func(string, int, fs.FileMode) (*os.File, error),
+) (*os.File, error) {
 	if info, err := look(name); err == nil {
 		if err := CheckKind(path, info); err != nil {
 			return nil, err
