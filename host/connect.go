@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -185,12 +187,22 @@ func (h *Host) words(err error) string {
 		return "it is not connected there"
 	case strings.Contains(text, "PERMISSION_DENIED"):
 		return "the relay does not let us through"
+	case strings.Contains(text, securityFailed) && cutOff(err):
+		return "it ended the connection before it said anything: it is crowded, or its network has a key, see --network-key"
 	case len(h.cfg.NetworkKey) > 0 && strings.Contains(text, "negotiate"):
 		return "it has another network key, or none"
-	case strings.Contains(text, "failed to negotiate security protocol"):
+	case strings.Contains(text, securityFailed):
 		return "it speaks another protocol; perhaps its network has a key: give --network-key"
 	}
 	return inWords(err)
+}
+
+// securityFailed is what the library says, in text alone, of a connection that ended in its handshake.
+const securityFailed = "failed to negotiate security protocol"
+
+// cutOff reports whether the other side ended the connection, as one does that has no room.
+func cutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // turnedAway reports whether a relay has reset our request because we are no member for it, see Guard.

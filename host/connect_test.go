@@ -326,3 +326,31 @@ func TestConnectedBeforeRun(t *testing.T) {
 		return ok && s.State == host.StateDirect
 	})
 }
+
+// A machine that ends connections at once has no room, and perhaps speaks no other protocol.
+func TestCrowdedInWords(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	h, err := host.New(host.Config{StateDir: t.TempDir(), NoListen: true, DHT: host.DHTOff})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	at := multiaddr.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port))
+	err = h.Connect(t.Context(), peer.AddrInfo{ID: test.RandPeerIDFatal(t), Addrs: []multiaddr.Multiaddr{at}})
+	if err == nil || !strings.Contains(err.Error(), "crowded") {
+		t.Errorf("error %v", err)
+	}
+}

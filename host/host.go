@@ -158,7 +158,9 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 	if cfg.Member != nil {
 		resources = &guardedResources{resources, cfg.Member}
 	}
-	reach, err := reachOptions(cfg)
+	half := newHalfOpen(handshakesFor(cfg.MaxPeers))
+	resources = &halfOpenResources{resources, half}
+	reach, err := reachOptions(cfg, half)
 	if err != nil {
 		return nil, errors.Join(err, conns.Close(), resources.Close())
 	}
@@ -185,7 +187,7 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 }
 
 // reachOptions are the ways to others and from others.
-func reachOptions(cfg Config) ([]libp2p.Option, error) {
+func reachOptions(cfg Config, half *halfOpen) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
 		// To dial from the port one listens on would make two nodes that dial each other meet halfway, both as the one who
@@ -202,9 +204,7 @@ func reachOptions(cfg Config) ([]libp2p.Option, error) {
 		}
 		options = append(options, quic)
 	}
-	if gater := cfg.gater(); gater != nil {
-		options = append(options, libp2p.ConnectionGater(gater))
-	}
+	options = append(options, libp2p.ConnectionGater(&halfOpenGater{cfg.gater(), half}))
 	if cfg.NoListen {
 		return options, nil
 	}

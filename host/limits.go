@@ -64,7 +64,7 @@ func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 	conns := 2*maxPeers + 64 // a peer may hold a TCP and a QUIC connection while they race
 
 	all := bounds(conns, streams, mem)
-	handshakes := bounds(maxPeers/2+64, 4*maxPeers+512, mem/2)
+	handshakes := bounds(handshakesFor(maxPeers), 4*maxPeers+512, mem/2)
 	family := bounds(0, streams, mem/2)
 	onePeer := bounds(connsPerPeer, streamsPerPeer, min(mem/2, streamsPerPeer*streamWindow))
 	onePeerFamily := bounds(0, streamsPerPeer, min(mem/2, streamsPerPeer*streamWindow))
@@ -97,6 +97,9 @@ func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 	libp2p.SetDefaultServiceLimits(&base)
 	return partial.Build(base.AutoScale())
 }
+
+// handshakesFor is how many connections may be in their handshake, in each direction.
+func handshakesFor(maxPeers int) int { return maxPeers/2 + 64 }
 
 // memberLimiter gives peers that are no members less. Who becomes one has more at once.
 type memberLimiter struct {

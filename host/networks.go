@@ -18,11 +18,8 @@ type networks struct {
 	allow, deny             []netip.Prefix
 }
 
-// gater returns the gater of a Config, nil for none.
+// gater returns the gater of a Config.
 func (c Config) gater() connmgr.ConnectionGater {
-	if len(c.AllowNets) == 0 && len(c.DenyNets) == 0 {
-		return c.Gater
-	}
 	return &networks{c.Gater, c.AllowNets, c.DenyNets}
 }
 

@@ -101,7 +101,6 @@ func strangersHoard(t *testing.T, during time.Duration, cases ...hoarding) {
 				peak = max(peak, residentMemory(t, g.cmd.Process.Pid))
 			}
 			strangers.Wait()
-			os.WriteFile("/tmp/bounds-work/gc-"+fmt.Sprint(tc.announce)+fmt.Sprint(tc.quic)+".txt", []byte(g.log.String()), 0o600)
 			others.Wait()
 			slowest := slices.Max(times)
 			t.Logf("%d streams were opened; the worker grew from %d to %d MiB; %d calls of a member, the slowest %v", opened.Load(), before>>20, peak>>20, len(times), slowest)
