@@ -109,6 +109,7 @@ func New(cfg Config) (*Host, error) {
 		return nil, err
 	}
 	h.life, h.end = context.WithCancel(context.Background())
+	h.Network().SetStreamHandler(newIncoming(h.life, h.Host, cfg.Member).handle)
 	h.keeper = newKeeper(h.dial, h.savedRelay, h.log)
 	h.standings = newStandings(h.worthRemembering)
 	for _, m := range book.All() {

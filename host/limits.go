@@ -30,7 +30,7 @@ const (
 	streamWindow   = 256 << 10 // bytes the muxer reserves for each stream
 	minMemory      = 512 << 20 // bytes; above what the strangers of a worker can reserve, at 4 MiB each
 	// A stranger greets, asks for a place in the fleet, and is asked what it is; each stream may leave a whole window unread.
-	strangerStreams = 8 // each way
+	strangerStreams = 4 // each way
 	strangerMemory  = 2 * strangerStreams * streamWindow
 	gracePeriod     = 30 * time.Second
 	rejoinTime      = 10 // seconds in which a whole fleet behind one address may come back, after the burst

@@ -16,6 +16,9 @@ import (
 const (
 	strangerRate  = 256 << 10 // bytes a second
 	strangerBurst = 16 << 10  // bytes: a greeting
+	// What is read of all strangers together, beyond the greeting of each.
+	strangersRate  = 2 << 20 // bytes a second
+	strangersBurst = 1 << 20 // bytes
 )
 
 // newMuxer is yamux, which reads slowly of those who dialled this node and are no members. A nil member makes no difference
@@ -24,17 +27,20 @@ func newMuxer(member func(peer.ID) bool) network.Multiplexer {
 	if member == nil {
 		return yamux.DefaultTransport
 	}
-	return &memberMuxer{yamux.DefaultTransport, member}
+	return &memberMuxer{yamux.DefaultTransport, member, newStrangersLimit()}
 }
 
 type memberMuxer struct {
 	network.Multiplexer
 	member func(peer.ID) bool
+	all    *rate.Limiter // of all strangers together
 }
+
+func newStrangersLimit() *rate.Limiter { return rate.NewLimiter(strangersRate, strangersBurst) }
 
 func (m *memberMuxer) NewConn(c net.Conn, isServer bool, scope network.PeerScope) (network.MuxedConn, error) {
 	if s, ok := c.(interface{ RemotePeer() peer.ID }); ok && isServer {
-		c = newSlowConn(c, func() bool { return m.member(s.RemotePeer()) })
+		c = newSlowConn(c, func() bool { return m.member(s.RemotePeer()) }, m.all)
 	}
 	return m.Multiplexer.NewConn(c, isServer, scope)
 }
@@ -45,12 +51,14 @@ type slowConn struct {
 	member func() bool
 	free   bool // of the reader alone: the peer is a member
 	limit  *rate.Limiter
+	all    *rate.Limiter
+	met    int             // bytes of the greeting that were read; of the reader alone
 	life   context.Context // ends with Close
 	end    context.CancelFunc
 }
 
-func newSlowConn(c net.Conn, member func() bool) *slowConn {
-	s := &slowConn{Conn: c, member: member, limit: rate.NewLimiter(strangerRate, strangerBurst)}
+func newSlowConn(c net.Conn, member func() bool, all *rate.Limiter) *slowConn {
+	s := &slowConn{Conn: c, member: member, limit: rate.NewLimiter(strangerRate, strangerBurst), all: all}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -63,14 +71,12 @@ func (s *slowConn) Read(b []byte) (int, error) {
 	if s.free = s.member(); s.free || n == 0 {
 		return n, err
 	}
-	if wait := s.limit.ReserveN(time.Now(), n).Delay(); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-s.life.Done():
-		}
-	}
+	now := time.Now()
+	wait := s.limit.ReserveN(now, n).Delay()
+	greeting := min(n, strangerBurst-s.met)
+	s.met += greeting
+	wait = max(wait, s.all.ReserveN(now, n-greeting).Delay())
+	_ = pause(s.life, wait) // who closes waits for nobody
 	return n, err
 }
 

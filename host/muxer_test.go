@@ -2,6 +2,7 @@ package host
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -38,7 +39,7 @@ func TestStrangersAreReadSlowly(t *testing.T) {
 			}
 		}()
 		var member atomic.Bool
-		c := newSlowConn(near, member.Load)
+		c := newSlowConn(near, member.Load, newStrangersLimit())
 		if took := readAll(t, c, strangerBurst); took != 0 {
 			t.Errorf("the burst took %v", took)
 		}
@@ -58,7 +59,7 @@ func TestSlowConnCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		c := newSlowConn(near, func() bool { return false })
+		c := newSlowConn(near, func() bool { return false }, newStrangersLimit())
 		c.limit.ReserveN(time.Now(), strangerBurst)
 		go func() { far.Write(make([]byte, strangerBurst)) }()
 		began := time.Now()
@@ -107,4 +108,41 @@ func TestStrangersHaveFewStreams(t *testing.T) {
 	if err := reserve(64 << 20); err != nil {
 		t.Errorf("a member's memory: %v", err)
 	}
+}
+
+// All strangers together are read at one rate, but for the greeting of each.
+func TestStrangersShareARate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := newStrangersLimit()
+		const (
+			strangers = 4 * strangersRate / strangerRate
+			each      = strangerBurst + 4*strangerRate
+		)
+		began := time.Now()
+		var readers sync.WaitGroup
+		for range strangers {
+			near, far := net.Pipe()
+			go func() {
+				for b := make([]byte, 32<<10); ; {
+					if _, err := far.Write(b); err != nil {
+						return
+					}
+				}
+			}()
+			c := newSlowConn(near, func() bool { return false }, all)
+			if took := readAll(t, c, strangerBurst); took != 0 {
+				t.Errorf("a greeting took %v", took)
+			}
+			readers.Go(func() {
+				defer far.Close()
+				defer c.Close()
+				readAll(t, c, each-strangerBurst)
+			})
+		}
+		readers.Wait()
+		want := time.Duration(strangers*(each-strangerBurst)-strangersBurst) * time.Second / strangersRate
+		if took := time.Since(began); took < want-time.Millisecond || took > want+time.Second {
+			t.Errorf("it took %v, want %v", took, want)
+		}
+	})
 }
