@@ -17,6 +17,16 @@ const (
 	rpcRate  = 300 // RPCs a second: less than 4 % of a core, if all of them subscribe
 	rpcBurst = 1000
 
+	rpcBytes     = 512 << 10 // a second; the RPCs above have 210 KiB
+	rpcByteBurst = 2 << 20
+	// What one RPC may hold. Beyond, it is dropped. A message counts as an RPC of its own, and so do some of what costs less.
+	// An honest newcomer asks for what the mesh has sent in three seconds, and is answered in RPCs of 128 KiB.
+	rpcMessages = 512
+	rpcHeard    = 5000 // IDs that the sender has: what gossipsub looks at, at most
+	rpcWanted   = 2048 // IDs that it wants, or does not want
+	rpcControls = 128  // all else: subscriptions to 64 topics, and a few for each topic that there is
+	rpcItems    = 64   // of these count as one
+
 	noticeEvery = time.Second // between two lines of the log about notices of one peer
 	noticeText  = 512         // bytes of a notice that are logged
 
@@ -56,12 +66,14 @@ func (b *budgets) of(p peer.ID) *rate.Limiter {
 // others for the one who handles RPCs.
 type meteredStream struct {
 	network.Stream
-	budget *rate.Limiter
+	budget *rate.Limiter // of RPCs
+	bytes  *rate.Limiter
 	count  rpcCounter
 }
 
 func (s *meteredStream) Read(b []byte) (int, error) {
-	n, err := s.Stream.Read(b)
+	n, err := s.Stream.Read(b[:min(len(b), rpcByteBurst)])
+	time.Sleep(s.bytes.ReserveN(time.Now(), n).Delay())
 	if began := s.count.add(b[:n]); began > 0 {
 		for ; began > 0; began -= rpcBurst {
 			time.Sleep(s.budget.ReserveN(time.Now(), min(began, rpcBurst)).Delay())

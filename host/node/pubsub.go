@@ -39,6 +39,7 @@ func (n *Node) startPubSub() (err error) {
 	n.pubsubHost = h
 	n.PubSub, err = pubsub.NewGossipSub(n.life, h,
 		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
+		pubsub.WithAppSpecificRpcInspector(h.inspect),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
 			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
 		pubsub.WithPeerScore(&pubsub.PeerScoreParams{
@@ -80,6 +81,7 @@ type pubsubHost struct {
 	own   func(func(context.Context)) // runs a goroutine, whose context ends with the node
 	fresh event.Emitter               // of peers that are new to pubsub
 	rpcs  *budgets                    // what peers may have us look at
+	bytes *budgets                    // of it
 
 	mu  sync.Mutex
 	out map[peer.ID]*announcer
@@ -90,7 +92,7 @@ func newPubSubHost(h corehost.Host, own func(func(context.Context))) (*pubsubHos
 	if err != nil {
 		return nil, fmt.Errorf("tell pubsub of peers: %w", err)
 	}
-	return &pubsubHost{Host: h, own: own, fresh: fresh, rpcs: newBudgets(rpcRate, rpcBurst), out: make(map[peer.ID]*announcer)}, nil
+	return &pubsubHost{Host: h, own: own, fresh: fresh, rpcs: newBudgets(rpcRate, rpcBurst), bytes: newBudgets(rpcBytes, rpcByteBurst), out: make(map[peer.ID]*announcer)}, nil
 }
 
 // end is called when the node closes.
@@ -173,8 +175,46 @@ func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandl
 		if a != nil && a.wanted.CompareAndSwap(false, true) { // else one reminder waits already
 			h.own(a.remind)
 		}
-		handle(&meteredStream{Stream: s, budget: h.rpcs.of(s.Conn().RemotePeer())})
+		p := s.Conn().RemotePeer()
+		handle(&meteredStream{Stream: s, budget: h.rpcs.of(p), bytes: h.bytes.of(p)})
 	}
+}
+
+var errFullRPC = errors.New("an RPC holds more than an honest one does")
+
+// inspect drops RPCs that hold more than an honest one does, and charges the sender for each by what it holds: what it sends next
+// is read later.
+func (h *pubsubHost) inspect(from peer.ID, rpc *pubsub.RPC) error {
+	cost, err := weigh(&rpc.RPC)
+	if cost > 0 {
+		h.rpcs.of(from).ReserveN(time.Now(), min(cost, rpcBurst))
+	}
+	return err
+}
+
+// weigh returns for how many RPCs one counts, besides itself.
+func weigh(rpc *pb.RPC) (cost int, err error) {
+	c := rpc.GetControl()
+	messages := len(rpc.GetPublish())
+	heard, wanted := 0, 0
+	controls := len(c.GetIhave()) + len(c.GetIwant()) + len(c.GetGraft()) + len(c.GetPrune()) + len(c.GetIdontwant())
+	for _, x := range c.GetIhave() {
+		heard += len(x.GetMessageIDs())
+	}
+	for _, x := range c.GetIwant() {
+		wanted += len(x.GetMessageIDs())
+	}
+	for _, x := range c.GetIdontwant() {
+		wanted += len(x.GetMessageIDs())
+	}
+	for _, x := range c.GetPrune() {
+		controls += len(x.GetPeers())
+	}
+	controls += len(rpc.GetSubscriptions())
+	if messages > rpcMessages || heard > rpcHeard || wanted > rpcWanted || controls > rpcControls {
+		err = errFullRPC
+	}
+	return max(0, messages-1) + (heard+wanted+controls)/rpcItems, err
 }
 
 // announcer is a stream to a peer that knows what was said on it about our subscriptions.
