@@ -26,6 +26,8 @@ const (
 	lookEvery   = 10 * time.Second // for members whose time is over
 	minSlots    = 64
 	netShare    = 4 // a network gets one of so many slots
+	// Strangers over QUIC have one of so many: each may leave 768 KiB unread, which the library lets nobody change.
+	quicShare = 4
 )
 
 // strangers keeps account of the connections that peers made to us who are no
@@ -49,6 +51,7 @@ type strangers struct {
 
 type stranger struct {
 	net     netip.Prefix // of its address; zero for an unknown one
+	quic    bool
 	since   time.Time
 	until   time.Time // when it has to be gone
 	greeted bool
@@ -112,37 +115,57 @@ func (s *strangers) connected(c network.Conn) (out network.Conn) {
 		return nil
 	}
 	now := time.Now()
-	st := &stranger{net: networkOf(c.RemoteMultiaddr()), since: now, until: now.Add(greetWithin)}
+	st := &stranger{net: networkOf(c.RemoteMultiaddr()), quic: overQUIC(c), since: now, until: now.Add(greetWithin)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fleet {
-		out = s.crowded(st.net)
+		out = s.crowded(st.net, st.quic)
 	}
 	s.open[c] = st
 	return out
 }
 
-// crowded returns the oldest stranger, of the network or of all, where there is
+// crowded returns the oldest stranger, of the network, of those over QUIC or of all, where there is
 // no slot left. The caller holds mu.
-func (s *strangers) crowded(from netip.Prefix) (oldest network.Conn) {
-	inNet := 0
+func (s *strangers) crowded(from netip.Prefix, quic bool) (oldest network.Conn) {
+	inNet, overQUIC := 0, 0
 	for _, st := range s.open {
 		if st.net == from {
 			inNet++
 		}
+		if st.quic {
+			overQUIC++
+		}
 	}
 	full := len(s.open) >= s.most
-	if !full && inNet < s.most/netShare {
+	quicFull := quic && overQUIC >= s.most/quicShare
+	if !full && !quicFull && inNet < s.most/netShare {
 		return nil
 	}
 	var since time.Time
 	for c, st := range s.open {
-		if (full || st.net == from) && (oldest == nil || st.since.Before(since)) {
+		among := st.net == from
+		switch {
+		case quicFull:
+			among = st.quic
+		case full:
+			among = true
+		}
+		if among && (oldest == nil || st.since.Before(since)) {
 			oldest, since = c, st.since
 		}
 	}
 	delete(s.open, oldest)
 	return oldest
+}
+
+func overQUIC(c network.Conn) bool {
+	a := c.RemoteMultiaddr()
+	if a == nil {
+		return false
+	}
+	_, err := a.ValueForProtocol(multiaddr.P_QUIC_V1)
+	return err == nil
 }
 
 // networkOf returns the /24 or /56 that an address is in.
@@ -233,7 +256,7 @@ func (s *strangers) lapsed(conns []network.Conn, now time.Time) {
 		}
 		s.mu.Lock()
 		if _, known := s.open[c]; !known && !c.IsClosed() {
-			s.open[c] = &stranger{net: networkOf(c.RemoteMultiaddr()), since: now, until: now.Add(leaveWithin), greeted: true}
+			s.open[c] = &stranger{net: networkOf(c.RemoteMultiaddr()), quic: overQUIC(c), since: now, until: now.Add(leaveWithin), greeted: true}
 		}
 		s.mu.Unlock()
 	}

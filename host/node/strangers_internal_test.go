@@ -1,6 +1,15 @@
 package node
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
+)
 
 // A worker keeps as many strangers in a fleet of ten as in one of ten thousand.
 func TestSlots(t *testing.T) {
@@ -20,5 +29,41 @@ func TestSlots(t *testing.T) {
 		if got := slotsFor(tt.role, tt.fleet, tt.maxPeers); got != tt.want {
 			t.Errorf("%s, fleet %v, %d peers: %d slots, want %d", tt.role, tt.fleet, tt.maxPeers, got, tt.want)
 		}
+	}
+}
+
+// fromAt is a connection that came from an address.
+type fromAt struct {
+	network.Conn
+	at multiaddr.Multiaddr
+}
+
+func (c *fromAt) RemoteMultiaddr() multiaddr.Multiaddr { return c.at }
+func (c *fromAt) RemotePeer() peer.ID                  { return "stranger" }
+func (c *fromAt) Stat() network.ConnStats {
+	return network.ConnStats{Stats: network.Stats{Direction: network.DirInbound}}
+}
+
+// Strangers over QUIC have their share of the slots; the oldest of them gives way, and nobody over TCP.
+func TestStrangersOverQUICHaveAShare(t *testing.T) {
+	s := newStrangers(nil, trust.NewOpen(), true, minSlots)
+	come := func(i int, format string) network.Conn {
+		return s.connected(&fromAt{at: multiaddr.StringCast(fmt.Sprintf(format, i))})
+	}
+	for i := range minSlots / 2 {
+		if out := come(i, "/ip4/10.0.%d.1/tcp/1"); out != nil {
+			t.Fatalf("%v gives way", out.RemoteMultiaddr())
+		}
+	}
+	for i := range minSlots / quicShare {
+		if out := come(i, "/ip4/10.1.%d.1/udp/1/quic-v1"); out != nil {
+			t.Fatalf("%v gives way", out.RemoteMultiaddr())
+		}
+	}
+	if out := come(1, "/ip4/10.2.%d.1/udp/1/quic-v1"); out == nil || !overQUIC(out) {
+		t.Errorf("one more over QUIC: %v gives way", out)
+	}
+	if out := come(1, "/ip4/10.3.%d.1/tcp/1"); out != nil {
+		t.Errorf("one more over TCP: %v gives way", out)
 	}
 }
