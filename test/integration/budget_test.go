@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +15,9 @@ import (
 
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -57,6 +61,50 @@ func TestMembersCostLittle(t *testing.T) {
 		run  func(ctx context.Context)
 	}{
 		{"subscriptions", func(ctx context.Context) { subscribe(ctx, t, w, controller) }},
+		{"wanted messages", func(ctx context.Context) {
+			gossip(ctx, t, w, controller, &pb.RPC{Control: &pb.ControlMessage{Iwant: []*pb.ControlIWant{{MessageIDs: make([]string, 30_000)}}}})
+		}},
+		{"prunes", func(ctx context.Context) {
+			c := &pb.ControlMessage{Prune: make([]*pb.ControlPrune, 20_000)}
+			for i := range c.Prune {
+				c.Prune[i] = &pb.ControlPrune{}
+			}
+			gossip(ctx, t, w, controller, &pb.RPC{Control: c})
+		}},
+		{"empty messages", func(ctx context.Context) {
+			rpc := &pb.RPC{Publish: make([]*pb.Message, 20_000)}
+			for i := range rpc.Publish {
+				rpc.Publish[i] = &pb.Message{}
+			}
+			gossip(ctx, t, w, controller, rpc)
+		}},
+		{"pings of the library", func(ctx context.Context) { write(ctx, w, controller, ping.ID, make([]byte, 32<<10)) }},
+		{"questions to the DHT", func(ctx context.Context) {
+			question := append([]byte{38, 0x08, 0x04, 0x12, 34, 0x12, 0x20}, make([]byte, 32)...) // FIND_NODE
+			for _, id := range protocolsOf(w, controller) {
+				if strings.Contains(string(id), "/kad/") {
+					write(ctx, w, controller, id, bytes.Repeat(question, 1000))
+				}
+			}
+		}},
+		{"identify", func(ctx context.Context) {
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() {
+					for ctx.Err() == nil {
+						s, err := w.Node.NewStream(ctx, controller, identify.ID)
+						if err != nil {
+							return
+						}
+						end := context.AfterFunc(ctx, func() { s.Reset() })
+						_, _ = io.Copy(io.Discard, s)
+						end()
+						s.Reset()
+					}
+				})
+			}
+			all.Wait()
+		}},
 		{"pings", func(ctx context.Context) {
 			together(func() {
 				for ctx.Err() == nil {
@@ -112,18 +160,48 @@ func subscribe(ctx context.Context, t *testing.T, w *agent.Worker, to peer.ID) {
 		_, err := protodelim.MarshalTo(&rpcs, &pb.RPC{Subscriptions: []*pb.RPC_SubOpts{{Subscribe: &yes, Topicid: &topic}}})
 		must(t, err)
 	}
+	send(ctx, w, to, "/meshsub/1.2.0", rpcs.Bytes())
+}
+
+// gossip sends one RPC again and again.
+func gossip(ctx context.Context, t *testing.T, w *agent.Worker, to peer.ID, rpc *pb.RPC) {
+	var b bytes.Buffer
+	_, err := protodelim.MarshalTo(&b, rpc)
+	must(t, err)
+	send(ctx, w, to, "/meshsub/1.2.0", b.Bytes())
+}
+
+// write sends the same on 16 streams at a time, and reads what is answered.
+func write(ctx context.Context, w *agent.Worker, to peer.ID, id protocol.ID, b []byte) {
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() { send(ctx, w, to, id, b) })
+	}
+	all.Wait()
+}
+
+// send writes the same as fast as it is taken, on one stream after the other.
+func send(ctx context.Context, w *agent.Worker, to peer.ID, id protocol.ID, b []byte) {
 	for ctx.Err() == nil {
-		s, err := w.Node.NewStream(ctx, to, "/meshsub/1.2.0")
+		s, err := w.Node.NewStream(ctx, to, id)
 		if err != nil {
 			return
 		}
 		end := context.AfterFunc(ctx, func() { s.Reset() })
+		var answers sync.WaitGroup
+		answers.Go(func() { _, _ = io.Copy(io.Discard, s) })
 		for err == nil {
-			_, err = s.Write(rpcs.Bytes())
+			_, err = s.Write(b)
 		}
 		end()
 		s.Reset()
+		answers.Wait()
 	}
+}
+
+func protocolsOf(w *agent.Worker, p peer.ID) []protocol.ID {
+	ids, _ := w.Node.Peerstore().GetProtocols(p) // fails for a peer without an ID only
+	return ids
 }
 
 // processorTime is how long a process has computed.
