@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 type silent struct {
 	net.Conn
 	from   multiaddr.Multiaddr
-	closed bool
+	closed atomic.Bool
 }
 
 func (s *silent) RemoteMultiaddr() multiaddr.Multiaddr { return s.from }
@@ -26,7 +27,7 @@ func (s *silent) LocalMultiaddr() multiaddr.Multiaddr {
 	return multiaddr.StringCast("/ip4/198.51.100.1/tcp/4747")
 }
 func (s *silent) SetReadDeadline(time.Time) error { return nil }
-func (s *silent) Close() error                    { s.closed = true; return nil }
+func (s *silent) Close() error                    { s.closed.Store(true); return nil }
 
 // comes has a connection come from an address and a port.
 func comes(h *halfOpen, addr string, port int) (*silent, *half, error) {
@@ -54,14 +55,14 @@ func TestHalfOpenShares(t *testing.T) {
 		if _, _, err := comes(h, "192.0.2.7", 2000); !errors.Is(err, errCrowded) {
 			t.Errorf("one more at once: %v", err)
 		}
-		if s, _, err := comes(h, "192.0.2.8", 2000); err != nil || s.closed || !first.closed {
-			t.Errorf("a neighbour of a busy address: %v, closed %v, first closed %v", err, s.closed, first.closed)
+		if s, _, err := comes(h, "192.0.2.8", 2000); err != nil || s.closed.Load() || !first.closed.Load() {
+			t.Errorf("a neighbour of a busy address: %v, closed %v, first closed %v", err, s.closed.Load(), first.closed.Load())
 		}
 		if _, _, err := comes(h, "203.0.113.1", 2000); err != nil {
 			t.Errorf("another network: %v", err)
 		}
 		time.Sleep(halfOpenGrace)
-		if s, _, err := comes(h, "192.0.2.7", 2001); err != nil || s.closed {
+		if s, _, err := comes(h, "192.0.2.7", 2001); err != nil || s.closed.Load() {
 			t.Errorf("one more after a second: %v", err)
 		}
 		if got := len(h.open); got != h.ofNet+1 {
@@ -93,7 +94,7 @@ func TestHalfOpenBound(t *testing.T) {
 		time.Sleep(halfOpenTime)
 		synctest.Wait()
 		for c := range h.open {
-			if !c.conn.(*silent).closed {
+			if !c.conn.(*silent).closed.Load() {
 				t.Fatal("one was kept for longer than it may")
 			}
 			h.done(c)
@@ -113,8 +114,8 @@ func TestHalfOpenUpgraded(t *testing.T) {
 		h.upgraded(&silent{from: a.from.Encapsulate(multiaddr.StringCast("/ws"))})
 		time.Sleep(halfOpenTime)
 		synctest.Wait()
-		if a.closed || !b.closed {
-			t.Errorf("upgraded: closed %v; silent: closed %v", a.closed, b.closed)
+		if a.closed.Load() || !b.closed.Load() {
+			t.Errorf("upgraded: closed %v; silent: closed %v", a.closed.Load(), b.closed.Load())
 		}
 		if len(h.open) != 1 {
 			t.Errorf("%d on the account, want 1", len(h.open))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -196,6 +197,11 @@ func (a *app) peersAddCommand() *cobra.Command {
 			given, err := agent.ParseLabels(words)
 			if err != nil {
 				return err
+			}
+			if name != "" {
+				if err := trust.ValidateName(name); err != nil {
+					return err
+				}
 			}
 			return a.withBook(func(b *host.Book) error { return addPeer(b, args[0], name, given) })
 		},

@@ -46,12 +46,12 @@ rights, signer and what its papers tell differently, and asked about (--yes take
 			if from != "" {
 				return a.renewFrom(cmd.Context(), &s, adm, from, yes)
 			}
-			return a.renew(cmd.Context(), &s, adm, args, all)
+			return a.renew(cmd.Context(), &s, adm, args, all, yes)
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "of all members, whatever is left of their time")
 	cmd.Flags().StringVar(&from, "from", "", "look at those whose grants came from `ISSUER`, which has ended")
-	cmd.Flags().BoolVar(&yes, "yes", false, "with --from: sign for all of them")
+	cmd.Flags().BoolVar(&yes, "yes", false, "sign without asking for those whose signer has ended")
 	s.flags(cmd)
 	return cmd
 }
@@ -86,7 +86,7 @@ func (a *app) renewFrom(ctx context.Context, s *signing, adm *agent.Admin, word 
 	if len(names) == 0 {
 		return errors.New("none was signed for; those that are not yours: swarm revoke NAME")
 	}
-	return a.renew(ctx, s, adm, names, false)
+	return a.renew(ctx, s, adm, names, false, true)
 }
 
 // orphanText is what a person looks at before signing for a member.
@@ -101,7 +101,7 @@ func orphanText(adm *agent.Admin, m trust.Member) string {
 		state = "signed anew by " + signerName(adm, g.By)
 	}
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, labelText(g.Labels), verbs, signerName(adm, cmp.Or(g.Origin, g.By)), state))
+	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, labelText(g.Labels), verbs, signerName(adm, agent.WordOf(g)), state))
 	for _, other := range adm.Fleet.Papers(m.Peer) {
 		if other.Name != g.Name || !maps.Equal(other.Labels, g.Labels) || !slices.Equal(other.Verbs, g.Verbs) {
 			text.WriteString(fmt.Sprintf("\n  another paper, by %s, tells: %s, labels %s, verbs %v", signerName(adm, other.By), other.Name, labelText(other.Labels), other.Verbs))
@@ -121,7 +121,7 @@ func signerName(adm *agent.Admin, p peer.ID) string {
 	return p.String()
 }
 
-func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []string, all bool) error {
+func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []string, all, looked bool) error {
 	members, err := dueMembers(adm, words, all)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 		failed error
 	)
 	for _, m := range members {
-		g, err := adm.Renew(m)
+		g, err := a.renewOne(adm, m, len(words) > 0, looked)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.Grant.Name, err))
 			continue
@@ -162,6 +162,24 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 	}
 	_, err = a.deliver(ctx, s, news)
 	return errors.Join(failed, err)
+}
+
+// renewOne signs for one member. Of those that nobody has named only what a machine signs by itself; a
+// member that waits is shown first.
+func (a *app) renewOne(adm *agent.Admin, m trust.Member, named, looked bool) (*trust.Grant, error) {
+	if !named {
+		return adm.RenewDue(m)
+	}
+	if agent.Waits(m) && !looked {
+		if err := a.stderr.block("", orphanText(adm, m)); err != nil {
+			return nil, err
+		}
+		yes, err := a.confirm(fmt.Sprintf("Is %s yours, and is that right?", m.Grant.Name), false)
+		if err != nil || !yes {
+			return nil, cmp.Or(err, errors.New("not signed for"))
+		}
+	}
+	return adm.Renew(m)
 }
 
 // dueMembers are those named, or those whose time is near or over. An issuer is left

@@ -153,7 +153,9 @@ func (a *app) reissue(adm *agent.Admin, names []string) (failed error) {
 	for _, word := range names {
 		m, err := adm.Find(word)
 		if err == nil {
-			_, err = adm.Renew(m)
+			if err = a.stderr.block("", orphanText(adm, m)); err == nil {
+				_, err = adm.Renew(m)
+			}
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s is not signed anew: %w", word, err))

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	admitTimeout = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
-	paperTimeout = 10 * time.Second // for comparing statements and handing them over
-	paperFanOut  = 16               // peers at a time
-	cutTimeout   = time.Second      // for the last words to one who is thrown out
+	admitTimeout  = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
+	paperTimeout  = 10 * time.Second // for comparing statements and handing them over
+	compareWithin = 4 * time.Second  // before the first request; the rest is compared at the next contact
+	paperFanOut   = 16               // peers at a time
+	cutTimeout    = time.Second      // for the last words to one who is thrown out
 )
 
 // credentials puts this node's grant into a greeting.
@@ -37,17 +38,19 @@ func (n *Node) admitHello(p peer.ID, h streams.Hello) (*trust.Grant, error) {
 	if f == nil {
 		return nil, nil
 	}
+	if len(h.Grant) > 0 { // what it shows may stand in spite of what is known
+		c, err := trust.ParseChain(h.Grant)
+		if err == nil {
+			return f.Admit(p, c)
+		}
+		if !f.Revoked(p) {
+			return nil, err
+		}
+	}
 	if f.Revoked(p) {
 		return nil, f.May(p, "")
 	}
-	if len(h.Grant) == 0 {
-		return nil, nil
-	}
-	c, err := trust.ParseChain(h.Grant)
-	if err != nil {
-		return nil, err
-	}
-	return f.Admit(p, c)
+	return nil, nil
 }
 
 // isRevoked reports whether a peer was revoked itself. One whose signer has ended may stay, to be
@@ -109,7 +112,7 @@ func (n *Node) compare(c network.Conn, info *PeerInfo) {
 	if n.cfg.Fleet == nil || !info.shown {
 		return
 	}
-	ctx, cancel := context.WithTimeout(n.life, handshakeTimeout)
+	ctx, cancel := context.WithTimeout(n.life, compareWithin)
 	defer cancel()
 	if err := n.sync(ctx, party{info.ID, c}, info.digest); err != nil && ctx.Err() == nil {
 		n.log.Debug("statements could not be compared", "peer", info.ID, "err", err)

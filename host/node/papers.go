@@ -61,11 +61,10 @@ func (n *Node) sync(ctx context.Context, to party, told string) error {
 		if err != nil {
 			return err
 		}
-		beyond := f.Beyond(to.peer, got.IDs, got.Buckets)
-		if err := n.fetch(ctx, to, f.Lacks(got.IDs)); err != nil {
+		if err := n.give(ctx, to, f.Beyond(to.peer, got.IDs, got.Buckets)); err != nil {
 			return err
 		}
-		if err := n.give(ctx, to, beyond); err != nil {
+		if err := n.fetch(ctx, to, f.Lacks(got.IDs)); err != nil {
 			return err
 		}
 		if !got.More || len(got.IDs) == 0 {

@@ -81,7 +81,7 @@ func TestVerify(t *testing.T) {
 		{"a bad name", byNarrow(func(g *trust.Grant) { g.Name = "rig 01\n" }), trust.ErrInvalid},
 		{"a long name", byNarrow(func(g *trust.Grant) { g.Name = "rig-" + longest[4:] }), nil},
 		{"too long a name", byNarrow(func(g *trust.Grant) { g.Name = "rig-" + longest[3:] }), trust.ErrInvalid},
-		{"half an origin", byNarrow(func(g *trust.Grant) { g.Origin = o.issuer.id }), trust.ErrInvalid},
+		{"half an origin", byNarrow(func(g *trust.Grant) { g.Origins = []trust.Origin{{By: o.issuer.id}} }), trust.ErrInvalid},
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -69,7 +70,10 @@ func (f *Fleet) Decide(s *Signer, d Decision) (Chain, error) {
 			}
 		}
 		var st *Statement
-		if st, chain, err = s.issue(d.Grant, now); err != nil {
+		if st, chain, err = s.issue(d.Grant, now); err == nil {
+			err = have.outranked(st, s, now)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return append(out, st), nil
@@ -95,7 +99,7 @@ func (f *Fleet) counted(p peer.ID, c Chain) error {
 // fill completes the grant of a decision.
 func (s *set) fill(d *Decision, by *Signer, now time.Time) error {
 	g := &d.Grant
-	g.Line, g.Origin, g.OriginPaper, g.Sponsor, g.Accept = by.newLine(), "", "", "", nil
+	g.Line, g.Origins, g.Sponsor, g.Accept = by.newLine(), nil, "", nil
 	if g.MayIssue != nil {
 		return s.fillIssuer(d, by)
 	}
@@ -164,7 +168,7 @@ func (f *Fleet) NextNumber(p peer.ID) int64 {
 	defer f.mu.RUnlock()
 	n := int64(1)
 	for _, st := range f.set.papers(p) {
-		if st.Grant.N < maxDelegated-1 {
+		if st.Grant.N < maxDelegated-1 && !f.set.dead(st.Grant) {
 			n = max(n, st.Grant.N+1)
 		}
 	}
@@ -179,11 +183,44 @@ func (s *set) number(g *Grant, by *Signer) error {
 	}
 	g.N = 1
 	for _, st := range s.papers(g.Subject) {
-		if st.Grant.N < most {
+		if st.Grant.N < most && !s.dead(st.Grant) {
 			g.N = max(g.N, st.Grant.N+1)
 		}
 	}
 	return nil
+}
+
+// dead reports whether a member's grant never counts again: its signer has another line by now, or
+// the root has ended it. Numbers in it are nobody's concern.
+func (s *set) dead(g *Grant) bool {
+	if g.By == s.root {
+		return false
+	}
+	st := highest(s.issuers[g.By])
+	return st != nil && (st.Grant.Line.Serial != g.Paper || s.endedBy(st) != nil)
+}
+
+// outranked returns [ErrOutranked] where a grant that is about to be signed would not count.
+func (s *set) outranked(st *Statement, by *Signer, now time.Time) error {
+	if st.issuer() {
+		return nil
+	}
+	best, i := s.pick(st.Grant.Subject, now)
+	if best == nil {
+		return nil
+	}
+	if above := cmp.Or(cmp.Compare(class(i), classOf(by)), compareNumbers(best, st)); above > 0 {
+		return fmt.Errorf("%w for %s, which this issuer may not replace; the root key may", ErrOutranked, st.Grant.Name)
+	}
+	return nil
+}
+
+// classOf is the class of what a signer signs.
+func classOf(by *Signer) int {
+	if by.ForAll() {
+		return 1
+	}
+	return 0
 }
 
 // revokeLines revokes all lines in which a member holds something.
@@ -210,8 +247,12 @@ func (s *set) evidence(st *Statement) *Credential {
 
 // underRevocation reports whether a signer has revoked a target, and that was not lifted.
 func (s *set) underRevocation(t target, by *Signer) bool {
+	var despite []ID // what an issuer stands in spite of does not end it
+	if st := highest(s.issuers[t.peer]); st != nil && by.Root() {
+		despite = st.Grant.Despite
+	}
 	return slices.ContainsFunc(s.revs[t], func(r *Statement) bool {
-		return r.Signer == by.id && s.live(r)
+		return r.Signer == by.id && s.live(r) && !slices.Contains(despite, r.ID)
 	})
 }
 
@@ -226,6 +267,9 @@ func (f *Fleet) Renew(s *Signer, p peer.ID) (Chain, error) {
 			return nil, err
 		}
 		st, c, err := s.issue(*g, now)
+		if err == nil {
+			err = have.outranked(st, s, now)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -253,11 +297,11 @@ func (s *set) renewal(by *Signer, p peer.ID, now time.Time) (*Grant, error) {
 		return nil, err
 	}
 	g := st.Grant.clone()
-	if from != s.root && !by.gave(st.Grant) && g.Origin == "" {
-		g.Origin, g.OriginPaper = from, st.Grant.Paper
-	}
-	if !g.commands() {
-		g.Sponsor = ""
+	if o := (Origin{from, st.Grant.Paper}); from != s.root && !by.gave(st.Grant) && !slices.Contains(g.Origins, o) {
+		if len(g.Origins) >= maxOrigins {
+			return nil, fmt.Errorf("%w: %s was signed anew on the word of %d issuers", ErrNeedsPerson, g.Name, maxOrigins)
+		}
+		g.Origins = append(g.Origins, o)
 	}
 	if g.Verbs == nil {
 		g.Verbs = []string{} // none, and not those of the role
@@ -478,7 +522,13 @@ func (f *Fleet) Close(root *Signer, signer peer.ID, standing []ID) error {
 		if st := highest(have.issuers[signer]); st != nil && have.endedBy(st) == nil {
 			return nil, fmt.Errorf("%s goes on to sign: end it first: swarm revoke %s --as-root", st.Grant.Name, st.Grant.Name)
 		}
-		st, err := root.lift(Lift{Signer: signer, Standing: standing}, now)
+		l := Lift{Signer: signer, Standing: standing}
+		for _, st := range have.issuers[signer] {
+			if serial := st.Grant.Line.Serial; !slices.Contains(l.Lines, serial) {
+				l.Lines = append(l.Lines, serial)
+			}
+		}
+		st, err := root.lift(l, now)
 		return []*Statement{st}, err
 	})
 }

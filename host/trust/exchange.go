@@ -30,7 +30,7 @@ func (f *Fleet) commonDigest() *digest {
 	}
 	d := &digest{}
 	for id, st := range f.set.all {
-		if st.common() {
+		if f.set.common(st) {
 			d.ids = append(d.ids, id)
 		}
 	}
@@ -57,13 +57,18 @@ func (f *Fleet) Digest(p peer.ID) string {
 	sum := f.commonDigest().sum
 	h.Write(sum[:])
 	for _, q := range slices.Sorted(slices.Values(f.set.concerned(p, f.cfg.Self))) {
-		if st := highest(f.set.plain[q]); st != nil {
+		if st := highest(f.set.undead(q)); st != nil {
 			h.Write(st.ID[:])
 		} else {
 			h.Write(make([]byte, sha256.Size))
 		}
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// undead returns the grants of a member that may count, now or at some time.
+func (s *set) undead(p peer.ID) []*Statement {
+	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return s.dead(st.Grant) })
 }
 
 // between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,
@@ -149,12 +154,13 @@ func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []I
 	return ids, buckets, false
 }
 
-// Lacks returns which of the statements this node has not.
+// Lacks returns which of the statements this node has not, and would keep.
 func (f *Fleet) Lacks(ids []ID) (out []ID) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	for _, id := range ids {
-		if _, have := f.set.all[id]; !have {
+		_, have := f.set.all[id]
+		if _, declined := f.declined[id]; !have && !declined {
 			out = append(out, id)
 		}
 	}
@@ -162,7 +168,7 @@ func (f *Fleet) Lacks(ids []ID) (out []ID) {
 }
 
 // Beyond returns what this node has for a peer in some buckets, and the peer's IDs do not name:
-// send it.
+// send it, what the root has signed first.
 func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	has := make(map[ID]struct{}, len(theirs))
 	for _, id := range theirs {
@@ -171,17 +177,23 @@ func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	have := f.between(p)
+	var rest [][]byte
 	for _, b := range buckets {
 		if b < 0 || b >= Buckets {
 			continue
 		}
 		for _, id := range have[b] {
-			if _, known := has[id]; !known {
-				out = append(out, f.set.all[id].Data)
+			if _, known := has[id]; known {
+				continue
+			}
+			if st := f.set.all[id]; st.Signer == f.root {
+				out = append(out, st.Data)
+			} else {
+				rest = append(rest, st.Data)
 			}
 		}
 	}
-	return out
+	return append(out, rest...)
 }
 
 // Bodies returns statements by their IDs, those that are for everybody or that concern this peer or
@@ -192,7 +204,7 @@ func (f *Fleet) Bodies(p peer.ID, ids []ID) (out [][]byte) {
 	concerned := f.set.concerned(p, f.cfg.Self)
 	for _, id := range ids {
 		st, have := f.set.all[id]
-		if have && (st.common() || slices.Contains(concerned, st.Grant.Subject)) {
+		if have && (f.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject)) {
 			out = append(out, st.Data)
 		}
 	}

@@ -32,6 +32,7 @@ const (
 	maxMembershipFile = 64 << 10
 	maxFleetName      = 63
 	leavingSuffix     = ".left"
+	makingSuffix      = ".new"
 )
 
 // FleetConfig says where the membership of a node is kept, and whose it is.
@@ -78,14 +79,16 @@ type Fleet struct {
 
 	mu      sync.RWMutex // guards what follows
 	set     *set
-	missing map[ID]struct{}   // what the index names and the set lacks
-	unsaved []*Statement      // what is not on the disk yet
-	shown   Chain             // what fleet.json holds
-	refused map[peer.ID]error // why the last credential of a peer did not count
-	allowed map[peer.ID]struct{}
-	digest  *digest // of the common statements; nil when it has to be computed again
-	hooks   map[int]func()
-	hook    int
+	missing map[ID]struct{} // what the index names and the set lacks
+	unsaved []*Statement    // what is not on the disk yet
+	shown   Chain           // what fleet.json holds
+	// declined are statements for which there was no room: they are not asked for again.
+	declined map[ID]struct{}
+	refused  map[peer.ID]error // why the last credential of a peer did not count
+	allowed  map[peer.ID]struct{}
+	digest   *digest // of the common statements; nil when it has to be computed again
+	hooks    map[int]func()
+	hook     int
 }
 
 var _ Judge = (*Fleet)(nil)
@@ -100,33 +103,50 @@ func CreateFleet(cfg FleetConfig, m Membership, statements [][]byte) (*Fleet, er
 	if InFleet(cfg.Dir) {
 		return nil, ErrInFleet
 	}
-	if err := create(cfg.Dir, m); err != nil {
+	var first []*Statement
+	for _, data := range statements {
+		st, err := m.Fleet.Open(data)
+		if err != nil {
+			cfg.withDefaults().Logger.Warn("a statement of the fleet was refused", "err", err)
+			continue
+		}
+		first = append(first, st)
+	}
+	if err := create(cfg.Dir, m, first); err != nil {
 		return nil, fmt.Errorf("join the fleet: %w", err)
 	}
 	f, err := openFleet(cfg, m, own)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := f.Learn(append(slices.Clone([][]byte(m.Chain)), statements...)...); err != nil {
-		f.log.Warn("a statement of the fleet was refused", "err", err)
-	}
 	return f, nil
 }
 
-// create writes the files in an order in which a crash leaves no membership, or a whole one.
-func create(dir string, m Membership) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// create makes the folder of a membership whole, and then puts it in place in one step: a crash
+// leaves no membership, or all of it.
+func create(dir string, m Membership, first []*Statement) error {
+	made := dir + makingSuffix
+	if err := os.RemoveAll(made); err != nil { // of an attempt that was interrupted
+		return err
+	}
+	if err := os.MkdirAll(made, 0o700); err != nil {
 		return err
 	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	s := &store{dir: dir, header: m.header()}
-	if err := s.create(); err != nil {
+	s := &store{dir: made, header: m.header()}
+	if err := s.create(first); err != nil {
 		return err
 	}
-	if err := durable.CreateFile(filepath.Join(dir, membershipFile), data, 0o600); err != nil {
+	if err := durable.WriteFile(filepath.Join(made, membershipFile), data, 0o600); err != nil {
+		return err
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one
+		return err
+	}
+	if err := os.Rename(made, dir); err != nil {
 		return err
 	}
 	return durable.SyncDir(filepath.Dir(dir))
@@ -184,7 +204,7 @@ func openFleet(cfg FleetConfig, m Membership, own *Credential) (*Fleet, error) {
 	f := &Fleet{
 		cfg: cfg, log: cfg.Logger, id: m.Fleet, root: root, name: m.Name, floor: fl,
 		store: &store{dir: cfg.Dir, header: m.header()}, set: newSet(root, cfg.Self),
-		missing: map[ID]struct{}{}, refused: map[peer.ID]error{},
+		missing: map[ID]struct{}{}, refused: map[peer.ID]error{}, declined: map[ID]struct{}{},
 		allowed: map[peer.ID]struct{}{}, hooks: map[int]func(){},
 	}
 	for _, p := range cfg.Allow {

@@ -65,14 +65,37 @@ type Grant struct {
 	Sponsor peer.ID `json:"sponsor,omitempty"`
 	// Despite are revocations by the root in spite of which an issuer's new grant stands.
 	Despite []ID `json:"despite,omitempty"`
-	// Origin is the issuer on whose word another one has signed this by itself. When it has
-	// ended, the member is unconfirmed until a person has looked.
-	Origin peer.ID `json:"origin,omitempty"`
-	// OriginPaper is the serial of the line under which Origin signed: one that begins anew does not
-	// confirm what was signed before.
-	OriginPaper string `json:"originPaper,omitempty"`
+	// Origins are the issuers on whose word others have signed this by themselves: each one that
+	// signs adds the signer before it, and removes none. When one has ended, the member is
+	// unconfirmed until a person has looked.
+	Origins []Origin `json:"origins,omitempty"`
 
 	accepted bool // set by checkGrant: Accept is there and good
+}
+
+// Origin is an issuer, and the serial of the line under which it signed: one that begins anew does
+// not confirm what was signed before.
+type Origin struct {
+	By    peer.ID `json:"by"`
+	Paper string  `json:"paper"`
+}
+
+// maxOrigins is on the word of how many issuers a grant may stand.
+const maxOrigins = 8
+
+func validateOrigins(list []Origin) error {
+	if len(list) > maxOrigins {
+		return fmt.Errorf("%d origins are more than %d", len(list), maxOrigins)
+	}
+	for _, o := range list {
+		if err := o.By.Validate(); err != nil {
+			return fmt.Errorf("origin: %w", err)
+		}
+		if err := validateSerial(o.Paper); err != nil {
+			return fmt.Errorf("origin: %w", err)
+		}
+	}
+	return nil
 }
 
 // Right is some verbs, on some machines, for a time.
@@ -180,7 +203,7 @@ func (g *Grant) clone() *Grant {
 	}
 	c := *g
 	c.Verbs, c.Labels, c.Also = slices.Clone(g.Verbs), maps.Clone(g.Labels), slices.Clone(g.Also)
-	c.Accept, c.Despite = slices.Clone(g.Accept), slices.Clone(g.Despite)
+	c.Accept, c.Despite, c.Origins = slices.Clone(g.Accept), slices.Clone(g.Despite), slices.Clone(g.Origins)
 	for i, r := range c.Also {
 		c.Also[i].Verbs = slices.Clone(r.Verbs)
 	}
@@ -211,13 +234,11 @@ func (g *Grant) validate() error {
 	case len(g.Despite) > maxDespite:
 		return fmt.Errorf("it stands in spite of more than %d revocations", maxDespite)
 	}
-	if (g.Origin == "") != (g.OriginPaper == "") || g.Origin != "" && validateSerial(g.OriginPaper) != nil {
-		return fmt.Errorf("%q is no line of its origin", shorten(g.OriginPaper))
+	if err := g.Sponsor.Validate(); g.Sponsor != "" && err != nil {
+		return fmt.Errorf("sponsor: %w", err)
 	}
-	for _, p := range []peer.ID{g.Sponsor, g.Origin} {
-		if err := p.Validate(); p != "" && err != nil {
-			return fmt.Errorf("sponsor, origin: %w", err)
-		}
+	if err := validateOrigins(g.Origins); err != nil {
+		return err
 	}
 	if err := g.validateAlso(); err != nil {
 		return err
@@ -243,7 +264,7 @@ func (f FleetID) checkGrant(g *Grant, signer, root peer.ID) error {
 		g.accepted = true
 	}
 	if signer == root {
-		if g.Paper != "" || g.MayIssue != nil && (g.Line.By != root || g.Sponsor != "" || g.Origin != "") {
+		if g.Paper != "" || g.MayIssue != nil && (g.Line.By != root || g.Sponsor != "" || len(g.Origins) > 0) {
 			return fmt.Errorf("%w: not the form of a grant by the root", ErrInvalid)
 		}
 		return nil
@@ -292,15 +313,15 @@ func validateGiven(role Role, verbs []string, on, name string, labels map[string
 	if _, err := ParseSelector(on); err != nil {
 		return err
 	}
-	if err := validateName(name); err != nil {
+	if err := ValidateName(name); err != nil {
 		return err
 	}
 	return validateLabels(labels)
 }
 
-// validateName keeps a name from being taken for anything else: a peer ID, a serial, an
-// address, a path or an option.
-func validateName(name string) error {
+// ValidateName returns why a word cannot name a machine: it could be taken for something else, a
+// peer ID, a serial, an address, a path or an option.
+func ValidateName(name string) error {
 	if name == "" || len(name) > maxName || !plain(name) || !alphanumeric(name[0]) {
 		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /, beginning with a letter or digit", shorten(name), maxName)
 	}

@@ -32,6 +32,12 @@ func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
 		f.refuse(p, err)
 		return nil, err
 	}
+	f.mu.Lock()
+	if len(f.set.seen) >= maxSubjects {
+		clear(f.set.seen)
+	}
+	f.set.seen[p] = struct{}{}
+	f.mu.Unlock()
 	_, full := f.Learn(c...)
 	g, err := f.granted(p)
 	if errors.Is(err, ErrStranger) && full != nil {

@@ -79,6 +79,7 @@ func (f *Fleet) take(statements []*Statement, owed bool) (news bool, err error) 
 			errs = append(errs, err)
 		}
 		if !added {
+			f.decline(st.ID)
 			continue
 		}
 		if owed {
@@ -92,6 +93,7 @@ func (f *Fleet) take(statements []*Statement, owed bool) (news bool, err error) 
 	}
 	if news {
 		f.digest = nil
+		clear(f.declined) // there may be room by now
 		for id := range f.set.waived {
 			delete(f.missing, id)
 		}
@@ -110,6 +112,20 @@ func (f *Fleet) take(statements []*Statement, owed bool) (news bool, err error) 
 		f.changed()
 	}
 	return news, errors.Join(errs...)
+}
+
+// maxDeclined is of how many statements it is remembered that there was no room for them.
+const maxDeclined = 20_000
+
+// decline notes a statement that is not asked for again. The caller holds mu.
+func (f *Fleet) decline(id ID) {
+	if _, have := f.set.all[id]; have {
+		return
+	}
+	if len(f.declined) >= maxDeclined {
+		clear(f.declined)
+	}
+	f.declined[id] = struct{}{}
 }
 
 // ownID names this node's own grant, as far as it counts.
@@ -137,21 +153,32 @@ func (f *Fleet) saveOwed() error {
 		}
 		return fmt.Errorf("%w: %w", ErrNotSaved, err)
 	}
-	return errors.Join(f.save(), unlock())
+	if err = f.reload(); err == nil { // what others have written since is not passed over
+		err = f.save()
+	}
+	return errors.Join(err, unlock())
 }
 
 // save writes the statements that have to be written, and what this node shows of itself. The
 // caller holds saving and has the lock.
 func (f *Fleet) save() error {
-	f.mu.RLock()
+	f.mu.Lock()
+	// What had to make room for something else meanwhile is not worth the disk.
+	f.unsaved = slices.DeleteFunc(f.unsaved, func(st *Statement) bool { return f.set.all[st.ID] != st })
 	owed := slices.Clone(f.unsaved)
-	f.mu.RUnlock()
-	if len(owed) > 0 {
+	f.mu.Unlock()
+	switch {
+	case len(owed) == 0:
+	case f.crowded(), f.store.lost():
+		if err := f.rewrite(); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotSaved, err)
+		}
+	default:
 		if err := f.store.add(owed); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotSaved, err)
 		}
 		f.mu.Lock()
-		f.unsaved = slices.Clone(f.unsaved[len(owed):])
+		f.unsaved = slices.DeleteFunc(f.unsaved, func(st *Statement) bool { return slices.Contains(owed, st) })
 		f.mu.Unlock()
 	}
 	return f.saveShown()
@@ -210,6 +237,9 @@ func (f *Fleet) open(own *Credential) error {
 		if _, err := f.take(own.statements(), true); err != nil {
 			return err
 		}
+	}
+	for _, id := range c.missing { // the index was cut, too: it must name them before the other file is lost
+		short = short || !f.store.names(id)
 	}
 	f.store.expect(c.missing...)
 	if damaged && indexDamaged {
@@ -315,7 +345,7 @@ func (f *Fleet) crowded() bool {
 	const slack = 1_000
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.store.lines > 2*len(f.set.all)+slack
+	return f.store.count() > 2*len(f.set.all)+slack
 }
 
 // heal writes the files anew. On a disk that takes nothing, the same is found at the next start.
@@ -330,18 +360,35 @@ func (f *Fleet) heal(damaged, indexDamaged bool) {
 				err = errors.Join(err, f.store.setAside(name))
 			}
 		}
-		f.mu.Lock()
-		all := slices.SortedFunc(maps.Values(f.set.all), func(a, b *Statement) int { return a.ID.compare(b.ID) })
-		missing := slices.SortedFunc(maps.Keys(f.missing), ID.compare)
-		f.unsaved = nil
-		f.mu.Unlock()
-		err = errors.Join(err, f.store.rewrite(all, missing), unlock())
+		err = errors.Join(err, f.rewrite(), unlock())
 	}
 	if err != nil {
 		f.log.Warn("the statements of the fleet could not be written anew", "err", err)
 	} else if damaged || indexDamaged {
 		f.log.Warn("a damaged file of the fleet was set aside and written anew", "missing", len(f.missing))
 	}
+}
+
+// rewrite writes both files anew, without what is forgotten. The caller holds saving and has the
+// lock.
+func (f *Fleet) rewrite() error {
+	f.mu.Lock()
+	var all []*Statement
+	for _, st := range f.set.all {
+		if st.Revocation == nil || !f.set.over(st) {
+			all = append(all, st)
+		}
+	}
+	missing := slices.SortedFunc(maps.Keys(f.missing), ID.compare)
+	f.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Statement) int { return a.ID.compare(b.ID) })
+	if err := f.store.rewrite(all, missing); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unsaved = slices.DeleteFunc(f.unsaved, func(st *Statement) bool { return slices.Contains(all, st) })
+	return nil
 }
 
 // whole returns [ErrDamaged] while statements are missing that this node once had.

@@ -40,8 +40,9 @@ type Revocation struct {
 	// Issued is when it was signed by the signer's clock, in Unix milliseconds: display only.
 	Issued int64 `json:"issued"`
 
-	forAll bool // set by checkRevocation: the signer was named for all, with the right to revoke
-	own    bool // set by checkRevocation: the evidence is of a line that the signer began
+	forAll bool   // set by checkRevocation: the signer was named for all, with the right to revoke
+	own    bool   // set by checkRevocation: the signer could have made up the evidence itself
+	paper  string // set by checkRevocation: the serial of the signer's own line; empty for the root
 }
 
 // target is what a revocation names.
@@ -82,7 +83,8 @@ func (f FleetID) checkRevocation(r *Revocation, signer, root peer.ID) error {
 		return fmt.Errorf("the evidence of the revocation: %w", err)
 	}
 	r.forAll = paper.MayIssue.ForAll && paper.Has(VerbRevoke)
-	r.own = e.Line.By == signer
+	r.own = e.Line.By == signer || e.By == signer
+	r.paper = paper.Line.Serial
 	return nil
 }
 
@@ -143,26 +145,28 @@ func (f FleetID) openEvidence(r *Revocation) (*Grant, error) {
 }
 
 // Lift ends revocations, by the root alone. It has one of three forms: IDs names revocations;
-// Signer and Standing close the book of a signer that has ended, so that nothing it revoked
-// counts but what stands; Machine and IDs let a machine obey again although statements are gone
+// Signer, Lines and Standing close the book of a signer that has ended, so that nothing it revoked
+// under these lines counts but what stands; Machine and IDs let a machine obey again although statements are gone
 // that it once had and nobody has any more.
 type Lift struct {
-	Fleet    FleetID `json:"fleet"`
-	IDs      []ID    `json:"ids,omitzero"`
-	Signer   peer.ID `json:"signer,omitzero"`
-	Standing []ID    `json:"standing,omitzero"`
-	Machine  peer.ID `json:"machine,omitzero"`
+	Fleet  FleetID `json:"fleet"`
+	IDs    []ID    `json:"ids,omitzero"`
+	Signer peer.ID `json:"signer,omitzero"`
+	// Lines are serials of the signer's own lines; none means all.
+	Lines    []string `json:"lines,omitzero"`
+	Standing []ID     `json:"standing,omitzero"`
+	Machine  peer.ID  `json:"machine,omitzero"`
 	// Issued is when it was signed, in Unix milliseconds.
 	Issued int64 `json:"issued"`
 }
 
 func (l *Lift) validate() error {
 	switch {
-	case l.Signer != "" && (len(l.IDs) > 0 || l.Machine != ""), l.Signer == "" && len(l.Standing) > 0:
+	case l.Signer != "" && (len(l.IDs) > 0 || l.Machine != ""), l.Signer == "" && len(l.Standing)+len(l.Lines) > 0:
 		return fmt.Errorf("a lift names revocations, or a signer, or a machine")
 	case l.Signer == "" && len(l.IDs) == 0:
 		return fmt.Errorf("a lift names what it lifts")
-	case len(l.IDs) > maxLiftIDs || len(l.Standing) > maxLiftIDs:
+	case len(l.IDs) > maxLiftIDs || len(l.Standing) > maxLiftIDs || len(l.Lines) > maxSigners:
 		return fmt.Errorf("more than %d statements", maxLiftIDs)
 	case l.Issued <= 0 || l.Issued > maxMillis:
 		return fmt.Errorf("the time %d makes no sense", l.Issued)

@@ -37,18 +37,43 @@ type set struct {
 	issuers map[peer.ID][]*Statement // grants of issuers, by subject
 	revs    map[target][]*Statement
 	lifted  map[ID]struct{}
-	closed  map[peer.ID]map[ID]struct{} // the books of signers that are closed, and what stands in them
-	waived  map[ID]struct{}             // statements that this node need not have
+	closed  map[peer.ID]*book // of signers whose books are closed
+	waived  map[ID]struct{}   // statements that this node need not have
 	lowered map[ID]struct{}
 	owned   map[peer.ID]int // revocations by a signer in lines that it began
 	signed  map[peer.ID]map[peer.ID]struct{}
+	seen    map[peer.ID]struct{} // members that have shown their grants themselves
+}
+
+// book is what a signer has revoked, once the root has closed it.
+type book struct {
+	all      bool // under whatever line
+	lines    map[string]struct{}
+	standing map[ID]struct{}
+}
+
+// over reports whether a revocation counts no more because its signer's book is closed.
+func (s *set) over(r *Statement) bool {
+	b := s.closed[r.Signer]
+	if b == nil {
+		return false
+	}
+	_, line := b.lines[r.Revocation.paper]
+	_, stands := b.standing[r.ID]
+	return (b.all || line) && !stands
+}
+
+// common reports whether all nodes should have a statement: nobody need hear what a closed book
+// holds.
+func (s *set) common(st *Statement) bool {
+	return st.common() && (st.Revocation == nil || !s.over(st))
 }
 
 func newSet(root, self peer.ID) *set {
 	return &set{
 		root: root, self: self, all: map[ID]*Statement{},
 		plain: map[peer.ID][]*Statement{}, issuers: map[peer.ID][]*Statement{}, revs: map[target][]*Statement{},
-		lifted: map[ID]struct{}{}, closed: map[peer.ID]map[ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
+		lifted: map[ID]struct{}{}, closed: map[peer.ID]*book{}, seen: map[peer.ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
 		owned: map[peer.ID]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
 	}
 }
@@ -89,6 +114,9 @@ func (s *set) addIssuer(st *Statement) (bool, error) {
 
 func (s *set) addRevocation(st *Statement) (bool, error) {
 	r := st.Revocation
+	if s.over(st) {
+		return false, nil
+	}
 	if r.By != s.root {
 		same := 0
 		for _, o := range s.revs[r.target()] {
@@ -114,11 +142,17 @@ func (s *set) addRevocation(st *Statement) (bool, error) {
 func (s *set) addLift(l *Lift) {
 	switch {
 	case l.Signer != "":
-		if s.closed[l.Signer] == nil {
-			s.closed[l.Signer] = map[ID]struct{}{}
+		b := s.closed[l.Signer]
+		if b == nil {
+			b = &book{lines: map[string]struct{}{}, standing: map[ID]struct{}{}}
+			s.closed[l.Signer] = b
+		}
+		b.all = b.all || len(l.Lines) == 0
+		for _, line := range l.Lines {
+			b.lines[line] = struct{}{}
 		}
 		for _, id := range l.Standing {
-			s.closed[l.Signer][id] = struct{}{}
+			b.standing[id] = struct{}{}
 		}
 	case l.Machine == "":
 		for _, id := range l.IDs {
@@ -219,7 +253,7 @@ func (s *set) roomFor(g *Grant, now time.Time) error {
 	}
 	i, err := s.issuer(g.By, now)
 	switch {
-	case err != nil && len(s.signed[g.By]) >= maxOrphans:
+	case err != nil && len(s.signed[g.By]) >= maxOrphans && !s.roomForOrphan(g, now):
 		return fmt.Errorf("%w: %d members with grants by %s, which has ended", ErrFull, maxOrphans, g.By)
 	case err == nil && !i.Grant.MayIssue.ForAll && len(s.signed[g.By]) >= maxDelegates:
 		return fmt.Errorf("%w: %d members with grants by %s", ErrFull, maxDelegates, g.By)
@@ -227,6 +261,31 @@ func (s *set) roomFor(g *Grant, now time.Time) error {
 		return fmt.Errorf("%w: %d members are known", ErrFull, maxSubjects)
 	}
 	return nil
+}
+
+// roomForOrphan reports whether there is room for another member that only an ended signer speaks
+// for. Those that were signed anew do not count. One that was revoked makes room, and for a machine
+// that shows its grant itself one that others only told of.
+func (s *set) roomForOrphan(g *Grant, now time.Time) bool {
+	_, shows := s.seen[g.Subject]
+	orphans, gone := 0, peer.ID("")
+	for p := range s.signed[g.By] {
+		if _, err := s.member(p, now); err == nil || p == s.self {
+			continue
+		}
+		orphans++
+		_, seen := s.seen[p]
+		if shows && !seen || s.peerRevoked(p) != nil {
+			gone = p
+		}
+	}
+	if orphans < maxOrphans {
+		return true
+	}
+	if gone != "" {
+		s.forgetPeer(gone)
+	}
+	return gone != ""
 }
 
 // makeRoom forgets the grants of a peer that is no member any more.
@@ -344,12 +403,6 @@ func (i *Grant) stands(g *Grant) error {
 // by the root or an issuer for all before others, then the highest number. It may have ended:
 // nothing wider comes back by waiting.
 func (s *set) pick(p peer.ID, now time.Time) (best, by *Statement) {
-	class := func(i *Statement) int {
-		if i == nil || i.Grant.MayIssue.ForAll {
-			return 1
-		}
-		return 0
-	}
 	for _, st := range s.plain[p] {
 		i, err := s.counts(st.Grant, now)
 		if err != nil {
@@ -360,6 +413,15 @@ func (s *set) pick(p peer.ID, now time.Time) (best, by *Statement) {
 		}
 	}
 	return best, by
+}
+
+// class is 1 for what the root or an issuer for all has signed, given the signer's own grant, and 0
+// for what others have.
+func class(i *Statement) int {
+	if i == nil || i.Grant.MayIssue.ForAll {
+		return 1
+	}
+	return 0
 }
 
 // revoked returns the revocation that a member's grant is under, or nil.
@@ -398,9 +460,7 @@ func (s *set) live(r *Statement) bool {
 	if _, lifted := s.lifted[r.ID]; lifted {
 		return false
 	}
-	stands, closed := s.closed[r.Signer]
-	_, stood := stands[r.ID]
-	return !closed || stood
+	return !s.over(r)
 }
 
 // Credential is what was found of a member.
@@ -465,10 +525,7 @@ func (s *set) judge(p peer.ID, now time.Time, sponsored bool) (*Credential, erro
 	if err := st.Grant.expired(now); err != nil {
 		return c, err
 	}
-	if o := st.Grant.Origin; o != "" {
-		i, err := s.issuer(o, now)
-		c.Unconfirmed = err != nil || i.Grant.Line.Serial != st.Grant.OriginPaper
-	}
+	c.Unconfirmed = s.doubtful(st.Grant, now)
 	return c, s.bySponsor(c, now, sponsored)
 }
 
@@ -509,6 +566,20 @@ func (s *set) nearest(p peer.ID, now time.Time, issuer *Statement, ended error) 
 		return c, s.revokedWords(r, st.Grant)
 	}
 	return c, err
+}
+
+// doubtful reports whether a grant stands on the word of somebody who has ended: an issuer, or the
+// member whose ticket brought the subject in.
+func (s *set) doubtful(g *Grant, now time.Time) bool {
+	if g.Sponsor != "" && !g.commands() {
+		if st, _ := s.pick(g.Sponsor, now); s.peerRevoked(g.Sponsor) != nil || st != nil && s.revoked(st.Grant) != nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(g.Origins, func(o Origin) bool {
+		i, err := s.issuer(o.By, now)
+		return err != nil || i.Grant.Line.Serial != o.Paper
+	})
 }
 
 // bySponsor returns why the rights that a grant gives are not held by the one whose ticket brought

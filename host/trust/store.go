@@ -75,12 +75,10 @@ func checkOf(text string) string {
 
 func (s *store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// create makes the files of a new membership.
-func (s *store) create() error {
-	if err := durable.WriteFile(s.path(indexFile), []byte(indexHeader+"\n"), 0o600); err != nil {
-		return err
-	}
-	return durable.WriteFile(s.path(statementsFile), []byte(s.header+"\n"), 0o600)
+// create makes the files of a new membership, which is none before fleet.json is there.
+func (s *store) create(first []*Statement) error {
+	s.index = map[ID]struct{}{}
+	return s.rewrite(first, nil)
 }
 
 // lock keeps other processes from writing.
@@ -124,6 +122,23 @@ func (s *store) read() (c contents, err error) {
 	s.parse(data, &c)
 	s.file, s.seen = info, info.Size()
 	return c, nil
+}
+
+// count returns how many lines the statements have, also those that are forgotten.
+func (s *store) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lines
+}
+
+// lost reports whether one of the files is gone.
+func (s *store) lost() bool {
+	for _, name := range []string{statementsFile, indexFile} {
+		if _, err := os.Stat(s.path(name)); errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
 }
 
 // stale reports whether somebody has written since the last read.

@@ -31,6 +31,9 @@ var (
 const (
 	maxOpenTickets = 256
 	maxTicketFile  = 32 << 10
+	// Of the open tickets so many may be of one member that brings them, and of all such.
+	maxBrought    = 32
+	maxBroughtAll = 192
 	// repeatWithin is how long the one who used a ticket may ask again for an
 	// answer that was lost, also past the ticket's end.
 	repeatWithin = 10 * time.Minute
@@ -129,12 +132,14 @@ func (b *TicketBook) Add(inv Invitation, secret []byte) error {
 	if err := inv.validate(secret); err != nil {
 		return err
 	}
-	open, err := b.prune(time.Now())
-	if err != nil {
+	open, brought, err := b.prune(time.Now(), inv.Sender)
+	switch {
+	case err != nil:
 		return err
-	}
-	if open >= maxOpenTickets {
+	case open >= maxOpenTickets:
 		return fmt.Errorf("%w: %d tickets are open", ErrFull, open)
+	case inv.Sender != "" && (brought.bySender >= maxBrought || brought.all >= maxBroughtAll):
+		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought", ErrFull, brought.bySender, brought.all)
 	}
 	sum := sha256.Sum256(secret)
 	return b.create(inv.ID, suffixTicket, ticketFile{inv, sum[:]})
@@ -353,11 +358,14 @@ func (b *TicketBook) ids() (out []string, err error) {
 	return out, nil
 }
 
+// brought counts the open tickets that members have brought.
+type brought struct{ all, bySender int }
+
 // prune forgets tickets that ended a day ago, and counts those that are open.
-func (b *TicketBook) prune(now time.Time) (open int, err error) {
+func (b *TicketBook) prune(now time.Time, sender peer.ID) (open int, by brought, err error) {
 	ids, err := b.ids()
 	if err != nil {
-		return 0, err
+		return 0, by, err
 	}
 	for _, id := range ids {
 		t, err := b.load(id)
@@ -366,13 +374,19 @@ func (b *TicketBook) prune(now time.Time) (open int, err error) {
 			open++ // not understood: keep it, and count it
 		case now.Sub(t.Expires) > forgetAfter:
 			if err := b.Remove(id); err != nil {
-				return 0, err
+				return 0, by, err
 			}
 		case now.Before(t.Expires):
 			open++
+			if t.Sender != "" {
+				by.all++
+			}
+			if t.Sender != "" && t.Sender == sender {
+				by.bySender++
+			}
 		}
 	}
-	return open, nil
+	return open, by, nil
 }
 
 // Remove forgets a ticket: it can not be redeemed any more. It is no error when

@@ -266,8 +266,14 @@ func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
 	return err
 }
 
+// ErrLookFirst: a person has to look at a member before anything is signed for it.
+var ErrLookFirst = errors.New("look at it first")
+
 // Change is what a person decides about a member.
 type Change struct {
+	// Looked says that the person has seen what is known of a member that waits.
+	Looked bool
+
 	// Edit changes what the member holds.
 	Edit func(*trust.Grant)
 	// Narrow ends all that the member held before.
@@ -284,6 +290,9 @@ func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 	}
 	if m.Grant.MayIssue != nil && a.root == nil {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
+	}
+	if waits(m) && !c.Looked {
+		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", ErrLookFirst, m.Grant.Name, m.Grant.Name)
 	}
 	before := m.Grant.Name
 	d := trust.Decision{Grant: *m.Grant, Narrow: c.Narrow, Reinstate: c.Reinstate, Extend: !c.Reinstate}
@@ -315,8 +324,24 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 	return m.Grant, err
 }
 
-// Renew signs a member's grant for a further life, because a person has named it: also what a
-// machine does not sign by itself.
+// RenewDue signs a member's grant for a further life, as far as a machine does so by itself. What a
+// person has to decide matches trust.ErrNeedsPerson.
+func (a *Admin) RenewDue(m trust.Member) (*trust.Grant, error) {
+	if waits(m) {
+		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", trust.ErrNeedsPerson, m.Grant.Name, m.Grant.Name)
+	}
+	s, err := a.signer()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.Fleet.Renew(s, m.Peer); err != nil {
+		return nil, err
+	}
+	return a.keep(m.Peer)
+}
+
+// Renew signs a member's grant for a further life, because a person has named it and has looked:
+// also what a machine does not sign by itself.
 func (a *Admin) Renew(m trust.Member) (*trust.Grant, error) {
 	s, err := a.signer()
 	if err != nil {
@@ -333,7 +358,7 @@ func (a *Admin) Renew(m trust.Member) (*trust.Grant, error) {
 			return a.keep(m.Peer)
 		}
 	}
-	return a.Give(m, Change{})
+	return a.Give(m, Change{Looked: true})
 }
 
 // Revoke throws peers out, or ends lines, for all who hear of it. When it returns nil, it has
@@ -385,13 +410,24 @@ func (a *Admin) Waive(machine peer.ID, ids []trust.ID) error {
 	return a.Fleet.Waive(s, machine, ids)
 }
 
+// WordOf returns the signer on whose word a grant stands first of all.
+func WordOf(g *trust.Grant) peer.ID {
+	if len(g.Origins) > 0 {
+		return g.Origins[0].By
+	}
+	return g.By
+}
+
+// Waits reports whether a person has to look at a member before anything is signed for it.
+func Waits(m trust.Member) bool { return waits(m) }
+
 // Orphans are the members of whom a person has to decide after a signer has ended: those whose
 // rights count no more, and those that a machine has signed anew by itself. An empty issuer means
 // any.
 func (a *Admin) Orphans(issuer peer.ID) (out []trust.Member) {
 	for _, m := range a.Fleet.Members() {
-		from := cmp.Or(m.Grant.Origin, m.Grant.By)
-		if waits(m) && (issuer == "" || from == issuer) {
+		from := WordOf(m.Grant)
+		if waits(m) && (issuer == "" || from == issuer || m.Grant.By == issuer || m.Grant.Sponsor == issuer) {
 			out = append(out, m)
 		}
 	}

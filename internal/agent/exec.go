@@ -115,6 +115,10 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
+			if err := c.confirmed(ctx, s, t, j.Timeout); err != nil {
+				out(Result{Target: t, Type: j.Operation.Reply, Err: err, Done: true})
+				return
+			}
 			c.ask(ctx, j, t, out)
 		})
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // askedMembers is how many members are asked for others that joined elsewhere.
@@ -33,9 +34,10 @@ func (c *Controller) wanted(m host.Member) bool {
 	return ok && known.Grant.Role == trust.RoleWorker && !c.fleet.Revoked(m.Peer) && !waits(known)
 }
 
-// waits reports whether a member waits for a person, or will once it is met: its signer has ended.
+// waits reports whether a member waits for a person, or will once it is met: its signer has ended, or
+// the one whose ticket brought it in.
 func waits(m trust.Member) bool {
-	return m.Grant.MayIssue == nil && (m.Err == nil && m.Unconfirmed || errors.Is(m.Err, trust.ErrSignerEnded))
+	return m.Grant.MayIssue == nil && (m.Err == nil && m.Unconfirmed || errors.Is(m.Err, trust.ErrSignerEnded) || errors.Is(m.Err, trust.ErrSponsorEnded))
 }
 
 // unconfirmed counts the workers that a group leaves out until a person has looked at them: they
@@ -62,6 +64,23 @@ func (c *Controller) leftOut(sum *Summary, s Selection, err error) error {
 		return nil
 	}
 	return err
+}
+
+// confirmed returns why a machine of a group is asked nothing after all: by what its greeting has
+// brought, it waits for a person. What a greeting fails with is said by the request itself.
+func (c *Controller) confirmed(ctx context.Context, s Selection, t Target, within time.Duration) error {
+	if c.fleet == nil || !s.All && s.On == "" && s.Best == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if _, err := c.Node.Greeting(ctx, t.Peer); err != nil {
+		return nil
+	}
+	if m, ok := c.fleet.Known(t.Peer); ok && waits(m) {
+		return streams.Errorf(streams.CodeForbidden, "not sent: the one on whose word %s is a member has ended; look at it: swarm renew %s", m.Grant.Name, m.Grant.Name)
+	}
+	return nil
 }
 
 // pickSelector picks the workers of the fleet whose labels match.

@@ -53,24 +53,14 @@ type Takeover struct {
 // signed, and makes this machine the controller. cfg says how members are found; its StateDir and
 // Logger are those of r.
 func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
-	if trust.InFleet(FleetDir(r.StateDir)) {
-		return nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
-	}
 	_, self, err := nodeIdentity(r.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	path := cmp.Or(r.RootKey, RootKeyPath(r.StateDir))
-	if err := r.Sheet.Root.Save(path, r.Seal); err != nil {
-		return nil, err
-	}
-	undo := func() error {
-		return errors.Join(trust.LeaveFleet(FleetDir(r.StateDir)), os.Remove(path))
-	}
-	in := Init{StateDir: r.StateDir, Fleet: r.Sheet.FleetName, Name: r.Name, Logger: r.Logger}
 	lost := r.Lost(self)
-	if err := admitSelf(in, r.Sheet.Root, self, lost); err != nil {
-		return nil, errors.Join(err, os.Remove(path))
+	undo, err := r.begin(self, lost)
+	if err != nil {
+		return nil, err
 	}
 	cfg.StateDir, cfg.Logger = r.StateDir, r.Logger
 	c, err := NewController(cfg)
@@ -78,11 +68,40 @@ func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
 		return nil, errors.Join(err, undo())
 	}
 	adm, err := OpenAdmin(r.StateDir, r.Logger)
+	if err == nil {
+		adm.root = r.Sheet.Root
+		err = adm.Revoke(lost, nil) // those that an interrupted attempt has not ended
+	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close(), undo())
 	}
-	adm.root = r.Sheet.Root
 	return &Takeover{c, adm, lost, undo}, nil
+}
+
+// begin makes this machine the controller, or goes on where an attempt with the same sheet was
+// interrupted. It returns what takes it back.
+func (r *Restore) begin(self peer.ID, lost []peer.ID) (undo func() error, err error) {
+	path := cmp.Or(r.RootKey, RootKeyPath(r.StateDir))
+	there, err := trust.LoadRoot(path, r.Seal.Passphrase)
+	switch {
+	case errors.Is(err, errNotExist) && trust.InFleet(FleetDir(r.StateDir)), err == nil && there.Fleet() != r.Sheet.Root.Fleet():
+		return nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
+	case errors.Is(err, errNotExist):
+		if err := r.Sheet.Root.Save(path, r.Seal); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case trust.InFleet(FleetDir(r.StateDir)):
+		return func() error { return nil }, nil // it is made already
+	}
+	in := Init{StateDir: r.StateDir, Fleet: r.Sheet.FleetName, Name: r.Name, Logger: r.Logger}
+	if err := admitSelf(in, r.Sheet.Root, self, lost); err != nil {
+		return nil, errors.Join(err, os.Remove(path))
+	}
+	return func() error {
+		return errors.Join(trust.LeaveFleet(FleetDir(r.StateDir)), os.Remove(path))
+	}, nil
 }
 
 // Undo closes the takeover and forgets it, as if it had not been begun.
