@@ -136,13 +136,14 @@ func (c cell) Format(f fmt.State, verb rune) {
 		io.WriteString(f, oneLine(fmt.Sprintf(fmt.FormatString(f, verb), c.value)))
 		return
 	}
-	format := "%"
+	var format strings.Builder
+	format.WriteString("%")
 	for _, flag := range "+#" {
 		if f.Flag(int(flag)) {
-			format += string(flag)
+			format.WriteString(string(flag))
 		}
 	}
-	text := oneLine(fmt.Sprintf(format+string(verb), c.value))
+	text := oneLine(fmt.Sprintf(format.String()+string(verb), c.value))
 	if _, ok := c.value.(whole); !ok {
 		text = oneBlank(text)
 	}

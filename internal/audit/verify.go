@@ -100,7 +100,7 @@ func noDamaged(dir string) error {
 		if strings.HasSuffix(f.Name(), damagedEnding) {
 			return &BrokenError{Segment: f.Name(), Reason: "the segment has no good entry and was put aside"}
 		}
-		if strings.HasSuffix(f.Name(), segmentEnding) && !f.Type().IsRegular() {
+		if strings.HasSuffix(f.Name(), segmentEnding) && !f.Type().IsRegular() && !f.IsDir() {
 			return &BrokenError{Segment: f.Name(), Reason: "what is in place of the segment is no regular file"}
 		}
 	}

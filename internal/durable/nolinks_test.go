@@ -25,7 +25,7 @@ func TestCreateFileWithoutLinks(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 8 {
 				wg.Go(func() {
-					err := createFile(path, []byte(fmt.Sprint("writer ", i)), 0o600, link)
+					err := createFile(path, fmt.Append(nil, "writer ", i), 0o600, link)
 					if err == nil {
 						won.Add(1)
 					} else if !errors.Is(err, fs.ErrExist) {
