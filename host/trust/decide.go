@@ -166,9 +166,14 @@ func (s *set) ended(p peer.ID, despite []ID) (out []ID) {
 func (f *Fleet) NextNumber(p peer.ID) int64 {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	return f.set.next(p, maxDelegated-1)
+}
+
+// next returns the number that follows all below most that are known of a member and may count.
+func (s *set) next(p peer.ID, most int64) int64 {
 	n := int64(1)
-	for _, st := range f.set.papers(p) {
-		if st.Grant.N < maxDelegated-1 && !f.set.dead(st.Grant) {
+	for _, st := range s.papers(p) {
+		if st.Grant.N < most && !s.dead(st.Grant) {
 			n = max(n, st.Grant.N+1)
 		}
 	}
@@ -181,12 +186,7 @@ func (s *set) number(g *Grant, by *Signer) error {
 	if !by.Root() {
 		most = maxDelegated - 1
 	}
-	g.N = 1
-	for _, st := range s.papers(g.Subject) {
-		if st.Grant.N < most && !s.dead(st.Grant) {
-			g.N = max(g.N, st.Grant.N+1)
-		}
-	}
+	g.N = s.next(g.Subject, most)
 	return nil
 }
 
