@@ -53,13 +53,6 @@ func (n *Node) admitHello(p peer.ID, h streams.Hello) (*trust.Grant, error) {
 	return nil, nil
 }
 
-// isRevoked reports whether a peer was revoked itself. One whose signer has ended may stay, to be
-// signed anew.
-func isRevoked(err error) bool {
-	return (errors.Is(err, trust.ErrRevokedPeer) || errors.Is(err, trust.ErrRevokedLine)) &&
-		!errors.Is(err, trust.ErrSignerEnded) && !errors.Is(err, trust.ErrSponsorEnded)
-}
-
 // admitted is what the DHT and pubsub ask: see host.Guard. The one who dialled
 // shows its grant first, so on an inbound connection a stream of a peer that is no
 // member has no claim to wait.

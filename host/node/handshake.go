@@ -207,7 +207,7 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 	}
 	info := PeerInfo{ID: p.ID, Hello: theirs, Since: p.Conn.Stat().Opened, ClockOffset: p.ClockOffset, Conn: p.Conn}
 	err := n.know(&info)
-	if isRevoked(err) {
+	if trust.IsRevoked(err) {
 		no := n.turnAway(p.Conn, short(err.Error()), streams.DisconnectRevoked)
 		if r := n.cfg.Fleet.Revocation(p.ID); r != nil && len(r.Data) <= streams.MaxCredential {
 			no.Revocation = r.Data // so that the peer can tell its owner by whom and when

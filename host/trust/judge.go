@@ -214,7 +214,7 @@ func (f *Fleet) Revoked(p peer.ID) bool {
 		return true
 	}
 	_, err := f.set.member(p, now)
-	return endsHere(err)
+	return IsRevoked(err)
 }
 
 // Revocation returns the revocation that a peer is under, or nil.
@@ -254,7 +254,7 @@ func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 		return nil
 	}
 	_, err := f.set.member(p, now)
-	if !connected && !endsHere(err) {
+	if !connected && !IsRevoked(err) {
 		return nil
 	}
 	if _, own := f.set.member(f.cfg.Self, now); own != nil && err != nil {
@@ -266,8 +266,9 @@ func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 	return err
 }
 
-// endsHere reports whether an error says that a member was itself revoked.
-func endsHere(err error) bool {
+// IsRevoked reports whether an error says that a member was itself revoked. One whose signer or
+// sponsor has ended was not: it may be signed anew.
+func IsRevoked(err error) bool {
 	return (errors.Is(err, ErrRevokedPeer) || errors.Is(err, ErrRevokedLine)) &&
 		!errors.Is(err, ErrSignerEnded) && !errors.Is(err, ErrSponsorEnded)
 }
