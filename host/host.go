@@ -70,6 +70,7 @@ type Host struct {
 	interfaces interfaces
 	improver   *improver
 	relay      *relayService // nil without
+	waste      *waste
 
 	listening sync.Mutex // serializes Listen
 
@@ -105,9 +106,11 @@ func New(cfg Config) (*Host, error) {
 		reserved: newReservations(), improver: newImprover(),
 	}
 	h.order = newDialOrder(h.direct)
-	if h.Host, err = newNode(cfg, h.announced, h.order.rank); err != nil {
+	h.waste = newWaste(h.log)
+	if h.Host, err = newNode(cfg, h.announced, h.order.rank, h.waste); err != nil {
 		return nil, err
 	}
+	h.waste.begin(h.Network())
 	h.life, h.end = context.WithCancel(context.Background())
 	h.Network().SetStreamHandler(newIncoming(h.life, h.Host, cfg.Member).handle)
 	h.keeper = newKeeper(h.dial, h.savedRelay, h.log)
@@ -147,7 +150,7 @@ func openBookIn(cfg Config) (*Book, error) {
 
 // newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no listener. announced
 // makes of the node's addresses those that others are told, rank orders those of others.
-func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker) (corehost.Host, error) {
+func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker, w *waste) (corehost.Host, error) {
 	resources, err := newResourceManager(cfg.MaxPeers, cfg.Member)
 	if err != nil {
 		return nil, fmt.Errorf("limit resources: %w", err)
@@ -160,8 +163,8 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 		resources = &guardedResources{resources, cfg.Member}
 	}
 	half := newHalfOpen(handshakesFor(cfg.MaxPeers))
-	resources = &halfOpenResources{resources, half}
-	reach, err := reachOptions(cfg, half)
+	resources = &wasteResources{&halfOpenResources{resources, half}, w}
+	reach, err := reachOptions(cfg, half, w)
 	if err != nil {
 		return nil, errors.Join(err, conns.Close(), resources.Close())
 	}
@@ -188,7 +191,7 @@ func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multi
 }
 
 // reachOptions are the ways to others and from others.
-func reachOptions(cfg Config, half *halfOpen) ([]libp2p.Option, error) {
+func reachOptions(cfg Config, half *halfOpen, w *waste) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
 		// To dial from the port one listens on would make two nodes that dial each other meet halfway, both as the one who
@@ -205,7 +208,7 @@ func reachOptions(cfg Config, half *halfOpen) ([]libp2p.Option, error) {
 		}
 		options = append(options, quic)
 	}
-	options = append(options, libp2p.ConnectionGater(&halfOpenGater{cfg.gater(), half}))
+	options = append(options, libp2p.ConnectionGater(&wasteGater{&halfOpenGater{cfg.gater(), half}, w}))
 	if cfg.NoListen {
 		return options, nil
 	}
@@ -276,6 +279,7 @@ func (h *Host) Close() error {
 		if h.relay != nil {
 			h.closed = errors.Join(h.closed, h.relay.Close())
 		}
+		h.waste.end()
 		h.closed = errors.Join(h.closed, h.Host.Close())
 	})
 	return h.closed

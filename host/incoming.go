@@ -62,11 +62,7 @@ type incoming struct {
 type libraryBudget struct{ streams, strange, bytes *rate.Limiter }
 
 func newIncoming(life context.Context, h corehost.Host, member func(peer.ID) bool) *incoming {
-	peers, err := simplelru.NewLRU[peer.ID, *libraryBudget](libraryBudgets, nil)
-	if err != nil {
-		panic(err) // of a size below 1 only
-	}
-	return &incoming{host: h, member: member, life: life, peers: peers}
+	return &incoming{host: h, member: member, life: life, peers: newLRU[peer.ID, *libraryBudget](libraryBudgets)}
 }
 
 func (i *incoming) budget(p peer.ID) *libraryBudget {
@@ -105,6 +101,7 @@ func (i *incoming) handle(s network.Stream) {
 		s.ResetWithError(network.StreamResourceLimitExceeded)
 		return
 	}
+	s = noteUse(s)
 	if isLibrary(id) && !isPubSub(id) { // what pubsub reads is metered by RPC, where it is used
 		s = &libraryStream{Stream: s, life: i.life, budget: i.budget(p).bytes}
 	}
