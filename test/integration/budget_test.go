@@ -89,7 +89,7 @@ func TestMembersCostLittle(t *testing.T) {
 		}},
 		{"identify", func(ctx context.Context) {
 			var all sync.WaitGroup
-			for range 8 {
+			for range 64 {
 				all.Go(func() {
 					for ctx.Err() == nil {
 						s, err := w.Node.NewStream(ctx, controller, identify.ID)
