@@ -87,6 +87,9 @@ type Limits struct {
 	Header time.Duration
 	// Idle is how long a kept stream may stay silent between requests; 5 min.
 	Idle time.Duration
+	// StrangerIdle is the same for a stranger, whose few streams several of its processes may
+	// have to share: 1 s where there are members, and else as Idle.
+	StrangerIdle time.Duration
 	// Stall is how long a write to, or a raw byte from, the peer may take; 30 s.
 	Stall time.Duration
 	// Drain is how long Serve waits for running handlers when it stops; 5 s.
@@ -176,16 +179,18 @@ func (c Config) withDefaults() Config {
 			return Errorf(CodeForbidden, "this node accepts no commands")
 		}
 	}
+	c.Limits = c.Limits.withDefaults()
 	if c.Member == nil {
 		c.Member = func(peer.ID) bool { return false }
+		def(&c.Limits.StrangerIdle, c.Limits.Idle)
 	}
+	def(&c.Limits.StrangerIdle, min(strangerIdle, c.Limits.Idle))
 	if c.Observe == nil {
 		c.Observe = func(Outcome) {}
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context, network.Conn) error { return nil }
 	}
-	c.Limits = c.Limits.withDefaults()
 	return c
 }
 

@@ -28,6 +28,10 @@ type serverStream struct {
 	idle   atomic.Bool // waiting for a next request
 }
 
+// strangerIdle is how long a stranger's stream is kept between requests: a process of a controller whose grant has ended
+// holds two, of the four that all of its processes have.
+const strangerIdle = time.Second
+
 // past is a deadline that is over: it wakes a blocked read or write.
 var past = time.Unix(1, 0)
 
@@ -123,6 +127,9 @@ func (s *serverStream) loop() {
 			return
 		}
 		wait = s.mux.cfg.Limits.Idle
+		if !s.peer.Member && !s.mux.cfg.Member(s.peer.ID) {
+			wait = s.mux.cfg.Limits.StrangerIdle
+		}
 	}
 }
 

@@ -149,6 +149,33 @@ func TestSilentStreamsAreClosed(t *testing.T) {
 	})
 }
 
+// Where there are members, a stranger's streams are not kept: it has few, and several processes may share them. Where there
+// are none, everybody's are.
+func TestStrangersStreamsAreNotKept(t *testing.T) {
+	stranger := forMember()
+	stranger.Member = func(peer.ID) bool { return false }
+	for name, tc := range map[string]struct {
+		cfg  streams.Config
+		kept time.Duration
+	}{
+		"stranger among members": {stranger, time.Second},
+		"nobody is a member":     {forStranger(), 5 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipe(t, tc.cfg)
+				noError(t, read.Handle(p.Mux, echoed))
+				r := openRaw(t, p, family)
+				r.put(r.frame("read", text{Text: "x"}))
+				if code, words := r.answer(); code != 0 {
+					t.Fatal(code, words)
+				}
+				r.endsAfter(tc.kept)
+			})
+		})
+	}
+}
+
 func TestKeptStreamsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, forMember())
