@@ -10,7 +10,12 @@ import (
 
 func TestFleetForAnHour(t *testing.T) { fleet(t, 20, time.Hour) }
 
-func TestThousandStrangers(t *testing.T) { strangersFlood(t, 1000) }
+func TestThousandStrangers(t *testing.T) {
+	if raceDetector {
+		t.Skip("HOW LONG CALLS TAKE IS NOT MEASURED UNDER THE RACE DETECTOR: it is run without by make slow")
+	}
+	strangersFlood(t, 1000)
+}
 
 func TestTwoHundredStrangersAmongMembers(t *testing.T) { amongStrangers(t, 200) }
 
