@@ -146,16 +146,40 @@ func (k *keeper) wakeAll() {
 	}
 }
 
-// keep dials p until it is connected, waits until it is lost, and begins again.
+// keep dials p until it is connected, waits until it is lost, and begins again: at once, unless p has just ended the last
+// connections, too, as one does that turns us away.
 func (k *keeper) keep(ctx context.Context, p *kept) {
+	var short time.Duration // what the next connection has to last, or a pause follows
 	for ctx.Err() == nil {
 		if !k.reach(ctx, p) {
 			return
 		}
+		since := time.Now()
 		select {
 		case <-ctx.Done():
+			return
 		case <-p.lost:
 		}
+		delay := redialDelay(0, k.relay(p.info.ID))
+		if lasted := time.Since(since); lasted >= delay {
+			short = 0
+		} else {
+			if short > 0 {
+				p.pause(ctx, short-lasted)
+			}
+			short = delay
+		}
+	}
+}
+
+// pause waits, until something else happens with p.
+func (p *kept) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-p.lost:
+	case <-timer.C:
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,5 +288,32 @@ func TestFleetFindsItself(t *testing.T) {
 			return true
 		})
 		t.Logf("all found all %v later", took)
+	})
+}
+
+// One that ends each connection at once is not dialled without a pause; one that was lost once is dialled at once.
+func TestKeeperDoesNotHammer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k *keeper
+		var dials atomic.Int64
+		k = newKeeper(func(context.Context, peer.AddrInfo) error {
+			dials.Add(1)
+			time.AfterFunc(10*time.Millisecond, func() { k.wake("refuser") })
+			return nil
+		}, func(peer.ID) bool { return false }, slog.New(slog.DiscardHandler))
+		k.add(peer.AddrInfo{ID: "refuser"})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			if n := dials.Load(); n != 2 {
+				t.Errorf("%d dials after %v, want 2: the second at once", n, time.Since(began))
+			}
+		}()
+		k.run(ctx)
+		if n := dials.Load(); n < 12 || n > 24 {
+			t.Errorf("%d dials in a minute, want one every %v", n, redialFast)
+		}
 	})
 }
