@@ -570,9 +570,14 @@ func (c *Credential) chain() (out Chain) {
 // member returns what a peer holds now, or why it holds nothing: then with the grant that would
 // come nearest, or nil where none is known.
 func (s *set) member(p peer.ID, now time.Time) (*Credential, error) {
-	return s.judge(p, now, true)
+	c, err := s.judge(p, now, true)
+	if err == nil {
+		c.Unconfirmed = s.doubtful(c.Grant, now)
+	}
+	return c, err
 }
 
+// judge is member without the question whether the member is confirmed.
 func (s *set) judge(p peer.ID, now time.Time, sponsored bool) (*Credential, error) {
 	i, ended := s.issuer(p, now)
 	if ended == nil {
@@ -589,7 +594,6 @@ func (s *set) judge(p peer.ID, now time.Time, sponsored bool) (*Credential, erro
 	if err := st.Grant.expired(now); err != nil {
 		return c, err
 	}
-	c.Unconfirmed = s.doubtful(st.Grant, now)
 	return c, s.bySponsor(c, now, sponsored)
 }
 
@@ -650,7 +654,7 @@ func (s *set) disowned(p peer.ID, now time.Time) bool {
 	if s.peerRevoked(p) != nil {
 		return true
 	}
-	_, err := s.judge(p, now, false)
+	_, err := s.judge(p, now, true)
 	over := errors.Is(err, ErrExpired) && !errors.Is(err, ErrRevokedPeer) && !errors.Is(err, ErrRevokedLine)
 	return err != nil && !over
 }
