@@ -75,10 +75,13 @@ func (n *Node) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Cha
 		}
 		g := trust.Grant{
 			Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels,
-			Line: trust.TicketLine(f.ID(), n.ID(), p, inv.ID), Accept: accept, Sponsor: inv.Sender, N: f.NextNumber(p),
+			Line: trust.TicketLine(f.ID(), n.ID(), p, inv.ID), Accept: accept, Sponsor: inv.Sender,
 		}
 		if inv.LifetimeMs > 0 {
 			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
+		}
+		if err := f.Number(s, &g); err != nil {
+			return nil, err
 		}
 		if chain, err = s.Issue(g, f.Now()); err != nil {
 			return nil, err
@@ -294,7 +297,7 @@ func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good in
 		if bad != nil || m.Peer == self {
 			continue
 		}
-		g, bad := f.Admit(m.Peer, c)
+		g, bad := f.Hear(m.Peer, c)
 		if errors.Is(bad, trust.ErrSignerEnded) { // it waits to be signed anew: so it has to be found
 			known, _ := f.Known(m.Peer)
 			g, bad = known.Grant, nil

@@ -57,7 +57,7 @@ func (f *Fleet) Digest(p peer.ID) string {
 	sum := f.commonDigest().sum
 	h.Write(sum[:])
 	for _, q := range slices.Sorted(slices.Values(f.set.concerned(p, f.cfg.Self))) {
-		if st := highest(f.set.undead(q)); st != nil {
+		if st := highest(f.set.ranked(q)); st != nil {
 			h.Write(st.ID[:])
 		} else {
 			h.Write(make([]byte, sha256.Size))
@@ -66,9 +66,10 @@ func (f *Fleet) Digest(p peer.ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// undead returns the grants of a member that may count, now or at some time.
-func (s *set) undead(p peer.ID) []*Statement {
-	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return s.dead(st.Grant) })
+// ranked returns the grants of a member that count, or would if no time were over: those with which
+// another is compared.
+func (s *set) ranked(p peer.ID) []*Statement {
+	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return !s.ranks(st) })
 }
 
 // between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,

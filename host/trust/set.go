@@ -2,6 +2,7 @@ package trust
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +21,7 @@ const (
 	maxPerSigner    = 4      // grants of one subject by one signer
 	maxOwnPapers    = 64     // grants of this node itself, by one signer
 	maxPerTarget    = 8      // revocations of one target by one signer
-	maxOwnRevoked   = 4_096  // revocations by one signer in lines that it began itself
+	maxOwnRevoked   = 4_096  // revocations by one signer in lines that it began itself, or on the word of one other issuer
 	maxSigners      = 64
 	maxIssuerGrants = 1_024 // of one peer; the root alone makes them
 )
@@ -40,7 +41,7 @@ type set struct {
 	closed  map[peer.ID]*book // of signers whose books are closed
 	waived  map[ID]struct{}   // statements that this node need not have
 	lowered map[ID]struct{}
-	owned   map[peer.ID]int // revocations by a signer in lines that it began
+	owned   map[word]int // revocations on the word of an issuer, as far as they count
 	signed  map[peer.ID]map[peer.ID]struct{}
 	seen    map[peer.ID]struct{} // members that have shown their grants themselves
 }
@@ -74,13 +75,14 @@ func newSet(root, self peer.ID) *set {
 		root: root, self: self, all: map[ID]*Statement{},
 		plain: map[peer.ID][]*Statement{}, issuers: map[peer.ID][]*Statement{}, revs: map[target][]*Statement{},
 		lifted: map[ID]struct{}{}, closed: map[peer.ID]*book{}, seen: map[peer.ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
-		owned: map[peer.ID]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
+		owned: map[word]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
 	}
 }
 
 // add takes a statement that is valid in form. It reports whether it was new; the error matches
-// [ErrFull] where there is no room for it.
-func (s *set) add(st *Statement, now time.Time) (bool, error) {
+// [ErrFull] where there is no room for it. What the node has kept before has its room, in whatever
+// order it is read: else it would be missed.
+func (s *set) add(st *Statement, now time.Time, kept bool) (bool, error) {
 	if _, known := s.all[st.ID]; known {
 		return false, nil
 	}
@@ -88,9 +90,9 @@ func (s *set) add(st *Statement, now time.Time) (bool, error) {
 	case st.issuer():
 		return s.addIssuer(st)
 	case st.Grant != nil:
-		return s.addGrant(st, now)
+		return s.addGrant(st, now, kept)
 	case st.Revocation != nil:
-		return s.addRevocation(st)
+		return s.addRevocation(st, kept)
 	case st.Lift != nil:
 		s.addLift(st.Lift)
 	default:
@@ -112,31 +114,68 @@ func (s *set) addIssuer(st *Statement) (bool, error) {
 	return true, nil
 }
 
-func (s *set) addRevocation(st *Statement) (bool, error) {
-	r := st.Revocation
-	if s.over(st) {
-		return false, nil
-	}
-	if r.By != s.root {
-		same := 0
-		for _, o := range s.revs[r.target()] {
-			if _, lifted := s.lifted[o.ID]; o.Signer == r.By && !lifted {
-				same++
-			}
+func (s *set) addRevocation(st *Statement, kept bool) (bool, error) {
+	if !kept {
+		if s.over(st) {
+			return false, nil
 		}
-		switch {
-		case same >= maxPerTarget:
-			return false, fmt.Errorf("%w: %s has revoked the same %d times", ErrFull, r.By, same)
-		case r.own && s.owned[r.By] >= maxOwnRevoked:
-			return false, fmt.Errorf("%w: %s has revoked %d times in lines of its own", ErrFull, r.By, maxOwnRevoked)
-		}
-		if r.own {
-			s.owned[r.By]++
+		if err := s.roomToRevoke(st); err != nil {
+			return false, err
 		}
 	}
 	s.all[st.ID] = st
-	s.revs[r.target()] = append(s.revs[r.target()], st)
+	s.revs[st.Revocation.target()] = append(s.revs[st.Revocation.target()], st)
+	s.count(st)
 	return true, nil
+}
+
+// roomToRevoke returns why there is no room for a revocation. Those that do not count take none.
+func (s *set) roomToRevoke(st *Statement) error {
+	r := st.Revocation
+	if r.By == s.root || !s.live(st) {
+		return nil
+	}
+	same := 0
+	for _, o := range s.revs[r.target()] {
+		if o.Signer == r.By && s.live(o) {
+			same++
+		}
+	}
+	switch {
+	case same >= maxPerTarget:
+		return fmt.Errorf("%w: %s has revoked the same %d times", ErrFull, r.By, same)
+	case s.owned[r.word()] >= maxOwnRevoked:
+		return fmt.Errorf("%w: %s has revoked %d times on the word of %s", ErrFull, r.By, maxOwnRevoked, r.word().shown)
+	}
+	return nil
+}
+
+// word is who revokes, and who has signed the evidence: a thief who has both keys makes up as much as
+// it likes. What the root has given nobody makes up.
+type word struct{ by, shown peer.ID }
+
+func (r *Revocation) word() word {
+	if r.own {
+		return word{r.By, r.By}
+	}
+	return word{r.By, r.shown}
+}
+
+// count counts a revocation on the word of an issuer.
+func (s *set) count(st *Statement) {
+	if w := st.Revocation.word(); w.shown != "" && s.live(st) {
+		s.owned[w]++
+	}
+}
+
+// recount counts anew after a lift.
+func (s *set) recount() {
+	clear(s.owned)
+	for _, list := range s.revs {
+		for _, st := range list {
+			s.count(st)
+		}
+	}
 }
 
 func (s *set) addLift(l *Lift) {
@@ -163,12 +202,17 @@ func (s *set) addLift(l *Lift) {
 			s.waived[id] = struct{}{}
 		}
 	}
+	s.recount()
 }
 
 // addGrant takes a member's grant. Of one signer the newest few are kept for each subject; those
-// of other signers stay beside them, since they count again when that signer ends.
-func (s *set) addGrant(st *Statement, now time.Time) (bool, error) {
+// of other signers stay beside them, since they count again when that signer ends. Of a key that the
+// root has never named as an issuer nothing is kept: anybody has such keys, without number.
+func (s *set) addGrant(st *Statement, now time.Time, kept bool) (bool, error) {
 	g := st.Grant
+	if !kept && g.By != s.root && len(s.issuers[g.By]) == 0 {
+		return false, noSigner(g.By)
+	}
 	if err := s.roomFor(g, now); err != nil {
 		return false, err
 	}
@@ -257,26 +301,36 @@ func (s *set) roomFor(g *Grant, now time.Time) error {
 		return fmt.Errorf("%w: %d members with grants by %s, which has ended", ErrFull, maxOrphans, g.By)
 	case err == nil && !i.Grant.MayIssue.ForAll && len(s.signed[g.By]) >= maxDelegates:
 		return fmt.Errorf("%w: %d members with grants by %s", ErrFull, maxDelegates, g.By)
-	case len(s.plain) >= maxSubjects && !s.makeRoom(now):
+	case len(s.plain) >= maxSubjects && !s.makeRoom(g, now):
 		return fmt.Errorf("%w: %d members are known", ErrFull, maxSubjects)
 	}
 	return nil
 }
 
 // roomForOrphan reports whether there is room for another member that only an ended signer speaks
-// for. Those that were signed anew do not count. One that was revoked makes room, and for a machine
-// that shows its grant itself one that others only told of.
+// for. Those that were signed anew do not count. One that was revoked makes room; and for a machine that
+// shows its grant itself any other does, one that was only told of before one that has shown itself: a
+// real one comes again, and is there when it is signed anew.
 func (s *set) roomForOrphan(g *Grant, now time.Time) bool {
 	_, shows := s.seen[g.Subject]
-	orphans, gone := 0, peer.ID("")
+	orphans, gone, least := 0, peer.ID(""), 0
 	for p := range s.signed[g.By] {
 		if _, err := s.member(p, now); err == nil || p == s.self {
 			continue
 		}
 		orphans++
 		_, seen := s.seen[p]
-		if shows && !seen || s.peerRevoked(p) != nil {
-			gone = p
+		worth := 0
+		switch {
+		case s.peerRevoked(p) != nil:
+			worth = 3
+		case shows && !seen:
+			worth = 2
+		case shows:
+			worth = 1
+		}
+		if worth > least {
+			gone, least = p, worth
 		}
 	}
 	if orphans < maxOrphans {
@@ -288,18 +342,28 @@ func (s *set) roomForOrphan(g *Grant, now time.Time) bool {
 	return gone != ""
 }
 
-// makeRoom forgets the grants of a peer that is no member any more.
-func (s *set) makeRoom(now time.Time) bool {
+// makeRoom forgets the grants of a peer that is no member any more; or, for a machine that shows its
+// grant itself, of one that no person has confirmed.
+func (s *set) makeRoom(g *Grant, now time.Time) bool {
+	_, shows := s.seen[g.Subject]
+	gone := peer.ID("")
 	for p := range s.plain {
 		if p == s.self {
 			continue
 		}
-		if _, err := s.member(p, now); err != nil {
-			s.forgetPeer(p)
-			return true
+		c, err := s.member(p, now)
+		if _, seen := s.seen[p]; err != nil && (shows || !seen || IsRevoked(err)) {
+			gone = p
+			break
+		}
+		if shows && err == nil && c.Unconfirmed {
+			gone = p
 		}
 	}
-	return false
+	if gone != "" {
+		s.forgetPeer(gone)
+	}
+	return gone != ""
 }
 
 // forgetPeer drops the grants of a member.
@@ -506,9 +570,14 @@ func (c *Credential) chain() (out Chain) {
 // member returns what a peer holds now, or why it holds nothing: then with the grant that would
 // come nearest, or nil where none is known.
 func (s *set) member(p peer.ID, now time.Time) (*Credential, error) {
-	return s.judge(p, now, true)
+	c, err := s.judge(p, now, true)
+	if err == nil {
+		c.Unconfirmed = s.doubtful(c.Grant, now)
+	}
+	return c, err
 }
 
+// judge is member without the question whether the member is confirmed.
 func (s *set) judge(p peer.ID, now time.Time, sponsored bool) (*Credential, error) {
 	i, ended := s.issuer(p, now)
 	if ended == nil {
@@ -525,7 +594,6 @@ func (s *set) judge(p peer.ID, now time.Time, sponsored bool) (*Credential, erro
 	if err := st.Grant.expired(now); err != nil {
 		return c, err
 	}
-	c.Unconfirmed = s.doubtful(st.Grant, now)
 	return c, s.bySponsor(c, now, sponsored)
 }
 
@@ -571,15 +639,24 @@ func (s *set) nearest(p peer.ID, now time.Time, issuer *Statement, ended error) 
 // doubtful reports whether a grant stands on the word of somebody who has ended: an issuer, or the
 // member whose ticket brought the subject in.
 func (s *set) doubtful(g *Grant, now time.Time) bool {
-	if g.Sponsor != "" && !g.commands() {
-		if st, _ := s.pick(g.Sponsor, now); s.peerRevoked(g.Sponsor) != nil || st != nil && s.revoked(st.Grant) != nil {
-			return true
-		}
+	if g.Sponsor != "" && !g.commands() && s.disowned(g.Sponsor, now) {
+		return true
 	}
 	return slices.ContainsFunc(g.Origins, func(o Origin) bool {
 		i, err := s.issuer(o.By, now)
 		return err != nil || i.Grant.Line.Serial != o.Paper
 	})
+}
+
+// disowned reports whether a member was thrown out, or made by one who was, or is not known at all. One
+// whose time is over, or its signer's, was a good member.
+func (s *set) disowned(p peer.ID, now time.Time) bool {
+	if s.peerRevoked(p) != nil {
+		return true
+	}
+	_, err := s.judge(p, now, true)
+	over := errors.Is(err, ErrExpired) && !errors.Is(err, ErrRevokedPeer) && !errors.Is(err, ErrRevokedLine)
+	return err != nil && !over
 }
 
 // bySponsor returns why the rights that a grant gives are not held by the one whose ticket brought
