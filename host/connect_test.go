@@ -298,7 +298,7 @@ func TestMadeUpAddressesHoldUpNobody(t *testing.T) {
 	run(t, a)
 	trap := silent(t, b.ID(), 32)
 	for _, part := range [][]multiaddr.Multiaddr{trap.Addrs[:16], trap.Addrs[16:]} {
-		a.Tell(peer.AddrInfo{ID: b.ID(), Addrs: part})
+		a.Report(peer.AddrInfo{ID: b.ID(), Addrs: part})
 		eventually(t, 5*time.Second, "the made-up addresses to be known", func() bool {
 			return slices.ContainsFunc(a.Peerstore().Addrs(b.ID()), part[0].Equal)
 		})

@@ -51,15 +51,15 @@ var ErrClosed = errors.New("host is closed")
 type Host struct {
 	corehost.Host // the libp2p node
 
-	cfg     Config
-	log     *slog.Logger
-	book    *Book
-	dht     *discovery.DHT // nil without
-	finders []discovery.Finder
-	told    *discovery.Told
-	found   *foundPeers
-	keeper  *keeper
-	seen    sightings
+	cfg      Config
+	log      *slog.Logger
+	book     *Book
+	dht      *discovery.DHT // nil without
+	finders  []discovery.Finder
+	reported *discovery.Reported
+	found    *foundPeers
+	keeper   *keeper
+	seen     sightings
 
 	standings  *standings
 	public     atomic.Bool // others were able to dial this node

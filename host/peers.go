@@ -42,8 +42,8 @@ func (h *Host) Forget(p peer.ID) {
 	h.keeper.remove(p)
 }
 
-// Tell has this node look at a peer that another one has told of, as if discovery had found it.
-func (h *Host) Tell(p peer.AddrInfo) { h.told.Tell(p) }
+// Report hands on a peer that another one has named, as if discovery had found it.
+func (h *Host) Report(p peer.AddrInfo) { h.reported.Report(p) }
 
 // Kept tells whether this node stays connected with p.
 func (h *Host) Kept(p peer.ID) bool { return h.keeper.has(p) }
@@ -53,8 +53,8 @@ func (h *Host) Found() []discovery.Found { return h.found.list() }
 
 // addFinders sets up the ways to find peers that the Config asks for.
 func (h *Host) addFinders() error {
-	h.told = discovery.NewTold("peers")
-	h.finders = append(h.finders, discovery.Known("saved", h.savedPeers), h.told)
+	h.reported = discovery.NewReported("peers")
+	h.finders = append(h.finders, discovery.Known("saved", h.savedPeers), h.reported)
 	if h.cfg.DHT != DHTOff {
 		dht, err := discovery.NewDHT(Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
 			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: h.hasLeader, Logger: h.log,

@@ -51,7 +51,7 @@ func (n *Node) askSeed(info PeerInfo) {
 			}
 			for _, m := range got.Members {
 				if rec, err := discovery.OpenRecord(m.Record); err == nil {
-					n.Tell(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+					n.Report(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
 				}
 			}
 			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
