@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/host/route"
 )
 
 // Connections that were accepted and are not yet ready for streams. Most of their handshake needs no key, so whoever can send
@@ -94,7 +96,7 @@ func (h *halfOpen) begin(from multiaddr.Multiaddr, now time.Time) (*half, error)
 		h.mu.Unlock()
 		return nil, nil
 	}
-	c := &half{addr: addr, crowd: crowd{netOf(addr), isQUIC(from)}, since: now, conn: conn}
+	c := &half{addr: addr, crowd: crowd{netOf(addr), route.IsQUIC(from)}, since: now, conn: conn}
 	out, err := h.makeRoom(c)
 	if err == nil {
 		h.open[c] = struct{}{}
@@ -193,7 +195,7 @@ func (c *half) stop() {
 
 // addrOf returns the address that others sent from, if it tells them apart.
 func addrOf(a multiaddr.Multiaddr) (netip.Addr, bool) {
-	if a == nil || isCircuit(a) {
+	if a == nil || route.IsCircuit(a) {
 		return netip.Addr{}, false
 	}
 	ip, err := manet.ToIP(a)

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/libp2p/go-libp2p/core/event"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 )
@@ -46,52 +44,6 @@ func TestNetworks(t *testing.T) {
 			n := &networks{allow: tc.allow, deny: tc.deny}
 			if got := n.permits(multiaddr.StringCast(tc.addr)); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
-			}
-		})
-	}
-}
-
-// said is a connection that this node dialled, and of which the other end has told.
-type said struct {
-	network.Conn
-	peer peer.ID
-	addr string
-}
-
-func (s said) Stat() network.ConnStats {
-	return network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}
-}
-func (s said) RemoteMultiaddr() multiaddr.Multiaddr { return multiaddr.StringCast(s.addr) }
-
-func TestKindOfNAT(t *testing.T) {
-	ours := []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/192.168.1.7/udp/4747/quic-v1"), multiaddr.StringCast("/ip4/16.9.0.1/tcp/4747")}
-	const quic, tcp, lan = "/ip4/16.1.0.10/udp/4747/quic-v1", "/ip4/16.1.0.10/tcp/4747", "/ip4/192.168.1.9/udp/4747/quic-v1"
-	type observed struct{ at, seen string }
-	tests := []struct {
-		name string
-		by   []observed
-		want NAT
-	}{
-		{"nobody", nil, NATUnknown},
-		{"one", []observed{{quic, "/ip4/16.3.0.10/udp/5000/quic-v1"}}, NATUnknown},
-		{"two the same", []observed{{quic, "/ip4/16.3.0.10/udp/5000/quic-v1"}, {quic, "/ip4/16.3.0.10/udp/5000/quic-v1"}}, NATCone},
-		{"two others", []observed{{quic, "/ip4/16.3.0.10/udp/5000/quic-v1"}, {quic, "/ip4/16.3.0.10/udp/5001/quic-v1"}}, NATSymmetric},
-		{"our own address", []observed{{quic, "/ip4/16.9.0.1/udp/4747/quic-v1"}}, NATNone},
-		{"TCP says nothing of it", []observed{{tcp, "/ip4/16.3.0.10/tcp/5000"}, {tcp, "/ip4/16.3.0.10/tcp/5001"}}, NATUnknown},
-		{"nor does the same network", []observed{{lan, "/ip4/192.168.1.7/udp/1/quic-v1"}, {lan, "/ip4/192.168.1.7/udp/2/quic-v1"}}, NATUnknown},
-	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			var o observers
-			for i, b := range tc.by {
-				p := peerNumber(i)
-				o.note(event.EvtPeerIdentificationCompleted{Peer: p, Conn: said{peer: p, addr: b.at}, ObservedAddr: multiaddr.StringCast(b.seen)})
-			}
-			if got := o.kind(func(peer.ID) bool { return true }, ours); got != tc.want {
-				t.Errorf("got %s, want %s", got, tc.want)
-			}
-			if got := o.kind(func(peer.ID) bool { return false }, ours); got != NATUnknown {
-				t.Errorf("with nobody connected: %s", got)
 			}
 		})
 	}

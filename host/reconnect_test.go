@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"iter"
 	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-b490fa12/swarm/host/discovery"
+
+	"github.com/seed-b490fa12/swarm/host/keep"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -216,11 +221,11 @@ func TestForget(t *testing.T) {
 		controller := w.node(2, func(c *Config) { c.Bootstrap = []peer.AddrInfo{worker.info()} })
 		defer controller.stop()
 		until(t, 10*time.Second, "connected", connected(controller, worker))
-		if !controller.ConnManager().IsProtected(worker.ID(), keptTag) {
+		if !controller.ConnManager().IsProtected(worker.ID(), keep.Tag) {
 			t.Error("a kept peer is not protected")
 		}
 		controller.Forget(worker.ID())
-		if controller.ConnManager().IsProtected(worker.ID(), keptTag) {
+		if controller.ConnManager().IsProtected(worker.ID(), keep.Tag) {
 			t.Error("a forgotten peer is protected")
 		}
 		worker.stop()
@@ -231,29 +236,6 @@ func TestForget(t *testing.T) {
 			t.Error("a forgotten peer was dialled")
 		}
 	})
-}
-
-func TestRedialDelay(t *testing.T) {
-	tests := []struct {
-		away  time.Duration
-		relay bool
-		least time.Duration
-		most  time.Duration
-	}{
-		{0, false, 3 * time.Second, 4 * time.Second},
-		{redialPatient - 1, false, 3 * time.Second, 4 * time.Second},
-		{redialPatient, false, 24 * time.Second, 30 * time.Second},
-		{100 * time.Hour, false, 24 * time.Second, 30 * time.Second},
-		{0, true, time.Second, 1500 * time.Millisecond},
-		{redialPatient, true, 24 * time.Second, 30 * time.Second},
-	}
-	for _, tt := range tests {
-		for range 100 {
-			if d := redialDelay(tt.away, tt.relay); d < tt.least || d > tt.most {
-				t.Errorf("away for %v: %v, want %v to %v", tt.away, d, tt.least, tt.most)
-			}
-		}
-	}
 }
 
 // TestFleetFindsItself: ten workers know one address; all are found, and nobody has more connections than it wants.
@@ -287,4 +269,44 @@ func TestFleetFindsItself(t *testing.T) {
 		})
 		t.Logf("all found all %v later", took)
 	})
+}
+
+// TestOnlyAFewConnections: a worker dials peers that discovery finds until it has the connections it wants, and remembers
+// the others.
+func TestOnlyAFewConnections(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var friends []*node
+		for i := range 6 {
+			n := w.node(10+i, func(c *Config) { c.Connections = -1 })
+			defer n.stop()
+			friends = append(friends, n)
+		}
+		const want = 3
+		worker := w.node(1, func(c *Config) { c.Connections = want })
+		defer worker.stop()
+		for _, f := range friends {
+			worker.follower.Run(t.Context(), once{discovery.Found{AddrInfo: f.info(), Source: "test"}})
+		}
+		time.Sleep(time.Minute)
+		if got := len(worker.Network().Peers()); got != want {
+			t.Errorf("%d connections, want %d", got, want)
+		}
+		if got := len(worker.Found()); got != len(friends) {
+			t.Errorf("%d peers are remembered, want %d", got, len(friends))
+		}
+		for _, f := range friends {
+			if len(worker.Peerstore().Addrs(f.ID())) == 0 {
+				t.Error("a found peer's address is not remembered")
+			}
+		}
+	})
+}
+
+// once is a Finder that finds one peer and ends.
+type once struct{ found discovery.Found }
+
+func (o once) String() string { return o.found.Source }
+
+func (o once) Find(context.Context) iter.Seq[discovery.Found] {
+	return func(yield func(discovery.Found) bool) { yield(o.found) }
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/time/rate"
+
+	"github.com/seed-b490fa12/swarm/host/route"
 )
 
 // A stream is wasted that ends before it was used, or that is over a limit. Each costs some 50 µs, however little its opener
@@ -134,7 +136,7 @@ func wayOf(a multiaddr.Multiaddr) (way, bool) {
 		return way{}, false
 	}
 	addr, ok := netip.AddrFromSlice(ip)
-	return way{addr.Unmap(), isCircuit(a)}, ok
+	return way{addr.Unmap(), route.IsCircuit(a)}, ok
 }
 
 // crowded reports whether a connection comes a way that has had its share, because of a peer that is shut out.

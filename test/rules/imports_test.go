@@ -10,10 +10,18 @@ import (
 // ends in /... means a whole folder. What is not here may import none: a new
 // package has to find its place in docs/architecture.md first.
 var mayImport = map[string][]string{
-	"cmd/swarm":             {"internal/agent", "host", "host/discovery", "host/trust", "streams", "ops/...", "deploy", "internal/durable"},
+	"cmd/swarm":             {"internal/agent", "host", "host/book", "host/discovery", "host/identity", "host/route", "host/trust", "streams", "ops/...", "deploy", "internal/durable"},
 	"internal/agent":        {"host/...", "streams", "scoring", "ops/...", "deploy", "internal/durable", "internal/audit", "internal/policy"},
-	"host":                  {"host/discovery", "internal/durable"},
-	"host/node":             {"host", "host/discovery", "host/trust", "streams", "scoring", "internal/durable"},
+	"host":                  {"host/book", "host/dial", "host/discovery", "host/identify", "host/identity", "host/keep", "host/reach", "host/relay", "host/route", "internal/backoff", "internal/durable"},
+	"host/book":             {"host/discovery", "host/route", "internal/durable"},
+	"host/dial":             {"host/route"},
+	"host/identify":         {"internal/backoff"},
+	"host/identity":         {"internal/durable"},
+	"host/keep":             {"host/discovery", "host/route", "internal/backoff"},
+	"host/node":             {"host/...", "streams", "scoring", "internal/durable"},
+	"host/reach":            {"host/discovery", "host/route", "internal/backoff"},
+	"host/relay":            {"host/route", "internal/backoff"},
+	"host/route":            {},
 	"host/discovery":        {"internal/backoff"},
 	"host/trust":            {"internal/durable"},
 	"streams":               {},
