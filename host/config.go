@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/route"
 )
@@ -100,8 +101,8 @@ type Config struct {
 	UserAgent string
 	// Gater, if set, is asked about every connection.
 	Gater connmgr.ConnectionGater
-	// Admit, if set, keeps the DHT to peers that it lets through, see Guard.
-	Admit Admit
+	// Admit, if set, keeps the DHT to peers that it lets through, see limits.Guard.
+	Admit limits.Admit
 	// Member, if set, says whom to save: members that were met, and no strangers.
 	Member func(peer.ID) bool
 
@@ -214,20 +215,6 @@ func moduleVersion() string {
 		return "devel"
 	}
 	return mods[i].Version
-}
-
-// forbids returns in words why this node does not dial an address; nothing where it does.
-func (c Config) forbids(a multiaddr.Multiaddr, p peer.ID) string {
-	gater := c.gater()
-	switch {
-	case !(&networks{deny: c.DenyNets}).permits(a):
-		return "not tried: this machine denies that network (--deny-net)"
-	case !(&networks{allow: c.AllowNets}).permits(a):
-		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
-	case !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
-		return "not tried: this machine does not connect there"
-	}
-	return ""
 }
 
 // mdnsService makes a DNS-SD service name of a protocol prefix: "/swarm" is "_swarm._udp". A label has at most 15

@@ -35,6 +35,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/identify"
 	"github.com/seed-b490fa12/swarm/host/identity"
 	"github.com/seed-b490fa12/swarm/host/keep"
+	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/relay"
 	"github.com/seed-b490fa12/swarm/host/route"
@@ -79,7 +80,7 @@ type Host struct {
 	order   *dial.Order
 	explain *dial.Explainer
 	listen  *listener
-	waste   *waste
+	limits  *limits.Limits
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -112,14 +113,17 @@ func New(cfg Config) (*Host, error) {
 	}
 	late := &lateHost{}
 	h.wire(late)
-	h.waste = newWaste(h.log)
-	if h.Host, err = newNode(cfg, h.announced, h.order.Rank, h.waste); err != nil {
+	gater := &limits.Networks{ConnectionGater: cfg.Gater, Allow: cfg.AllowNets, Deny: cfg.DenyNets}
+	h.limits, err = limits.New(limits.Config{MaxPeers: cfg.MaxPeers, Member: cfg.Member, Gater: gater, Logger: h.log})
+	if err != nil {
+		return nil, err
+	}
+	if h.Host, err = newNode(cfg, h.limits, h.announced, h.order.Rank); err != nil {
 		return nil, err
 	}
 	late.Host = h.Host
-	h.waste.begin(h.Network())
+	h.limits.Start(h.Host)
 	h.life, h.end = context.WithCancel(context.Background())
-	h.Network().SetStreamHandler(newIncoming(h.life, h.Host, cfg.Member).handle)
 	for _, p := range h.book.Relays() {
 		h.order.Relay(p.Addrs...)
 	}
@@ -251,6 +255,7 @@ func (h *Host) Found() []discovery.Found { return h.follower.List() }
 func (h *Host) Close() error {
 	h.closing.Do(func() {
 		h.end()
+		h.limits.Close()
 		h.running.Lock() // Run has returned
 		defer h.running.Unlock()
 		if h.dht != nil {
@@ -259,7 +264,6 @@ func (h *Host) Close() error {
 		if h.relay != nil {
 			h.closed = errors.Join(h.closed, h.relay.Close())
 		}
-		h.waste.end()
 		h.closed = errors.Join(h.closed, h.Host.Close())
 	})
 	return h.closed

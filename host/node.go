@@ -9,13 +9,13 @@ import (
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
-	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/reach"
 )
 
@@ -25,34 +25,19 @@ const punchTimeout = 3 * time.Second
 // newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no listener.
 // announced makes of the node's addresses those that it announces, rank orders those of others.
 func newNode(
-	cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker, w *waste,
+	cfg Config, bounds *limits.Limits, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker,
 ) (corehost.Host, error) {
-	resources, err := newResourceManager(cfg.MaxPeers, cfg.Member)
+	options, err := reachOptions(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("limit resources: %w", err)
+		return nil, errors.Join(err, bounds.Discard())
 	}
-	conns, err := newConnManager(cfg.MaxPeers)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("limit connections: %w", err), resources.Close())
-	}
-	if cfg.Member != nil {
-		resources = &guardedResources{resources, cfg.Member}
-	}
-	half := newHalfOpen(handshakesFor(cfg.MaxPeers))
-	resources = &wasteResources{&halfOpenResources{resources, half}, w}
-	ways, err := reachOptions(cfg, half, w)
-	if err != nil {
-		return nil, errors.Join(err, conns.Close(), resources.Close())
-	}
-	options := append(ways,
+	options = append(options,
 		libp2p.Identity(cfg.Identity),
 		libp2p.UserAgent(cfg.UserAgent),
 		libp2p.NoListenAddrs, // Listen does it
 		libp2p.AddrsFactory(announced),
 		streamSecurity(),
-		libp2p.Muxer(yamux.ID, newMuxer(cfg.Member)),
-		libp2p.ResourceManager(resources),
-		libp2p.ConnectionManager(conns),
+		bounds.Options(),
 		libp2p.PrometheusRegisterer(cfg.Metrics),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rank)),
 		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
@@ -61,13 +46,13 @@ func newNode(
 	)
 	node, err := libp2p.New(append(options, cfg.Options...)...)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start libp2p: %w", err), conns.Close(), resources.Close())
+		return nil, errors.Join(fmt.Errorf("start libp2p: %w", err), bounds.Discard())
 	}
 	return node, nil
 }
 
 // reachOptions are the ways to others and from others.
-func reachOptions(cfg Config, half *halfOpen, w *waste) ([]libp2p.Option, error) {
+func reachOptions(cfg Config) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
 		// Dialling from the port that a node listens on would make two nodes that dial each other meet
@@ -85,7 +70,6 @@ func reachOptions(cfg Config, half *halfOpen, w *waste) ([]libp2p.Option, error)
 		}
 		options = append(options, quic)
 	}
-	options = append(options, libp2p.ConnectionGater(&wasteGater{&halfOpenGater{cfg.gater(), half}, w}))
 	if cfg.NoListen {
 		return options, nil
 	}

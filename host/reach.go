@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/dial"
+	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/route"
 )
@@ -84,8 +85,22 @@ func (h *Host) Try(ctx context.Context, p peer.ID) []dial.Tried {
 	for _, r := range h.circuits.For(p) {
 		addrs = append(addrs, route.Circuit(r.ID))
 	}
-	prober := dial.Prober{Network: h.Network(), Explain: h.explain, Forbids: h.cfg.forbids, ReachRelay: h.circuits.Reach}
+	prober := dial.Prober{Network: h.Network(), Explain: h.explain, Forbids: h.forbids, ReachRelay: h.circuits.Reach}
 	return prober.Try(ctx, p, addrs)
+}
+
+// forbids returns in words why this node does not dial an address; nothing where it does.
+func (h *Host) forbids(a multiaddr.Multiaddr, p peer.ID) string {
+	gater := h.cfg.Gater
+	switch {
+	case !(&limits.Networks{Deny: h.cfg.DenyNets}).Permits(a):
+		return "not tried: this machine denies that network (--deny-net)"
+	case !(&limits.Networks{Allow: h.cfg.AllowNets}).Permits(a):
+		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
+	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
+		return "not tried: this machine does not connect there"
+	}
+	return ""
 }
 
 // PlaceInWords names an address; a circuit by its relay.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -8,6 +9,11 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/identity"
 )
+
+// peerNumber is a made-up peer ID.
+func peerNumber(i int) peer.ID {
+	return peer.ID(binary.BigEndian.AppendUint64([]byte{0, 36, 8, 1, 18, 32}, uint64(i)))
+}
 
 // Any peer can say that it speaks the protocol of relays; only members are taken for relays.
 func TestAnybodySaysToBeARelay(t *testing.T) {

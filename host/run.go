@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/relay"
 )
 
@@ -80,7 +81,7 @@ func (h *Host) addFinders() error {
 	h.reported = discovery.NewReported("peers")
 	h.finders = append(h.finders, discovery.Known("saved", h.book.Recent), h.reported)
 	if h.cfg.DHT != DHTOff {
-		dht, err := discovery.NewDHT(Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
+		dht, err := discovery.NewDHT(limits.Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
 			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: h.hasLeader, Logger: h.log,
 		})
 		if err != nil {
@@ -109,7 +110,7 @@ func (h *Host) addFinders() error {
 // startRelay begins to serve as a relay, if the Config says so.
 func (h *Host) startRelay() (err error) {
 	if h.cfg.Relay {
-		h.relay, err = relay.NewService(Guard(h.Host, h.cfg.Admit), h.cfg.MaxPeers, h.cfg.RelayFor)
+		h.relay, err = relay.NewService(limits.Guard(h.Host, h.cfg.Admit), h.cfg.MaxPeers, h.cfg.RelayFor)
 	}
 	return err
 }

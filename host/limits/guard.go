@@ -1,4 +1,4 @@
-package host
+package limits
 
 import (
 	"context"
@@ -9,13 +9,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// Admit tells whether the peer at the other end of a connection may take part in what is for members only. It may wait, while
-// the peer is still showing who it is, until ctx ends; on an inbound stream it answers at once, or waits for what this node
-// has asked itself.
+// Admit returns an error where the peer at the other end of a connection may not take part in what is
+// for members only. It may wait, while the peer still proves who it is, until ctx ends; on an inbound
+// stream it answers at once, or waits for what this node has asked itself.
 type Admit func(ctx context.Context, c network.Conn, inbound bool) error
 
-// Guard returns h for the protocols of libraries, such as the DHT and pubsub: a stream of a peer that is not admitted is reset
-// before anything is read from it, and none is opened to such a peer. A nil admit lets everybody through.
+// Guard returns h for the protocols of libraries, such as the DHT and pubsub: a stream of a peer that is
+// not admitted is reset before anything is read from it, and none is opened to such a peer. A nil admit
+// admits every peer.
 func Guard(h corehost.Host, admit Admit) corehost.Host {
 	if admit == nil {
 		return h

@@ -1,4 +1,4 @@
-package host
+package limits
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"golang.org/x/time/rate"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 // What is read of a stranger over TCP and WebSocket. A stream's first window is 256 KiB by the muxer's specification, and
@@ -76,7 +78,7 @@ func (s *slowConn) Read(b []byte) (int, error) {
 	greeting := min(n, strangerBurst-s.met)
 	s.met += greeting
 	wait = max(wait, s.all.ReserveN(now, n-greeting).Delay())
-	_ = pause(s.life, wait) // who closes waits for nobody
+	backoff.Wait(s.life, wait) // Close ends it
 	return n, err
 }
 

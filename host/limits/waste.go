@@ -1,4 +1,4 @@
-package host
+package limits
 
 import (
 	"log/slog"
@@ -60,14 +60,6 @@ func newWaste(log *slog.Logger) *waste {
 		log:   log,
 		peers: newLRU[peer.ID, *wasteful](libraryBudgets), ways: newLRU[way, *wasteful](libraryBudgets),
 	}
-}
-
-func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
-	m, err := simplelru.NewLRU[K, V](size, nil)
-	if err != nil {
-		panic(err) // of a size below 1 only
-	}
-	return m
 }
 
 // wasted counts one stream of a peer, and shuts the peer out for whom it is one too many.

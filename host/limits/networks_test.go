@@ -1,4 +1,4 @@
-package host
+package limits
 
 import (
 	"encoding/binary"
@@ -41,8 +41,8 @@ func TestNetworks(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			n := &networks{allow: tc.allow, deny: tc.deny}
-			if got := n.permits(multiaddr.StringCast(tc.addr)); got != tc.want {
+			n := &Networks{Allow: tc.allow, Deny: tc.deny}
+			if got := n.Permits(multiaddr.StringCast(tc.addr)); got != tc.want {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -1,14 +1,12 @@
-package host
+package limits
 
 import (
 	"context"
 	"errors"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -17,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"golang.org/x/time/rate"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 // How others choose the protocol of a stream. An honest one is done in two messages of some 50 bytes; pubsub knows five names.
@@ -53,31 +53,22 @@ type incoming struct {
 	host   corehost.Host
 	member func(peer.ID) bool // nil where all are alike
 	life   context.Context    // ends with the node
-
-	mu    sync.Mutex
-	peers *simplelru.LRU[peer.ID, *libraryBudget]
+	peers  *Budgets[*libraryBudget]
 }
 
 // libraryBudget is what one peer has left. It outlives streams and connections.
 type libraryBudget struct{ streams, strange, bytes *rate.Limiter }
 
 func newIncoming(life context.Context, h corehost.Host, member func(peer.ID) bool) *incoming {
-	return &incoming{host: h, member: member, life: life, peers: newLRU[peer.ID, *libraryBudget](libraryBudgets)}
+	return &incoming{host: h, member: member, life: life, peers: NewBudgets(libraryBudgets, newLibraryBudget)}
 }
 
-func (i *incoming) budget(p peer.ID) *libraryBudget {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	b, ok := i.peers.Get(p)
-	if !ok {
-		b = &libraryBudget{
-			streams: rate.NewLimiter(libraryStreams, libraryStreamBurst),
-			strange: rate.NewLimiter(strangerStreamRate, strangerStreamBurst),
-			bytes:   rate.NewLimiter(libraryBytes, libraryByteBurst),
-		}
-		i.peers.Add(p, b)
+func newLibraryBudget() *libraryBudget {
+	return &libraryBudget{
+		streams: rate.NewLimiter(libraryStreams, libraryStreamBurst),
+		strange: rate.NewLimiter(strangerStreamRate, strangerStreamBurst),
+		bytes:   rate.NewLimiter(libraryBytes, libraryByteBurst),
 	}
-	return b
 }
 
 // handle serves one stream, in a goroutine that the library owns.
@@ -103,7 +94,7 @@ func (i *incoming) handle(s network.Stream) {
 	}
 	s = noteUse(s)
 	if isLibrary(id) && !isPubSub(id) { // what pubsub reads is metered by RPC, where it is used
-		s = &libraryStream{Stream: s, life: i.life, budget: i.budget(p).bytes}
+		s = &libraryStream{Stream: s, life: i.life, budget: i.peers.Of(p).bytes}
 	}
 	_ = serve(id, s)
 }
@@ -124,32 +115,21 @@ func (i *incoming) choose(s network.Stream, within time.Duration) (protocol.ID, 
 
 // turn waits until the peer may have one more stream of the library's.
 func (i *incoming) turn(p peer.ID) error {
-	streams := i.budget(p).streams
+	streams := i.peers.Of(p).streams
 	if i.stranger(p) {
-		streams = i.budget(p).strange
+		streams = i.peers.Of(p).strange
 	}
 	r := streams.Reserve()
 	wait := r.Delay()
 	if wait > libraryTurn {
 		r.Cancel()
-		return errors.Join(pause(i.life, libraryTurn), errChoice)
+		backoff.Wait(i.life, libraryTurn)
+		return errChoice
 	}
-	return pause(i.life, wait)
-}
-
-// pause waits, and fails where the node ends before.
-func pause(life context.Context, wait time.Duration) error {
-	if wait <= 0 {
-		return nil
+	if !backoff.Wait(i.life, wait) {
+		return i.life.Err()
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-life.Done():
-		return life.Err()
-	}
+	return nil
 }
 
 // isLibrary reports whether a protocol is one of the library's that any message of a peer makes work. Relays and hole punching
@@ -202,8 +182,8 @@ func (s *libraryStream) Read(b []byte) (int, error) {
 	if n == 0 {
 		return n, err
 	}
-	if late := pause(s.life, s.budget.ReserveN(time.Now(), max(n, libraryRead)).Delay()); late != nil {
-		return 0, late
+	if !backoff.Wait(s.life, s.budget.ReserveN(time.Now(), max(n, libraryRead)).Delay()) {
+		return 0, s.life.Err()
 	}
 	return n, err
 }

@@ -1,4 +1,4 @@
-package host
+package limits
 
 import (
 	"io"
@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -62,22 +65,25 @@ func TestWasteShutsOut(t *testing.T) {
 // is not let in again at once.
 func TestUnusedStreamsAreCounted(t *testing.T) {
 	const many = 60
-	make1 := func(listen bool) *Host {
-		cfg := Config{StateDir: t.TempDir(), NoListen: !listen, Logger: slog.New(slog.DiscardHandler), DHT: DHTOff}
-		if listen {
-			cfg.Listen = []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/0")}
-		}
-		h, err := New(cfg)
-		if err == nil {
-			err = h.Listen()
-		}
+	node := func(listen string) (host.Host, *Limits) {
+		l, err := New(Config{MaxPeers: 100, Gater: &Networks{}, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { h.Close() })
-		return h
+		h, err := libp2p.New(l.Options(), libp2p.ListenAddrStrings(listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Start(h)
+		t.Cleanup(func() {
+			l.Close()
+			h.Close()
+		})
+		return h, l
 	}
-	h, other := make1(true), make1(false)
+	h, limits := node("/ip4/127.0.0.1/tcp/0")
+	other, _ := node("/ip4/127.0.0.1/tcp/0")
+	waste := limits.waste
 	h.SetStreamHandler("/echo", func(s network.Stream) {
 		_, _ = io.Copy(s, s)
 		s.Close()
@@ -87,9 +93,9 @@ func TestUnusedStreamsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	wasted := func() int {
-		h.waste.mu.Lock()
-		defer h.waste.mu.Unlock()
-		o, ok := h.waste.peers.Peek(other.ID())
+		waste.mu.Lock()
+		defer waste.mu.Unlock()
+		o, ok := waste.peers.Peek(other.ID())
 		if !ok {
 			return 0
 		}
@@ -127,7 +133,7 @@ func TestUnusedStreamsAreCounted(t *testing.T) {
 
 	c := other.Network().ConnsToPeer(h.ID())[0]
 	for range 2 * wasteBurst {
-		h.waste.wasted(other.ID())
+		waste.wasted(other.ID())
 	}
 	for began := time.Now(); !c.IsClosed() && time.Since(began) < 5*time.Second; {
 		time.Sleep(time.Millisecond)

@@ -1,4 +1,4 @@
-package host
+package limits
 
 import (
 	"bytes"
@@ -89,9 +89,9 @@ func TestLibraryStreamsTakeTurns(t *testing.T) {
 		if took := takes(libraryStreams); took != time.Second {
 			t.Errorf("%d more took %v", libraryStreams, took)
 		}
-		i.budget("peer").streams.ReserveN(time.Now(), libraryStreamBurst)
+		i.peers.Of("peer").streams.ReserveN(time.Now(), libraryStreamBurst)
 		for range 4 {
-			i.budget("peer").streams.ReserveN(time.Now(), libraryStreamBurst)
+			i.peers.Of("peer").streams.ReserveN(time.Now(), libraryStreamBurst)
 		}
 		began := time.Now()
 		if err := i.turn("peer"); !errors.Is(err, errChoice) || time.Since(began) != libraryTurn {
@@ -113,7 +113,7 @@ func TestLibraryStreamsAreMetered(t *testing.T) {
 				}
 			}()
 			i := newIncoming(t.Context(), nil, nil)
-			s := &libraryStream{Stream: pipeStream{from: near}, life: t.Context(), budget: i.budget("peer").bytes}
+			s := &libraryStream{Stream: pipeStream{from: near}, life: t.Context(), budget: i.peers.Of("peer").bytes}
 			reads := 2 * (libraryByteBurst + libraryBytes) / max(size, libraryRead)
 			began := time.Now()
 			for range reads {
@@ -141,9 +141,9 @@ func (p pipeStream) Read(b []byte) (int, error) { return p.from.Read(b) }
 func TestLibraryBudgetsAreBounded(t *testing.T) {
 	i := newIncoming(context.Background(), nil, nil)
 	for p := range libraryBudgets + 1 {
-		i.budget(peer.ID(fmt.Sprint(p)))
+		i.peers.Of(peer.ID(fmt.Sprint(p)))
 	}
-	if got := i.peers.Len(); got != libraryBudgets {
+	if got := i.peers.peers.Len(); got != libraryBudgets {
 		t.Errorf("%d peers are kept, want %d", got, libraryBudgets)
 	}
 }
