@@ -217,6 +217,20 @@ func moduleVersion() string {
 	return mods[i].Version
 }
 
+// forbids returns in words why this node does not dial an address; nothing where it does.
+func (c Config) forbids(a multiaddr.Multiaddr, p peer.ID) string {
+	gater := c.Gater
+	switch {
+	case !(&limits.Networks{Deny: c.DenyNets}).Permits(a):
+		return "not tried: this machine denies that network (--deny-net)"
+	case !(&limits.Networks{Allow: c.AllowNets}).Permits(a):
+		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
+	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
+		return "not tried: this machine does not connect there"
+	}
+	return ""
+}
+
 // mdnsService makes a DNS-SD service name of a protocol prefix: "/swarm" is "_swarm._udp". A label has at most 15
 // letters, digits and hyphens.
 func mdnsService(prefix string) string {

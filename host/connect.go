@@ -18,12 +18,6 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
-// How Connect asks the DHT about a peer that does not answer.
-const (
-	lookupTime  = 2 * time.Second // for others to say where a peer is; and never more than half of what the caller gives
-	lookupPeers = 4               // others to turn to while we are not a part of the DHT
-)
-
 // Errors of Connect that a caller can act on; ErrNoAddress and those after it are explained at their
 // origin, in package dial.
 var (
@@ -43,53 +37,17 @@ var (
 // tried and how each address failed.
 func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
 	err := h.dial(ctx, p)
-	if h.dht == nil || !errors.Is(err, ErrNoAddress) && !errors.Is(err, ErrUnreachable) {
+	if h.lookup == nil || !errors.Is(err, ErrNoAddress) && !errors.Is(err, ErrUnreachable) {
 		return err
 	}
 	tried := h.Peerstore().Addrs(p.ID)
-	news := slices.DeleteFunc(h.lookUp(ctx, p.ID), func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(tried, a) })
+	news := slices.DeleteFunc(h.lookup.Find(ctx, p.ID), func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(tried, a) })
 	if len(news) == 0 {
 		return err
 	}
 	h.log.Debug("the dht knows other addresses of a peer", "peer", p.ID, "addrs", news)
 	h.Peerstore().AddAddrs(p.ID, news, peerstore.TempAddrTTL)
 	return h.dial(ctx, peer.AddrInfo{ID: p.ID})
-}
-
-// lookUp asks the DHT where a peer is. A process that has just started is not a part of it yet, so it
-// first turns to others it knows.
-func (h *Host) lookUp(ctx context.Context, p peer.ID) []multiaddr.Multiaddr {
-	most := lookupTime
-	if end, ok := ctx.Deadline(); ok {
-		most = min(most, time.Until(end)/2) // so that what was tried can still be reported
-	}
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	if !h.dht.Ready() && (!h.reachOthers(ctx, p) || !h.dht.WaitReady(ctx)) {
-		return nil
-	}
-	info, err := h.dht.FindPeer(ctx, p)
-	if err != nil {
-		return nil
-	}
-	return info.Addrs
-}
-
-// reachOthers connects with one of a few kept or saved peers, and reports whether any answered. Dials
-// that are still under way end with ctx.
-func (h *Host) reachOthers(ctx context.Context, but peer.ID) bool {
-	others := slices.DeleteFunc(slices.Concat(h.keeper.List(), h.book.Recent()), func(o peer.AddrInfo) bool { return o.ID == but })
-	others = others[:min(len(others), lookupPeers)]
-	answers := make(chan bool, len(others))
-	for _, o := range others {
-		go func() { answers <- h.dial(ctx, o) == nil }()
-	}
-	for range others {
-		if <-answers {
-			return true
-		}
-	}
-	return false
 }
 
 // dial is Connect without the DHT: what the reconnect loop repeats has to be quiet. The addresses given
@@ -110,7 +68,7 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.circuits.For(p.ID)) == 0 {
 		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
 	}
-	h.clearBackoff(p.ID)
+	clearBackoff(h.Network(), p.ID)
 	h.standings.Dialling(p.ID)
 	err := h.explain.Explain(p.ID, h.circuits.Dial(ctx, p))
 	if err != nil {
@@ -120,15 +78,15 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 }
 
 // clearBackoff lets the next dial happen now: the library would refuse it for minutes after a failed one.
-func (h *Host) clearBackoff(p peer.ID) {
-	if n, ok := h.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+func clearBackoff(n network.Network, p peer.ID) {
+	if n, ok := n.(interface{ Backoff() *swarm.DialBackoff }); ok {
 		n.Backoff().Clear(p)
 	}
 }
 
 // dialAgain is the library's Connect without its pause after a failed dial.
 func (h *Host) dialAgain(ctx context.Context, p peer.AddrInfo) error {
-	h.clearBackoff(p.ID)
+	clearBackoff(h.Network(), p.ID)
 	return h.Host.Connect(ctx, p)
 }
 
@@ -139,9 +97,6 @@ func (h *Host) directAddrs(p peer.ID) []multiaddr.Multiaddr {
 
 // BestConn returns the open connection to p with the best path, or nil.
 func (h *Host) BestConn(p peer.ID) network.Conn { return route.Best(h.Network(), p) }
-
-// direct reports whether a connection to p goes through no relay.
-func (h *Host) direct(p peer.ID) bool { return route.IsDirect(h.Network(), p) }
 
 // How long something large waits for a path that needs no relay.
 const (

@@ -78,6 +78,7 @@ type Host struct {
 	relay    *relay.Service // nil without
 
 	order   *dial.Order
+	lookup  *dial.Lookup // nil without a DHT
 	explain *dial.Explainer
 	listen  *listener
 	limits  *limits.Limits
@@ -130,7 +131,11 @@ func New(cfg Config) (*Host, error) {
 	for _, p := range cfg.Bootstrap {
 		h.Keep(p)
 	}
-	if err := errors.Join(h.addFinders(), h.startRelay()); err != nil {
+	err = h.addFinders()
+	if err == nil && cfg.Relay {
+		h.relay, err = relay.NewService(limits.Guard(h.Host, cfg.Admit), cfg.MaxPeers, cfg.RelayFor)
+	}
+	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
@@ -144,7 +149,7 @@ type lateHost struct{ corehost.Host }
 func (h *Host) wire(n corehost.Host) {
 	cfg := h.cfg
 	busy := func(c network.Conn) bool { return route.Busy(c, cfg.ProtocolPrefix) }
-	h.order = dial.NewOrder(h.direct)
+	h.order = dial.NewOrder(func(p peer.ID) bool { return route.IsDirect(n.Network(), p) })
 	h.explain = &dial.Explainer{
 		Keyed: len(cfg.NetworkKey) > 0,
 		Name:  func(p peer.ID) string { e, _ := h.book.Get(p); return e.Name },
@@ -168,7 +173,8 @@ func (h *Host) wire(n corehost.Host) {
 		Self: func(f discovery.Found) { h.heardSelf(f.Source, f.Addrs) }, Logger: h.log,
 	})
 	h.quiet = keep.NewQuiet(n, keep.QuietConfig{
-		Connections: cfg.Connections, Needed: h.needed, Busy: busy, OneProcess: h.isOneProcess, Logger: h.log,
+		Connections: cfg.Connections, Needed: h.needed, Busy: busy, Logger: h.log,
+		OneProcess: func(p peer.ID) bool { return h.book.HasRole(p, book.RoleWorker, book.RoleRelay) },
 	})
 	h.reserved = relay.NewReservations(n, h.circuits, relay.ReservationsConfig{
 		Kept: h.keeper.Has, Gained: h.keeper.WakeAll, Logger: h.log, // peers may be reachable through it
@@ -207,13 +213,6 @@ func (h *Host) needed(p peer.ID) bool {
 	return slices.ContainsFunc([]string{keep.Tag, relay.Tag, ProtectTag}, func(tag string) bool {
 		return h.ConnManager().IsProtected(p, tag)
 	})
-}
-
-// isOneProcess reports whether all connections to p lead to one process, as they do for workers and
-// relays.
-func (h *Host) isOneProcess(p peer.ID) bool {
-	e, _ := h.book.Get(p)
-	return e.Role == book.RoleWorker || e.Role == book.RoleRelay
 }
 
 // Book is the address book of this node.

@@ -5,13 +5,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/dial"
-	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/route"
 )
@@ -34,26 +32,9 @@ func (h *Host) Reach() Reach {
 	}
 	return Reach{
 		Addrs: h.Addrs(), Relays: h.Relays(), Public: h.public.Load(),
-		NAT: h.observers.Kind(h.direct, ours), UDP: h.udpPasses(),
+		NAT: h.observers.Kind(func(p peer.ID) bool { return route.IsDirect(h.Network(), p) }, ours),
+		UDP: reach.UDPPasses(h.Network(), h.circuits.Usable),
 	}
-}
-
-// udpPasses judges by the connections that this node has dialled. Relays are dialled by QUIC first, so
-// one that is connected by TCP did not answer to that; of others TCP says nothing.
-func (h *Host) udpPasses() *bool {
-	var passes *bool
-	for _, c := range h.Network().Conns() {
-		if c.Stat().Direction != network.DirOutbound || route.Of(c) != route.Direct {
-			continue
-		}
-		switch udp := route.IsQUIC(c.RemoteMultiaddr()); {
-		case udp:
-			return &udp
-		case h.circuits.Usable(c.RemotePeer()):
-			passes = &udp
-		}
-	}
-	return passes
 }
 
 // Relays returns the relays through which others reach this node.
@@ -85,22 +66,8 @@ func (h *Host) Try(ctx context.Context, p peer.ID) []dial.Tried {
 	for _, r := range h.circuits.For(p) {
 		addrs = append(addrs, route.Circuit(r.ID))
 	}
-	prober := dial.Prober{Network: h.Network(), Explain: h.explain, Forbids: h.forbids, ReachRelay: h.circuits.Reach}
+	prober := dial.Prober{Network: h.Network(), Explain: h.explain, Forbids: h.cfg.forbids, ReachRelay: h.circuits.Reach}
 	return prober.Try(ctx, p, addrs)
-}
-
-// forbids returns in words why this node does not dial an address; nothing where it does.
-func (h *Host) forbids(a multiaddr.Multiaddr, p peer.ID) string {
-	gater := h.cfg.Gater
-	switch {
-	case !(&limits.Networks{Deny: h.cfg.DenyNets}).Permits(a):
-		return "not tried: this machine denies that network (--deny-net)"
-	case !(&limits.Networks{Allow: h.cfg.AllowNets}).Permits(a):
-		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
-	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
-		return "not tried: this machine does not connect there"
-	}
-	return ""
 }
 
 // PlaceInWords names an address; a circuit by its relay.

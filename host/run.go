@@ -12,9 +12,9 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/seed-b490fa12/swarm/host/dial"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/limits"
-	"github.com/seed-b490fa12/swarm/host/relay"
 )
 
 const eventQueue = 256
@@ -31,7 +31,7 @@ func (h *Host) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.life, cancel)()
-	events, err := h.watchPeers()
+	events, err := watchPeers(h.EventBus())
 	if err != nil {
 		return err
 	}
@@ -81,13 +81,24 @@ func (h *Host) addFinders() error {
 	h.reported = discovery.NewReported("peers")
 	h.finders = append(h.finders, discovery.Known("saved", h.book.Recent), h.reported)
 	if h.cfg.DHT != DHTOff {
+		// A node of a network with members needs no others while it is connected with one that it keeps:
+		// through that one it is found, and so are others.
+		enough := func() bool {
+			return h.cfg.Member != nil && slices.ContainsFunc(h.keeper.List(), func(p peer.AddrInfo) bool {
+				return h.Network().Connectedness(p.ID) == network.Connected
+			})
+		}
 		dht, err := discovery.NewDHT(limits.Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
-			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: h.hasLeader, Logger: h.log,
+			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: enough, Logger: h.log,
 		})
 		if err != nil {
 			return err
 		}
 		h.dht = dht
+		h.lookup = &dial.Lookup{
+			DHT: dht, Dial: h.dial,
+			Others: func() []peer.AddrInfo { return slices.Concat(h.keeper.List(), h.book.Recent()) },
+		}
 		h.finders = append(h.finders, dht)
 	}
 	if h.cfg.MDNS {
@@ -107,22 +118,6 @@ func (h *Host) addFinders() error {
 	return nil
 }
 
-// startRelay begins to serve as a relay, if the Config says so.
-func (h *Host) startRelay() (err error) {
-	if h.cfg.Relay {
-		h.relay, err = relay.NewService(limits.Guard(h.Host, h.cfg.Admit), h.cfg.MaxPeers, h.cfg.RelayFor)
-	}
-	return err
-}
-
-// hasLeader reports whether this node of a network with members is connected with one that it keeps:
-// through that one it is found, and so are others.
-func (h *Host) hasLeader() bool {
-	return h.cfg.Member != nil && slices.ContainsFunc(h.keeper.List(), func(p peer.AddrInfo) bool {
-		return h.Network().Connectedness(p.ID) == network.Connected
-	})
-}
-
 // found passes on what discovery finds.
 func (h *Host) found(f discovery.Found) {
 	h.standings.Found(f.ID)
@@ -133,8 +128,8 @@ func (h *Host) found(f discovery.Found) {
 }
 
 // watchPeers subscribes to what Run acts on.
-func (h *Host) watchPeers() (event.Subscription, error) {
-	sub, err := h.EventBus().Subscribe(
+func watchPeers(bus event.Bus) (event.Subscription, error) {
+	sub, err := bus.Subscribe(
 		[]any{
 			new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated),
 			new(event.EvtHostReachableAddrsChanged),

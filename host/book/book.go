@@ -142,11 +142,14 @@ func (b *Book) Addrs(p peer.ID) []multiaddr.Multiaddr {
 	return e.AddrInfo().Addrs
 }
 
-// IsRelay reports whether p is saved as a relay.
-func (b *Book) IsRelay(p peer.ID) bool {
-	e, _ := b.Get(p)
-	return e.Role == RoleRelay
+// HasRole reports whether p is saved with one of these roles.
+func (b *Book) HasRole(p peer.ID, roles ...string) bool {
+	e, ok := b.Get(p)
+	return ok && slices.Contains(roles, e.Role)
 }
+
+// IsRelay reports whether p is saved as a relay.
+func (b *Book) IsRelay(p peer.ID) bool { return b.HasRole(p, RoleRelay) }
 
 // Relays returns the saved relays with their addresses, without hints.
 func (b *Book) Relays() (out []peer.AddrInfo) {

@@ -81,3 +81,23 @@ func sameIP(a, b multiaddr.Multiaddr) bool {
 	y, err2 := manet.ToIP(b)
 	return err == nil && err2 == nil && x.Equal(y)
 }
+
+// UDPPasses reports whether QUIC gets through to another network; nil when there was no occasion to see.
+// It judges by the connections that this node has dialled. Relays, for which isRelay returns true, are
+// dialled by QUIC first, so one that is connected by TCP did not answer to that; of others TCP says
+// nothing.
+func UDPPasses(n network.Network, isRelay func(peer.ID) bool) *bool {
+	var passes *bool
+	for _, c := range n.Conns() {
+		if c.Stat().Direction != network.DirOutbound || route.Of(c) != route.Direct {
+			continue
+		}
+		switch udp := route.IsQUIC(c.RemoteMultiaddr()); {
+		case udp:
+			return &udp
+		case isRelay(c.RemotePeer()):
+			passes = &udp
+		}
+	}
+	return passes
+}
