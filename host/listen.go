@@ -14,7 +14,6 @@ import (
 
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/internal/durable"
@@ -120,9 +119,6 @@ func (l *listener) listenPort(port int) error {
 }
 
 func (l *listener) listenOn(a multiaddr.Multiaddr) error {
-	if err := probe(a); err != nil {
-		return fmt.Errorf("listen on %s: %w", a, err)
-	}
 	if err := l.host.Network().Listen(a); err != nil {
 		if isInUse(err) {
 			err = errors.Join(ErrAddrInUse, err)
@@ -130,23 +126,6 @@ func (l *listener) listenOn(a multiaddr.Multiaddr) error {
 		return fmt.Errorf("listen on %s: %w", a, err)
 	}
 	return nil
-}
-
-// probe returns ErrAddrInUse where a TCP port is taken. The library opens TCP listeners so that they can
-// be shared (SO_REUSEPORT): a second process would silently get every other connection of the first.
-func probe(a multiaddr.Multiaddr) error {
-	network, address, err := manet.DialArgs(a)
-	if err != nil || !strings.HasPrefix(network, "tcp") || strings.HasSuffix(address, ":0") {
-		return nil
-	}
-	opened, err := net.Listen(network, address)
-	switch {
-	case err == nil:
-		return opened.Close()
-	case isInUse(err):
-		return ErrAddrInUse
-	}
-	return err
 }
 
 // isInUse also reads the text, because libp2p's listeners do not wrap the cause.
