@@ -70,10 +70,10 @@ type node struct {
 	stop func() // ends Run and closes
 }
 
-// node starts the host number i, which has the same key and address each time.
-func (w *world) node(i int, change func(*Config)) *node {
+// host makes the host number i, which has the same key and address each time. It listens.
+func (w *world) host(i int, change func(*Config)) (h *Host, ip string) {
 	w.t.Helper()
-	ip := fmt.Sprintf("1.0.%d.%d", i/256, i%256)
+	ip = fmt.Sprintf("1.0.%d.%d", i/256, i%256)
 	seed := make([]byte, ed25519.SeedSize)
 	seed[0], seed[1] = byte(i), byte(i/256)
 	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
@@ -93,13 +93,20 @@ func (w *world) node(i int, change func(*Config)) *node {
 	if change != nil {
 		change(&cfg)
 	}
-	h, err := New(cfg)
+	h, err = New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if err := h.Listen(); err != nil {
 		w.t.Fatal(err)
 	}
+	return h, ip
+}
+
+// node starts the host number i.
+func (w *world) node(i int, change func(*Config)) *node {
+	w.t.Helper()
+	h, ip := w.host(i, change)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()

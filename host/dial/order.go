@@ -1,5 +1,10 @@
 package dial
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it dials eight addresses of a peer at a time, and one
+// circuit, in no order of trust. Upstream: https://github.com/libp2p/go-libp2p-swarm/issues/97,
+// https://github.com/libp2p/go-libp2p-swarm/pull/118. Order.Rank may go when the library lets its user
+// prefer addresses, and silent ones hold up no others.
+
 import (
 	"cmp"
 	"slices"

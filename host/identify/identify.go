@@ -1,6 +1,11 @@
 // Package identify asks peers once more what they are, when they could not answer the library in time.
 package identify
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: identify asks a peer once for a connection, and gives
+// it 5 s to answer (identify.DefaultTimeout). That is too short where a thousand machines come back at
+// once, or over a slow link. Upstream: https://github.com/libp2p/go-libp2p/issues/2983. The package may
+// go when TestLibraryIdentifiesOnce fails.
+
 import (
 	"context"
 	"errors"

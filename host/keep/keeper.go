@@ -2,6 +2,10 @@
 // it stands with each peer, dials a few of those that discovery finds, and gives up what nobody needs.
 package keep
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it never dials a peer again that was lost, whatever its
+// tags. Upstream: https://github.com/libp2p/go-libp2p/pull/1334, closed. The file may go when the library
+// keeps connections that its user names.
+
 import (
 	"context"
 	"log/slog"

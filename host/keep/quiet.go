@@ -1,5 +1,10 @@
 package keep
 
+// A repair of github.com/libp2p/go-libp2p-kad-dht v0.42.2: it dials every peer it hears of, and protects
+// most of them from the connection manager. Upstream:
+// https://github.com/libp2p/go-libp2p-kad-dht/pull/634, https://github.com/libp2p/go-libp2p-kad-dht/issues/283.
+// The file may go when the DHT closes the connections that it has opened for a question.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,10 @@
 package limits
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: a peer may propose any number of protocols on a stream,
+// and open streams of identify, ping and the DHT at any rate. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/759. The part of proposals may go when
+// TestLibraryTakesAnyNumberOfProposals fails, the rest when streams can be limited by rate.
+
 import (
 	"context"
 	"errors"

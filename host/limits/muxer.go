@@ -1,5 +1,9 @@
 package limits
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: what strangers send is kept in memory, a whole window
+// of each stream, before anybody has decided to read it. No issue is known: see docs/upstream.md. The file
+// may go when a peer's window can depend on the peer.
+
 import (
 	"context"
 	"net"

@@ -1,5 +1,8 @@
 package limits
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: to open and end streams costs a peer nothing. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/759. The file may go when streams can be limited by rate.
+
 import (
 	"log/slog"
 	"net/netip"

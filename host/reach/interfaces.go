@@ -1,5 +1,11 @@
 package reach
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it keeps the machine's addresses for a minute, so a
+// machine that moved announces for that long where it had been, and nobody is told of the change.
+// Upstream: https://github.com/libp2p/go-libp2p/issues/112, and the cache in
+// https://github.com/libp2p/go-libp2p-swarm/pull/129. The file may go when the library follows changes of
+// the interfaces.
+
 import (
 	"context"
 	"fmt"

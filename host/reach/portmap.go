@@ -1,5 +1,10 @@
 package reach
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: its NAT manager looks for a router once, for ten
+// seconds after the start, and for another one only after a mapping has failed three times. Upstream:
+// https://github.com/libp2p/go-libp2p-nat/issues/15, https://github.com/libp2p/go-libp2p/pull/3367. The
+// file may go when NewNATManager looks again after it has found nothing.
+
 import (
 	"context"
 	"log/slog"

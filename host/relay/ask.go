@@ -1,5 +1,10 @@
 package relay
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: the client of circuits takes any connection with the
+// relay, and refuses a reservation that is over by our clock, as it is wherever a machine's clock is
+// ahead. Upstream: https://github.com/libp2p/go-libp2p/pull/1199. The file may go when
+// TestLibraryGoesByTheClockOfTheRelay fails.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,9 @@
 package relay
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it tries a direct path once, when a circuit opens, and
+// never closes a circuit that a better path has replaced. No issue is known: see docs/upstream.md. The
+// file may go when the library tries new addresses of a peer that is reached over a relay.
+
 import (
 	"context"
 	"log/slog"

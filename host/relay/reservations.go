@@ -1,5 +1,10 @@
 package relay
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: AutoRelay begins when AutoNAT has found out that the
+// node is private, waits minutes between looks, and knows nothing of members. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/2399, https://github.com/libp2p/go-libp2p/issues/538. The
+// file may go when AutoRelay follows the connections, and lets its user choose among them.
+
 import (
 	"cmp"
 	"context"
