@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
@@ -17,7 +18,11 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/limits"
+	"github.com/seed-b490fa12/swarm/host/reach"
+	"github.com/seed-b490fa12/swarm/host/route"
 )
 
 // What a Config means when a field is zero.
@@ -31,7 +36,6 @@ const (
 const (
 	maxMaxPeers  = 100_000
 	maxBootstrap = 256
-	maxAddrs     = 16 // addresses kept for one peer; more are a mistake or an attack
 )
 
 // DHTMode says what part a host takes in the private DHT.
@@ -97,8 +101,8 @@ type Config struct {
 	UserAgent string
 	// Gater, if set, is asked about every connection.
 	Gater connmgr.ConnectionGater
-	// Admit, if set, keeps the DHT to peers that it lets through, see Guard.
-	Admit Admit
+	// Admit, if set, keeps the DHT to peers that it lets through, see limits.Guard.
+	Admit limits.Admit
 	// Member, if set, says whom to save: members that were met, and no strangers.
 	Member func(peer.ID) bool
 
@@ -113,6 +117,8 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// Options are passed to libp2p last, for instance a simulated network in tests.
 	Options []libp2p.Option
+
+	machine func() ([]netip.Addr, error) // the addresses of the machine: others in tests
 }
 
 // ParsePeers turns multiaddrs that end in /p2p/<peer ID> into peers, joining those of one peer. An address without
@@ -152,6 +158,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Connections == 0 && !c.NoListen {
 		c.Connections = DefaultConnections
 	}
+	if c.machine == nil {
+		c.machine = reach.OwnAddrs
+	}
 	if c.DHT == DHTAuto {
 		c.DHT = DHTServer
 		if c.NoListen {
@@ -173,10 +182,10 @@ func (c Config) check() error {
 		return errors.New("host config: Listen and NoListen exclude each other")
 	case c.NoListen && c.Relay:
 		return errors.New("host config: a relay has to listen")
-	case slices.ContainsFunc(c.External, func(a multiaddr.Multiaddr) bool { return !legible(a) }):
-		return fmt.Errorf("host config: external address: want %d printable ASCII characters at most; of a name the form that begins with xn--", maxAddrText)
-	case len(c.External) > maxAddrs:
-		return fmt.Errorf("host config: %d external addresses, at most %d are allowed", len(c.External), maxAddrs)
+	case slices.ContainsFunc(c.External, func(a multiaddr.Multiaddr) bool { return !route.Legible(a) }):
+		return fmt.Errorf("host config: external address: want %d printable ASCII characters at most; of a name the form that begins with xn--", route.MaxText)
+	case len(c.External) > book.MaxAddrs:
+		return fmt.Errorf("host config: %d external addresses, at most %d are allowed", len(c.External), book.MaxAddrs)
 	}
 	if len(c.NetworkKey) > 0 {
 		for _, a := range c.Listen {
@@ -206,4 +215,34 @@ func moduleVersion() string {
 		return "devel"
 	}
 	return mods[i].Version
+}
+
+// forbids returns in words why this node does not dial an address; nothing where it does.
+func (c Config) forbids(a multiaddr.Multiaddr, p peer.ID) string {
+	gater := c.Gater
+	switch {
+	case !(&limits.Networks{Deny: c.DenyNets}).Permits(a):
+		return "not tried: this machine denies that network (--deny-net)"
+	case !(&limits.Networks{Allow: c.AllowNets}).Permits(a):
+		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
+	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
+		return "not tried: this machine does not connect there"
+	}
+	return ""
+}
+
+// mdnsService makes a DNS-SD service name of a protocol prefix: "/swarm" is "_swarm._udp". A label has at most 15
+// letters, digits and hyphens.
+func mdnsService(prefix string) string {
+	const maxLabel = 15
+	label := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return -1
+	}, prefix)
+	return "_" + label[:min(len(label), maxLabel)] + "._udp"
 }

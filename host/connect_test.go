@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/keep"
+
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
@@ -71,7 +74,7 @@ func TestConnectErrors(t *testing.T) {
 func TestConnectBySavedAddress(t *testing.T) {
 	worker := newHost(t, host.Config{DHT: host.DHTOff})
 	h := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff})
-	if err := h.Book().Put(host.Member{Peer: worker.ID(), Addrs: []string{worker.Addrs()[0].String()}}); err != nil {
+	if err := h.Book().Put(book.Entry{Peer: worker.ID(), Addrs: []string{worker.Addrs()[0].String()}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Connect(t.Context(), peer.AddrInfo{ID: worker.ID()}); err != nil {
@@ -238,11 +241,11 @@ func TestMovedPeer(t *testing.T) {
 				cfg.Bootstrap = []peer.AddrInfo{addrInfo(a)}
 			}
 			h := newHost(t, cfg)
-			if err := h.Book().Put(host.Member{Peer: moved.ID(), Addrs: []string{closedPort(t).String()}}); err != nil {
+			if err := h.Book().Put(book.Entry{Peer: moved.ID(), Addrs: []string{closedPort(t).String()}}); err != nil {
 				t.Fatal(err)
 			}
 			if way == "saved" {
-				if err := h.Book().Put(host.Member{Peer: a.ID(), Addrs: []string{a.Addrs()[0].String()}}); err != nil {
+				if err := h.Book().Put(book.Entry{Peer: a.ID(), Addrs: []string{a.Addrs()[0].String()}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -298,7 +301,7 @@ func TestMadeUpAddressesHoldUpNobody(t *testing.T) {
 	run(t, a)
 	trap := silent(t, b.ID(), 32)
 	for _, part := range [][]multiaddr.Multiaddr{trap.Addrs[:16], trap.Addrs[16:]} {
-		a.Tell(peer.AddrInfo{ID: b.ID(), Addrs: part})
+		a.Report(peer.AddrInfo{ID: b.ID(), Addrs: part})
 		eventually(t, 5*time.Second, "the made-up addresses to be known", func() bool {
 			return slices.ContainsFunc(a.Peerstore().Addrs(b.ID()), part[0].Equal)
 		})
@@ -322,8 +325,8 @@ func TestConnectedBeforeRun(t *testing.T) {
 	eventually(t, 5*time.Second, "the connection", func() bool { return a.Network().Connectedness(b.ID()) == network.Connected })
 	run(t, a)
 	eventually(t, 5*time.Second, "its state", func() bool {
-		s, ok := a.Standing(b.ID())
-		return ok && s.State == host.StateDirect
+		s, ok := a.Standings().Get(b.ID())
+		return ok && s.State == keep.Direct
 	})
 }
 

@@ -11,38 +11,38 @@
 //	}
 //	return h.Run(ctx) // discovery and reconnecting, until ctx ends
 //
-// A Host is a libp2p host.Host with limits sized for a fleet instead of for strangers, an address book of saved peers, and
-// its own reconnect loop. It knows nothing of messages or of who may do what: packages streams and host/trust do.
+// A Host is a libp2p host.Host with limits sized for a fleet instead of for strangers, an address book
+// of saved peers, and its own reconnect loop. It knows nothing of messages or of rights: packages
+// streams and host/trust do. It only wires: each part of it with a loop of its own is a package below.
 package host
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/libp2p/go-libp2p"
 	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
-	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	"github.com/libp2p/go-libp2p/p2p/transport/websocket"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/dial"
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/identify"
+	"github.com/seed-b490fa12/swarm/host/identity"
+	"github.com/seed-b490fa12/swarm/host/keep"
+	"github.com/seed-b490fa12/swarm/host/limits"
+	"github.com/seed-b490fa12/swarm/host/reach"
+	"github.com/seed-b490fa12/swarm/host/relay"
+	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-// punchTimeout is for one attempt to meet in the middle of two NATs.
-const punchTimeout = 3 * time.Second
+// ProtectTag is for apps to protect peers with, by ConnManager().Protect, whose connections are never given up.
+const ProtectTag = "swarm-protected"
 
 // ErrClosed comes from a Host after Close.
 var ErrClosed = errors.New("host is closed")
@@ -51,28 +51,37 @@ var ErrClosed = errors.New("host is closed")
 type Host struct {
 	corehost.Host // the libp2p node
 
-	cfg     Config
-	log     *slog.Logger
-	book    *Book
-	dht     *discovery.DHT // nil without
-	finders []discovery.Finder
-	told    *discovery.Told
-	found   *foundPeers
-	keeper  *keeper
-	seen    sightings
+	cfg Config
+	log *slog.Logger
 
-	standings  *standings
+	book      *book.Book
+	sightings *book.Sightings
+
+	keeper    *keep.Keeper
+	standings *keep.Standings
+	follower  *keep.Follower
+	quiet     *keep.Quiet
+
+	dht      *discovery.DHT // nil without
+	reported *discovery.Reported
+	finders  []discovery.Finder
+	again    *identify.Again
+
+	interfaces *reach.Interfaces
+	learned    *reach.Learned
+	observers  reach.Observers
 	public     atomic.Bool // others were able to dial this node
-	reserved   *reservations
-	order      *dialOrder
-	observers  observers
-	learned    learned
-	interfaces interfaces
-	improver   *improver
-	relay      *relayService // nil without
-	waste      *waste
 
-	listening sync.Mutex // serializes Listen
+	circuits *relay.Circuits
+	reserved *relay.Reservations
+	improver *relay.Improver
+	relay    *relay.Service // nil without
+
+	order   *dial.Order
+	lookup  *dial.Lookup // nil without a DHT
+	explain *dial.Explainer
+	listen  *listener
+	limits  *limits.Limits
 
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -87,190 +96,165 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	saved := ""
 	if cfg.StateDir != "" {
-		if err := privateDir(cfg.StateDir); err != nil {
+		if err := identity.MakeDir(cfg.StateDir); err != nil {
 			return nil, err
 		}
+		saved = book.Dir(cfg.StateDir)
 	}
 	if cfg.Identity == nil {
-		if cfg.Identity, err = LoadOrCreateIdentity(filepath.Join(cfg.StateDir, identityFile)); err != nil {
+		if cfg.Identity, err = identity.LoadOrCreate(identity.Path(cfg.StateDir)); err != nil {
 			return nil, err
 		}
 	}
-	book, err := openBookIn(cfg)
+	h := &Host{cfg: cfg, log: cfg.Logger}
+	if h.book, err = book.Open(saved, cfg.Logger); err != nil {
+		return nil, err
+	}
+	late := &lateHost{}
+	h.wire(late)
+	gater := &limits.Networks{ConnectionGater: cfg.Gater, Allow: cfg.AllowNets, Deny: cfg.DenyNets}
+	h.limits, err = limits.New(limits.Config{MaxPeers: cfg.MaxPeers, Member: cfg.Member, Gater: gater, Logger: h.log})
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{
-		cfg: cfg, log: cfg.Logger, book: book, found: newFoundPeers(),
-		reserved: newReservations(), improver: newImprover(),
-	}
-	h.order = newDialOrder(h.direct)
-	h.waste = newWaste(h.log)
-	if h.Host, err = newNode(cfg, h.announced, h.order.rank, h.waste); err != nil {
+	if h.Host, err = newNode(cfg, h.limits, h.announced, h.order.Rank); err != nil {
 		return nil, err
 	}
-	h.waste.begin(h.Network())
+	late.Host = h.Host
+	h.limits.Start(h.Host)
 	h.life, h.end = context.WithCancel(context.Background())
-	h.Network().SetStreamHandler(newIncoming(h.life, h.Host, cfg.Member).handle)
-	h.keeper = newKeeper(h.dial, h.savedRelay, h.log)
-	h.standings = newStandings(h.worthRemembering)
-	for _, m := range book.All() {
-		if m.Role == roleRelay {
-			h.order.relays.add(m.AddrInfo().Addrs...)
-		}
+	for _, p := range h.book.Relays() {
+		h.order.Relay(p.Addrs...)
 	}
 	for _, p := range cfg.Bootstrap {
 		h.Keep(p)
 	}
-	if err := errors.Join(h.addFinders(), h.startRelay()); err != nil {
+	err = h.addFinders()
+	if err == nil && cfg.Relay {
+		h.relay, err = relay.NewService(limits.Guard(h.Host, cfg.Admit), cfg.MaxPeers, cfg.RelayFor)
+	}
+	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
 }
 
-// announced are the addresses others are told, given those the library knows of.
-func (h *Host) announced(own []multiaddr.Multiaddr) []multiaddr.Multiaddr {
-	if h.cfg.NoListen {
-		return nil
+// lateHost is the libp2p node for parts that are made before it, because it asks some of them while it
+// starts.
+type lateHost struct{ corehost.Host }
+
+// wire makes the parts, and gives each the functions that it needs of the others.
+func (h *Host) wire(n corehost.Host) {
+	cfg := h.cfg
+	busy := func(c network.Conn) bool { return route.Busy(c, cfg.ProtocolPrefix) }
+	h.order = dial.NewOrder(func(p peer.ID) bool { return route.IsDirect(n.Network(), p) })
+	h.explain = &dial.Explainer{
+		Keyed: len(cfg.NetworkKey) > 0,
+		Name:  func(p peer.ID) string { e, _ := h.book.Get(p); return e.Name },
+		Answered: func(p peer.ID, a multiaddr.Multiaddr) {
+			if p == h.ID() {
+				h.heardSelf("dial", []multiaddr.Multiaddr{a})
+			}
+		},
 	}
-	own = h.interfaces.correct(own, func() []multiaddr.Multiaddr { return h.Network().ListenAddresses() }, time.Now())
-	return fitRecord(slices.Concat(own, h.cfg.External, h.learned.addrs(own, h.isMember), h.reserved.addrs()))
+	h.circuits = relay.NewCircuits(n, relay.CircuitsConfig{
+		Book: h.book, Trusted: h.trusted, Open: cfg.Member == nil, Admit: cfg.Admit,
+		Connect: h.dialAgain, Learn: h.order.Relay,
+	})
+	h.keeper = keep.NewKeeper(h.dial, h.circuits.IsRelay, h.log)
+	h.standings = keep.NewStandings(h.matters)
+	h.sightings = book.NewSightings(h.book, n, book.SightingsConfig{
+		Kept: h.keeper.Has, Member: cfg.Member, NoHints: cfg.NoListen, Logger: h.log,
+	})
+	h.follower = keep.NewFollower(n, keep.FollowerConfig{
+		Connections: cfg.Connections, Dial: h.Connect, Kept: h.keeper.Has, FirstHand: h.order.Given, Found: h.found,
+		Self: func(f discovery.Found) { h.heardSelf(f.Source, f.Addrs) }, Logger: h.log,
+	})
+	h.quiet = keep.NewQuiet(n, keep.QuietConfig{
+		Connections: cfg.Connections, Needed: h.needed, Busy: busy, Logger: h.log,
+		OneProcess: func(p peer.ID) bool { return h.book.HasRole(p, book.RoleWorker, book.RoleRelay) },
+	})
+	h.reserved = relay.NewReservations(n, h.circuits, relay.ReservationsConfig{
+		Kept: h.keeper.Has, Gained: h.keeper.WakeAll, Logger: h.log, // peers may be reachable through it
+	})
+	h.improver = relay.NewImprover(n, relay.ImproverConfig{
+		Addrs: h.directAddrs, Connect: h.dialAgain, Busy: busy, Logger: h.log,
+	})
+	h.again = identify.NewAgain(n, h.log)
+	h.interfaces = reach.NewInterfaces(cfg.machine)
+	h.learned = reach.NewLearned(h.isMember)
+	h.listen = &listener{host: n, cfg: cfg, log: h.log}
 }
 
-// isMember tells whether a peer is a member; nobody is where there are none.
+// isMember reports whether a peer is a member; no peer is where there are none.
 func (h *Host) isMember(p peer.ID) bool { return h.cfg.Member != nil && h.cfg.Member(p) }
 
-func openBookIn(cfg Config) (*Book, error) {
-	if cfg.StateDir == "" {
-		return OpenBook("", cfg.Logger)
+// trusted reports whether p is a member or, where there are none, one that this node keeps.
+func (h *Host) trusted(p peer.ID) bool {
+	if h.cfg.Member != nil {
+		return h.cfg.Member(p)
 	}
-	return OpenBook(BookDir(cfg.StateDir), cfg.Logger)
+	return h.keeper.Has(p)
 }
 
-// newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no listener. announced
-// makes of the node's addresses those that others are told, rank orders those of others.
-func newNode(cfg Config, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker, w *waste) (corehost.Host, error) {
-	resources, err := newResourceManager(cfg.MaxPeers, cfg.Member)
-	if err != nil {
-		return nil, fmt.Errorf("limit resources: %w", err)
+// matters reports whether what becomes of p is of interest beyond the connections with it.
+func (h *Host) matters(p peer.ID) bool {
+	if e, ok := h.book.Get(p); ok && !e.Hint || h.keeper.Has(p) {
+		return true
 	}
-	conns, err := newConnManager(cfg.MaxPeers)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("limit connections: %w", err), resources.Close())
-	}
-	if cfg.Member != nil {
-		resources = &guardedResources{resources, cfg.Member}
-	}
-	half := newHalfOpen(handshakesFor(cfg.MaxPeers))
-	resources = &wasteResources{&halfOpenResources{resources, half}, w}
-	reach, err := reachOptions(cfg, half, w)
-	if err != nil {
-		return nil, errors.Join(err, conns.Close(), resources.Close())
-	}
-	options := append(reach,
-		libp2p.Identity(cfg.Identity),
-		libp2p.UserAgent(cfg.UserAgent),
-		libp2p.NoListenAddrs, // Listen does it
-		libp2p.AddrsFactory(announced),
-		streamSecurity(),
-		libp2p.Muxer(yamux.ID, newMuxer(cfg.Member)),
-		libp2p.ResourceManager(resources),
-		libp2p.ConnectionManager(conns),
-		libp2p.PrometheusRegisterer(cfg.Metrics),
-		libp2p.SwarmOpts(swarm.WithDialRanker(rank)),
-		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
-		libp2p.UDPBlackHoleSuccessCounter(nil),
-		libp2p.IPv6BlackHoleSuccessCounter(nil),
-	)
-	node, err := libp2p.New(append(options, cfg.Options...)...)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start libp2p: %w", err), conns.Close(), resources.Close())
-	}
-	return node, nil
+	return h.isMember(p)
 }
 
-// reachOptions are the ways to others and from others.
-func reachOptions(cfg Config, half *halfOpen, w *waste) ([]libp2p.Option, error) {
-	options := []libp2p.Option{
-		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
-		// To dial from the port one listens on would make two nodes that dial each other meet halfway, both as the one who
-		// dials; and a node that is started again at once could not dial those it was connected with. Holes are punched by QUIC.
-		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
-		libp2p.Transport(websocket.New),
-	}
-	if len(cfg.NetworkKey) > 0 {
-		options = append(options, libp2p.PrivateNetwork(cfg.NetworkKey))
-	} else {
-		quic, err := quicTransport()
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, quic)
-	}
-	options = append(options, libp2p.ConnectionGater(&wasteGater{&halfOpenGater{cfg.gater(), half}, w}))
-	if cfg.NoListen {
-		return options, nil
-	}
-	if !cfg.NoHolePunching {
-		options = append(options, libp2p.EnableHolePunching(holepunch.DirectDialTimeout(punchTimeout)))
-	}
-	if cfg.PortMap {
-		options = append(options, libp2p.NATManager(func(net network.Network) basichost.NATManager { return newPortMapper(net, cfg.Logger) }))
-	}
-	if cfg.AutoNAT && len(cfg.NetworkKey) == 0 {
-		options = append(options, libp2p.EnableAutoNATv2())
-	}
-	return options, nil
+// needed reports whether a connection to p is to stay. The DHT protects nearly every peer, which is of
+// no use here.
+func (h *Host) needed(p peer.ID) bool {
+	return slices.ContainsFunc([]string{keep.Tag, relay.Tag, ProtectTag}, func(tag string) bool {
+		return h.ConnManager().IsProtected(p, tag)
+	})
 }
 
 // Book is the address book of this node.
-func (h *Host) Book() *Book { return h.book }
+func (h *Host) Book() *book.Book { return h.book }
 
-// Run looks for peers, keeps the connections to bootstrap and kept peers up, and saves good addresses. It returns when ctx
-// ends or the Host is closed, and then nothing that it started is running. A second Run waits for the first.
-func (h *Host) Run(ctx context.Context) error {
-	h.running.Lock()
-	defer h.running.Unlock()
-	if h.life.Err() != nil {
-		return ErrClosed
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(h.life, cancel)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	defer stop()
+// Standings are how this node stands with all peers it has heard of.
+func (h *Host) Standings() *keep.Standings { return h.standings }
 
-	events, err := h.watchPeers()
-	if err != nil {
-		return err
+// SignedRecord is the newest signed peer record of a saved peer, or of this host itself, to be passed on
+// to others: see book.Sightings.
+func (h *Host) SignedRecord(p peer.ID) []byte { return h.sightings.Record(p) }
+
+// Keep stays connected with p while Run runs: it is dialled now and whenever it is lost, every 4 s for
+// 10 minutes and then every 30 s. Its addresses replace those given before.
+func (h *Host) Keep(p peer.AddrInfo) {
+	if p.ID == h.ID() {
+		return
 	}
-	failed, err := h.watchUnidentified()
-	if err != nil {
-		return errors.Join(err, events.Close())
-	}
-	defer h.watchConns()()
-	wg.Go(func() { h.followPeers(ctx, events) })
-	wg.Go(func() { h.identifyAgain(ctx, failed) })
-	wg.Go(func() { h.watchInterfaces(ctx) })
-	wg.Go(func() { h.saveSightings(ctx) })
-	wg.Go(func() { h.keeper.run(ctx) })
-	wg.Go(func() { h.keepReserved(ctx) })
-	wg.Go(func() { h.watchRelays(ctx) })
-	wg.Go(func() { h.improvePaths(ctx) })
-	wg.Go(func() { h.keepQuiet(ctx) })
-	for _, f := range h.finders {
-		wg.Go(func() { h.follow(ctx, f) })
-	}
-	<-ctx.Done()
-	return nil
+	h.ConnManager().Protect(p.ID, keep.Tag)
+	h.keeper.Add(p)
 }
+
+// Forget undoes Keep. The connection, if there is one, stays.
+func (h *Host) Forget(p peer.ID) {
+	h.ConnManager().Unprotect(p, keep.Tag)
+	h.keeper.Remove(p)
+}
+
+// Kept reports whether this node stays connected with p.
+func (h *Host) Kept(p peer.ID) bool { return h.keeper.Has(p) }
+
+// Report hands on a peer that another one has named, as if discovery had found it.
+func (h *Host) Report(p peer.AddrInfo) { h.reported.Report(p) }
+
+// Found returns the peers that discovery has found lately, at most 4,096.
+func (h *Host) Found() []discovery.Found { return h.follower.List() }
 
 // Close ends Run and all connections, and frees everything. It may be called again.
 func (h *Host) Close() error {
 	h.closing.Do(func() {
 		h.end()
+		h.limits.Close()
 		h.running.Lock() // Run has returned
 		defer h.running.Unlock()
 		if h.dht != nil {
@@ -279,7 +263,6 @@ func (h *Host) Close() error {
 		if h.relay != nil {
 			h.closed = errors.Join(h.closed, h.relay.Close())
 		}
-		h.waste.end()
 		h.closed = errors.Join(h.closed, h.Host.Close())
 	})
 	return h.closed

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"io"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -9,13 +11,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/identify"
+	"github.com/multiformats/go-multistream"
+	"github.com/multiformats/go-varint"
 )
 
 // questions has n ask those who ask what it is to wait so long, as many times as there are delays, and then answers at once;
 // a delay of a minute is for ever. It returns how often it was asked.
 func (n *node) questions(t *testing.T, delays ...time.Duration) *atomic.Int64 {
 	t.Helper()
-	_, answer, err := n.Mux().Negotiate(&asPushed{selected: selecting(identify.ID)})
+	_, answer, err := n.Mux().Negotiate(proposalOf(identify.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +38,22 @@ func (n *node) questions(t *testing.T, delays ...time.Duration) *atomic.Int64 {
 	return &asked
 }
 
-// knows tells whether n has heard what other is.
+// proposalOf returns a stream on which a peer proposes a protocol.
+func proposalOf(id protocol.ID) io.ReadWriteCloser {
+	var b bytes.Buffer
+	for _, token := range []string{multistream.ProtocolID, string(id)} {
+		b.Write(varint.ToUvarint(uint64(len(token)) + 1))
+		b.WriteString(token + "\n")
+	}
+	return &proposal{Reader: &b}
+}
+
+type proposal struct{ io.Reader }
+
+func (*proposal) Write(b []byte) (int, error) { return len(b), nil }
+func (*proposal) Close() error                { return nil }
+
+// knows reports whether n has heard what other is.
 func (n *node) knows(other *node) func() bool {
 	return func() bool {
 		version, err := n.Peerstore().Get(other.ID(), "AgentVersion")

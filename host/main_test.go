@@ -1,24 +1,9 @@
 package host
 
 import (
-	"fmt"
-	"os"
 	"testing"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	if path := os.Getenv(childEnv); path != "" {
-		key, err := LoadOrCreateIdentity(path)
-		if err != nil {
-			fmt.Print(err)
-			os.Exit(1)
-		}
-		id, _ := peer.IDFromPrivateKey(key)
-		fmt.Print(id)
-		os.Exit(0)
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -4,13 +4,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
-	"log/slog"
+	"iter"
 	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed-b490fa12/swarm/host/discovery"
+
+	"github.com/seed-b490fa12/swarm/host/keep"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -67,10 +70,10 @@ type node struct {
 	stop func() // ends Run and closes
 }
 
-// node starts the host number i, which has the same key and address each time.
-func (w *world) node(i int, change func(*Config)) *node {
+// host makes the host number i, which has the same key and address each time. It listens.
+func (w *world) host(i int, change func(*Config)) (h *Host, ip string) {
 	w.t.Helper()
-	ip := fmt.Sprintf("1.0.%d.%d", i/256, i%256)
+	ip = fmt.Sprintf("1.0.%d.%d", i/256, i%256)
 	seed := make([]byte, ed25519.SeedSize)
 	seed[0], seed[1] = byte(i), byte(i/256)
 	key, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
@@ -90,13 +93,20 @@ func (w *world) node(i int, change func(*Config)) *node {
 	if change != nil {
 		change(&cfg)
 	}
-	h, err := New(cfg)
+	h, err = New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if err := h.Listen(); err != nil {
 		w.t.Fatal(err)
 	}
+	return h, ip
+}
+
+// node starts the host number i.
+func (w *world) node(i int, change func(*Config)) *node {
+	w.t.Helper()
+	h, ip := w.host(i, change)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
@@ -218,11 +228,11 @@ func TestForget(t *testing.T) {
 		controller := w.node(2, func(c *Config) { c.Bootstrap = []peer.AddrInfo{worker.info()} })
 		defer controller.stop()
 		until(t, 10*time.Second, "connected", connected(controller, worker))
-		if !controller.ConnManager().IsProtected(worker.ID(), keptTag) {
+		if !controller.ConnManager().IsProtected(worker.ID(), keep.Tag) {
 			t.Error("a kept peer is not protected")
 		}
 		controller.Forget(worker.ID())
-		if controller.ConnManager().IsProtected(worker.ID(), keptTag) {
+		if controller.ConnManager().IsProtected(worker.ID(), keep.Tag) {
 			t.Error("a forgotten peer is protected")
 		}
 		worker.stop()
@@ -233,29 +243,6 @@ func TestForget(t *testing.T) {
 			t.Error("a forgotten peer was dialled")
 		}
 	})
-}
-
-func TestRedialDelay(t *testing.T) {
-	tests := []struct {
-		away  time.Duration
-		relay bool
-		least time.Duration
-		most  time.Duration
-	}{
-		{0, false, 3 * time.Second, 4 * time.Second},
-		{redialPatient - 1, false, 3 * time.Second, 4 * time.Second},
-		{redialPatient, false, 24 * time.Second, 30 * time.Second},
-		{100 * time.Hour, false, 24 * time.Second, 30 * time.Second},
-		{0, true, time.Second, 1500 * time.Millisecond},
-		{redialPatient, true, 24 * time.Second, 30 * time.Second},
-	}
-	for _, tt := range tests {
-		for range 100 {
-			if d := redialDelay(tt.away, tt.relay); d < tt.least || d > tt.most {
-				t.Errorf("away for %v: %v, want %v to %v", tt.away, d, tt.least, tt.most)
-			}
-		}
-	}
 }
 
 // TestFleetFindsItself: ten workers know one address; all are found, and nobody has more connections than it wants.
@@ -291,29 +278,42 @@ func TestFleetFindsItself(t *testing.T) {
 	})
 }
 
-// One that ends each connection at once is not dialled without a pause; one that was lost once is dialled at once.
-func TestKeeperDoesNotHammer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var k *keeper
-		var dials atomic.Int64
-		k = newKeeper(func(context.Context, peer.AddrInfo) error {
-			dials.Add(1)
-			time.AfterFunc(10*time.Millisecond, func() { k.wake("refuser") })
-			return nil
-		}, func(peer.ID) bool { return false }, slog.New(slog.DiscardHandler))
-		k.add(peer.AddrInfo{ID: "refuser"})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		began := time.Now()
-		go func() {
-			time.Sleep(100 * time.Millisecond)
-			if n := dials.Load(); n != 2 {
-				t.Errorf("%d dials after %v, want 2: the second at once", n, time.Since(began))
+// TestOnlyAFewConnections: a worker dials peers that discovery finds until it has the connections it wants, and remembers
+// the others.
+func TestOnlyAFewConnections(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var friends []*node
+		for i := range 6 {
+			n := w.node(10+i, func(c *Config) { c.Connections = -1 })
+			defer n.stop()
+			friends = append(friends, n)
+		}
+		const want = 3
+		worker := w.node(1, func(c *Config) { c.Connections = want })
+		defer worker.stop()
+		for _, f := range friends {
+			worker.follower.Run(t.Context(), once{discovery.Found{AddrInfo: f.info(), Source: "test"}})
+		}
+		time.Sleep(time.Minute)
+		if got := len(worker.Network().Peers()); got != want {
+			t.Errorf("%d connections, want %d", got, want)
+		}
+		if got := len(worker.Found()); got != len(friends) {
+			t.Errorf("%d peers are remembered, want %d", got, len(friends))
+		}
+		for _, f := range friends {
+			if len(worker.Peerstore().Addrs(f.ID())) == 0 {
+				t.Error("a found peer's address is not remembered")
 			}
-		}()
-		k.run(ctx)
-		if n := dials.Load(); n < 12 || n > 24 {
-			t.Errorf("%d dials in a minute, want one every %v", n, redialFast)
 		}
 	})
+}
+
+// once is a Finder that finds one peer and ends.
+type once struct{ found discovery.Found }
+
+func (o once) String() string { return o.found.Source }
+
+func (o once) Find(context.Context) iter.Seq[discovery.Found] {
+	return func(yield func(discovery.Found) bool) { yield(o.found) }
 }

@@ -12,6 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/identity"
+	"github.com/seed-b490fa12/swarm/host/keep"
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -131,7 +136,7 @@ func TestRelay(t *testing.T) {
 	if err := c.Connect(t.Context(), peer.AddrInfo{ID: w.ID()}); err != nil {
 		t.Fatal(err)
 	}
-	if p := host.PathOf(c.BestConn(w.ID())); p != host.PathRelay {
+	if p := route.Of(c.BestConn(w.ID())); p != route.Relay {
 		t.Fatalf("connected by %s", p)
 	}
 	if err := echo(t, c, w); err != nil {
@@ -140,15 +145,15 @@ func TestRelay(t *testing.T) {
 	if sent := r.Relayed(); sent[c.ID()] < 1<<20 || sent[w.ID()] < 1<<20 {
 		t.Errorf("the relay counted %v", sent)
 	}
-	if s, ok := c.Standing(w.ID()); !ok || s.State != host.StateRelayed || s.Path != host.PathRelay {
+	if s, ok := c.Standings().Get(w.ID()); !ok || s.State != keep.Relayed || s.Path != route.Relay {
 		t.Errorf("standing %+v", s)
 	}
 
 	// Once it is within reach, the better path takes the relay's place by itself.
 	nat.gone.Store(true)
-	eventually(t, 10*time.Second, "the better path", func() bool { return host.PathOf(c.BestConn(w.ID())) == host.PathLAN })
+	eventually(t, 10*time.Second, "the better path", func() bool { return route.Of(c.BestConn(w.ID())) == route.LAN })
 	eventually(t, 15*time.Second, "the circuit to be given up", func() bool { return len(c.Network().ConnsToPeer(w.ID())) == 1 })
-	if s, _ := c.Standing(w.ID()); s.State != host.StateDirect || s.Path != host.PathLAN {
+	if s, _ := c.Standings().Get(w.ID()); s.State != keep.Direct || s.Path != route.LAN {
 		t.Errorf("standing %+v", s)
 	}
 	if err := echo(t, c, w); err != nil {
@@ -169,7 +174,7 @@ func TestAwaitDirect(t *testing.T) {
 		{"one that does not listen punches none", nil, true, 0, 2 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			id, err := host.NewIdentity()
+			id, err := identity.New()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +209,7 @@ func TestAwaitDirect(t *testing.T) {
 			start := time.Now()
 			c.AwaitDirect(t.Context(), w.ID())
 			took := time.Since(start)
-			if best := c.BestConn(w.ID()); best == nil || host.PathOf(best) != host.PathRelay {
+			if best := c.BestConn(w.ID()); best == nil || route.Of(best) != route.Relay {
 				t.Fatal("not connected over the relay")
 			}
 			if took < tc.least || took > tc.most {
@@ -252,7 +257,7 @@ func TestRelayForNobody(t *testing.T) {
 // connection with the one before is found dead.
 func TestRelayIsStartedAgain(t *testing.T) {
 	var m members
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +303,7 @@ func TestStrangersAreNoRelays(t *testing.T) {
 	})
 	m.add(w, c, r)
 	run(t, c)
-	if err := c.Book().Put(host.Member{Peer: r.ID(), Role: "relay", Addrs: []string{r.Addrs()[0].String()}}); err != nil {
+	if err := c.Book().Put(book.Entry{Peer: r.ID(), Role: "relay", Addrs: []string{r.Addrs()[0].String()}}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 10*time.Second, "a place with the relay", func() bool { return slices.Contains(w.Relays(), r.ID()) })
@@ -385,7 +390,7 @@ func neverThere(t *testing.T) (peer.AddrInfo, *atomic.Int64) {
 // listener is a peer that is not what it should be at its address.
 func listener(t *testing.T, serve func(net.Conn)) (peer.AddrInfo, *atomic.Int64) {
 	t.Helper()
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	if err != nil {
 		t.Fatal(err)
 	}

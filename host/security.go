@@ -1,5 +1,10 @@
 package host
 
+// A repair of github.com/libp2p/go-libp2p v0.51.0: its certificates begin an hour before the program
+// started, and each side judges the other's by its own clock. Upstream:
+// https://github.com/libp2p/go-libp2p-quic-transport/pull/29. timelessCertificate may go when
+// TestLibraryCertificatesHaveABeginning fails.
+
 import (
 	"crypto/rand"
 	"crypto/x509"

@@ -23,8 +23,8 @@ func TestHeardSelf(t *testing.T) {
 	there := multiaddr.StringCast("/ip4/192.0.2.7/tcp/4747")
 	own := append(h.Addrs(), multiaddr.StringCast("/ip4/0.0.0.0/tcp/4747"), multiaddr.StringCast("/dns4/example.org/tcp/4747"),
 		multiaddr.StringCast("/p2p/"+h.ID().String()+"/p2p-circuit"))
-	h.Tell(peer.AddrInfo{ID: h.ID(), Addrs: own})
-	h.Tell(peer.AddrInfo{ID: h.ID(), Addrs: append(own, there)})
+	h.Report(peer.AddrInfo{ID: h.ID(), Addrs: own})
+	h.Report(peer.AddrInfo{ID: h.ID(), Addrs: append(own, there)})
 	select {
 	case s := <-heard:
 		if s.source != "peers" || len(s.addrs) != 1 || !s.addrs[0].Equal(there) {

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -65,18 +68,18 @@ func (a *app) peers(ctx context.Context, r reach, try time.Duration) (err error)
 		}
 		return a.listPeers(lines)
 	}
-	return a.withBook(func(b *host.Book) error {
+	return a.withBook(func(b *book.Book) error {
 		return a.listPeers(agent.SavedPeers(b))
 	})
 }
 
 // withBook opens the controller's address book.
-func (a *app) withBook(do func(*host.Book) error) error {
+func (a *app) withBook(do func(*book.Book) error) error {
 	dir, err := a.stateDir(agent.RoleController)
 	if err != nil {
 		return err
 	}
-	book, err := host.OpenBook(host.BookDir(dir), a.log)
+	book, err := book.Open(book.Dir(dir), a.log)
 	if err != nil {
 		return err
 	}
@@ -102,7 +105,7 @@ func (a *app) listPeers(lines []agent.PeerLine) error {
 		looked = looked || l.State != ""
 		addr := l.Addr
 		if addr == "" && l.HasAddr() {
-			addr = slices.Concat(l.Addrs, l.Told)[0]
+			addr = slices.Concat(l.Addrs, l.Announced)[0]
 		}
 		rtt := unknown
 		if l.RTTMs != nil {
@@ -137,7 +140,7 @@ func stateText(l agent.PeerLine) string {
 }
 
 // pathText is a path in a word or two.
-func pathText(p host.Path, relay string) string {
+func pathText(p route.Path, relay string) string {
 	if relay != "" {
 		return "relay " + relay
 	}
@@ -203,7 +206,7 @@ func (a *app) peersAddCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.withBook(func(b *host.Book) error { return addPeer(b, args[0], name, given) })
+			return a.withBook(func(b *book.Book) error { return addPeer(b, args[0], name, given) })
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the `NAME` you choose targets by")
@@ -212,7 +215,7 @@ func (a *app) peersAddCommand() *cobra.Command {
 }
 
 // addPeer saves a peer under an address, or changes one that is saved.
-func addPeer(b *host.Book, word, name string, labels map[string]string) error {
+func addPeer(b *book.Book, word, name string, labels map[string]string) error {
 	m, err := memberOf(b, word)
 	if err != nil {
 		return err
@@ -220,7 +223,7 @@ func addPeer(b *host.Book, word, name string, labels map[string]string) error {
 	if other, err := b.Find(name); name != "" && err == nil && other.Peer != m.Peer && other.Name == name {
 		return fmt.Errorf("the name %q is taken by %s; remove that first: swarm peers remove %s", name, other.Peer, name)
 	}
-	_, err = b.Update(m.Peer, func(saved *host.Member) {
+	_, err = b.Update(m.Peer, func(saved *book.Entry) {
 		saved.Hint = false
 		for _, addr := range m.Addrs {
 			if !slices.Contains(saved.Addrs, addr) {
@@ -240,15 +243,15 @@ func addPeer(b *host.Book, word, name string, labels map[string]string) error {
 	return err
 }
 
-func memberOf(b *host.Book, word string) (host.Member, error) {
+func memberOf(b *book.Book, word string) (book.Entry, error) {
 	if !strings.HasPrefix(word, "/") {
 		return b.Find(word)
 	}
 	infos, err := host.ParsePeers(word)
 	if err != nil {
-		return host.Member{}, err
+		return book.Entry{}, err
 	}
-	m := host.Member{Peer: infos[0].ID}
+	m := book.Entry{Peer: infos[0].ID}
 	for _, addr := range infos[0].Addrs {
 		m.Addrs = append(m.Addrs, addr.String())
 	}
@@ -263,9 +266,9 @@ func (a *app) peersRemoveCommand() *cobra.Command {
 		Example: "  swarm peers remove rig-01",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.withBook(func(b *host.Book) error {
+			return a.withBook(func(b *book.Book) error {
 				m, err := b.Find(args[0])
-				if errors.Is(err, host.ErrUnknownPeer) {
+				if errors.Is(err, book.ErrUnknown) {
 					return fmt.Errorf("%w; see: swarm peers", err)
 				}
 				if err != nil {

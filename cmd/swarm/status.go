@@ -4,10 +4,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
@@ -70,7 +71,7 @@ func (a *app) nodeDirs() (dirs []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := filepath.EvalSymlinks(host.IdentityPath(dir)); err == nil {
+		if _, err := filepath.EvalSymlinks(identity.Path(dir)); err == nil {
 			dirs = append(dirs, dir)
 		}
 		if a.state != "" {

@@ -16,6 +16,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"golang.org/x/time/rate"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 // BeaconMode says to whom a beacon speaks.
@@ -103,7 +105,7 @@ type Beacon struct {
 	network         networkSum
 	checks, answers *quota
 	count           beaconCount
-	told            int64 // dropped datagrams that the log knows of
+	logged          int64 // dropped datagrams that the log knows of
 }
 
 // beaconCount is what became of the datagrams that came in.
@@ -170,7 +172,7 @@ func (b *Beacon) endWhenOther(ctx context.Context, cancel func(), changes event.
 		case <-ctx.Done():
 			return
 		case <-changes.Out():
-			pause(ctx, settle)
+			backoff.Wait(ctx, settle)
 		case <-poll.C:
 		}
 		if now, err := b.survey(); err != nil || now.String() != was.String() {

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/net/ipv4"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 // beaconSession is what is open while our addresses stay the same.
@@ -119,15 +121,15 @@ func (s *beaconSession) send(ctx context.Context) error {
 		if err := s.sendOnce(); err != nil && ctx.Err() == nil {
 			return err
 		}
-		if dropped := s.count.dropped.Load(); dropped > s.told {
-			s.cfg.Logger.Debug("beacon datagrams were dropped", "new", dropped-s.told, "received", s.count.received.Load())
-			s.told = dropped
+		if dropped := s.count.dropped.Load(); dropped > s.logged {
+			s.cfg.Logger.Debug("beacon datagrams were dropped", "new", dropped-s.logged, "received", s.count.received.Load())
+			s.logged = dropped
 		}
 		wait := s.cfg.Period + rand.N(s.cfg.Period/8) // nodes that started together drift apart
 		if round < 2 {
 			wait = time.Duration(round+1) * time.Second // the first may be lost, or have come before the others were there
 		}
-		if !pause(ctx, wait) {
+		if !backoff.Wait(ctx, wait) {
 			return nil
 		}
 	}
@@ -172,7 +174,7 @@ func (s *beaconSession) read(ctx context.Context, conn *net.UDPConn) {
 		n, c, _, from, err := conn.ReadMsgUDPAddrPort(buf, control)
 		if err == nil {
 			s.receive(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), func() bool { return conn != s.ears || s.toUs(control[:c]) })
-		} else if !pause(ctx, readPause) || errors.Is(err, net.ErrClosed) {
+		} else if !backoff.Wait(ctx, readPause) || errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}
@@ -256,7 +258,7 @@ func (s *beaconSession) answerAll(ctx context.Context, l *link) {
 			return
 		case <-l.asked:
 		}
-		if !pause(ctx, answerAllSoonest+rand.N(answerAllSpread)) {
+		if !backoff.Wait(ctx, answerAllSoonest+rand.N(answerAllSpread)) {
 			return
 		}
 		select {
@@ -266,7 +268,7 @@ func (s *beaconSession) answerAll(ctx context.Context, l *link) {
 		if s.sendToAll(l, l.record) == nil {
 			s.count.answered.Add(1)
 		}
-		if !pause(ctx, answerAllEvery) {
+		if !backoff.Wait(ctx, answerAllEvery) {
 			return
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/discovery/routing"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 const (
@@ -93,7 +95,7 @@ func (d *DHT) Ready() bool { return d.kad.RoutingTable().Size() > 0 }
 // WaitReady waits until Ready, or returns false when ctx ends first. A connection with a member has to be made by others.
 func (d *DHT) WaitReady(ctx context.Context) bool {
 	for !d.Ready() {
-		if !pause(ctx, readyPoll) {
+		if !backoff.Wait(ctx, readyPoll) {
 			return false
 		}
 	}
@@ -110,14 +112,14 @@ func (d *DHT) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
 // itself in between.
 func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
-		told := announced{next: time.Now().Add(rand.N(noHurry))}
+		published := announced{next: time.Now().Add(rand.N(noHurry))}
 		delay := firstRound
 		for last := -1; ctx.Err() == nil; {
 			size := d.kad.RoutingTable().Size()
 			enough := d.cfg.Enough != nil && d.cfg.Enough()
 			if size > 0 {
-				if told.due(size, enough) {
-					d.announce(ctx, &told, size)
+				if published.due(size, enough) {
+					d.announce(ctx, &published, size)
 				}
 				if !enough && !d.ask(ctx, yield) {
 					return
@@ -126,7 +128,7 @@ func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 			delay = later(delay, size)
 			last = size
 			if enough {
-				delay = min(delay, max(firstRound, time.Until(told.next)))
+				delay = min(delay, max(firstRound, time.Until(published.next)))
 			}
 			if !d.wait(ctx, delay, last, enough) {
 				return
@@ -155,7 +157,7 @@ func (d *DHT) wait(ctx context.Context, delay time.Duration, size int, enough bo
 	delay += rand.N(delay/4 + 1)
 	for waited := time.Duration(0); waited < delay; {
 		step := min(changeRound, delay-waited)
-		if !pause(ctx, step) {
+		if !backoff.Wait(ctx, step) {
 			return false
 		}
 		waited += step
@@ -182,19 +184,19 @@ func (a *announced) due(size int, enough bool) bool {
 	return !enough && size != a.size || !time.Now().Before(a.next)
 }
 
-func (d *DHT) announce(ctx context.Context, told *announced, size int) {
+func (d *DHT) announce(ctx context.Context, published *announced, size int) {
 	if !d.cfg.Server {
-		told.next = time.Now().Add(republish)
+		published.next = time.Now().Add(republish)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
 	if _, err := d.rdv.Advertise(ctx, d.name); err != nil {
 		d.cfg.Logger.Debug("announcing in the dht failed, will try again", "err", err)
-		told.next = time.Now().Add(announceRetry)
+		published.next = time.Now().Add(announceRetry)
 		return
 	}
-	told.size, told.next = size, time.Now().Add(republish)
+	published.size, published.next = size, time.Now().Add(republish)
 }
 
 // ask yields what one question finds: neighbours we know, neighbours of our key, then those who announced themselves.
@@ -202,7 +204,7 @@ func (d *DHT) ask(ctx context.Context, yield func(Found) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
 	seen := map[peer.ID]bool{d.host.ID(): true}
-	tell := func(info peer.AddrInfo) bool {
+	found := func(info peer.AddrInfo) bool {
 		if seen[info.ID] {
 			return true
 		}
@@ -216,7 +218,7 @@ func (d *DHT) ask(ctx context.Context, yield func(Found) bool) bool {
 		return yield(bounded(sourceDHT, info))
 	}
 	for _, p := range d.kad.RoutingTable().ListPeers() {
-		if !tell(peer.AddrInfo{ID: p}) {
+		if !found(peer.AddrInfo{ID: p}) {
 			return false
 		}
 	}
@@ -225,14 +227,14 @@ func (d *DHT) ask(ctx context.Context, yield func(Found) bool) bool {
 		d.cfg.Logger.Debug("asking the dht for neighbours failed, will try again", "err", err)
 	}
 	for _, p := range near {
-		if !tell(peer.AddrInfo{ID: p}) {
+		if !found(peer.AddrInfo{ID: p}) {
 			return false
 		}
 	}
-	return d.askMembers(ctx, tell)
+	return d.askMembers(ctx, found)
 }
 
-func (d *DHT) askMembers(ctx context.Context, tell func(peer.AddrInfo) bool) bool {
+func (d *DHT) askMembers(ctx context.Context, found func(peer.AddrInfo) bool) bool {
 	// Leaving the loop early must end the query, or its goroutines wait for a reader.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -243,7 +245,7 @@ func (d *DHT) askMembers(ctx context.Context, tell func(peer.AddrInfo) bool) boo
 	}
 	more := true
 	for info := range members {
-		if more = more && tell(info); !more {
+		if more = more && found(info); !more {
 			cancel()
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -53,16 +52,4 @@ func silentIfNil(l *slog.Logger) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return l
-}
-
-// pause waits for d and reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -232,7 +232,7 @@ func TestAnnouncement(t *testing.T) {
 func TestAnnouncementIsDue(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {
-		told   announced
+		last   announced
 		size   int
 		enough bool
 		want   bool
@@ -246,7 +246,7 @@ func TestAnnouncementIsDue(t *testing.T) {
 		"long ago":              {announced{1, now}, 1, false, true},
 		"long ago, in no hurry": {announced{1, now}, 1, true, true},
 	} {
-		if got := c.told.due(c.size, c.enough); got != c.want {
+		if got := c.last.due(c.size, c.enough); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

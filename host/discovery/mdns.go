@@ -19,6 +19,8 @@ import (
 	"github.com/libp2p/zeroconf/v2"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 const (
@@ -103,7 +105,7 @@ func endOnChange(ctx context.Context, cancel func(), changes event.Subscription)
 				return
 			}
 			if !first {
-				pause(ctx, settle)
+				backoff.Wait(ctx, settle)
 				return
 			}
 		}

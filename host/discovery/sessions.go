@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
 const (
@@ -61,7 +63,7 @@ func (s sessions) keepGoing(ctx context.Context, out chan<- peer.AddrInfo) {
 			complained = true
 			s.log.Info("finding peers by "+s.source+" does not work here for now; other ways go on", "err", err)
 		}
-		if !pause(ctx, sessionRetry) {
+		if !backoff.Wait(ctx, sessionRetry) {
 			return
 		}
 	}

@@ -2,12 +2,11 @@ package node
 
 import (
 	"io"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/seed-b490fa12/swarm/host/limits"
+
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 )
 
@@ -34,31 +33,10 @@ const (
 )
 
 // budgets are rates of peers. They outlive streams and connections.
-type budgets struct {
-	every rate.Limit
-	burst int
-
-	mu    sync.Mutex
-	peers *simplelru.LRU[peer.ID, *rate.Limiter]
-}
+type budgets = limits.Budgets[*rate.Limiter]
 
 func newBudgets(every rate.Limit, burst int) *budgets {
-	peers, err := simplelru.NewLRU[peer.ID, *rate.Limiter](budgetPeers, nil)
-	if err != nil {
-		panic(err) // of a size below 1 only
-	}
-	return &budgets{every: every, burst: burst, peers: peers}
-}
-
-func (b *budgets) of(p peer.ID) *rate.Limiter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l, ok := b.peers.Get(p)
-	if !ok {
-		l = rate.NewLimiter(b.every, b.burst)
-		b.peers.Add(p, l)
-	}
-	return l
+	return limits.NewBudgets(budgetPeers, func() *rate.Limiter { return rate.NewLimiter(every, burst) })
 }
 
 // meteredStream is a stream of RPCs, each behind its length. It is read no faster

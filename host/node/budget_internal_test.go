@@ -45,7 +45,7 @@ func TestRPCsAreMetered(t *testing.T) {
 		b := newBudgets(rpcRate, rpcBurst)
 		read := func(p peer.ID, rpcs int) time.Duration {
 			began := time.Now()
-			s := &meteredStream{Stream: readStream{from: bytes.NewReader(bytes.Repeat([]byte{1, 0}, rpcs))}, budget: b.of(p), bytes: rate.NewLimiter(rate.Inf, 0)}
+			s := &meteredStream{Stream: readStream{from: bytes.NewReader(bytes.Repeat([]byte{1, 0}, rpcs))}, budget: b.Of(p), bytes: rate.NewLimiter(rate.Inf, 0)}
 			for buf := make([]byte, 4096); ; {
 				if _, err := s.Read(buf); err != nil {
 					return time.Since(began)
@@ -71,7 +71,7 @@ func TestRPCBytesAreMetered(t *testing.T) {
 		rpc := append(binary.AppendUvarint(nil, size-4), make([]byte, size-4)...)
 		s := &meteredStream{
 			Stream: readStream{from: bytes.NewReader(rpc)},
-			budget: newBudgets(rpcRate, rpcBurst).of("a"), bytes: newBudgets(rpcBytes, rpcByteBurst).of("a"),
+			budget: newBudgets(rpcRate, rpcBurst).Of("a"), bytes: newBudgets(rpcBytes, rpcByteBurst).Of("a"),
 		}
 		began := time.Now()
 		for buf := make([]byte, 4096); ; {
@@ -126,7 +126,7 @@ func TestFullRPCsAreCharged(t *testing.T) {
 	if err := h.inspect("a", &pubsub.RPC{RPC: pb.RPC{Publish: make([]*pb.Message, 20_000)}}); err == nil {
 		t.Error("it passes")
 	}
-	if left := h.rpcs.of("a").Tokens(); left > 1 {
+	if left := h.rpcs.Of("a").Tokens(); left > 1 {
 		t.Errorf("%v RPCs are left", left)
 	}
 }
@@ -134,14 +134,14 @@ func TestFullRPCsAreCharged(t *testing.T) {
 func TestBudgetsAreBounded(t *testing.T) {
 	b := newBudgets(rate.Every(noticeEvery), 1)
 	for i := range budgetPeers + 1 {
-		if !b.of(peer.ID(fmt.Sprint(i))).Allow() {
+		if !b.Of(peer.ID(fmt.Sprint(i))).Allow() {
 			t.Errorf("peer %d has nothing", i)
 		}
 	}
-	if b.peers.Len() != budgetPeers {
-		t.Errorf("%d peers are kept", b.peers.Len())
-	}
-	if b.of("1").Allow() {
+	if b.Of("1").Allow() {
 		t.Error("a second line within a second")
+	}
+	if !b.Of("0").Allow() {
+		t.Error("more peers are kept than there is room for")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -53,7 +55,7 @@ func Example() {
 
 // start makes a node with a new identity on loopback.
 func start(ctx context.Context, judge trust.Judge) *node.Node {
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	must1(err)
 	n, err := node.New(node.Config{Judge: judge, Host: host.Config{
 		Identity: key, Listen: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/127.0.0.1/tcp/0")},

@@ -53,7 +53,7 @@ func (n *Node) admitHello(p peer.ID, h streams.Hello) (*trust.Grant, error) {
 	return nil, nil
 }
 
-// admitted is what the DHT and pubsub ask: see host.Guard. The one who dialled
+// admitted is what the DHT and pubsub ask: see limits.Guard. The one who dialled
 // shows its grant first, so on an inbound connection a stream of a peer that is no
 // member has no claim to wait.
 func (n *Node) admitted(ctx context.Context, c network.Conn, inbound bool) error {

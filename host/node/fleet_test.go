@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -22,7 +24,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -65,7 +66,7 @@ func newFounder(t *testing.T) *founder {
 
 func newKey(t *testing.T) (crypto.PrivKey, peer.ID) {
 	t.Helper()
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	must(t, err)
 	id, err := peer.IDFromPrivateKey(key)
 	must(t, err)
@@ -529,7 +530,7 @@ func TestMadeUpAddresses(t *testing.T) {
 	} {
 		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), []node.MemberAddr{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
 		must(t, err)
-		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Told, tt.want) || m.Name != "vps" {
+		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Announced, tt.want) || m.Name != "vps" {
 			t.Errorf("%s: %d good, saved %+v, want %d and %v", tt.name, n, m, tt.good, tt.want)
 		}
 	}
@@ -555,7 +556,7 @@ func TestGetAddr(t *testing.T) {
 		t.Errorf("learned of %d: %v", good, err)
 	}
 	for _, w := range []*node.Node{a, b} {
-		if m, ok := c.Book().Get(w.ID()); !ok || m.Name != fleetOf(w).Self().Grant.Name || !slices.Contains(m.Told, w.Addrs()[0].String()) {
+		if m, ok := c.Book().Get(w.ID()); !ok || m.Name != fleetOf(w).Self().Grant.Name || !slices.Contains(m.Announced, w.Addrs()[0].String()) {
 			t.Errorf("saved %+v", m)
 		}
 	}

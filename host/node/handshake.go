@@ -188,7 +188,7 @@ func (n *Node) registerLifecycle() error {
 			if p.Member {
 				level = slog.LevelWarn
 			}
-			if n.notices.of(p.ID).Allow() {
+			if n.notices.Of(p.ID).Allow() {
 				n.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", clip(e.Message), "trace", clip(e.Trace))
 			}
 			return nil

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -267,8 +268,8 @@ func (a Addr) Validate() error {
 		return fmt.Errorf("members: want %d at most", maxAnswered)
 	}
 	for _, m := range a.Members {
-		if len(m.Record) > host.MaxRecord {
-			return fmt.Errorf("members: want %d bytes at most in a record", host.MaxRecord)
+		if len(m.Record) > book.MaxRecord {
+			return fmt.Errorf("members: want %d bytes at most in a record", book.MaxRecord)
 		}
 	}
 	return nil

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/limits"
+
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/event"
@@ -22,7 +24,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -32,7 +33,7 @@ func (n *Node) startPubSub() (err error) {
 	if len(n.cfg.Topics) == 0 {
 		return nil
 	}
-	h, err := newPubSubHost(host.Guard(n.Host.Host, n.cfg.Host.Admit), n.own)
+	h, err := newPubSubHost(limits.Guard(n.Host.Host, n.cfg.Host.Admit), n.own)
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandl
 			h.own(a.remind)
 		}
 		p := s.Conn().RemotePeer()
-		handle(&meteredStream{Stream: s, budget: h.rpcs.of(p), bytes: h.bytes.of(p)})
+		handle(&meteredStream{Stream: s, budget: h.rpcs.Of(p), bytes: h.bytes.Of(p)})
 	}
 }
 
@@ -187,7 +188,7 @@ var errFullRPC = errors.New("an RPC holds more than an honest one does")
 func (h *pubsubHost) inspect(from peer.ID, rpc *pubsub.RPC) error {
 	cost, err := weigh(&rpc.RPC)
 	if cost > 0 {
-		h.rpcs.of(from).ReserveN(time.Now(), min(cost, rpcBurst))
+		h.rpcs.Of(from).ReserveN(time.Now(), min(cost, rpcBurst))
 	}
 	return err
 }

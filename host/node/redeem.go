@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -106,7 +107,7 @@ func (n *Node) joined(p streams.Peer, r JoinRequest, chain trust.Chain) {
 	n.strangers.promote(p.ID)
 	n.log.Info("a machine joined the fleet", "name", grant.Name, "peer", p.ID, "role", grant.Role)
 	addrs := joinAddrs(p.Conn.RemoteMultiaddr(), r.Addrs)
-	_, err = n.Book().Update(p.ID, func(m *host.Member) {
+	_, err = n.Book().Update(p.ID, func(m *book.Entry) {
 		m.Name, m.Labels, m.Role, m.Hint = grant.Name, grant.Labels, string(grant.Role), false
 		if len(addrs) > 0 {
 			m.Addrs = addrs
@@ -290,7 +291,7 @@ func (n *Node) roleOf(p peer.ID) trust.Role {
 // SaveMembers saves members that somebody has told of, who may have no right at
 // all: who is none by its grant is left out, and where it is it has signed itself.
 // It returns how many were good.
-func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good int, err error) {
+func SaveMembers(b *book.Book, f *trust.Fleet, members []MemberAddr) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
 		c, bad := trust.ParseChain(m.Grant)
@@ -305,7 +306,7 @@ func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good in
 		if bad != nil {
 			continue
 		}
-		_, failed := book.Update(m.Peer, func(e *host.Member) {
+		_, failed := b.Update(m.Peer, func(e *book.Entry) {
 			ApplyGrant(e, g)
 			bad = e.Hear(m.Record)
 		})
@@ -319,6 +320,6 @@ func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good in
 
 // ApplyGrant writes what the fleet says of a member into its entry of the address
 // book.
-func ApplyGrant(m *host.Member, g *trust.Grant) {
+func ApplyGrant(m *book.Entry, g *trust.Grant) {
 	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
 }

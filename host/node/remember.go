@@ -3,9 +3,9 @@ package node
 import (
 	"maps"
 
-	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/seed-b490fa12/swarm/host/book"
 
-	"github.com/seed-b490fa12/swarm/host"
+	"github.com/libp2p/go-libp2p/core/network"
 )
 
 // remember notes in the address book what is known of a peer: of a member what
@@ -21,7 +21,7 @@ func (n *Node) remember(p PeerInfo) {
 		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) && len(addrs) == 0 {
 			return
 		}
-		if _, err := n.Book().Update(p.ID, func(m *host.Member) {
+		if _, err := n.Book().Update(p.ID, func(m *book.Entry) {
 			ApplyGrant(m, g)
 			if len(m.Addrs) == 0 {
 				m.Addrs = addrs
@@ -34,7 +34,7 @@ func (n *Node) remember(p PeerInfo) {
 	if !ok || p.Hello.Name == "" && p.Hello.Role == "" || old.ClaimedName == p.Hello.Name && old.Role == p.Hello.Role {
 		return
 	}
-	_, err := n.Book().Update(p.ID, func(m *host.Member) { m.ClaimedName, m.Role = p.Hello.Name, p.Hello.Role })
+	_, err := n.Book().Update(p.ID, func(m *book.Entry) { m.ClaimedName, m.Role = p.Hello.Name, p.Hello.Role })
 	if err != nil {
 		n.log.Warn("a peer's name could not be saved", "peer", p.ID, "err", err)
 	}

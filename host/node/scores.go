@@ -8,10 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	manet "github.com/multiformats/go-multiaddr/net"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -97,7 +98,7 @@ func (l *links) fresh(p peer.ID) bool {
 // outside tells whether p is reached beyond our own networks.
 func (n *Node) outside(p peer.ID) bool {
 	if c := n.BestConn(p); c != nil {
-		return host.PathOf(c) != host.PathLAN
+		return route.Of(c) != route.LAN
 	}
 	m, _ := n.Book().Get(p)
 	return slices.ContainsFunc(m.AddrInfo().Addrs, manet.IsPublicAddr)

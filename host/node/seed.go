@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -51,7 +52,7 @@ func (n *Node) askSeed(info PeerInfo) {
 			}
 			for _, m := range got.Members {
 				if rec, err := discovery.OpenRecord(m.Record); err == nil {
-					n.Tell(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+					n.Report(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
 				}
 			}
 			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
@@ -71,7 +72,7 @@ func fromSeed(rec *peer.PeerRecord, seed peer.ID, sameMachine bool) peer.AddrInf
 		switch {
 		case discovery.Usable(a, sameMachine):
 			out.Addrs = append(out.Addrs, a)
-		case host.RelayOf(a) == seed && !bySeed:
+		case route.RelayOf(a) == seed && !bySeed:
 			bySeed = true // over the connection that we have, whatever address of the seed it names
 			out.Addrs = append(out.Addrs, multiaddr.StringCast("/p2p/"+seed.String()+"/p2p-circuit"))
 		}

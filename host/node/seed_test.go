@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -62,10 +63,10 @@ func TestAddrBounds(t *testing.T) {
 	}{
 		{"most members", Addr{Members: make([]MemberAddr, maxAnswered)}, true},
 		{"members", Addr{Members: make([]MemberAddr, maxAnswered+1)}, false},
-		{"longest record", Addr{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord)}}}, true},
-		{"record", Addr{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord+1)}}}, false},
-		{"longest record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord)}}}, true},
-		{"record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord+1)}}}, false},
+		{"longest record", Addr{Members: []MemberAddr{{Record: make([]byte, book.MaxRecord)}}}, true},
+		{"record", Addr{Members: []MemberAddr{{Record: make([]byte, book.MaxRecord+1)}}}, false},
+		{"longest record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, book.MaxRecord)}}}, true},
+		{"record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, book.MaxRecord+1)}}}, false},
 		{"most roles", AddrRequest{Roles: make([]trust.Role, maxRoles)}, true},
 		{"roles", AddrRequest{Roles: make([]trust.Role, maxRoles+1)}, false},
 	} {

@@ -6,13 +6,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/reach"
+
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -74,7 +75,7 @@ func (n *Node) probe(c network.Conn) {
 // watchAddrs suspects all connections when addresses of ours are gone, until ctx ends: those of this machine, or those at which
 // others saw it.
 func (n *Node) watchAddrs(ctx context.Context) error {
-	changes, err := n.EventBus().Subscribe([]any{new(host.NetworkChanged), new(event.EvtLocalAddressesUpdated)}, eventbus.Name("swarm-node"))
+	changes, err := n.EventBus().Subscribe([]any{new(reach.NetworkChanged), new(event.EvtLocalAddressesUpdated)}, eventbus.Name("swarm-node"))
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (n *Node) watchAddrs(ctx context.Context) error {
 // addrGone tells whether we no longer have an address that we had.
 func addrGone(e any) bool {
 	switch e := e.(type) {
-	case host.NetworkChanged:
+	case reach.NetworkChanged:
 		return len(e.Lost) > 0
 	case event.EvtLocalAddressesUpdated:
 		return slices.ContainsFunc(e.Removed, func(r event.UpdatedAddress) bool {

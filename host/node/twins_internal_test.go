@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -56,7 +58,7 @@ func twinNode(t *testing.T, cfg Config, key crypto.PrivKey, listen ...string) (n
 
 func newKey(t *testing.T) (crypto.PrivKey, peer.ID) {
 	t.Helper()
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -391,7 +393,7 @@ func (n *Node) bootsAt(ctx context.Context, p peer.ID, addrs []multiaddr.Multiad
 func (n *Node) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	if err != nil {
 		return "", err
 	}

@@ -11,10 +11,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
@@ -35,7 +36,7 @@ var (
 type Admin struct {
 	Fleet   *trust.Fleet
 	Tickets *trust.TicketBook
-	Book    *host.Book
+	Book    *book.Book
 
 	stateDir string
 	key      crypto.PrivKey
@@ -56,7 +57,7 @@ func OpenAdmin(stateDir string, log *slog.Logger) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	book, err := host.OpenBook(host.BookDir(stateDir), log)
+	book, err := book.Open(book.Dir(stateDir), log)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,7 @@ func (a *Admin) find(word string, want func(trust.Member) bool) (trust.Member, e
 		if m.Grant.Name == word && want(m) {
 			named = append(named, m)
 		}
-		if host.MatchesID(word, m.Peer) {
+		if book.MatchesID(word, m.Peer) {
 			prefixed = append(prefixed, m)
 		}
 	}
@@ -322,7 +323,7 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownMember, p)
 	}
-	_, err := a.Book.Update(p, func(e *host.Member) { node.ApplyGrant(e, m.Grant) })
+	_, err := a.Book.Update(p, func(e *book.Entry) { node.ApplyGrant(e, m.Grant) })
 	return m.Grant, err
 }
 

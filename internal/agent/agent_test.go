@@ -16,11 +16,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
@@ -120,7 +123,7 @@ func TestSummary(t *testing.T) {
 }
 
 func TestSelection(t *testing.T) {
-	boot := identity(t)
+	boot := newIdentity(t)
 	c, err := NewController(ControllerConfig{StateDir: t.TempDir(), Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + boot.String()}})
 	if err != nil {
 		t.Fatal(err)
@@ -130,13 +133,13 @@ func TestSelection(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	for _, m := range []host.Member{
+	for _, m := range []book.Entry{
 		{Peer: "rig-a", Name: "a", Labels: map[string]string{"gpu": "3080", "site": "home"}},
 		{Peer: "rig-b", Name: "b", Labels: map[string]string{"gpu": "3080"}},
 		{Peer: "rig-c", ClaimedName: "sea"},
 		{Peer: "hint", Name: "h", Hint: true},
 	} {
-		m.Peer = identity(t)
+		m.Peer = newIdentity(t)
 		if err := c.Node.Book().Put(m); err != nil {
 			t.Fatal(err)
 		}
@@ -190,9 +193,9 @@ func TestSelection(t *testing.T) {
 	}
 }
 
-func identity(t *testing.T) peer.ID {
+func newIdentity(t *testing.T) peer.ID {
 	t.Helper()
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,10 +283,10 @@ func TestInviteAsksForConfirmation(t *testing.T) {
 		{trust.RoleWorker, []string{"stats.read"}, "", false},
 		{trust.RoleWorker, []string{"deploy"}, "", true},
 		{trust.RoleViewer, []string{"*.read", "admit"}, "", true},
-		{trust.RoleWorker, []string{"deploy"}, identity(t), false},
+		{trust.RoleWorker, []string{"deploy"}, newIdentity(t), false},
 		{trust.RoleController, nil, "", true},
 		{trust.RoleController, []string{}, "", true},
-		{trust.RoleController, nil, identity(t), false},
+		{trust.RoleController, nil, newIdentity(t), false},
 	} {
 		_, inv, err := adm.Invite(Ticket{Name: fmt.Sprintf("m%d", i), Role: tc.role, Verbs: tc.verbs, Peer: tc.peer, TTL: time.Hour, Redeemer: peer.AddrInfo{ID: adm.self()}})
 		if err != nil || inv.Confirm != tc.want {
@@ -311,7 +314,7 @@ func TestConcurrentRevocationsAllCount(t *testing.T) {
 		}
 		wg.Go(func() {
 			for range each {
-				p := identity(t)
+				p := newIdentity(t)
 				if err := adm.Revoke([]peer.ID{p}, nil); err != nil {
 					t.Error(err)
 				}
@@ -356,7 +359,7 @@ func TestReadingLogsPushesNothingOut(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		one, two := identity(t), identity(t)
+		one, two := newIdentity(t), newIdentity(t)
 		ask(one, ops.StartMiner.Spec(), "the first command")
 		before := a.head()
 		const minutes = 3

@@ -3,9 +3,10 @@ package agent
 import (
 	"fmt"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/scoring"
 )
 
@@ -13,7 +14,7 @@ import (
 func (c *Controller) pickBest(n int) ([]Target, error) {
 	known := make(map[peer.ID]Target)
 	var candidates []scoring.Candidate
-	for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
+	for _, t := range c.pickMembers(func(book.Entry) bool { return true }) {
 		known[t.Peer] = t
 		candidates = append(candidates, scoring.Candidate{Peer: t.Peer, RTT: scoring.RTT(c.Node.Peerstore().LatencyEWMA(t.Peer))})
 	}

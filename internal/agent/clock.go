@@ -110,7 +110,7 @@ func otherClocks(lines []PeerLine) (out []ClockLine) {
 			continue
 		}
 		if ahead := time.Duration(*l.ClockOffsetMs) * time.Millisecond; ahead.Abs() > clockWarn {
-			out = append(out, ClockLine{targetOf(l.Member).Label(), *l.ClockOffsetMs})
+			out = append(out, ClockLine{targetOf(l.Entry).Label(), *l.ClockOffsetMs})
 		}
 	}
 	return out

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/dial"
+
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -87,10 +90,10 @@ func TestExamineClock(t *testing.T) {
 
 // Every machine that is off by more than a minute is named, and no more than so many.
 func TestOtherClocks(t *testing.T) {
-	lines := []PeerLine{{Member: host.Member{Name: "silent"}}}
+	lines := []PeerLine{{Entry: book.Entry{Name: "silent"}}}
 	for i := range maxClocks + 3 {
 		ahead := clockWarn.Milliseconds() + int64(i) // the first is within
-		lines = append(lines, PeerLine{Member: host.Member{Name: "rig"}, ClockOffsetMs: &ahead})
+		lines = append(lines, PeerLine{Entry: book.Entry{Name: "rig"}, ClockOffsetMs: &ahead})
 	}
 	got := otherClocks(lines)
 	if len(got) != maxClocks || got[0].AheadMs != clockWarn.Milliseconds()+1 {
@@ -121,7 +124,7 @@ func TestDoctorClocksDiffer(t *testing.T) {
 	addr := multiaddr.StringCast("/ip4/127.0.0.1/udp/4747/quic-v1")
 	for kind, want := range map[error]string{host.ErrClocks: "THE CLOCKS DIFFER", host.ErrOtherPeer: "ANOTHER MACHINE", nil: "OFFLINE"} {
 		var d Diagnosis
-		c.examineOffline(&d, Target{Peer: identity(t), Name: "rig"}, []host.Tried{{Addr: addr, Err: "whatever it is there", Kind: kind}})
+		c.examineOffline(&d, Target{Peer: newIdentity(t), Name: "rig"}, []dial.Tried{{Addr: addr, Err: "whatever it is there", Kind: kind}})
 		if got := d.Findings[0].Text; !strings.HasPrefix(got, want) {
 			t.Errorf("%v: got %q, want %q", kind, got, want)
 		}

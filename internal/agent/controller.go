@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -125,7 +128,7 @@ func NewController(cfg ControllerConfig) (*Controller, error) {
 	if cfg.Watch && !cfg.Serve && c.fleet == nil {
 		// Pubsub keeps one stream for each peer ID, which may end at another
 		// process of this controller. Whoever listens has a name of its own.
-		if nc.Host.Identity, err = host.NewIdentity(); err != nil {
+		if nc.Host.Identity, err = identity.New(); err != nil {
 			return nil, err
 		}
 	}
@@ -153,7 +156,7 @@ func (c *Controller) listen() error {
 	if !c.cfg.Serve {
 		return nil
 	}
-	for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
+	for _, t := range c.pickMembers(func(book.Entry) bool { return true }) {
 		c.Node.Keep(peer.AddrInfo{ID: t.Peer})
 	}
 	if c.fleet != nil {
@@ -285,7 +288,7 @@ func (c *Controller) save(p peer.ID) {
 	if known && !old.Hint && (claimed == "" || old.ClaimedName == claimed) && len(old.Addrs) > 0 {
 		return
 	}
-	_, err := c.Node.Book().Update(p, func(m *host.Member) {
+	_, err := c.Node.Book().Update(p, func(m *book.Entry) {
 		m.Hint = false
 		if claimed != "" {
 			m.ClaimedName, m.Role = claimed, RoleWorker

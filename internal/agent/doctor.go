@@ -9,6 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/dial"
+	"github.com/seed-b490fa12/swarm/host/reach"
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/mod/semver"
@@ -122,7 +126,7 @@ func (c *Controller) examineGrant(d *Diagnosis, t Target) {
 }
 
 // examineAddrs tells of each address, and whether any has answered.
-func (c *Controller) examineAddrs(d *Diagnosis, tried []host.Tried) (answered bool) {
+func (c *Controller) examineAddrs(d *Diagnosis, tried []dial.Tried) (answered bool) {
 	for _, a := range tried {
 		answered = answered || a.Err == ""
 	}
@@ -147,10 +151,10 @@ func (c *Controller) examineAddrs(d *Diagnosis, tried []host.Tried) (answered bo
 }
 
 // examineRuns asks at each address that has answered who is there, unless it is known that there are two.
-func (c *Controller) examineRuns(ctx context.Context, t Target, tried []host.Tried) {
+func (c *Controller) examineRuns(ctx context.Context, t Target, tried []dial.Tried) {
 	var addrs []multiaddr.Multiaddr
 	for _, a := range tried {
-		if a.Err == "" && host.RelayOf(a.Addr) == "" {
+		if a.Err == "" && route.RelayOf(a.Addr) == "" {
 			addrs = append(addrs, a.Addr)
 		}
 	}
@@ -168,13 +172,13 @@ func (d *Diagnosis) addTwin(t Target, twin node.Twin) {
 }
 
 // examineOffline says what no answer from anywhere may mean.
-func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []host.Tried) {
+func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []dial.Tried) {
 	next := fmt.Sprintf("see that %s is on and in the network, and that the worker runs there: swarm status", t.Label())
 	text := "OFFLINE: none of its addresses answers"
 	failed := func(kind error) bool {
-		return slices.ContainsFunc(tried, func(a host.Tried) bool { return errors.Is(a.Kind, kind) })
+		return slices.ContainsFunc(tried, func(a dial.Tried) bool { return errors.Is(a.Kind, kind) })
 	}
-	byRelay := slices.ContainsFunc(tried, func(a host.Tried) bool { return host.RelayOf(a.Addr) != "" })
+	byRelay := slices.ContainsFunc(tried, func(a dial.Tried) bool { return route.RelayOf(a.Addr) != "" })
 	switch {
 	case deniedHere(tried):
 		text, next = "DENIED HERE: this machine's own settings forbid all of its addresses", "change --deny-net or --allow-net of this controller"
@@ -194,12 +198,12 @@ func (c *Controller) examineOffline(d *Diagnosis, t Target, tried []host.Tried) 
 }
 
 // deniedHere tells whether it is for our own settings alone that a machine cannot be reached.
-func deniedHere(tried []host.Tried) bool {
-	return len(tried) > 0 && !slices.ContainsFunc(tried, func(a host.Tried) bool { return !a.Denied })
+func deniedHere(tried []dial.Tried) bool {
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(a dial.Tried) bool { return !a.Denied })
 }
 
-func (c *Controller) cutOff(tried []host.Tried) bool {
-	return len(tried) > 0 && !slices.ContainsFunc(tried, func(a host.Tried) bool { return !strings.Contains(a.Err, "unreachable") })
+func (c *Controller) cutOff(tried []dial.Tried) bool {
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(a dial.Tried) bool { return !strings.Contains(a.Err, "unreachable") })
 }
 
 // examineAnswers asks a machine that can be reached.
@@ -244,7 +248,7 @@ func (c *Controller) examinePath(d *Diagnosis, t Target) {
 	if conn == nil {
 		return
 	}
-	path := string(host.PathOf(conn))
+	path := string(route.Of(conn))
 	if relay := c.relayName(conn.RemoteMultiaddr()); relay != "" {
 		path = "by way of the relay " + relay
 	}
@@ -330,14 +334,14 @@ type Self struct {
 	// Sheet says what the printed backup sheet lacks; empty for nothing.
 	Sheet string `json:"sheet,omitzero"`
 	// Twin says that another machine runs with this identity.
-	Twin      string   `json:"twin,omitzero"`
-	Addrs     []string `json:"addrs"`
-	Public    bool     `json:"public"`
-	Relays    []string `json:"relays"`
-	NAT       host.NAT `json:"nat"`
-	UDP       *bool    `json:"udp,omitzero"`
-	Connected int      `json:"connected"`
-	Known     int      `json:"known"`
+	Twin      string    `json:"twin,omitzero"`
+	Addrs     []string  `json:"addrs"`
+	Public    bool      `json:"public"`
+	Relays    []string  `json:"relays"`
+	NAT       reach.NAT `json:"nat"`
+	UDP       *bool     `json:"udp,omitzero"`
+	Connected int       `json:"connected"`
+	Known     int       `json:"known"`
 	// ClockOffsetMs is the median of what connected machines' clocks differ by; nil without any.
 	ClockOffsetMs *int64 `json:"clockOffsetMs,omitzero"`
 	// Clocks are connected machines whose clocks differ by more than a minute, at most 16.
@@ -416,9 +420,9 @@ func (s Self) Diagnose(serves bool) Diagnosis {
 		d.add("reach", LevelWarn, "machines of this network only, as far as is known", "for machines elsewhere run a relay: swarm relay; or forward a port and name it: --external")
 	}
 	switch s.NAT {
-	case host.NATCone, host.NATNone:
+	case reach.Cone, reach.None:
 		d.add("nat", LevelOK, string(s.NAT)+": direct connections can be made", "")
-	case host.NATSymmetric:
+	case reach.Symmetric:
 		d.add("nat", LevelWarn, "symmetric: with machines behind another such NAT it is the relay that connects", "")
 	default:
 		d.add("nat", LevelOK, "unknown: two relays, or other machines outside, would tell", "")

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -18,7 +20,7 @@ func TestDoctorDeniedHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Node.Book().Put(host.Member{Peer: identity(t), Name: "rig", Addrs: []string{"/ip4/127.0.0.1/tcp/1"}}); err != nil {
+	if err := c.Node.Book().Put(book.Entry{Peer: newIdentity(t), Name: "rig", Addrs: []string{"/ip4/127.0.0.1/tcp/1"}}); err != nil {
 		t.Fatal(err)
 	}
 	d, err := c.Doctor(t.Context(), "rig", 5*time.Second)

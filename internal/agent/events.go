@@ -6,9 +6,10 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/seed-b490fa12/swarm/host/keep"
+	"github.com/seed-b490fa12/swarm/host/route"
 
-	"github.com/seed-b490fa12/swarm/host"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Event is something that happened to a machine, or to the fleet.
@@ -19,9 +20,9 @@ type Event struct {
 	Event  string     `json:"event"`
 	Peer   peer.ID    `json:"peer,omitzero"`
 	Name   string     `json:"name,omitzero"`
-	State  host.State `json:"state,omitzero"`
-	Before host.State `json:"before,omitzero"`
-	Path   host.Path  `json:"path,omitzero"`
+	State  keep.State `json:"state,omitzero"`
+	Before keep.State `json:"before,omitzero"`
+	Path   route.Path `json:"path,omitzero"`
 	Addr   string     `json:"addr,omitzero"`
 	Relay  string     `json:"relay,omitzero"`
 	Error  string     `json:"error,omitzero"`
@@ -38,7 +39,7 @@ const (
 // joins, is told of once it is. A slow emit misses events, and learns how many.
 func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	changes, stop := c.Node.WatchStandings()
+	changes, stop := c.Node.Standings().Watch()
 	defer stop()
 	q := &eventQueue{c: make(chan Event, eventsQueued)}
 	done := make(chan struct{})
@@ -60,7 +61,7 @@ func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
 }
 
 // collectEvents never waits for the listener, so that nothing is lost but what the queue says is.
-func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.StandingChange, q *eventQueue) {
+func (c *Controller) collectEvents(ctx context.Context, changes <-chan keep.Change, q *eventQueue) {
 	papers := make(chan struct{}, 1)
 	if c.fleet != nil {
 		defer c.fleet.Notify(func() {
@@ -71,7 +72,7 @@ func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.Stan
 		})()
 	}
 	// What those did last that are there, and not saved yet. Most are strangers, who come and go.
-	unsaved := make(map[peer.ID]host.StandingChange)
+	unsaved := make(map[peer.ID]keep.Change)
 	tick := time.NewTicker(eventsTick)
 	defer tick.Stop()
 	twins := make(map[peer.ID]bool)
@@ -92,7 +93,7 @@ func (c *Controller) collectEvents(ctx context.Context, changes <-chan host.Stan
 				q.put(e)
 			case saved:
 				q.put(e)
-			case s.State != host.StateOffline && len(unsaved) < maxUnsaved:
+			case s.State != keep.Offline && len(unsaved) < maxUnsaved:
 				unsaved[s.Peer] = s
 			}
 		case <-tick.C:
@@ -130,14 +131,14 @@ func (c *Controller) twinEvents(was map[peer.ID]bool) (out []Event) {
 }
 
 // stateEvent tells of a saved machine.
-func (c *Controller) stateEvent(s host.StandingChange) (e Event, saved bool) {
+func (c *Controller) stateEvent(s keep.Change) (e Event, saved bool) {
 	m, ok := c.Node.Book().Get(s.Peer)
 	if !ok || m.Hint {
 		return e, false
 	}
 	e = Event{Event: "state", Peer: s.Peer, Name: targetOf(m).Display(), State: s.State, Before: s.Before, Path: s.Path, Addr: s.Addr}
 	e.Relay = c.relayNameText(s.Addr)
-	if s.Err != nil && s.State == host.StateOffline {
+	if s.Err != nil && s.State == keep.Offline {
 		e.Error = s.Err.Error()
 	}
 	return e, true

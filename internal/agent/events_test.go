@@ -6,10 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/keep"
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
-
-	"github.com/seed-b490fa12/swarm/host"
 )
 
 // serving makes a controller that others can connect with.
@@ -42,14 +44,14 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // untilHeard makes something happen again and again, until somebody who has just begun to listen hears of it.
 func untilHeard(t *testing.T, c *Controller, heard func() bool) {
 	t.Helper()
-	rig := identity(t)
-	if err := c.Node.Book().Put(host.Member{Peer: rig, Name: "rig-00"}); err != nil {
+	rig := newIdentity(t)
+	if err := c.Node.Book().Put(book.Entry{Peer: rig, Name: "rig-00"}); err != nil {
 		t.Fatal(err)
 	}
 	yes := false
 	eventually(t, "an event", func() bool {
 		yes = !yes
-		c.Node.Blocked(rig, yes)
+		c.Node.Standings().Block(rig, yes)
 		return heard()
 	})
 }
@@ -72,17 +74,17 @@ func TestEventsOfOneThatJoins(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "it to be connected", func() bool {
-		st, ok := c.Node.Standing(rig.ID())
-		return ok && st.State == host.StateDirect
+		st, ok := c.Node.Standings().Get(rig.ID())
+		return ok && st.State == keep.Direct
 	})
-	if err := c.Node.Book().Put(host.Member{Peer: rig.ID(), Name: "rig-01"}); err != nil {
+	if err := c.Node.Book().Put(book.Entry{Peer: rig.ID(), Name: "rig-01"}); err != nil {
 		t.Fatal(err)
 	}
 	for told := false; !told; {
 		select {
 		case e := <-events:
 			told = e.Peer == rig.ID()
-			if told && (e.Event != "state" || e.Name != "rig-01" || e.State != host.StateDirect || e.Path != host.PathLAN || e.Addr == "") {
+			if told && (e.Event != "state" || e.Name != "rig-01" || e.State != keep.Direct || e.Path != route.LAN || e.Addr == "") {
 				t.Errorf("told %+v, want that rig-01 is connected", e)
 			}
 		case <-ctx.Done():

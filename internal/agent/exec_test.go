@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -64,7 +66,7 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 		defer cancel()
 		return c.Node.Connect(ctx, peer.AddrInfo{ID: w.Node.ID()}) == nil
 	})
-	if best := c.Node.BestConn(w.Node.ID()); best == nil || host.PathOf(best) != host.PathRelay {
+	if best := c.Node.BestConn(w.Node.ID()); best == nil || route.Of(best) != route.Relay {
 		t.Fatalf("connected by %v, want the relay", best)
 	}
 

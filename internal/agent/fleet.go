@@ -9,10 +9,11 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -31,7 +32,7 @@ func RootKeyPath(stateDir string) string { return filepath.Join(stateDir, rootKe
 
 // nodeIdentity loads or makes the key of a node, and returns its peer ID.
 func nodeIdentity(stateDir string) (crypto.PrivKey, peer.ID, error) {
-	key, err := host.LoadOrCreateIdentity(host.IdentityPath(stateDir))
+	key, err := identity.LoadOrCreate(identity.Path(stateDir))
 	if err != nil {
 		return nil, "", err
 	}

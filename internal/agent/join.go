@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -149,7 +151,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if _, err := node.SaveMembers(j.node.Book(), f, got.Members); err != nil {
 		j.cfg.Logger.Warn("not all members that the inviter told of could be saved", "err", err)
 	}
-	if _, err := j.node.Book().Update(t.Redeemer, func(m *host.Member) { m.Give(t.Addrs) }); err != nil {
+	if _, err := j.node.Book().Update(t.Redeemer, func(m *book.Entry) { m.Give(t.Addrs) }); err != nil {
 		j.cfg.Logger.Warn("where the inviter is could not be saved", "err", err)
 	}
 	return f, nil // the ticket is used, and this machine is a member

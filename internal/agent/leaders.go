@@ -49,7 +49,7 @@ func (l *leaders) keep() {
 			continue
 		}
 		gone := l.fleet.Revoked(saved.Peer)
-		l.node.Blocked(saved.Peer, gone)
+		l.node.Standings().Block(saved.Peer, gone)
 		wanted := !gone && (slices.Contains(l.roles, m.Grant.Role) || m.Grant.MayIssue != nil) && saved.HasAddr()
 		switch {
 		case wanted && !l.node.Kept(saved.Peer):

@@ -22,7 +22,7 @@ func TestWhoIsAskedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	issue := func(role trust.Role) (peer.ID, trust.Chain) {
-		id := identity(t)
+		id := newIdentity(t)
 		chain, err := signer.Issue(trust.Grant{Subject: id, Role: role, Name: string(role)}, time.Now())
 		if err != nil {
 			t.Fatal(err)

@@ -10,9 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -26,7 +27,7 @@ const askTime = 3 * time.Second
 
 // wanted reports whether a saved machine is one that commands for groups are for: in a fleet a
 // worker that is not revoked and that a person knows of, else every one.
-func (c *Controller) wanted(m host.Member) bool {
+func (c *Controller) wanted(m book.Entry) bool {
 	if c.fleet == nil {
 		return true
 	}
@@ -89,7 +90,7 @@ func (c *Controller) pickSelector(text string) ([]Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSelection, err)
 	}
-	out := c.pickMembers(func(m host.Member) bool { return s.Match(m.Labels) })
+	out := c.pickMembers(func(m book.Entry) bool { return s.Match(m.Labels) })
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: no worker of the fleet has the labels %s. See: swarm members", ErrSelection, text)
 	}
@@ -110,7 +111,7 @@ func (c *Controller) learnMembers(ctx context.Context, wait time.Duration, tell 
 		})
 	}
 	asked.Wait()
-	for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
+	for _, t := range c.pickMembers(func(book.Entry) bool { return true }) {
 		tell(t)
 	}
 }

@@ -9,22 +9,25 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/keep"
+	"github.com/seed-b490fa12/swarm/host/route"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // PeerLine is what a controller knows of one machine, and how it stands with it now.
 type PeerLine struct {
-	host.Member
+	book.Entry
 	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and blocked.
-	State host.State `json:"state,omitzero"`
+	State keep.State `json:"state,omitzero"`
 	// Path is LAN, direct or relay, Addr the address and Relay who passes it on, while connected.
-	Path  host.Path `json:"path,omitzero"`
-	Addr  string    `json:"addr,omitzero"`
-	Relay string    `json:"relay,omitzero"`
+	Path  route.Path `json:"path,omitzero"`
+	Addr  string     `json:"addr,omitzero"`
+	Relay string     `json:"relay,omitzero"`
 	// Since is when the state began, in Unix milliseconds.
 	Since int64 `json:"since,omitzero"`
 	// RTTMs and ClockOffsetMs are those of a ping just now; nil without an answer.
@@ -37,11 +40,11 @@ type PeerLine struct {
 }
 
 // SavedPeers are the lines of an address book where nobody looks how the machines are.
-func SavedPeers(b *host.Book) (lines []PeerLine) {
+func SavedPeers(b *book.Book) (lines []PeerLine) {
 	for _, m := range b.All() {
 		if !m.Hint {
 			m.Record = nil // is for programs that pass it on
-			lines = append(lines, PeerLine{Member: m})
+			lines = append(lines, PeerLine{Entry: m})
 		}
 	}
 	return lines
@@ -78,20 +81,20 @@ func (c *Controller) Peers(ctx context.Context, try time.Duration) []PeerLine {
 
 // look fills in how we stand with a machine.
 func (c *Controller) look(ctx context.Context, l *PeerLine) {
-	l.State, l.Twin = host.StateKnown, c.twinWords(l.Peer)
-	if st, ok := c.Node.Standing(l.Peer); ok {
+	l.State, l.Twin = keep.Known, c.twinWords(l.Peer)
+	if st, ok := c.Node.Standings().Get(l.Peer); ok {
 		l.State, l.Path, l.Addr, l.Since = st.State, st.Path, st.Addr, st.Since.UnixMilli()
 		if st.Err != nil {
 			l.Error = st.Err.Error()
 		}
 	}
 	if c.fleet != nil && c.fleet.Revoked(l.Peer) {
-		l.State = host.StateBlocked
+		l.State = keep.Blocked
 		return
 	}
 	conn := c.Node.BestConn(l.Peer)
 	if conn == nil {
-		if l.State == host.StateOffline && l.LastSeen > 0 {
+		if l.State == keep.Offline && l.LastSeen > 0 {
 			l.Since = l.LastSeen
 		}
 		return
@@ -169,7 +172,7 @@ func (r *Remote) Peers(ctx context.Context) (out []PeerLine, err error) {
 
 // relayName names who passes on what goes to an address; empty for a direct one.
 func (c *Controller) relayName(a multiaddr.Multiaddr) string {
-	relay := host.RelayOf(a)
+	relay := route.RelayOf(a)
 	if relay == "" {
 		return ""
 	}

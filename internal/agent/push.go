@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 
@@ -158,7 +160,7 @@ func (c *Controller) followBook(ctx context.Context, every time.Duration, tell f
 			c.log.Warn("the address book cannot be read again", "err", err)
 			continue
 		}
-		for _, t := range c.pickMembers(func(host.Member) bool { return true }) {
+		for _, t := range c.pickMembers(func(book.Entry) bool { return true }) {
 			tell(t)
 		}
 	}

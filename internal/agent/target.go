@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/book"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -67,7 +69,7 @@ func (t Target) Display() string {
 	return t.Claimed
 }
 
-func targetOf(m host.Member) Target {
+func targetOf(m book.Entry) Target {
 	return Target{Peer: m.Peer, Name: m.Name, Claimed: m.ClaimedName}
 }
 
@@ -77,7 +79,7 @@ func (c *Controller) pick(s Selection) ([]Target, error) {
 	case len(s.Names) > 0:
 		return c.pickNames(s.Names)
 	case s.All:
-		return c.pickMembers(func(host.Member) bool { return true }), nil
+		return c.pickMembers(func(book.Entry) bool { return true }), nil
 	case s.On != "":
 		return c.pickLabels(s.On)
 	case s.Best > 0:
@@ -108,7 +110,7 @@ func (c *Controller) Find(word string) (Target, error) {
 	if err == nil {
 		return targetOf(m), nil
 	}
-	if errors.Is(err, host.ErrAmbiguousPeer) {
+	if errors.Is(err, book.ErrAmbiguous) {
 		return Target{}, fmt.Errorf("%w: %w", ErrSelection, err)
 	}
 	if id, err := peer.Decode(word); err == nil {
@@ -146,7 +148,7 @@ func (c *Controller) findAddr(addr string) (Target, error) {
 // not be saved yet.
 func (c *Controller) bootstrapPeers(prefix string) (out []peer.ID) {
 	for _, p := range c.boot {
-		if host.MatchesID(prefix, p.ID) {
+		if book.MatchesID(prefix, p.ID) {
 			out = append(out, p.ID)
 		}
 	}
@@ -163,7 +165,7 @@ func (c *Controller) claimants(name string) (out []peer.ID) {
 	return out
 }
 
-func (c *Controller) pickMembers(want func(host.Member) bool) (out []Target) {
+func (c *Controller) pickMembers(want func(book.Entry) bool) (out []Target) {
 	for _, m := range c.Node.Book().All() {
 		if !m.Hint && m.Peer != c.Node.ID() && c.wanted(m) && want(m) {
 			out = append(out, targetOf(m))
@@ -180,7 +182,7 @@ func (c *Controller) pickLabels(selector string) ([]Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: selector %q: %w", ErrSelection, selector, err)
 	}
-	out := c.pickMembers(func(m host.Member) bool {
+	out := c.pickMembers(func(m book.Entry) bool {
 		for k, v := range want {
 			if m.Labels[k] != v {
 				return false

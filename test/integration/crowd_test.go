@@ -8,9 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/keep"
+
 	"github.com/libp2p/go-libp2p/core/network"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -34,7 +35,7 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 		told := make(chan error, 1)
 		go func() {
 			told <- c.Events(ctx, func(e agent.Event) error {
-				if e.State == host.StateOffline {
+				if e.State == keep.Offline {
 					offline.Add(1)
 					t.Logf("%s is said to be offline: %s", e.Name, e.Error)
 				}

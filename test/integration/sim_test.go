@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -18,7 +20,6 @@ import (
 	"github.com/quic-go/quic-go"
 	"go.uber.org/fx"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -136,7 +137,7 @@ func TestFleetForTenMinutes(t *testing.T) { fleet(t, 10, 10*time.Minute) }
 func fleet(t *testing.T, workers int, long time.Duration) {
 	simulate(t, func(s *simulation) {
 		start := time.Now()
-		key, err := host.LoadOrCreateIdentity(filepath.Join(s.dir, "controller", "identity.pem"))
+		key, err := identity.LoadOrCreate(filepath.Join(s.dir, "controller", "identity.pem"))
 		s.must(err)
 		id, err := peer.IDFromPrivateKey(key)
 		s.must(err)

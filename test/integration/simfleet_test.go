@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -37,7 +38,7 @@ func (s *simulation) fleet() *simFleet {
 func (f *simFleet) member(dir string, role trust.Role, name string, change ...func(*trust.Grant)) peer.ID {
 	f.t.Helper()
 	dir = filepath.Join(f.dir, dir)
-	key, err := host.LoadOrCreateIdentity(host.IdentityPath(dir))
+	key, err := identity.LoadOrCreate(identity.Path(dir))
 	f.must(err)
 	id, err := peer.IDFromPrivateKey(key)
 	f.must(err)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
@@ -35,7 +37,7 @@ func amongStrangers(t *testing.T, strangers int) {
 		done := make(chan error, strangers)
 		for i := range strangers {
 			ip := fmt.Sprintf("1.0.100.%d", i+1)
-			key, err := host.NewIdentity()
+			key, err := identity.New()
 			s.must(err)
 			h, err := host.New(host.Config{
 				Identity: key, Bootstrap: boot, Listen: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/" + ip + "/udp/4747/quic-v1")},

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
+
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -45,7 +47,7 @@ func steal(t *testing.T, state string) *thief {
 	}))
 	os.Remove(filepath.Join(th.state, "root.key")) // the owner keeps it elsewhere
 	var err error
-	th.key, err = host.LoadOrCreateIdentity(host.IdentityPath(th.state))
+	th.key, err = identity.LoadOrCreate(identity.Path(th.state))
 	must(t, err)
 	id, err := peer.IDFromPrivateKey(th.key)
 	must(t, err)
@@ -158,7 +160,7 @@ func TestRestoreEndsTheThiefsCreatures(t *testing.T) {
 
 func newPeer(t *testing.T) (crypto.PrivKey, peer.ID) {
 	t.Helper()
-	key, err := host.NewIdentity()
+	key, err := identity.New()
 	must(t, err)
 	id, err := peer.IDFromPrivateKey(key)
 	must(t, err)

@@ -1,0 +1,180 @@
+// Package dial has the order in which a peer's addresses are dialled, and the reasons, in words and as
+// error values, why none of them was good.
+package dial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host/route"
+)
+
+// Reasons why a peer is not connected.
+var (
+	// ErrNoAddress means that no address of the peer is known. Give one, or wait for discovery.
+	ErrNoAddress = errors.New("no address is known")
+	// ErrUnreachable means that no address of the peer answers. Retry later.
+	ErrUnreachable = errors.New("peer is unreachable")
+	// ErrOtherPeer means that another peer answers at the address: a typo, a reinstalled machine, or an
+	// attack. Do not retry.
+	ErrOtherPeer = errors.New("another peer answers there")
+	// ErrTurnedAway means that a relay does not take this node for a member: it is none, or the relay's
+	// clock is wrong.
+	ErrTurnedAway = errors.New("the relay turned us away")
+	// ErrClocks means that a certificate is not valid by the clock of the other side: one of the two
+	// clocks is wrong. Set it, and retry. Only programs older than this one have such certificates.
+	ErrClocks = errors.New("the clocks differ")
+)
+
+// Explainer puts the library's errors in words.
+type Explainer struct {
+	// Keyed reports whether this node's network has a key.
+	Keyed bool
+	// Name returns the name of a saved peer, or nothing.
+	Name func(peer.ID) string
+	// Answered, if set, is called with each address at which another peer than the wanted one answered.
+	Answered func(peer.ID, multiaddr.Multiaddr)
+}
+
+// Explain makes one line of the errors of all attempts to reach p. The result matches ErrUnreachable or
+// ErrOtherPeer, ErrClocks where that is the reason, and the errors themselves; it is nil without any.
+func (x *Explainer) Explain(p peer.ID, errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	kind, all := ErrUnreachable, errors.Join(errs...)
+	if _, other := errors.AsType[sec.ErrPeerIDMismatch](all); other {
+		kind = ErrOtherPeer
+	}
+	var tried []string
+	var clocks error
+	for _, err := range errs {
+		var dial *swarm.DialError
+		if !errors.As(err, &dial) || len(dial.DialErrors) == 0 {
+			tried = append(tried, inWords(err))
+			continue
+		}
+		for _, e := range dial.DialErrors {
+			if clockError(e.Cause) != nil {
+				clocks = ErrClocks
+			}
+			if mismatch, ok := errors.AsType[sec.ErrPeerIDMismatch](e.Cause); ok && x.Answered != nil {
+				x.Answered(mismatch.Actual, e.Address)
+			}
+			tried = append(tried, fmt.Sprintf("%s (%s)", x.Place(e.Address), x.Words(e.Cause)))
+		}
+	}
+	slices.Sort(tried)
+	tried = slices.Compact(tried)
+	return &dialError{
+		text: fmt.Sprintf("connect to %s: %s: %s", p, kind, strings.Join(tried, ", ")),
+		kind: kind, cause: errors.Join(clocks, all),
+	}
+}
+
+// Place names an address; a circuit by its relay.
+func (x *Explainer) Place(a multiaddr.Multiaddr) string {
+	relay := route.RelayOf(a)
+	if relay == "" {
+		return a.String()
+	}
+	if name := x.Name(relay); name != "" {
+		return "relay " + name
+	}
+	return "relay " + relay.String()
+}
+
+// Words are those of the usual causes why an address was no good.
+func (x *Explainer) Words(err error) string {
+	text := err.Error()
+	_, other := errors.AsType[sec.ErrPeerIDMismatch](err)
+	clocks := clockError(err)
+	switch {
+	case clocks != nil:
+		return clocks.Error()
+	case other:
+		return inWords(err)
+	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+		return "this machine's own settings forbid it: --deny-net, --allow-net"
+	case turnedAway(err):
+		return ErrTurnedAway.Error() + ": it does not take this machine for a member"
+	case strings.Contains(text, "NO_RESERVATION"):
+		return "it is not connected there"
+	case strings.Contains(text, "PERMISSION_DENIED"):
+		return "the relay does not let us through"
+	case strings.Contains(text, securityFailed) && cutOff(err):
+		return "it ended the connection before it said anything: it is crowded, or its network has a key, see --network-key"
+	case x.Keyed && strings.Contains(text, "negotiate"):
+		return "it has another network key, or none"
+	case strings.Contains(text, securityFailed):
+		return "it speaks another protocol; perhaps its network has a key: give --network-key"
+	}
+	return inWords(err)
+}
+
+// kindOf returns the reason why an address was no good as a value; nil where it is just unreachable.
+func kindOf(err error) error {
+	if _, other := errors.AsType[sec.ErrPeerIDMismatch](err); other {
+		return ErrOtherPeer
+	}
+	if clockError(err) != nil {
+		return ErrClocks
+	}
+	if turnedAway(err) {
+		return ErrTurnedAway
+	}
+	return nil
+}
+
+// securityFailed is the library's text, and nothing but text, for a connection that ended in its
+// handshake.
+const securityFailed = "failed to negotiate security protocol"
+
+// cutOff reports whether the other side ended the connection, as one does that has no room.
+func cutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// turnedAway reports whether a relay has reset our request because we are no member for it, see
+// limits.Guard.
+func turnedAway(err error) bool {
+	reset, ok := errors.AsType[*network.StreamError](err)
+	return ok && reset.Remote && reset.ErrorCode == network.StreamProtocolViolation
+}
+
+// dialError has a short text and keeps the long cause for errors.Is and As.
+type dialError struct {
+	text        string
+	kind, cause error
+}
+
+func (e *dialError) Error() string   { return e.text }
+func (e *dialError) Unwrap() []error { return []error{e.kind, e.cause} }
+
+// inWords shortens the usual causes; the last part of a chain of texts is the one that matters.
+func inWords(err error) string {
+	var timeout interface{ Timeout() bool }
+	if mismatch, ok := errors.AsType[sec.ErrPeerIDMismatch](err); ok {
+		return "peer " + mismatch.Actual.String() + " is there"
+	}
+	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		return "no answer"
+	}
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return text
+}

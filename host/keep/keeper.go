@@ -1,0 +1,241 @@
+// Package keep decides which connections a node has: it keeps those with wanted peers up, follows how
+// it stands with each peer, dials a few of those that discovery finds, and gives up what nobody needs.
+package keep
+
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it never dials a peer again that was lost, whatever its
+// tags. Upstream: https://github.com/libp2p/go-libp2p/pull/1334, closed. The file may go when the library
+// keeps connections that its user names.
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/internal/backoff"
+)
+
+// Tag protects kept peers from the connection manager.
+const Tag = "swarm-kept"
+
+// How often a kept peer that is away is dialled: fast for what a restart or a short outage takes, then
+// steadily, so that a machine that comes back after a night is there within half a minute.
+const (
+	redialFast    = 4 * time.Second // so that a peer that restarts is back within 5 s
+	redialSlow    = 30 * time.Second
+	redialPatient = 10 * time.Minute // fast until then
+	redialTimeout = 5 * time.Second  // for one attempt
+
+	// Many peers can meet nowhere but at a relay.
+	redialRelay        = 1500 * time.Millisecond
+	redialRelayTimeout = 2 * time.Second
+)
+
+// redialDelay is the pause after a failed attempt to reach a peer that has been away for the given
+// time, less up to a fifth at random, so that a fleet that lost its controller does not come back in
+// step.
+func redialDelay(away time.Duration, relay bool) time.Duration {
+	d := redialFast
+	switch {
+	case away >= redialPatient:
+		d = redialSlow
+	case relay:
+		d = redialRelay
+	}
+	return backoff.Less(d, 0.2)
+}
+
+// Keeper dials peers until they are connected, and again when they are lost: libp2p never does. Its
+// methods may be called concurrently.
+type Keeper struct {
+	dial  func(context.Context, peer.AddrInfo) error // returns at once when connected
+	relay func(peer.ID) bool
+	log   *slog.Logger
+
+	mu    sync.Mutex // guards what follows
+	peers map[peer.ID]*kept
+	wg    *sync.WaitGroup // of the running Run, else nil
+	ctx   context.Context // of the running Run
+}
+
+// kept is one peer that is kept.
+type kept struct {
+	info peer.AddrInfo
+	lost chan struct{} // has a token when the peer may have been lost
+	stop context.CancelFunc
+}
+
+// NewKeeper returns a Keeper that dials by a function that returns at once when the peer is connected.
+// relay reports which peers are relays.
+func NewKeeper(dial func(context.Context, peer.AddrInfo) error, relay func(peer.ID) bool, log *slog.Logger) *Keeper {
+	return &Keeper{dial: dial, relay: relay, log: log, peers: make(map[peer.ID]*kept)}
+}
+
+// Run keeps all peers, also those added later, until ctx ends.
+func (k *Keeper) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	k.mu.Lock()
+	k.ctx, k.wg = ctx, &wg
+	for _, p := range k.peers {
+		k.start(p)
+	}
+	k.mu.Unlock()
+	<-ctx.Done()
+	k.mu.Lock()
+	k.ctx, k.wg = nil, nil
+	k.mu.Unlock()
+	wg.Wait()
+	return nil
+}
+
+// start begins to keep p, if Run is running. The lock is held.
+func (k *Keeper) start(p *kept) {
+	if k.wg == nil {
+		return
+	}
+	ctx, stop := context.WithCancel(k.ctx)
+	p.stop = stop
+	k.wg.Go(func() {
+		defer stop()
+		k.keep(ctx, p)
+	})
+}
+
+// Add keeps a peer, with these addresses in place of those given before.
+func (k *Keeper) Add(info peer.AddrInfo) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if old := k.peers[info.ID]; old != nil {
+		old.stop()
+	}
+	p := &kept{info: info, lost: make(chan struct{}, 1), stop: func() {}}
+	k.peers[info.ID] = p
+	k.start(p)
+}
+
+// Remove no longer keeps a peer. The connection, if there is one, stays.
+func (k *Keeper) Remove(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := k.peers[id]; p != nil {
+		p.stop()
+		delete(k.peers, id)
+	}
+}
+
+// Has reports whether a peer is kept.
+func (k *Keeper) Has(id peer.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.peers[id] != nil
+}
+
+// List returns the kept peers, with the addresses given.
+func (k *Keeper) List() []peer.AddrInfo {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]peer.AddrInfo, 0, len(k.peers))
+	for _, p := range k.peers {
+		out = append(out, p.info)
+	}
+	return out
+}
+
+// Wake makes the loop of a peer look at once, if the peer is kept.
+func (k *Keeper) Wake(id peer.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := k.peers[id]; p != nil {
+		select {
+		case p.lost <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// WakeAll makes all loops look at once.
+func (k *Keeper) WakeAll() {
+	for _, p := range k.List() {
+		k.Wake(p.ID)
+	}
+}
+
+// keep dials p until it is connected, waits until it is lost, and begins again: at once, unless p
+// ended the connection before as quickly, which is how a peer turns this node away.
+func (k *Keeper) keep(ctx context.Context, p *kept) {
+	var short time.Duration // what the next connection has to last, or a pause follows
+	for ctx.Err() == nil {
+		if !k.reach(ctx, p) {
+			return
+		}
+		since := time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.lost:
+		}
+		delay := redialDelay(0, k.relay(p.info.ID))
+		if lasted := time.Since(since); lasted >= delay {
+			short = 0
+		} else {
+			if short > 0 {
+				p.pause(ctx, short-lasted)
+			}
+			short = delay
+		}
+	}
+}
+
+// pause waits, until something else happens with p.
+func (p *kept) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-p.lost:
+	case <-timer.C:
+	}
+}
+
+// reach dials p until that succeeds, or ctx ends.
+func (k *Keeper) reach(ctx context.Context, p *kept) bool {
+	since := time.Now()
+	for attempt := 1; ; attempt++ {
+		err := k.try(ctx, p.info)
+		if err == nil {
+			if attempt > 1 {
+				k.log.Info("peer is back", "peer", p.info.ID, "away", time.Since(since).Round(time.Second), "attempts", attempt)
+			}
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if attempt == 1 {
+			k.log.Warn("peer cannot be reached, will keep trying", "peer", p.info.ID, "err", err)
+		} else {
+			k.log.Debug("peer cannot be reached yet", "peer", p.info.ID, "err", err, "attempt", attempt)
+		}
+		timer := time.NewTimer(redialDelay(time.Since(since), k.relay(p.info.ID)))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-p.lost: // something happened with it: it may have connected to us
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+func (k *Keeper) try(ctx context.Context, info peer.AddrInfo) error {
+	most := redialTimeout
+	if k.relay(info.ID) {
+		most = redialRelayTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return k.dial(ctx, info)
+}
