@@ -32,28 +32,16 @@ func (t Type) valid() bool {
 	return true
 }
 
-// Verb names a right. Who may do a verb is for [Config.Authorize] to say.
+// Verb names a right, in the words of the application. [Config.Authorize] decides who has it.
+// A verb that ends in ".read" changes nothing at the peer, and neither does [VerbPublic];
+// every other one has an effect.
 type Verb string
 
-// The verbs of swarm. An embedder may use its own; a verb that ends in
-// ".read" changes nothing at the peer, every other one has an effect.
-const (
-	// VerbPublic is open to everyone who can connect, within the limits for
-	// strangers. It is never asked of Authorize.
-	VerbPublic          Verb = "public"
-	VerbStatsRead       Verb = "stats.read"
-	VerbLogsRead        Verb = "logs.read"
-	VerbAuditRead       Verb = "audit.read"
-	VerbMinerControl    Verb = "miner.control"
-	VerbWorkloadControl Verb = "workload.control"
-	VerbDeploy          Verb = "deploy"
-	VerbRun             Verb = "run"
-	VerbAdmit           Verb = "admit"
-	VerbGrant           Verb = "grant"
-	VerbRevoke          Verb = "revoke"
-)
+// VerbPublic is open to everyone who can connect, within the limits for strangers.
+// [Config.Authorize] is never asked about it.
+const VerbPublic Verb = "public"
 
-// HasEffect tells whether a request with this verb changes something at the
+// HasEffect reports whether a request with this verb changes something at the
 // peer. Such requests are rated, and executed once for each message ID.
 func (v Verb) HasEffect() bool {
 	return v != VerbPublic && !strings.HasSuffix(string(v), ".read")
