@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 
 // callerError turns what went wrong with a request into the [Error] that its
 // caller gets.
-func callerError(ctx context.Context, p peer.ID, f Family, err error) error {
+func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) Code, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -37,7 +38,7 @@ func callerError(ctx context.Context, p peer.ID, f Family, err error) error {
 	if errors.Is(err, ErrBadReply) {
 		return wrap(CodeInternal, err, "%s broke the protocol: %v", p, err)
 	}
-	if code := resetCode(err); code != 0 {
+	if code := cmp.Or(resetCode(err), closeCode(err, closed)); code != 0 {
 		return wrap(code, err, "%s", resetWords(p, code))
 	}
 	if notSupported, ok := errors.AsType[msmux.ErrNotSupported[protocol.ID]](err); ok {
@@ -89,9 +90,18 @@ func resetCode(err error) Code {
 		switch e.ErrorCode {
 		case network.ConnResourceLimitExceeded, network.ConnRateLimited:
 			return CodeTooMany
-		case network.ConnGated, DisconnectRevoked.ConnCode():
+		case network.ConnGated:
 			return CodeForbidden
 		}
+	}
+	return 0
+}
+
+// closeCode returns the code for a connection that the peer closed with a code of the
+// application's own, 0 for any other error.
+func closeCode(err error, closed func(network.ConnErrorCode) Code) Code {
+	if e, ok := errors.AsType[*network.ConnError](err); ok && e.Remote && closed != nil {
+		return closed(e.ErrorCode)
 	}
 	return 0
 }

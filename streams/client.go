@@ -85,7 +85,7 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStr
 	if err != nil {
 		return nil, openError{err}
 	}
-	if f.Name != lifecycleName {
+	if f.Greeting == "" {
 		if err := c.cfg.Ready(ctx, s.Conn()); err != nil {
 			s.Reset()
 			return nil, err

@@ -92,6 +92,15 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns what caused the error on this side, if known.
 func (e *Error) Unwrap() error { return e.cause }
 
+// typeError is the type of an answer that is an error.
+const typeError Type = "error"
+
+// ErrorNotice tells a peer of an error that answers no request of its.
+var ErrorNotice = Notice[*Error]{Family{Name: "error", Versions: []string{"1.0.0"}}, typeError, VerbPublic}
+
+// maxTrace is the longest trace ID, in bytes.
+const maxTrace = 64
+
 // MaxErrorMessage is how many bytes the message, or the details, of an error
 // may have.
 const MaxErrorMessage = 4 << 10
@@ -101,8 +110,8 @@ func (e *Error) Validate() error {
 	if e.Code < 400 || e.Code > 599 {
 		return Errorf(CodeInvalid, "error code %d is not in 400 to 599", e.Code)
 	}
-	if len(e.Message) > MaxErrorMessage || len(e.Details) > MaxErrorMessage || len(e.Trace) > MaxNameLength {
-		return Errorf(CodeInvalid, "an error has %d bytes of message and of details at most, and %d of trace", MaxErrorMessage, MaxNameLength)
+	if len(e.Message) > MaxErrorMessage || len(e.Details) > MaxErrorMessage || len(e.Trace) > maxTrace {
+		return Errorf(CodeInvalid, "an error has %d bytes of message and of details at most, and %d of trace", MaxErrorMessage, maxTrace)
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -181,44 +180,6 @@ func canonicalStrings(v jsontext.Value) []byte {
 		return nil
 	}
 	return v
-}
-
-// FuzzPayloads reads payloads of this package's own types: what is accepted
-// keeps its rules through encoding.
-func FuzzPayloads(f *testing.F) {
-	types := []Type{"handshake", "ping", "pong", "disconnect", "error"}
-	for i, typ := range types {
-		for _, c := range payloadCases() {
-			if c.Type == typ {
-				f.Add(byte(i), []byte(c.Payload))
-			}
-		}
-	}
-	f.Fuzz(func(t *testing.T, which byte, in []byte) {
-		typ := types[int(which)%len(types)]
-		// The guard hands over a payload of a checked envelope only.
-		var m Message
-		body := `{"id":"1b4e28ba-2fa1-4d27-883f-0016d3cca401","type":"x","sender":"` + vectorPeer(t, 1).String() +
-			`","timestamp":"2026-11-21T08:30:00Z","payload":` + string(in) + `}`
-		if m.UnmarshalJSON([]byte(body)) != nil {
-			return
-		}
-		v := map[Type]any{"handshake": new(Hello), "ping": new(PingRequest), "pong": new(Pong), "disconnect": new(Goodbye), "error": new(Error)}[typ]
-		err := m.ParsePayload(v)
-		if err != nil {
-			if CodeOf(err) != CodeInvalid {
-				t.Errorf("%s %q: got %v, want a 400", typ, in, err)
-			}
-			return
-		}
-		out, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("encode what was decoded: %v", err)
-		}
-		if err := parsePayloadOf(typ, out); err != nil {
-			t.Errorf("%s %q became %q: %v", typ, in, out, err)
-		}
-	})
 }
 
 func FuzzTopicCheck(f *testing.F) {

@@ -79,7 +79,7 @@ func (x *exchange) rated(err error) error {
 // handshake of this connection measured. The handshake itself has no measure yet.
 func (x *exchange) fresh() error {
 	now := time.Now()
-	if x.msg.Type == typeHandshake && x.family.Name == lifecycleName {
+	if x.msg.Type == x.family.Greeting {
 		x.ss.offset.Store(int64(x.msg.Timestamp.Sub(now)))
 	}
 	offset := time.Duration(x.ss.offset.Load())

@@ -567,11 +567,13 @@ func TestRegistrationRules(t *testing.T) {
 	}{
 		{"good", Call[greeting, greeting]{testFamily, "a", "b", VerbStatsRead}, ""},
 		{"twice", Call[greeting, greeting]{testFamily, "a", "b", VerbStatsRead}, "already"},
-		{"same type, other family", Call[greeting, greeting]{Family{"other", []string{"1.0.0"}}, "a", "b", VerbStatsRead}, "already"},
-		{"other versions", Call[greeting, greeting]{Family{"test", []string{"1.1.0"}}, "c", "b", VerbStatsRead}, "versions"},
+		{"same type, other family", Call[greeting, greeting]{Family{Name: "other", Versions: []string{"1.0.0"}}, "a", "b", VerbStatsRead}, "already"},
+		{"other versions", Call[greeting, greeting]{Family{Name: "test", Versions: []string{"1.1.0"}}, "c", "b", VerbStatsRead}, "versions"},
+		{"other greeting", Call[greeting, greeting]{Family{"test", []string{"1.0.0"}, "hello"}, "c", "b", VerbStatsRead}, "greeting"},
+		{"bad greeting", Call[greeting, greeting]{Family{"x", []string{"1.0.0"}, "C!"}, "c", "b", VerbStatsRead}, "greeting"},
 		{"no verb", Call[greeting, greeting]{testFamily, "c", "d", ""}, "no verb"},
 		{"no family", Call[greeting, greeting]{Family{}, "c", "d", VerbStatsRead}, "family name"},
-		{"bad version", Call[greeting, greeting]{Family{"x", []string{"one"}}, "c", "d", VerbStatsRead}, "semantic version"},
+		{"bad version", Call[greeting, greeting]{Family{Name: "x", Versions: []string{"one"}}, "c", "d", VerbStatsRead}, "semantic version"},
 		{"bad type", Call[greeting, greeting]{testFamily, "C!", "d", VerbStatsRead}, "type"},
 		{"no reply", Call[greeting, greeting]{testFamily, "c", "", VerbStatsRead}, "reply type"},
 	}
@@ -583,7 +585,7 @@ func TestRegistrationRules(t *testing.T) {
 			}
 		})
 	}
-	if s := fmt.Sprint(m.Specs()); s != "[{{test [1.0.0]} call a b stats.read}]" {
+	if s := fmt.Sprint(m.Specs()); s != "[{{test [1.0.0] } call a b stats.read}]" {
 		t.Errorf("registered %s", s)
 	}
 }

@@ -151,7 +151,7 @@ func runGuardCase(t *testing.T, c guardCase) {
 
 func shakeHandsAt(t *testing.T, p *streamtest.Pipe, at time.Time) {
 	t.Helper()
-	m, err := streams.NewMessage(p.Caller.ID(), "handshake", streams.Hello{Version: streams.ProtocolVersion})
+	m, err := streams.NewMessage(p.Caller.ID(), "handshake", streams.Hello{Version: "1.0.0"})
 	noError(t, err)
 	m.Timestamp = at
 	b, err := m.MarshalJSON()

@@ -60,7 +60,7 @@ type rates struct {
 	effects   *simplelru.LRU[peer.ID, *bucket]
 	publics   *simplelru.LRU[peer.ID, *bucket]
 	reads     *simplelru.LRU[peer.ID, *bucket]
-	lifecycle *simplelru.LRU[peer.ID, *bucket]
+	greetings *simplelru.LRU[peer.ID, *bucket]
 	limits    Limits
 }
 
@@ -72,7 +72,7 @@ type bucket struct {
 
 func newRates(l Limits) *rates {
 	newTable := func() *simplelru.LRU[peer.ID, *bucket] { return newLRU[peer.ID, *bucket](l.Peers, nil) }
-	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), reads: newTable(), lifecycle: newTable(), limits: l}
+	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), reads: newTable(), greetings: newTable(), limits: l}
 }
 
 // newLRU makes a table of n entries; NewLRU fails for n below 1 only.
@@ -117,11 +117,11 @@ func (r *rates) allowMember(p peer.ID, s Spec) bool {
 	switch {
 	case s.Verb.HasEffect():
 		return r.bucket(r.effects, p, r.limits.EffectRate, r.limits.EffectBurst).Allow()
-	case s.Verb == VerbPublic && s.Family.Name != lifecycleName:
+	case s.Verb == VerbPublic && s.Family.Greeting == "":
 		return r.bucket(r.publics, p, r.limits.PublicRate, r.limits.PublicBurst).Allow()
 	}
-	if s.Family.Name == lifecycleName { // apart, so that no reading keeps a peer from its handshake
-		return r.bucket(r.lifecycle, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
+	if s.Family.Greeting != "" { // apart, so that no reading keeps a peer from its handshake
+		return r.bucket(r.greetings, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
 	}
 	return r.bucket(r.reads, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
 }

@@ -150,6 +150,25 @@ type FamilyInfo struct {
 	Versions []string `json:"versions"`
 }
 
+// Bounds of what a peer says of its families.
+const (
+	MaxVersions      = 16
+	maxVersionLength = 64
+)
+
+// Validate checks the bounds of what a peer says of a family.
+func (f FamilyInfo) Validate() error {
+	if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {
+		return fmt.Errorf("want names of [a-z0-9_-] with 1 to %d versions", MaxVersions)
+	}
+	for _, v := range f.Versions {
+		if len(v) > maxVersionLength {
+			return fmt.Errorf("a version has more than %d bytes", maxVersionLength)
+		}
+	}
+	return nil
+}
+
 // Families returns the registered families, sorted by name.
 func (m *Mux) Families() []FamilyInfo {
 	m.mu.Lock()
@@ -229,8 +248,9 @@ func (m *Mux) register(s Spec, serve func(context.Context, *exchange) error) err
 		f = &family{Family: s.Family, types: make(map[Type]*entry)}
 		m.families[s.Family.Name] = f
 		m.listen(f)
-	} else if !slices.Equal(f.Versions, s.Family.Versions) {
-		return fmt.Errorf("register: type %s: family %s has versions %v, not %v", s.Request, f.Name, f.Versions, s.Family.Versions)
+	} else if !slices.Equal(f.Versions, s.Family.Versions) || f.Greeting != s.Family.Greeting {
+		return fmt.Errorf("register: type %s: family %s has versions %v and greeting %q, not %v and %q",
+			s.Request, f.Name, f.Versions, f.Greeting, s.Family.Versions, s.Family.Greeting)
 	}
 	f.types[s.Request] = &entry{s, serve}
 	return nil

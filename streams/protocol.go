@@ -55,6 +55,10 @@ type Family struct {
 	// first. A listener accepts every minor version of a major one it lists; a
 	// caller proposes the highest version whose major one both speak.
 	Versions []string
+	// Greeting is the request with which a dialler begins a connection; empty in most families.
+	// The requests of a family that greets do not wait for [Config.Ready], are rated apart from
+	// all others, and the greeting's timestamp tells how far the peer's clock is off.
+	Greeting Type
 }
 
 // ProtocolID returns the ID of the preferred version, such as
@@ -118,6 +122,9 @@ func (f Family) validate() error {
 	}
 	if len(f.Versions) == 0 {
 		return fmt.Errorf("family %s: no version", f.Name)
+	}
+	if f.Greeting != "" && !f.Greeting.valid() {
+		return fmt.Errorf("family %s: greeting %q: want 1 to 64 of [a-z0-9_]", f.Name, f.Greeting)
 	}
 	for _, v := range f.Versions {
 		if !validVersion(v) {

@@ -196,7 +196,7 @@ func (r *request) discard(err error) {
 
 // done turns err into what the caller gets, and reports the outcome.
 func (r *request) done(ctx context.Context, err error) error {
-	err = callerError(ctx, r.to, r.spec.Family, err)
+	err = callerError(ctx, r.to, r.spec.Family, r.c.cfg.Closed, err)
 	r.c.cfg.Observe(Outcome{
 		Peer: r.to, Family: r.spec.Family.Name, Type: r.spec.Request,
 		Err: err, Duration: time.Since(r.began),

@@ -140,7 +140,15 @@ func tryUnknownFamily(t *testing.T, listen string) {
 }
 
 func tryCloseCode(t *testing.T, listen string) {
-	p := newPairOn(t, listen, allowAll)
+	const revoked network.ConnErrorCode = 0x5357000d
+	p := newPairOn(t, listen, allowAll, func(c *Config) {
+		c.Closed = func(code network.ConnErrorCode) Code {
+			if code == revoked {
+				return CodeForbidden
+			}
+			return 0
+		}
+	})
 	began := make(chan struct{})
 	must(t, echo.Handle(p.mux, func(ctx context.Context, peer Peer, g greeting) (greeting, error) {
 		close(began)
@@ -149,11 +157,11 @@ func tryCloseCode(t *testing.T, listen string) {
 	}))
 	go func() {
 		<-began
-		p.server.Network().ConnsToPeer(p.caller.ID())[0].CloseWithError(DisconnectRevoked.ConnCode())
+		p.server.Network().ConnsToPeer(p.caller.ID())[0].CloseWithError(revoked)
 	}()
 	_, err := echo.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"})
 	e, ok := errors.AsType[*network.ConnError](err)
-	if !ok || !e.Remote || e.ErrorCode != DisconnectRevoked.ConnCode() || !errors.Is(err, ErrForbidden) {
+	if !ok || !e.Remote || e.ErrorCode != revoked || !errors.Is(err, ErrForbidden) {
 		t.Errorf("got %v, want the code of a revoked peer, as one who may not", err)
 	}
 }

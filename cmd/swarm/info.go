@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -66,7 +67,7 @@ type nodeInfo struct {
 
 func ownInfo(c *agent.Controller) nodeInfo {
 	return nodeInfo{
-		Peer: c.Node.ID(), Role: agent.RoleController, Protocol: streams.ProtocolVersion, Agent: "swarm/" + buildVersion(),
+		Peer: c.Node.ID(), Role: agent.RoleController, Protocol: greet.ProtocolVersion, Agent: "swarm/" + buildVersion(),
 		Families: c.Node.Mux.Families(), Addrs: []string{}, Extra: c.Node.Mux.NodeInfo(),
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/streams"
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 )
 
 // credentials puts this node's grant into a greeting.
-func (n *Node) credentials(h *streams.Hello) {
+func (n *Node) credentials(h *greet.Hello) {
 	f := n.cfg.Fleet
 	if f == nil {
 		return
@@ -33,7 +33,7 @@ func (n *Node) credentials(h *streams.Hello) {
 
 // admitHello judges what a peer shows in its greeting. Without a fleet, and for
 // a peer that shows nothing, nothing is judged.
-func (n *Node) admitHello(p peer.ID, h streams.Hello) (*trust.Grant, error) {
+func (n *Node) admitHello(p peer.ID, h greet.Hello) (*trust.Grant, error) {
 	f := n.cfg.Fleet
 	if f == nil {
 		return nil, nil
@@ -148,7 +148,7 @@ func (n *Node) cut(p peer.ID, conns []network.Conn) {
 				n.log.Debug("a revoked peer was not told by whom", "peer", p, "err", err)
 			}
 		}
-		if err := n.disconnect(ctx, p, conns, streams.DisconnectRevoked, "revoked"); err != nil {
+		if err := n.disconnect(ctx, p, conns, greet.DisconnectRevoked, "revoked"); err != nil {
 			n.log.Debug("a revoked peer was not told", "peer", p, "err", err)
 		}
 	})
@@ -181,7 +181,7 @@ func (n *Node) takesRequests(c network.Conn) bool {
 func (n *Node) greetAgain(c network.Conn) {
 	ctx, cancel := context.WithTimeout(n.life, paperTimeout)
 	defer cancel()
-	h, _, err := streams.Handshake.DoOn(ctx, n.Client, c, n.hello(true))
+	h, _, err := greet.Handshake.DoOn(ctx, n.Client, c, n.hello(true))
 	if err == nil {
 		_, err = n.admitHello(c.RemotePeer(), h)
 	}

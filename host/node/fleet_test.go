@@ -143,7 +143,7 @@ func ping(t *testing.T, from, to *node.Node) error {
 func TestMembersMeet(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01", func(g *trust.Grant) { g.Labels = map[string]string{"gpu": "3080"} })
-	must(t, hello.Handle(worker.Mux, greet))
+	must(t, hello.Handle(worker.Mux, sayHello))
 	must(t, f.laptop.Connect(t.Context(), info(worker)))
 	got, err := f.laptop.Greeting(t.Context(), worker.ID())
 	must(t, err)
@@ -167,7 +167,7 @@ func TestMembersMeet(t *testing.T) {
 func TestStrangersOnProbation(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
-	must(t, hello.Handle(worker.Mux, greet))
+	must(t, hello.Handle(worker.Mux, sayHello))
 	other := newFounder(t)
 	key, id := newKey(t)
 	for _, tc := range []struct {
@@ -239,7 +239,7 @@ func TestStatementsSpread(t *testing.T) {
 	a, b, away := f.member(trust.RoleWorker, "a"), f.member(trust.RoleWorker, "b"), f.member(trust.RoleWorker, "away")
 	thief := f.member(trust.RoleController, "thief")
 	for _, w := range []*node.Node{a, b, away} {
-		must(t, hello.Handle(w.Mux, greet))
+		must(t, hello.Handle(w.Mux, sayHello))
 		must(t, thief.Connect(t.Context(), info(w)))
 		must(t, ping(t, thief, w))
 	}
@@ -290,7 +290,7 @@ func TestNewerGrantComesBeforeTheFirstCommand(t *testing.T) {
 	ended := f.grant(id, trust.RoleWorker, "rig-01", time.Now().AddDate(-1, 0, -20))
 	for range 20 { // it would be a race
 		worker := f.start(key, ended, node.Config{Role: "worker"}, nil)
-		must(t, hello.Handle(worker.Mux, greet))
+		must(t, hello.Handle(worker.Mux, sayHello))
 		if err := ping(t, f.laptop, worker); streams.CodeOf(err) != streams.CodeUnavailable {
 			t.Fatalf("before they are connected: %v", err)
 		}
@@ -308,7 +308,7 @@ func TestNewerGrantComesBeforeTheFirstCommand(t *testing.T) {
 func TestNewerGrantWaits(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
-	must(t, hello.Handle(worker.Mux, greet))
+	must(t, hello.Handle(worker.Mux, sayHello))
 	friend := f.member(trust.RoleViewer, "friend")
 	must(t, friend.Connect(t.Context(), info(worker)))
 	must(t, ping(t, friend, worker))

@@ -7,15 +7,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // PeerInfo is what is known of a connected peer.
 type PeerInfo struct {
 	ID    peer.ID
-	Hello streams.Hello // what it says of itself: display data
-	Since time.Time     // of the connection
+	Hello greet.Hello // what it says of itself: display data
+	Since time.Time   // of the connection
 	// RTT and ClockOffset were measured in the handshake; 0 when the peer
 	// dialled us, and we have not measured.
 	RTT         time.Duration

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -28,7 +29,7 @@ const (
 // connected begins the handshake on connections that this node dialled.
 func (n *Node) connected(_ network.Network, c network.Conn) {
 	if out := n.strangers.connected(c); out != nil {
-		n.running.Go(func() { out.CloseWithError(streams.DisconnectTooManyPeers.ConnCode()) })
+		n.running.Go(func() { out.CloseWithError(greet.DisconnectTooManyPeers.ConnCode()) })
 	}
 	if c.Stat().Direction == network.DirOutbound {
 		n.greet(c)
@@ -100,7 +101,7 @@ func (n *Node) shakeHands(c network.Conn, gr *greeting) {
 func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 	ctx, cancel := context.WithTimeout(n.life, handshakeTimeout)
 	defer cancel()
-	hello, timing, err := streams.Handshake.DoOn(ctx, n.Client, c, n.hello(true))
+	hello, timing, err := greet.Handshake.DoOn(ctx, n.Client, c, n.hello(true))
 	switch {
 	case streams.CodeOf(err) == streams.CodeUnsupported:
 		n.log.Debug("peer knows no handshake", "peer", c.RemotePeer())
@@ -111,14 +112,14 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
 		err := streams.Errorf(streams.CodeUnsupported, "%s refused the handshake: %s", c.RemotePeer(), refusal(hello))
 		n.greetings.refuse(c.RemotePeer(), err)
-		c.CloseWithError(streams.DisconnectIncompatibleVersion.ConnCode())
+		c.CloseWithError(greet.DisconnectIncompatibleVersion.ConnCode())
 		return info, err
 	case hello.Accepted != nil && !*hello.Accepted:
 		n.log.Warn("handshake refused", "peer", c.RemotePeer(), "reason", hello.Reason)
 		n.learnEnd(hello)
 		err := streams.Errorf(streams.CodeForbidden, "%s", refusal(hello))
 		n.greetings.refuse(c.RemotePeer(), err)
-		c.CloseWithError(streams.DisconnectRequested.ConnCode())
+		c.CloseWithError(greet.DisconnectRequested.ConnCode())
 		return info, err
 	}
 	n.Mux.SetClockOffset(c, timing.ClockOffset())
@@ -143,7 +144,7 @@ func (n *Node) shake(c network.Conn) (info PeerInfo, err error) {
 }
 
 // learnEnd takes the statement by which this node was revoked.
-func (n *Node) learnEnd(h streams.Hello) {
+func (n *Node) learnEnd(h greet.Hello) {
 	if n.cfg.Fleet == nil || len(h.Revocation) == 0 {
 		return
 	}
@@ -153,16 +154,16 @@ func (n *Node) learnEnd(h streams.Hello) {
 }
 
 // refusal says why a handshake did not succeed, as told or as seen.
-func refusal(h streams.Hello) string {
+func refusal(h greet.Hello) string {
 	if h.Reason != "" {
 		return h.Reason
 	}
-	return fmt.Sprintf("it speaks protocol %s, this node %s: update the older one", h.Version, streams.ProtocolVersion)
+	return fmt.Sprintf("it speaks protocol %s, this node %s: update the older one", h.Version, greet.ProtocolVersion)
 }
 
 // hello is what this node says of itself; strangers hear less.
-func (n *Node) hello(toMember bool) streams.Hello {
-	h := streams.Hello{Version: streams.ProtocolVersion, Families: n.Mux.Families(), Boot: n.boot}
+func (n *Node) hello(toMember bool) greet.Hello {
+	h := greet.Hello{Version: greet.ProtocolVersion, Families: n.Mux.Families(), Boot: n.boot}
 	if toMember {
 		h.Twins = n.ownTwins()
 		h.Role, h.Name, h.Labels = n.cfg.Role, n.cfg.Name, n.cfg.Labels
@@ -177,12 +178,12 @@ func (n *Node) hello(toMember bool) streams.Hello {
 
 func (n *Node) registerLifecycle() error {
 	for _, err := range []error{
-		streams.Handshake.Handle(n.Mux, n.answerHandshake),
-		streams.Ping.Handle(n.Mux, func(_ context.Context, _ streams.Peer, p streams.PingRequest) (streams.Pong, error) {
+		greet.Handshake.Handle(n.Mux, n.answerHandshake),
+		greet.Ping.Handle(n.Mux, func(_ context.Context, _ streams.Peer, p greet.PingRequest) (greet.Pong, error) {
 			return p.Answer(), nil
 		}),
-		streams.TellTwins.Handle(n.Mux, n.hearTwins),
-		streams.Disconnect.Handle(n.Mux, n.answerDisconnect),
+		greet.TellTwins.Handle(n.Mux, n.hearTwins),
+		greet.Disconnect.Handle(n.Mux, n.answerDisconnect),
 		streams.ErrorNotice.Handle(n.Mux, func(ctx context.Context, p streams.Peer, e *streams.Error) error {
 			level := slog.LevelDebug // strangers may say much
 			if p.Member {
@@ -201,15 +202,15 @@ func (n *Node) registerLifecycle() error {
 	return nil
 }
 
-func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams.Hello) (streams.Hello, error) {
+func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs greet.Hello) (greet.Hello, error) {
 	if why := n.incompatible(theirs); why != "" {
-		return n.turnAway(p.Conn, why, streams.DisconnectIncompatibleVersion), nil
+		return n.turnAway(p.Conn, why, greet.DisconnectIncompatibleVersion), nil
 	}
 	info := PeerInfo{ID: p.ID, Hello: theirs, Since: p.Conn.Stat().Opened, ClockOffset: p.ClockOffset, Conn: p.Conn}
 	err := n.know(&info)
 	if trust.IsRevoked(err) {
-		no := n.turnAway(p.Conn, short(err.Error()), streams.DisconnectRevoked)
-		if r := n.cfg.Fleet.Revocation(p.ID); r != nil && len(r.Data) <= streams.MaxCredential {
+		no := n.turnAway(p.Conn, short(err.Error()), greet.DisconnectRevoked)
+		if r := n.cfg.Fleet.Revocation(p.ID); r != nil && len(r.Data) <= greet.MaxCredential {
 			no.Revocation = r.Data // so that the peer can tell its owner by whom and when
 		}
 		return no, nil
@@ -239,9 +240,9 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 }
 
 // incompatible says why a peer of this version cannot be spoken with.
-func (n *Node) incompatible(theirs streams.Hello) string {
+func (n *Node) incompatible(theirs greet.Hello) string {
 	if !theirs.Compatible() {
-		return fmt.Sprintf("you speak protocol %s, this node %s: update the older one", theirs.Version, streams.ProtocolVersion)
+		return fmt.Sprintf("you speak protocol %s, this node %s: update the older one", theirs.Version, greet.ProtocolVersion)
 	}
 	if f := n.cfg.Fleet; f != nil {
 		if least := f.MinProtocol(); semver.Compare("v"+theirs.Version, "v"+least) < 0 && least != "" {
@@ -253,7 +254,7 @@ func (n *Node) incompatible(theirs streams.Hello) string {
 
 // turnAway refuses a handshake, and closes the connection when the refusal had
 // time to arrive.
-func (n *Node) turnAway(c network.Conn, why string, code streams.DisconnectCode) streams.Hello {
+func (n *Node) turnAway(c network.Conn, why string, code greet.DisconnectCode) greet.Hello {
 	ours, ok := n.hello(false), false
 	ours.Accepted, ours.Reason = &ok, why
 	time.AfterFunc(partGrace, func() { c.CloseWithError(code.ConnCode()) })
@@ -275,24 +276,24 @@ func (n *Node) know(info *PeerInfo) (err error) {
 
 // short cuts a reason to what a greeting may hold.
 func short(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), streams.MaxReason)], "")
+	return strings.ToValidUTF8(s[:min(len(s), greet.MaxReason)], "")
 }
 
 // answerDisconnect closes the connection that the goodbye came over; other
 // processes of the same peer keep theirs.
-func (n *Node) answerDisconnect(_ context.Context, p streams.Peer, g streams.Goodbye) error {
+func (n *Node) answerDisconnect(_ context.Context, p streams.Peer, g greet.Goodbye) error {
 	n.log.Debug("peer says goodbye", "peer", p.ID, "reason", g.Code, "words", g.Reason)
 	time.AfterFunc(partGrace, func() { p.Conn.CloseWithError(g.Code.ConnCode()) })
 	return nil
 }
 
 // Disconnect tells the peer why, and closes all connections to it.
-func (n *Node) Disconnect(ctx context.Context, p peer.ID, code streams.DisconnectCode, reason string) error {
+func (n *Node) Disconnect(ctx context.Context, p peer.ID, code greet.DisconnectCode, reason string) error {
 	return n.disconnect(ctx, p, n.Network().ConnsToPeer(p), code, reason)
 }
 
-func (n *Node) disconnect(ctx context.Context, p peer.ID, conns []network.Conn, code streams.DisconnectCode, reason string) error {
-	sent := streams.Disconnect.Send(ctx, n.Client, p, streams.Goodbye{Code: code, Reason: reason})
+func (n *Node) disconnect(ctx context.Context, p peer.ID, conns []network.Conn, code greet.DisconnectCode, reason string) error {
+	sent := greet.Disconnect.Send(ctx, n.Client, p, greet.Goodbye{Code: code, Reason: reason})
 	for _, c := range conns {
 		c.CloseWithError(code.ConnCode())
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -147,8 +148,8 @@ type TicketRequest struct {
 
 // Validate checks the bounds.
 func (r TicketRequest) Validate() error {
-	if len(r.Invitation) > streams.MaxCredential || len(r.Secret) == 0 || len(r.Secret) > maxSecret {
-		return fmt.Errorf("invitation: want %d bytes at most, and a secret of 1 to %d", streams.MaxCredential, maxSecret)
+	if len(r.Invitation) > greet.MaxCredential || len(r.Secret) == 0 || len(r.Secret) > maxSecret {
+		return fmt.Errorf("invitation: want %d bytes at most, and a secret of 1 to %d", greet.MaxCredential, maxSecret)
 	}
 	return nil
 }
@@ -172,8 +173,8 @@ func (r CompareRequest) Validate() error {
 		return fmt.Errorf("sums: want %d", trust.Buckets)
 	}
 	for _, s := range r.Sums {
-		if len(s) > streams.MaxNameLength {
-			return fmt.Errorf("sums: want %d bytes at most in each", streams.MaxNameLength)
+		if len(s) > greet.MaxNameLength {
+			return fmt.Errorf("sums: want %d bytes at most in each", greet.MaxNameLength)
 		}
 	}
 	return nil

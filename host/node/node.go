@@ -31,6 +31,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -57,7 +58,7 @@ type Config struct {
 	Seed bool
 	// AuditHead is the end of this node's audit log, for members to remember; nil
 	// for a node without one.
-	AuditHead func() streams.AuditHead
+	AuditHead func() greet.AuditHead
 	// Sole says that one process at a time runs with this identity in this role, as is so for a worker, a relay and a controller
 	// that serves, and not for commands. Such a node tells its boot in the handshake, and notices a second machine that
 	// has its identity: see Twin.
@@ -167,7 +168,7 @@ func (n *Node) setUp() error {
 	n.Scores = n.loadScores()
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
-		Observe: n.observe, Ready: n.ready, Record: n.cfg.Record, Limits: n.cfg.Limits,
+		Observe: n.observe, Ready: n.ready, Closed: greet.CodeOf, Record: n.cfg.Record, Limits: n.cfg.Limits,
 	}
 	if f := n.cfg.Fleet; f != nil {
 		n.Streams.Permit = n.permit

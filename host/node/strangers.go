@@ -13,8 +13,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // How long a peer that is no member may stay with a node of a fleet.
@@ -276,7 +276,7 @@ func (s *strangers) sweep(ctx context.Context, conns func() []network.Conn) erro
 		case now := <-tick.C:
 			s.lapsed(conns(), now)
 			for _, c := range s.overdue(now) {
-				c.CloseWithError(streams.DisconnectUselessPeer.ConnCode())
+				c.CloseWithError(greet.DisconnectUselessPeer.ConnCode())
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -63,7 +64,7 @@ func (n *Node) suspect(p peer.ID) {
 func (n *Node) probe(c network.Conn) {
 	ctx, cancel := context.WithTimeout(n.life, probeTime)
 	defer cancel()
-	_, _, err := streams.Ping.DoOn(ctx, n.Client, c, streams.PingRequest{SentAt: time.Now().UnixMilli()})
+	_, _, err := greet.Ping.DoOn(ctx, n.Client, c, greet.PingRequest{SentAt: time.Now().UnixMilli()})
 	if err == nil || streams.CodeOf(err) != streams.CodeTimeout && !c.IsClosed() || n.life.Err() != nil {
 		return // it has answered something
 	}

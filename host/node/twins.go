@@ -9,7 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 )
 
 const (
@@ -188,7 +188,7 @@ func (t *twins) came(p peer.ID, boot string, opened, now time.Time) (before stri
 
 // newBoot names a run of a program: its role and a random text.
 func newBoot(role, random string) string {
-	return role[:min(len(role), streams.MaxBoot-len(random)-1)] + "-" + random
+	return role[:min(len(role), greet.MaxBoot-len(random)-1)] + "-" + random
 }
 
 // kindOf is the part of a boot that names the role.

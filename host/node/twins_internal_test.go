@@ -15,6 +15,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -153,7 +154,7 @@ func TestNoTwins(t *testing.T) {
 	worker := Config{Role: "worker", Sole: true, Judge: trust.NewOpen(hubID)}
 	t.Run("two connections of one process", func(t *testing.T) {
 		run := func(boot string, since int64) PeerInfo {
-			return PeerInfo{ID: id, Hello: streams.Hello{Boot: boot}, Since: time.Unix(since, 0)}
+			return PeerInfo{ID: id, Hello: greet.Hello{Boot: boot}, Since: time.Unix(since, 0)}
 		}
 		if two := pairs([]PeerInfo{run("worker-a", 1), run("worker-a", 2)}); len(two) != 0 {
 			t.Errorf("taken for a pair: %v", two)
@@ -253,22 +254,22 @@ func TestWhoseWordCounts(t *testing.T) {
 	stranger, _ := twinNode(t, Config{Role: "worker", Sole: true, Judge: trust.NewOpen(id)}, strangerKey, onTCP)
 	connect(t, member, w)
 	connect(t, stranger, w)
-	both := streams.Twins{Boots: []string{w.boot, "worker-x"}, Addrs: []string{"/ip4/192.0.2.1/tcp/1", "no address"}}
+	both := greet.Twins{Boots: []string{w.boot, "worker-x"}, Addrs: []string{"/ip4/192.0.2.1/tcp/1", "no address"}}
 	for _, tt := range []struct {
 		name string
 		from *Node
-		news streams.TwinsNews
+		news greet.TwinsNews
 		code streams.Code
 	}{
-		{"a stranger", stranger, streams.TwinsNews{Peer: id, Twins: both}, streams.CodeForbidden},
-		{"a stranger of itself", stranger, streams.TwinsNews{Peer: stranger.ID(), Twins: both}, streams.CodeForbidden},
-		{"a member of a third", member, streams.TwinsNews{Peer: stranger.ID(), Twins: both}, streams.CodeForbidden},
-		{"a member, of an earlier run", member, streams.TwinsNews{Peer: id, Twins: streams.Twins{Boots: []string{"worker-y", "worker-x"}}}, streams.CodeConflict},
-		{"one boot", member, streams.TwinsNews{Peer: id, Twins: streams.Twins{Boots: []string{w.boot}}}, streams.CodeInvalid},
-		{"a member", member, streams.TwinsNews{Peer: id, Twins: both}, 0},
+		{"a stranger", stranger, greet.TwinsNews{Peer: id, Twins: both}, streams.CodeForbidden},
+		{"a stranger of itself", stranger, greet.TwinsNews{Peer: stranger.ID(), Twins: both}, streams.CodeForbidden},
+		{"a member of a third", member, greet.TwinsNews{Peer: stranger.ID(), Twins: both}, streams.CodeForbidden},
+		{"a member, of an earlier run", member, greet.TwinsNews{Peer: id, Twins: greet.Twins{Boots: []string{"worker-y", "worker-x"}}}, streams.CodeConflict},
+		{"one boot", member, greet.TwinsNews{Peer: id, Twins: greet.Twins{Boots: []string{w.boot}}}, streams.CodeInvalid},
+		{"a member", member, greet.TwinsNews{Peer: id, Twins: both}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := streams.TellTwins.Do(t.Context(), tt.from.Client, id, tt.news)
+			_, err := greet.TellTwins.Do(t.Context(), tt.from.Client, id, tt.news)
 			if streams.CodeOf(err) != tt.code {
 				t.Errorf("got %v, want %d", err, tt.code)
 			}
@@ -360,7 +361,7 @@ func TestTwinsAreBounded(t *testing.T) {
 	if wait, look := e.begin(start.Add(time.Second)); !look || wait != elsewherePause-time.Second || len(e.list()) != maxElsewhere-1 {
 		t.Errorf("the next look is %v away (%v)", wait, look)
 	}
-	if boot := newBoot(strings.Repeat("r", 100), strings.Repeat("x", 26)); len(boot) != streams.MaxBoot {
+	if boot := newBoot(strings.Repeat("r", 100), strings.Repeat("x", 26)); len(boot) != greet.MaxBoot {
 		t.Errorf("a boot of %d bytes", len(boot))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -61,12 +62,12 @@ func (e twinError) Error() string { return e.twin.Words() }
 func (e twinError) Unwrap() error { return ErrTwins }
 
 // ownTwins is what a greeting says of our own identity.
-func (n *Node) ownTwins() *streams.Twins {
+func (n *Node) ownTwins() *greet.Twins {
 	t, ok := n.Twin(n.ID())
-	if !ok || len(t.boots) != streams.MaxTwins || time.Since(t.seen) > twinFresh {
+	if !ok || len(t.boots) != greet.MaxTwins || time.Since(t.seen) > twinFresh {
 		return nil
 	}
-	return &streams.Twins{Boots: t.boots, Addrs: t.Addrs}
+	return &greet.Twins{Boots: t.boots, Addrs: t.Addrs}
 }
 
 // hearHello takes what a member's greeting says of itself, before anybody who waits for the greeting goes on.
@@ -121,7 +122,7 @@ func (n *Node) bothAnswer(ctx context.Context, two pair) bool {
 	var asks sync.WaitGroup
 	for i, run := range two {
 		asks.Go(func() {
-			_, _, err := streams.Ping.DoOn(ctx, n.Client, run.Conn, streams.PingRequest{SentAt: time.Now().UnixMilli()})
+			_, _, err := greet.Ping.DoOn(ctx, n.Client, run.Conn, greet.PingRequest{SentAt: time.Now().UnixMilli()})
 			alive[i] = err == nil
 		})
 	}
@@ -140,11 +141,11 @@ func (n *Node) tellBoth(ctx context.Context, two pair) {
 		}
 	}
 	n.markTwins(found)
-	news := streams.TwinsNews{Peer: found.Peer, Twins: streams.Twins{Boots: found.boots, Addrs: found.Addrs}}
+	news := greet.TwinsNews{Peer: found.Peer, Twins: greet.Twins{Boots: found.boots, Addrs: found.Addrs}}
 	var tells sync.WaitGroup
 	for _, run := range two {
 		tells.Go(func() {
-			if _, _, err := streams.TellTwins.DoOn(ctx, n.Client, run.Conn, news); err != nil {
+			if _, _, err := greet.TellTwins.DoOn(ctx, n.Client, run.Conn, news); err != nil {
 				n.log.Debug("a machine was not told that another has its identity", "peer", run.ID, "addr", run.Conn.RemoteMultiaddr(), "err", err)
 			}
 		})
@@ -170,21 +171,21 @@ func (n *Node) markTwins(t Twin) (news bool) {
 }
 
 // hearTwins takes what a member says: of itself, or, from one that the machines here are led by, of us.
-func (n *Node) hearTwins(_ context.Context, p streams.Peer, news streams.TwinsNews) (streams.TwinsAck, error) {
+func (n *Node) hearTwins(_ context.Context, p streams.Peer, news greet.TwinsNews) (greet.TwinsAck, error) {
 	t := Twin{Peer: news.Peer, By: p.ID, boots: news.Boots, Addrs: legibleAddrs(news.Addrs)}
 	switch {
 	case !n.counts(p.ID):
-		return streams.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "only members are heard about identities")
+		return greet.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "only members are heard about identities")
 	case news.Peer == p.ID:
 	case news.Peer != n.ID() || !n.leads(p.ID):
-		return streams.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "want news of the sender itself, or of this node by a relay or a controller")
+		return greet.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "want news of the sender itself, or of this node by a relay or a controller")
 	case !slices.Contains(news.Boots, n.boot):
-		return streams.TwinsAck{}, streams.Errorf(streams.CodeConflict, "neither is this run: it is of an earlier one")
+		return greet.TwinsAck{}, streams.Errorf(streams.CodeConflict, "neither is this run: it is of an earlier one")
 	}
 	if n.markTwins(t) && t.Peer == n.ID() {
 		n.own(func(ctx context.Context) { n.tellLeaders(ctx, p.ID) })
 	}
-	return streams.TwinsAck{}, nil
+	return greet.TwinsAck{}, nil
 }
 
 // counts reports whether a peer is one that this node looks after: a member, or without a fleet one that its owner has saved.
@@ -223,7 +224,7 @@ func (n *Node) tellLeaders(ctx context.Context, but peer.ID) {
 		}
 		told[info.ID] = true
 		tells.Go(func() {
-			if _, err := streams.TellTwins.Do(ctx, n.Client, info.ID, streams.TwinsNews{Peer: n.ID(), Twins: *t}); err != nil {
+			if _, err := greet.TellTwins.Do(ctx, n.Client, info.ID, greet.TwinsNews{Peer: n.ID(), Twins: *t}); err != nil {
 				n.log.Debug("a member was not told that another machine has our identity", "peer", info.ID, "err", err)
 			}
 		})
@@ -410,7 +411,7 @@ func (n *Node) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err er
 	client := streams.NewClient(h, streams.Config{})
 	defer func() { err = errors.Join(err, client.Close()) }()
 	for _, conn := range h.Network().ConnsToPeer(p.ID) {
-		hello, _, err := streams.Handshake.DoOn(ctx, client, conn, streams.Hello{Version: streams.ProtocolVersion})
+		hello, _, err := greet.Handshake.DoOn(ctx, client, conn, greet.Hello{Version: greet.ProtocolVersion})
 		return hello.Boot, err
 	}
 	return "", fmt.Errorf("connect to %s: %w", p.ID, host.ErrUnreachable)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -253,8 +254,8 @@ func (c *Controller) examinePath(d *Diagnosis, t Target) {
 
 // examineVersion compares the protocol versions, of which the minor parts may differ.
 func examineVersion(d *Diagnosis, theirs string) {
-	text := fmt.Sprintf("it speaks protocol %s, this machine %s", theirs, streams.ProtocolVersion)
-	if semver.MajorMinor("v"+theirs) == semver.MajorMinor("v"+streams.ProtocolVersion) {
+	text := fmt.Sprintf("it speaks protocol %s, this machine %s", theirs, greet.ProtocolVersion)
+	if semver.MajorMinor("v"+theirs) == semver.MajorMinor("v"+greet.ProtocolVersion) {
 		d.add("version", LevelOK, "protocol "+theirs, "")
 		return
 	}

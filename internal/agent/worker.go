@@ -23,6 +23,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
@@ -104,10 +105,10 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	}
 	if cfg.Name == "" {
 		cfg.Name, _ = os.Hostname()
-		cfg.Name = strings.ToValidUTF8(cfg.Name[:min(len(cfg.Name), streams.MaxNameLength)], "")
+		cfg.Name = strings.ToValidUTF8(cfg.Name[:min(len(cfg.Name), greet.MaxNameLength)], "")
 	}
-	if len(cfg.Name) > streams.MaxNameLength || !utf8.ValidString(cfg.Name) {
-		return nil, fmt.Errorf("name %q: want %d bytes of UTF-8 at most", cfg.Name, streams.MaxNameLength)
+	if len(cfg.Name) > greet.MaxNameLength || !utf8.ValidString(cfg.Name) {
+		return nil, fmt.Errorf("name %q: want %d bytes of UTF-8 at most", cfg.Name, greet.MaxNameLength)
 	}
 	owner, err := openPolicy(cfg.StateDir, cfg.Enable)
 	if err != nil {

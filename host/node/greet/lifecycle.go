@@ -1,40 +1,32 @@
-package streams
+// Package greet has the lifecycle family, by which two nodes greet, ping and part: see section 8
+// of docs/protocol.md.
+package greet
 
 import (
 	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/mod/semver"
+
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
-const lifecycleName = "lifecycle"
+// Family greets, pings and says goodbye.
+var Family = streams.Family{Name: "lifecycle", Versions: []string{"1.0.0"}, Greeting: "handshake"}
 
-// LifecycleFamily greets, pings and says goodbye.
-var LifecycleFamily = Family{Name: lifecycleName, Versions: []string{"1.0.0"}}
-
-// ErrorFamily carries errors that answer no request.
-var ErrorFamily = Family{Name: "error", Versions: []string{"1.0.0"}}
-
-const (
-	typeHandshake Type = "handshake"
-	typeError     Type = "error"
-)
-
-// The types of the lifecycle and error families. They are open to everyone.
+// The types of the family. They are open to everyone.
 var (
-	// Handshake is the first thing a dialler does on a new connection. Each
-	// side learns the other's clock from its timestamp.
-	Handshake = Call[Hello, Hello]{LifecycleFamily, typeHandshake, "handshake_ack", VerbPublic}
+	// Handshake is the first request of a dialler on a new connection. Each side learns the
+	// other's clock from its timestamp.
+	Handshake = streams.Call[Hello, Hello]{Family: Family, Request: "handshake", Reply: "handshake_ack", Verb: streams.VerbPublic}
 	// Ping measures the round trip and the clocks.
-	Ping = Call[PingRequest, Pong]{LifecycleFamily, "ping", "pong", VerbPublic}
+	Ping = streams.Call[PingRequest, Pong]{Family: Family, Request: "ping", Reply: "pong", Verb: streams.VerbPublic}
 	// TellTwins tells a member that two machines run with one identity: its own, or the sender's.
-	TellTwins = Call[TwinsNews, TwinsAck]{LifecycleFamily, "twins", "twins_ack", VerbPublic}
+	TellTwins = streams.Call[TwinsNews, TwinsAck]{Family: Family, Request: "twins", Reply: "twins_ack", Verb: streams.VerbPublic}
 	// Disconnect is said before a connection is closed on purpose.
-	Disconnect = Notice[Goodbye]{LifecycleFamily, "disconnect", VerbPublic}
-	// ErrorNotice tells a peer of an error that answers no request of its.
-	ErrorNotice = Notice[*Error]{ErrorFamily, typeError, VerbPublic}
+	Disconnect = streams.Notice[Goodbye]{Family: Family, Type: "disconnect", Verb: streams.VerbPublic}
 )
 
 // ProtocolVersion is the version of swarm's wire protocol as a whole. Nodes
@@ -45,7 +37,6 @@ const ProtocolVersion = "1.0.0"
 const (
 	MaxNameLength = 64
 	MaxFamilies   = 64
-	MaxVersions   = 16
 	MaxLabels     = 64
 	MaxReason     = 1024 // bytes of a reason in words
 	// MaxCredential is how many bytes of JSON a grant may have.
@@ -59,11 +50,11 @@ const (
 
 // Hello is the payload of a handshake and of its answer.
 type Hello struct {
-	Version  string            `json:"version"` // of the protocol, see ProtocolVersion
-	Families []FamilyInfo      `json:"families"`
-	Role     string            `json:"role,omitzero"` // "worker", "controller", …
-	Name     string            `json:"name,omitzero"` // what the node calls itself: display only
-	Labels   map[string]string `json:"labels,omitzero"`
+	Version  string               `json:"version"` // of the protocol, see ProtocolVersion
+	Families []streams.FamilyInfo `json:"families"`
+	Role     string               `json:"role,omitzero"` // "worker", "controller", …
+	Name     string               `json:"name,omitzero"` // what the node calls itself: display only
+	Labels   map[string]string    `json:"labels,omitzero"`
 	// Grant shows that the sender is a member of a fleet. See package host/node.
 	Grant jsontext.Value `json:"grant,omitzero"`
 	// Statements, in an answer to a member, names what the sender has of the fleet's signed
@@ -113,13 +104,8 @@ func (h Hello) Validate() error {
 		return h.Twins.Validate()
 	}
 	for _, f := range h.Families {
-		if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {
-			return fmt.Errorf("families: want names of [a-z0-9_-] with 1 to %d versions", MaxVersions)
-		}
-		for _, v := range f.Versions {
-			if len(v) > MaxNameLength {
-				return fmt.Errorf("families: a version has more than %d bytes", MaxNameLength)
-			}
+		if err := f.Validate(); err != nil {
+			return fmt.Errorf("families: %w", err)
 		}
 	}
 	for k, v := range h.Labels {
@@ -130,8 +116,11 @@ func (h Hello) Validate() error {
 	return nil
 }
 
-// Compatible tells whether a node with this protocol version can be spoken with.
-func (h Hello) Compatible() bool { return compatible(ProtocolVersion, h.Version) }
+// Compatible reports whether this node and one with that protocol version understand each other:
+// the major versions are the same.
+func (h Hello) Compatible() bool {
+	return semver.Major("v"+ProtocolVersion) == semver.Major("v"+h.Version)
+}
 
 // Twins are two machines that run with one identity.
 type Twins struct {
@@ -183,74 +172,3 @@ type Pong struct {
 
 // Answer returns the pong for p.
 func (p PingRequest) Answer() Pong { return Pong{p.SentAt, time.Now().UnixMilli()} }
-
-// DisconnectCode says why a connection is closed.
-type DisconnectCode int
-
-// The reasons to disconnect. The numbers are on the wire.
-const (
-	DisconnectRequested DisconnectCode = iota + 1
-	DisconnectNetworkError
-	DisconnectProtocolError
-	DisconnectUselessPeer
-	DisconnectTooManyPeers
-	DisconnectAlreadyConnected
-	DisconnectIncompatibleVersion
-	DisconnectInvalidIdentity
-	DisconnectShuttingDown
-	DisconnectUnexpectedIdentity
-	DisconnectSelf
-	DisconnectIdleTimeout
-	DisconnectRevoked
-	DisconnectSubprotocolError
-)
-
-var disconnectWords = map[DisconnectCode]string{
-	DisconnectRequested:           "requested",
-	DisconnectNetworkError:        "network error",
-	DisconnectProtocolError:       "protocol error",
-	DisconnectUselessPeer:         "useless peer",
-	DisconnectTooManyPeers:        "too many peers",
-	DisconnectAlreadyConnected:    "already connected",
-	DisconnectIncompatibleVersion: "incompatible version",
-	DisconnectInvalidIdentity:     "invalid identity",
-	DisconnectShuttingDown:        "shutting down",
-	DisconnectUnexpectedIdentity:  "unexpected identity",
-	DisconnectSelf:                "self",
-	DisconnectIdleTimeout:         "idle timeout",
-	DisconnectRevoked:             "revoked",
-	DisconnectSubprotocolError:    "subprotocol error",
-}
-
-// String returns the reason in words.
-func (c DisconnectCode) String() string {
-	if w, ok := disconnectWords[c]; ok {
-		return w
-	}
-	return fmt.Sprintf("reason %d", int(c))
-}
-
-// connCodeBase keeps our close codes apart from libp2p's, which begin at 0x1000.
-const connCodeBase = 0x53570000
-
-// ConnCode returns the code that a connection is closed with for this reason.
-func (c DisconnectCode) ConnCode() network.ConnErrorCode {
-	return connCodeBase + network.ConnErrorCode(c)
-}
-
-// Goodbye is the payload of a disconnect.
-type Goodbye struct {
-	Code   DisconnectCode `json:"code"`
-	Reason string         `json:"reason"`
-}
-
-// Validate checks that the reason is one of the enum.
-func (g Goodbye) Validate() error {
-	if _, ok := disconnectWords[g.Code]; !ok {
-		return fmt.Errorf("disconnect code %d: want %d to %d", g.Code, DisconnectRequested, DisconnectSubprotocolError)
-	}
-	if len(g.Reason) > MaxReason {
-		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
-	}
-	return nil
-}
