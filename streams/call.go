@@ -62,14 +62,6 @@ func (c Call[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req 
 		if err != nil {
 			return err
 		}
-		return x.once(ctx, func() (res any, err error) {
-			done, err := x.record(ctx, req)
-			if err != nil {
-				return nil, err
-			}
-			err = errUnfinished // until fn returns: a panic is no success
-			defer func() { done(err) }()
-			return fn(ctx, x.peer, req)
-		})
+		return x.once(ctx, req, func() (any, error) { return fn(ctx, x.peer, req) })
 	})
 }

@@ -41,8 +41,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// call does one exchange and retries it once on a new stream, with the same
-// ID, when a kept stream turns out to be dead.
+// call does one exchange.
 func (c *Client) call(ctx context.Context, p peer.ID, s Spec, req, res any) (err error) {
 	r := c.newRequest(p, s)
 	defer func() { err = r.done(ctx, err) }()
@@ -51,16 +50,11 @@ func (c *Client) call(ctx context.Context, p peer.ID, s Spec, req, res any) (err
 		return err
 	}
 	defer release()
-	for attempt := 0; ; attempt++ {
-		if err := r.open(ctx, attempt == 0); err != nil {
-			return err
-		}
-		stale, err := r.roundTrip(req, res)
-		r.release(err)
-		if !stale || attempt > 0 || ctx.Err() != nil {
-			return err
-		}
+	if err := r.begin(ctx, func() error { return r.roundTrip(req, res) }); err != nil {
+		return err
 	}
+	r.release(nil)
+	return nil
 }
 
 // callOn does one exchange on a stream of its own, over conn.
@@ -73,7 +67,7 @@ func (c *Client) callOn(ctx context.Context, conn network.Conn, s Spec, req, res
 	}
 	r.use(ctx, &clientStream{Stream: stream, key: r.key(), remote: newSender(r.to), br: getReader(stream)})
 	t.Sent = time.Now()
-	_, err = r.roundTrip(req, res)
+	err = r.roundTrip(req, res)
 	t.Received, t.Answered = time.Now(), r.reply.Timestamp
 	r.discard(err)
 	return t, err

@@ -50,17 +50,17 @@ type Config struct {
 	// Closed returns the code for requests that fail because the peer closed the connection with
 	// a code of the application's own; 0 means that the peer is unreachable. Nil returns 0.
 	Closed func(network.ConnErrorCode) Code
-	// Record, if set, is asked before each request that is not public has its
+	// Audit, if set, is called before each request that is not public has its
 	// effect: once for a request, however often it is repeated. On an error the
 	// request fails, and has no effect. The function that it returns, if any, is
-	// told how the request ended.
-	Record func(context.Context, Recorded) (done func(error), err error)
+	// called with the error that the request ended with.
+	Audit func(context.Context, Audited) (done func(error), err error)
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
 }
 
-// Recorded is a request that is about to be handled.
-type Recorded struct {
+// Audited is a request that is about to be handled.
+type Audited struct {
 	Peer   Peer
 	Family string
 	Type   Type

@@ -87,15 +87,15 @@ func TestErrorNoticeIsValidated(t *testing.T) {
 }
 
 func TestRecordsAreBoundedInBytes(t *testing.T) {
-	r := newReplays(Limits{}.withDefaults())
-	answer := strings.Repeat("x", MaxRecordBytes/4-2) // with its quotes a quarter
+	r := newReplays(maxPeers, maxAnswers)
+	answer := strings.Repeat("x", maxAnswerBytes/4-2) // with its quotes a quarter
 	for range 5 {
 		_, err := r.once(t.Context(), "p", &Message{ID: uuid.New(), Type: "x"}, func() (any, *Error) { return answer, nil })
 		must(t, err)
 	}
 	recs, _ := r.done.Get("p")
-	if recs.lru.Len() != 4 || recs.bytes != MaxRecordBytes {
-		t.Errorf("%d records of %d bytes, want 4 of %d", recs.lru.Len(), recs.bytes, MaxRecordBytes)
+	if recs.lru.Len() != 4 || recs.bytes != maxAnswerBytes {
+		t.Errorf("%d records of %d bytes, want 4 of %d", recs.lru.Len(), recs.bytes, maxAnswerBytes)
 	}
 }
 

@@ -53,32 +53,37 @@ func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req
 		if err != nil {
 			return err
 		}
-		serve := func() (err error) {
-			done, err := x.record(ctx, req)
-			if err != nil {
-				return err
-			}
-			err = errUnfinished // until fn returns: a panic is no success
-			defer func() { done(err) }()
-			ctx, stop := x.watch(ctx)
-			defer stop()
-			last, err := fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
-			if lost, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
-				return lost
-			}
-			if err != nil && ctx.Err() != nil && !x.mux.isDraining() {
-				return errGone // not a fault of the handler
-			}
-			if err != nil {
-				return err
-			}
-			return x.reply(last, true)
+		serve := func() error {
+			_, err := x.run(ctx, req, func() (any, error) {
+				return nil, x.feed(ctx, func(ctx context.Context) (any, error) {
+					return fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
+				})
+			})
+			return err
 		}
 		if !f.Verb.HasEffect() {
 			return serve()
 		}
 		return x.onceFeed(ctx, serve)
 	})
+}
+
+// feed runs the handler of a feed for as long as the peer may and wants to have items, and sends
+// the last one.
+func (x *exchange) feed(ctx context.Context, handler func(context.Context) (last any, err error)) error {
+	ctx, stop := x.watch(ctx)
+	defer stop()
+	last, err := handler(ctx)
+	if lost, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
+		return lost
+	}
+	if err != nil && ctx.Err() != nil && !x.mux.isDraining() {
+		return errGone // not a fault of the handler
+	}
+	if err != nil {
+		return err
+	}
+	return x.reply(last, true)
 }
 
 // errGone ends the handler of a feed whose receiver went away.
@@ -98,7 +103,7 @@ func (x *exchange) send(ctx context.Context, item any) error {
 }
 
 // onceFeed runs serve, unless this message ID was used before: the items of a
-// feed are not recorded, so the repeated request is a conflict.
+// feed are not kept, so the repeated request is a conflict.
 func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	ran := false
 	_, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
@@ -162,12 +167,18 @@ func (x *exchange) whilePermitted(ctx context.Context) error {
 	}
 }
 
-// feed sends one request and hands each item to next, which tells whether it
+// feed sends one request and hands each item to next, which reports whether it
 // wants more.
 func (c *Client) feed(ctx context.Context, p peer.ID, s Spec, req any, next func(*Message) (bool, error)) (err error) {
 	r := c.newRequest(p, s)
 	defer func() { err = r.done(ctx, err) }()
-	first, err := r.begin(ctx, req)
+	var first *Message
+	err = r.begin(ctx, func() (err error) {
+		if err = r.send(req); err == nil {
+			first, err = r.receive()
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -196,26 +207,3 @@ func (c *Client) feed(ctx context.Context, p peer.ID, s Spec, req any, next func
 
 // errStopped says that the caller of a feed wants no more items.
 var errStopped = errors.New("no more items wanted")
-
-// begin sends the request of a feed and returns its first item; a kept stream
-// that turns out to be dead is replaced once.
-func (r *request) begin(ctx context.Context, req any) (*Message, error) {
-	for attempt := 0; ; attempt++ {
-		if err := r.open(ctx, attempt == 0); err != nil {
-			return nil, err
-		}
-		var m *Message
-		err := r.send(req)
-		if err == nil {
-			m, err = r.receive()
-		}
-		if err == nil {
-			return m, nil
-		}
-		stale := r.stale(err)
-		r.release(err)
-		if !stale || attempt > 0 || ctx.Err() != nil {
-			return nil, err
-		}
-	}
-}

@@ -350,7 +350,7 @@ func TestZeroConfigDenies(t *testing.T) {
 func TestRepeatedRequest(t *testing.T) {
 	var recorded atomic.Int32
 	p := newPair(t, allowAll, func(c *Config) {
-		c.Record = func(context.Context, Recorded) (func(error), error) {
+		c.Audit = func(context.Context, Audited) (func(error), error) {
 			recorded.Add(1)
 			return nil, nil
 		}
@@ -407,7 +407,7 @@ func TestRepeatedWhileRunning(t *testing.T) {
 }
 
 func TestRecordsAreBounded(t *testing.T) {
-	r := newReplays(Limits{Records: 3, Peers: 2}.withDefaults())
+	r := newReplays(2, 3)
 	runs := 0
 	do := func(p peerID, id uuid.UUID) {
 		_, err := r.once(t.Context(), p, &Message{ID: id, Type: "x"}, func() (any, *Error) { runs++; return 1, nil })
@@ -437,7 +437,7 @@ func TestRecordsAreBounded(t *testing.T) {
 }
 
 func TestTemporaryErrorsAreNotRecorded(t *testing.T) {
-	r := newReplays(Limits{}.withDefaults())
+	r := newReplays(maxPeers, maxAnswers)
 	m := &Message{ID: uuid.New(), Type: "x"}
 	for _, want := range []error{ErrUnavailable, ErrConflict, ErrConflict} {
 		_, err := r.once(t.Context(), "p", m, func() (any, *Error) {
@@ -595,13 +595,13 @@ func TestRegistrationRules(t *testing.T) {
 func TestRecord(t *testing.T) {
 	var (
 		mu    sync.Mutex
-		began []Recorded
+		began []Audited
 		ended []error
 		fail  error
 	)
 	p := newPair(t, func(c *Config) {
 		c.Authorize = func(context.Context, Peer, Verb) error { return nil }
-		c.Record = func(_ context.Context, r Recorded) (func(error), error) {
+		c.Audit = func(_ context.Context, r Audited) (func(error), error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if fail != nil {
@@ -650,7 +650,7 @@ func TestPanicIsRecordedAsFault(t *testing.T) {
 	var mu sync.Mutex
 	var ended []error
 	p := newPair(t, allowAll, func(c *Config) {
-		c.Record = func(context.Context, Recorded) (func(error), error) {
+		c.Audit = func(context.Context, Audited) (func(error), error) {
 			return func(err error) {
 				mu.Lock()
 				defer mu.Unlock()

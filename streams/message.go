@@ -75,19 +75,6 @@ func ValidateResponse(req, resp *Message, to peer.ID, want Type) error {
 	return nil
 }
 
-// ParseResponse validates resp as [ValidateResponse] does and returns its
-// payload. Only an error that the peer sent is an [Error].
-func ParseResponse[T any](req, resp *Message, to peer.ID, want Type) (T, error) {
-	var v T
-	if err := ValidateResponse(req, resp, to, want); err != nil {
-		return v, err
-	}
-	if err := resp.ParsePayload(&v); err != nil {
-		return v, fmt.Errorf("reply: %s", err.Error()) // not an Error of the peer
-	}
-	return v, nil
-}
-
 // MarshalJSON returns the envelope as it is on the wire.
 func (m *Message) MarshalJSON() ([]byte, error) {
 	if !m.Type.valid() {

@@ -46,7 +46,6 @@ type Mux struct {
 type family struct {
 	Family
 	types map[Type]*entry
-	info  Info
 }
 
 // entry is a registered type. serve decodes the payload, does the work and
@@ -61,7 +60,7 @@ func NewMux(h Host, cfg Config) *Mux {
 	cfg = cfg.withDefaults()
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
-		rates: newRates(cfg.Limits), strangers: newStrangerMemory(cfg.Limits.StrangerMemory), replays: newReplays(cfg.Limits),
+		rates: newRates(cfg.Limits), strangers: newStrangerMemory(cfg.Limits.StrangerMemory), replays: newReplays(maxPeers, maxAnswers),
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())
@@ -125,25 +124,6 @@ func (m *Mux) SetClockOffset(c network.Conn, ahead time.Duration) {
 	m.sessions.of(m.base, c).offset.Store(int64(ahead))
 }
 
-// Info are hooks through which a sub-protocol shows itself, in the way of
-// "swarm info". Each may be nil; what they return is encoded as JSON.
-type Info struct {
-	Node func() any
-	Peer func(Peer) any
-}
-
-// Describe attaches hooks to a family that has registered types.
-func (m *Mux) Describe(f Family, info Info) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	reg := m.families[f.Name]
-	if reg == nil {
-		return fmt.Errorf("describe family %s: it has no registered type", f.Name)
-	}
-	reg.info = info
-	return nil
-}
-
 // FamilyInfo is a registered family as it is told to peers.
 type FamilyInfo struct {
 	Name     string   `json:"name"`
@@ -176,42 +156,6 @@ func (m *Mux) Families() []FamilyInfo {
 	var out []FamilyInfo
 	for _, name := range slices.Sorted(maps.Keys(m.families)) {
 		out = append(out, FamilyInfo{name, slices.Clone(m.families[name].Versions)})
-	}
-	return out
-}
-
-// NodeInfo returns what the families' Node hooks say, by family name.
-func (m *Mux) NodeInfo() map[string]any {
-	return m.describe(func(i Info) any {
-		if i.Node == nil {
-			return nil
-		}
-		return i.Node()
-	})
-}
-
-// PeerInfo returns what the families' Peer hooks say of p, by family name.
-func (m *Mux) PeerInfo(p Peer) map[string]any {
-	return m.describe(func(i Info) any {
-		if i.Peer == nil {
-			return nil
-		}
-		return i.Peer(p)
-	})
-}
-
-func (m *Mux) describe(hook func(Info) any) map[string]any {
-	m.mu.Lock()
-	infos := make(map[string]Info, len(m.families))
-	for name, f := range m.families {
-		infos[name] = f.info
-	}
-	m.mu.Unlock()
-	out := make(map[string]any)
-	for name, i := range infos {
-		if v := hook(i); v != nil {
-			out[name] = v
-		}
 	}
 	return out
 }

@@ -66,21 +66,39 @@ func (r *request) use(ctx context.Context, st *clientStream) {
 	r.stop = context.AfterFunc(ctx, func() { st.Reset() })
 }
 
-// roundTrip sends the request and reads its reply into res. stale tells that
-// the stream had been kept and died before it gave any answer: the request may
-// be sent again on another one.
-func (r *request) roundTrip(req, res any) (stale bool, err error) {
+// begin opens a stream and runs exchange on it. A kept stream that turns out to be dead before
+// it gave any answer is replaced once by a new one; the request keeps its ID. After an error the
+// stream has been given up.
+func (r *request) begin(ctx context.Context, exchange func() error) error {
+	for attempt := 0; ; attempt++ {
+		if err := r.open(ctx, attempt == 0); err != nil {
+			return err
+		}
+		err := exchange()
+		if err == nil {
+			return nil
+		}
+		stale := r.stale(err)
+		r.release(err)
+		if !stale || attempt > 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// roundTrip sends the request and reads its reply into res.
+func (r *request) roundTrip(req, res any) error {
 	if err := r.send(req); err != nil {
-		return r.stale(err), err
+		return err
 	}
 	m, err := r.receive()
 	if err != nil {
-		return r.stale(err), err
+		return err
 	}
-	return false, r.decode(m, res)
+	return r.decode(m, res)
 }
 
-// stale tells whether err says no more than that a kept stream had died.
+// stale reports whether err says no more than that a kept stream had died.
 func (r *request) stale(err error) bool {
 	answered := errors.As(err, new(answerError)) || errors.As(err, new(localError)) || errors.Is(err, ErrBadReply)
 	return r.st.used && !answered

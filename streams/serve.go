@@ -322,18 +322,18 @@ func (x *exchange) handle() (err error) {
 	return x.entry.serve(ctx, x)
 }
 
-// once runs fn once for this message ID and replies with what it returned, or
+// once runs the handler once for this message ID and replies with what it returned, or
 // with what came of the first request with this ID.
-func (x *exchange) once(ctx context.Context, fn func() (any, error)) error {
+func (x *exchange) once(ctx context.Context, req any, handler func() (any, error)) error {
 	if !x.entry.Verb.HasEffect() {
-		v, err := fn()
+		v, err := x.run(ctx, req, handler)
 		if err != nil {
 			return err
 		}
 		return x.reply(v, false)
 	}
 	raw, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
-		v, err := fn()
+		v, err := x.run(ctx, req, handler)
 		if err != nil {
 			return nil, x.travelling(err)
 		}
@@ -428,16 +428,28 @@ func payloadOf[Req any](x *exchange) (Req, error) {
 	return req, err
 }
 
-// errUnfinished is recorded of a handler that did not return.
+// errUnfinished is the audited end of a handler that did not return.
 var errUnfinished = errors.New("the handler did not return")
 
-// record has the request recorded where that is wanted.
-func (x *exchange) record(ctx context.Context, req any) (done func(error), err error) {
-	record := x.mux.cfg.Record
-	if record == nil || x.entry.Verb == VerbPublic {
-		return func(error) {}, nil
+// run has the request audited where that is wanted, and runs its handler.
+func (x *exchange) run(ctx context.Context, req any, handler func() (any, error)) (res any, err error) {
+	done, err := x.audit(ctx, req)
+	if err != nil {
+		return nil, Errorf(CodeUnavailable, "not done, because it could not be recorded: %v", err)
 	}
-	done, err = record(ctx, Recorded{
+	if done == nil {
+		return handler()
+	}
+	err = errUnfinished // until the handler returns: a panic is no success
+	defer func() { done(err) }()
+	return handler()
+}
+
+func (x *exchange) audit(ctx context.Context, req any) (done func(error), err error) {
+	if x.mux.cfg.Audit == nil || x.entry.Verb == VerbPublic {
+		return nil, nil
+	}
+	return x.mux.cfg.Audit(ctx, Audited{
 		Peer: x.peer, Family: x.family.Name, Type: x.msg.Type, Verb: x.entry.Verb, ID: x.msg.ID,
 		Summary: func() string {
 			if s, ok := req.(interface{ Summary() string }); ok {
@@ -446,11 +458,4 @@ func (x *exchange) record(ctx context.Context, req any) (done func(error), err e
 			return ""
 		},
 	})
-	if err != nil {
-		return nil, Errorf(CodeUnavailable, "not done, because it could not be recorded: %v", err)
-	}
-	if done == nil {
-		done = func(error) {}
-	}
-	return done, nil
 }

@@ -56,19 +56,13 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 		if size < 0 {
 			return Errorf(CodeInvalid, "payload: size %d is negative", size)
 		}
-		return x.once(ctx, func() (res any, err error) {
-			done, err := x.record(ctx, req)
-			if err != nil {
-				return nil, err
-			}
-			err = errUnfinished // until fn returns: a panic is no success
-			defer func() { done(err) }()
+		return x.once(ctx, req, func() (any, error) {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			body := &bodyReader{x: x, left: size, cancel: cancel}
 			defer body.end()
 			body.watch()
-			res, err = fn(ctx, x.peer, req, body)
+			res, err := fn(ctx, x.peer, req, body)
 			x.spent = body.left > 0
 			if gone := context.Cause(ctx); err != nil && errors.Is(gone, errSenderGone) {
 				err = gone

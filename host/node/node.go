@@ -72,8 +72,8 @@ type Config struct {
 	Topics []string
 	// Limits bound what peers may use; zero fields have defaults.
 	Limits streams.Limits
-	// Record is asked before a request has its effect, see streams.Config.
-	Record func(context.Context, streams.Recorded) (func(error), error)
+	// Audit is called before a request has its effect, see streams.Config.
+	Audit func(context.Context, streams.Audited) (func(error), error)
 	// Observe is told the outcome of each exchange, after the scores were.
 	Observe func(streams.Outcome)
 	// Logger gets what happens; nil is silent.
@@ -168,7 +168,7 @@ func (n *Node) setUp() error {
 	n.Scores = n.loadScores()
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
-		Observe: n.observe, Ready: n.ready, Closed: greet.CodeOf, Record: n.cfg.Record, Limits: n.cfg.Limits,
+		Observe: n.observe, Ready: n.ready, Closed: greet.CodeOf, Audit: n.cfg.Audit, Limits: n.cfg.Limits,
 	}
 	if f := n.cfg.Fleet; f != nil {
 		n.Streams.Permit = n.permit

@@ -87,9 +87,9 @@ func (a *auditor) run(ctx context.Context) error {
 	return a.counts.Run(ctx)
 }
 
-// record is streams.Config.Record: a line is on the disk before an effect, and
+// record is streams.Config.Audit: a line is on the disk before an effect, and
 // before logs or the audit log itself are read.
-func (a *auditor) record(ctx context.Context, r streams.Recorded) (func(error), error) {
+func (a *auditor) record(ctx context.Context, r streams.Audited) (func(error), error) {
 	e := audit.Entry{
 		Kind: audit.KindCommand, Peer: r.Peer.ID.String(), Name: a.nameOf(r.Peer.ID), Verb: string(r.Verb), Type: string(r.Type),
 		ID: r.ID.String(), Summary: clip(r.Summary(), audit.MaxSummary), Result: audit.ResultBegun,

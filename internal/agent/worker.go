@@ -129,7 +129,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if w.audit, err = openAudit(cfg.StateDir, fleet, cfg.Logger); err != nil {
 		return nil, err
 	}
-	nc.Record, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
+	nc.Audit, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
 	n, err := node.New(nc)
 	if err != nil {
 		return nil, errors.Join(err, w.audit.close())
