@@ -259,4 +259,4 @@ func BenchmarkFanOut100(b *testing.B) {
 }
 
 // unlimited lets a benchmark read as fast as it can.
-func unlimited(c *Config) { c.Limits.ReadRate, c.Limits.ReadBurst = 1e9, 1e9 }
+func unlimited(c *Config) { c.Limits.Read = Rate{1e9, 1e9} }

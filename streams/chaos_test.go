@@ -19,7 +19,7 @@ import (
 // each call. It finds buffers that are used again too early.
 func TestChaos(t *testing.T) {
 	cfg := forMember()
-	cfg.Limits.EffectBurst = 1 << 20
+	cfg.Limits.Effect = streams.Rate{PerSecond: 50, Burst: 1 << 20}
 	p := newPipe(t, cfg)
 	var effects, succeeded atomic.Int64
 	noError(t, read.Handle(p.Mux, echoed),

@@ -24,7 +24,7 @@ type Client struct {
 func NewClient(h Host, cfg Config) *Client {
 	cfg = cfg.withDefaults()
 	c := &Client{host: h, cfg: cfg, self: newSender(h.ID())}
-	c.kept.limits, c.kept.conns = cfg.Limits, h.Network().ConnsToPeer
+	c.kept.conns = h.Network().ConnsToPeer
 	c.kept.notifiee = &network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, conn network.Conn) { c.kept.connected(conn) },
 		DisconnectedF: func(_ network.Network, conn network.Conn) { c.kept.disconnected(conn) },

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -71,103 +72,66 @@ type Audited struct {
 	Summary func() string
 }
 
-// Limits are the bounds of the guard. A zero field means its default.
+// Limits are the bounds of the guard that may be chosen. A zero field means its default.
 type Limits struct {
-	// Frame is the largest envelope in bytes, after the length prefix; 1 MiB.
-	// It cannot be raised: peers refuse more.
-	Frame int
-	// StrangerFrame is the largest envelope of a stranger; 64 KiB.
-	StrangerFrame int
-	// StrangerMemory is what the envelopes over 16 KiB of all strangers together
-	// may take while they are read and answered, each stranger with one at a time;
-	// 16 MiB.
-	StrangerMemory int
-	// Depth is how deep JSON may be nested, the envelope included; 32.
-	Depth int
 	// FirstByte is how long a new stream may stay silent; 10 s.
 	FirstByte time.Duration
 	// Header is how long the rest of a frame may take from its first byte; 5 s.
 	Header time.Duration
-	// Idle is how long a kept stream may stay silent between requests; 5 min.
-	Idle time.Duration
 	// Stall is how long a write to, or a raw byte from, the peer may take; 30 s.
 	Stall time.Duration
 	// Drain is how long Serve waits for running handlers when it stops; 5 s.
 	Drain time.Duration
-	// ClockSkew is how far a timestamp may be from the sender's clock; 10 min.
-	ClockSkew time.Duration
-	// StrangerStreams is how many streams a stranger may have open; 4.
-	StrangerStreams int
-	// MemberStreams is how many streams a member may have open in a family; 128.
-	MemberStreams int
-	// StrangerRate and StrangerBurst bound a stranger's requests; 5/s, 20. A large
-	// frame counts once more for each 64 KiB.
-	StrangerRate  float64
-	StrangerBurst int
-	// EffectRate and EffectBurst bound a member's requests that have an
-	// effect; 50/s, 500.
-	EffectRate  float64
-	EffectBurst int
-	// PublicRate and PublicBurst bound a member's requests of types that are open
-	// to everyone, outside lifecycle; 20/s, 100.
-	PublicRate  float64
-	PublicBurst int
-	// ReadRate and ReadBurst bound a member's requests that have no effect, and, apart from them, those of lifecycle; 200/s,
-	// 400.
-	ReadRate  float64
-	ReadBurst int
-	// RefusePause is how long a member waits for the refusal of a request over one of its rates, but of one that has an
-	// effect, so that to be refused again and again costs this node little; 1 s.
+	// Stranger bounds a stranger's requests; 5 a second, 20 at once. A large frame counts once
+	// more for each 64 KiB.
+	Stranger Rate
+	// Effect bounds a member's requests that have an effect; 50 a second, 500 at once.
+	Effect Rate
+	// Public bounds a member's requests of types that are open to everyone, outside families
+	// that greet; 20 a second, 100 at once.
+	Public Rate
+	// Read bounds a member's requests that have no effect, and, apart from them, those of
+	// families that greet; 200 a second, 400 at once.
+	Read Rate
+	// RefusePause is how long a member waits for the refusal of a request over one of its rates
+	// other than Effect, so that refusing it again and again costs this node little; 1 s.
 	RefusePause time.Duration
-	// Records is how many answers to requests with an effect are kept for
-	// each peer, to answer a repeated one without a second effect, within
-	// MaxRecordBytes; 1,024.
-	Records int
-	// Peers is for how many peers rates and records are kept; 4,096. The one
-	// not heard of for the longest time goes first.
-	Peers int
-	// ClientStreams is how many calls a client has under way to one peer in
-	// one family; further ones wait. 64.
-	ClientStreams int
 }
 
-// MaxFrame is the largest envelope on the wire, in bytes.
+// Rate is how many requests a peer may make, each second on average and at once.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// MaxFrame is the largest envelope on the wire, in bytes after the length prefix.
 const MaxFrame = 1 << 20
 
-func (l Limits) withDefaults() Limits {
-	def(&l.Frame, MaxFrame)
-	l.Frame = min(l.Frame, MaxFrame)
-	def(&l.StrangerFrame, 64<<10)
-	def(&l.StrangerMemory, 16<<20)
-	def(&l.Depth, 32)
-	def(&l.FirstByte, 10*time.Second)
-	def(&l.Header, 5*time.Second)
-	def(&l.Idle, 5*time.Minute)
-	def(&l.Stall, 30*time.Second)
-	def(&l.Drain, 5*time.Second)
-	def(&l.ClockSkew, 10*time.Minute)
-	def(&l.StrangerStreams, 4)
-	def(&l.MemberStreams, 128)
-	def(&l.StrangerRate, 5)
-	def(&l.StrangerBurst, 20)
-	def(&l.EffectRate, 50)
-	def(&l.EffectBurst, 500)
-	def(&l.PublicRate, 20)
-	def(&l.PublicBurst, 100)
-	def(&l.ReadRate, 200)
-	def(&l.ReadBurst, 400)
-	def(&l.RefusePause, time.Second)
-	def(&l.Records, 1024)
-	def(&l.Peers, 4096)
-	def(&l.ClientStreams, 64)
-	return l
-}
+// The bounds that are the same for all nodes. docs/protocol.md has them in section 7.
+const (
+	maxDepth         = 32               // of nested JSON, the envelope included
+	maxStrangerFrame = 64 << 10         // the largest envelope of a stranger, in bytes
+	maxClockSkew     = 10 * time.Minute // of a timestamp from the sender's clock
+	keptIdle         = 5 * time.Minute  // for which a kept stream may stay silent between requests
+	// strangersMemory is what the envelopes over 16 KiB of all strangers together may take while
+	// they are read and answered, in bytes.
+	strangersMemory = 16 << 20
+	strangerStreams = 4   // that a stranger may have open
+	memberStreams   = 128 // that a member may have open in a family
+	clientCalls     = 64  // that a client has under way to one peer in one family; further ones wait
+)
 
-func def[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
+func (l Limits) withDefaults() Limits {
+	l.FirstByte = cmp.Or(l.FirstByte, 10*time.Second)
+	l.Header = cmp.Or(l.Header, 5*time.Second)
+	l.Stall = cmp.Or(l.Stall, 30*time.Second)
+	l.Drain = cmp.Or(l.Drain, 5*time.Second)
+	l.Stranger = cmp.Or(l.Stranger, Rate{5, 20})
+	l.Effect = cmp.Or(l.Effect, Rate{50, 500})
+	l.Public = cmp.Or(l.Public, Rate{20, 100})
+	l.Read = cmp.Or(l.Read, Rate{200, 400})
+	l.RefusePause = cmp.Or(l.RefusePause, time.Second)
+	return l
 }
 
 func (c Config) withDefaults() Config {

@@ -50,7 +50,7 @@ func TestUploadThatStalls(t *testing.T) {
 
 // The time of a refusal is that of the refusal, not of the program's start.
 func TestRefusalsHaveTheirTime(t *testing.T) {
-	p := newPair(t, func(c *Config) { c.Limits.StrangerBurst, c.Limits.StrangerRate = 1, 0.001 })
+	p := newPair(t, func(c *Config) { c.Limits.Stranger = Rate{0.001, 1} })
 	must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 	before := time.Now().UnixMilli()
 	for range 2 {

@@ -53,7 +53,7 @@ var errRate = &Error{Code: CodeTooMany, Message: "too many requests: wait a seco
 
 // envelope decodes the frame and checks that its sender is the connection's peer.
 func (x *exchange) envelope() error {
-	if err := decodeEnvelope(x.in, &x.msg, x.ss.sender, x.mux.cfg.Limits.Depth); err != nil {
+	if err := decodeEnvelope(x.in, &x.msg, x.ss.sender, maxDepth); err != nil {
 		return x.rated(err)
 	}
 	if x.msg.Sender != x.peer.ID {
@@ -84,14 +84,14 @@ func (x *exchange) fresh() error {
 	}
 	offset := time.Duration(x.ss.offset.Load())
 	x.peer.ClockOffset = offset
-	if off := x.msg.Timestamp.Sub(now) - offset; off.Abs() > x.mux.cfg.Limits.ClockSkew {
-		return x.rated(skewError(x.msg.Timestamp, off, offset, x.mux.cfg.Limits.ClockSkew))
+	if off := x.msg.Timestamp.Sub(now) - offset; off.Abs() > maxClockSkew {
+		return x.rated(skewError(x.msg.Timestamp, off, offset))
 	}
 	return nil
 }
 
 // skewError says in words how far a timestamp is off.
-func skewError(t time.Time, off, offset, limit time.Duration) *Error {
+func skewError(t time.Time, off, offset time.Duration) *Error {
 	side := "ahead of"
 	if off < 0 {
 		side = "behind"
@@ -101,7 +101,7 @@ func skewError(t time.Time, off, offset, limit time.Duration) *Error {
 		clock = "your clock as it was in this connection's handshake"
 	}
 	return Errorf(CodeInvalid, "timestamp %s is %v %s %s, more than %v: set the clock, or shake hands again",
-		t.Format(time.RFC3339), off.Abs().Round(time.Second), side, clock, limit)
+		t.Format(time.RFC3339), off.Abs().Round(time.Second), side, clock, maxClockSkew)
 }
 
 // permitted asks for the sender's right to the type's verb.

@@ -453,7 +453,7 @@ func TestTemporaryErrorsAreNotRecorded(t *testing.T) {
 }
 
 func TestStrangersRate(t *testing.T) {
-	p := newPair(t, func(c *Config) { c.Limits.StrangerBurst, c.Limits.StrangerRate = 5, 0.001 })
+	p := newPair(t, func(c *Config) { c.Limits.Stranger = Rate{0.001, 5} })
 	must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 	for i := range 6 {
 		_, err := Ping.Do(t.Context(), p.client, p.server.ID(), PingRequest{})
@@ -475,7 +475,7 @@ func TestStrangersRate(t *testing.T) {
 }
 
 func TestMembersEffectRate(t *testing.T) {
-	p := newPair(t, allowAll, func(c *Config) { c.Limits.EffectBurst, c.Limits.EffectRate = 3, 0.001 })
+	p := newPair(t, allowAll, func(c *Config) { c.Limits.Effect = Rate{0.001, 3} })
 	serveAll(t, p)
 	for i := range 4 {
 		_, err := change.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"})

@@ -92,7 +92,7 @@ func (m *Message) MarshalJSON() ([]byte, error) {
 // nothing missing, nothing after it. Unknown names are ignored.
 func (m *Message) UnmarshalJSON(b []byte) error {
 	*m = Message{}
-	if err := decodeEnvelope(b, m, sender{}, Limits{}.withDefaults().Depth); err != nil {
+	if err := decodeEnvelope(b, m, sender{}, maxDepth); err != nil {
 		return err
 	}
 	m.Payload = m.Payload.Clone()

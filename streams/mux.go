@@ -60,7 +60,7 @@ func NewMux(h Host, cfg Config) *Mux {
 	cfg = cfg.withDefaults()
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
-		rates: newRates(cfg.Limits), strangers: newStrangerMemory(cfg.Limits.StrangerMemory), replays: newReplays(maxPeers, maxAnswers),
+		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory), replays: newReplays(maxPeers, maxAnswers),
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())

@@ -17,7 +17,6 @@ const idleMargin = 30 * time.Second
 
 // pools keep the idle streams of a client.
 type pools struct {
-	limits   Limits
 	notifiee *network.NotifyBundle
 	conns    func(peer.ID) []network.Conn // the open ones
 
@@ -70,7 +69,7 @@ func (p *pools) get(k poolKey) *pool {
 	}
 	pl := p.pools[k]
 	if pl == nil {
-		pl = &pool{calls: make(chan struct{}, p.limits.ClientStreams)}
+		pl = &pool{calls: make(chan struct{}, clientCalls)}
 		p.pools[k] = pl
 	}
 	return pl
@@ -128,7 +127,7 @@ func (p *pools) push(st *clientStream) bool {
 	}
 	pl := p.get(st.key)
 	pl.idle = append(pl.idle, st)
-	wait := max(p.limits.Idle-idleMargin, p.limits.Idle/2)
+	wait := keptIdle - idleMargin
 	if st.expires == nil {
 		st.expires = time.AfterFunc(wait, func() { p.removeIf(st.key, func(s *clientStream) bool { return s == st }) })
 	} else {

@@ -122,7 +122,7 @@ func (r *request) send(req any) error {
 	h := header{id: r.id, typ: r.spec.Request, sender: r.c.self.text, timestamp: time.Now()}
 	out := frames.Get().(*frame)
 	defer out.release()
-	b, err := out.encodeFrame(h, req, r.c.cfg.Limits.Frame)
+	b, err := out.encodeFrame(h, req, MaxFrame)
 	if err != nil {
 		return localError{err}
 	}
@@ -147,7 +147,7 @@ func (r *request) receive() (*Message, error) {
 	}
 	m := &r.reply
 	*m = Message{}
-	if err := decodeEnvelope(in, m, r.st.remote, r.c.cfg.Limits.Depth); err != nil {
+	if err := decodeEnvelope(in, m, r.st.remote, maxDepth); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 	}
 	err = ValidateResponse(&Message{ID: r.id}, m, r.to, r.spec.Reply)

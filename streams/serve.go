@@ -55,7 +55,7 @@ func (w *watchdog) disarm()             { w.timer.Stop() }
 func (m *Mux) serveStream(f *family, s network.Stream) {
 	ss := m.sessions.of(m.base, s.Conn())
 	member := m.cfg.Member(ss.id)
-	if !m.open.add(ss.id, f.Name, member, m.cfg.Limits) {
+	if !m.open.add(ss.id, f.Name, member) {
 		s.ResetWithError(network.StreamResourceLimitExceeded)
 		m.cfg.Observe(Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
 		return
@@ -122,7 +122,7 @@ func (s *serverStream) loop() {
 		if !s.serveFrame() {
 			return
 		}
-		wait = s.mux.cfg.Limits.Idle
+		wait = keptIdle
 	}
 }
 
@@ -185,11 +185,10 @@ func (s *serverStream) serveFrame() bool {
 
 // largest is the largest frame that the peer may send.
 func (s *serverStream) largest() int {
-	l := s.mux.cfg.Limits
 	if s.peer.Member {
-		return l.Frame
+		return MaxFrame
 	}
-	return min(l.Frame, l.StrangerFrame)
+	return maxStrangerFrame
 }
 
 // reservation is the memory that was reserved for one frame, in bytes.
@@ -355,7 +354,7 @@ func (x *exchange) write(t Type, payload any, end bool) error {
 	h := header{uuid.New(), t, x.mux.self.text, time.Now(), x.msg.ID, end}
 	out := frames.Get().(*frame)
 	defer out.release()
-	b, err := out.encodeFrame(h, payload, x.mux.cfg.Limits.Frame)
+	b, err := out.encodeFrame(h, payload, MaxFrame)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (t Topic[T]) Join(ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(
 		if msg.GetFrom() == self {
 			return pubsub.ValidationAccept
 		}
-		r, err := t.check(msg, cfg.Limits, accept)
+		r, err := t.check(msg, accept)
 		switch {
 		case err == nil:
 			msg.ValidatorData = r
@@ -79,12 +79,12 @@ func (t Topic[T]) Join(ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(
 }
 
 // check decodes a message and says what is wrong with it.
-func (t Topic[T]) check(msg *pubsub.Message, l Limits, accept func(peer.ID, T) error) (*Received[T], error) {
+func (t Topic[T]) check(msg *pubsub.Message, accept func(peer.ID, T) error) (*Received[T], error) {
 	if len(msg.Data) > MaxTopicMessage {
 		return nil, Errorf(CodeTooLarge, "a topic message may have %d bytes at most", MaxTopicMessage)
 	}
 	var m Message
-	if err := decodeEnvelope(msg.Data, &m, sender{}, l.Depth); err != nil {
+	if err := decodeEnvelope(msg.Data, &m, sender{}, maxDepth); err != nil {
 		return nil, err
 	}
 	if m.Sender != msg.GetFrom() {
@@ -93,7 +93,7 @@ func (t Topic[T]) check(msg *pubsub.Message, l Limits, accept func(peer.ID, T) e
 	if m.Type != t.Type {
 		return nil, Errorf(CodeUnsupported, "type %s does not belong on topic %s", m.Type, t.Name)
 	}
-	if time.Since(m.Timestamp).Abs() > l.ClockSkew {
+	if time.Since(m.Timestamp).Abs() > maxClockSkew {
 		return nil, ErrIgnore // a wrong clock is no ill will
 	}
 	r := &Received[T]{From: m.Sender, Timestamp: m.Timestamp}

@@ -113,13 +113,13 @@ func tryNotices(t *testing.T, listen string) {
 func tryLimits(t *testing.T, listen string) {
 	p := newPairOn(t, listen, func(c *Config) { allowAll(c); c.Member = nil })
 	serveAll(t, p)
-	for range p.mux.cfg.Limits.StrangerStreams {
+	for range strangerStreams {
 		p.raw(t, testFamily).write([]byte{1})
 	}
 	waitFor(t, func() bool {
 		p.mux.mu.Lock()
 		defer p.mux.mu.Unlock()
-		return len(p.mux.streams) == p.mux.cfg.Limits.StrangerStreams
+		return len(p.mux.streams) == strangerStreams
 	})
 	if _, err := echo.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"}); !errors.Is(err, ErrTooMany) {
 		t.Errorf("got %v, want 429", err)

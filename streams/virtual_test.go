@@ -545,7 +545,7 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 func TestMembersReadsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := forMember()
-		cfg.Limits.ReadRate, cfg.Limits.ReadBurst = 200, 400 // the defaults
+		cfg.Limits.Read = streams.Rate{PerSecond: 200, Burst: 400} // the defaults
 		p := newPipe(t, cfg)
 		noError(t, read.Handle(p.Mux, echoed), streams.Ping.Handle(p.Mux, func(_ context.Context, _ streams.Peer, r streams.PingRequest) (streams.Pong, error) {
 			return r.Answer(), nil

@@ -729,7 +729,7 @@ func TestRightsOfOthersAreNotRenewedByThemselves(t *testing.T) {
 func TestMembersWaitTheirTurn(t *testing.T) {
 	f := newFounder(t)
 	key, id := newKey(t)
-	limits := streams.Limits{PublicBurst: 3, PublicRate: 4}
+	limits := streams.Limits{Public: streams.Rate{PerSecond: 4, Burst: 3}}
 	worker := f.start(key, f.grant(id, trust.RoleWorker, "rig-01", time.Now()), node.Config{Role: "worker", Limits: limits}, nil)
 	must(t, f.laptop.Connect(t.Context(), info(worker)))
 	_, err := f.laptop.Greeting(t.Context(), worker.ID())
