@@ -29,12 +29,12 @@ var _ Host = host.Host(nil)
 type Config struct {
 	// Logger receives what the operator should know; nil is silent.
 	Logger *slog.Logger
-	// Authorize says whether p may do v here: nil for yes, an [Error] with the
+	// Authorize decides whether p may do v here: nil for yes, an [Error] with the
 	// reason for no; any other error counts as no and is only logged. A nil
 	// Authorize denies. It is called for each request, and every 10 s while a feed
 	// runs, concurrently.
 	Authorize func(ctx context.Context, p Peer, v Verb) error
-	// Member tells whether p belongs to this node's circle, so that the limits
+	// Member reports whether p belongs to this node's circle, so that the limits
 	// for members apply to it. Nil: everyone is a stranger.
 	Member func(p peer.ID) bool
 	// Observe is told the outcome of each exchange, concurrently, after it

@@ -83,7 +83,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%d: %s", e.Code, e.Message)
 }
 
-// Is tells whether target is an [Error] with the same code.
+// Is reports whether target is an [Error] with the same code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
@@ -116,8 +116,8 @@ func (e *Error) Validate() error {
 	return nil
 }
 
-// hadNoEffect tells whether the request was refused before it changed anything,
-// so that the same request may be tried again and is not answered from the record.
+// hadNoEffect reports whether the request was refused before it changed anything,
+// so that the same request may be tried again and is not answered from the kept answers.
 func (e *Error) hadNoEffect() bool { return e.Code != CodeInternal && !e.effect }
 
 // CodeOf returns the code of the first [Error] in err's chain, 0 for nil and

@@ -223,7 +223,7 @@ func (m *Mux) lookup(f *family, t Type) (*entry, error) {
 	return nil, Errorf(CodeUnsupported, "type %q is not known here", t)
 }
 
-// takesUploads tells whether a request of f may be followed by raw bytes.
+// takesUploads reports whether a request of f may be followed by raw bytes.
 func (m *Mux) takesUploads(f *family) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

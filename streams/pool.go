@@ -195,7 +195,7 @@ func (p *pools) connected(c network.Conn) {
 	}
 }
 
-// relayed tells whether a connection goes over a relay.
+// relayed reports whether a connection goes over a relay.
 func relayed(c network.Conn) bool {
 	if c.Stat().Limited {
 		return true
@@ -204,7 +204,7 @@ func relayed(c network.Conn) bool {
 	return err == nil
 }
 
-// outdated tells whether there is a better path by now than that of st.
+// outdated reports whether there is a better path by now than that of st.
 func (p *pools) outdated(st *clientStream) bool {
 	return st.relayed && slices.ContainsFunc(p.conns(st.key.peer), func(c network.Conn) bool { return !relayed(c) })
 }

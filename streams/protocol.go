@@ -85,14 +85,14 @@ func (f Family) version(id protocol.ID) (string, bool) {
 	return v, ok && validVersion(v)
 }
 
-// validVersion tells whether v is a semantic version with all of its three
+// validVersion reports whether v is a semantic version with all of its three
 // numbers.
 func validVersion(v string) bool {
 	v = "v" + v
 	return semver.IsValid(v) && semver.Canonical(v)+semver.Build(v) == v
 }
 
-// compatible tells whether version v of a peer can be spoken with ours: the
+// compatible reports whether version v of a peer can be spoken with ours: the
 // major versions are the same.
 func compatible(ours, theirs string) bool {
 	return semver.Major("v"+ours) == semver.Major("v"+theirs)
@@ -106,7 +106,7 @@ func (f Family) proposals() []protocol.ID {
 	return f.ProtocolIDs()
 }
 
-// matches tells whether ours and theirs are IDs of this family that can be
+// matches reports whether ours and theirs are IDs of this family that can be
 // spoken with one another.
 func (f Family) matches(ours, theirs protocol.ID) bool {
 	a, ok := f.version(ours)

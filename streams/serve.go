@@ -231,7 +231,7 @@ func (s *serverStream) release(r *reservation) {
 // noMemoryError says that there is no room for a large frame.
 type noMemoryError struct{ error }
 
-// late tells whether the watchdog ended a read, and lifts its deadline so that
+// late reports whether the watchdog ended a read, and lifts its deadline so that
 // the peer can be told.
 func (s *serverStream) late() bool {
 	if !s.dog.fired.Swap(false) {

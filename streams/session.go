@@ -15,7 +15,7 @@ type Peer struct {
 	ID peer.ID
 	// Version is the version of the family that was agreed on for this stream.
 	Version string
-	// Member tells whether Config.Member knew the peer when it opened the stream.
+	// Member reports whether Config.Member knew the peer when it opened the stream.
 	Member bool
 	// ClockOffset is how far the peer's clock is ahead of ours, as measured in
 	// the handshake of this connection; 0 before it.

@@ -82,7 +82,7 @@ type answer struct {
 	at   time.Time
 }
 
-// fresh tells whether p was the one to answer a moment ago.
+// fresh reports whether p was the one to answer a moment ago.
 func (l *links) fresh(p peer.ID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +94,7 @@ func (l *links) fresh(p peer.ID) bool {
 	return false
 }
 
-// outside tells whether p is reached beyond our own networks.
+// outside reports whether p is reached beyond our own networks.
 func (n *Node) outside(p peer.ID) bool {
 	if c := n.BestConn(p); c != nil {
 		return host.PathOf(c) != host.PathLAN
@@ -116,7 +116,7 @@ func (n *Node) heard(p peer.ID) {
 	n.links.answered[side] = answer{p, time.Now()}
 }
 
-// linkWorks tells whether another peer on the same side has answered lately.
+// linkWorks reports whether another peer on the same side has answered lately.
 func (n *Node) linkWorks(p peer.ID) bool {
 	side := n.outside(p)
 	n.links.mu.Lock()

@@ -192,7 +192,7 @@ func (s *strangers) disconnected(c network.Conn) {
 	delete(s.open, c)
 }
 
-// holds tells whether a connection is on the account.
+// holds reports whether a connection is on the account.
 func (s *strangers) holds(c network.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

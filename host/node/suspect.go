@@ -98,7 +98,7 @@ func (n *Node) watchAddrs(ctx context.Context) error {
 	}
 }
 
-// addrGone tells whether we no longer have an address that we had.
+// addrGone reports whether we no longer have an address that we had.
 func addrGone(e any) bool {
 	switch e := e.(type) {
 	case host.NetworkChanged:

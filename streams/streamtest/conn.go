@@ -141,7 +141,7 @@ func (c *Conn) CloseWithError(code network.ConnErrorCode) error {
 	return nil
 }
 
-// IsClosed tells whether the connection was closed at either end.
+// IsClosed reports whether the connection was closed at either end.
 func (c *Conn) IsClosed() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
