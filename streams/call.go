@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -38,6 +39,22 @@ func (c Call[Req, Res]) DoOn(ctx context.Context, cl *Client, conn network.Conn,
 	var res Res
 	timing, err := cl.callOn(ctx, conn, c.Spec(), req, &res)
 	return res, timing, err
+}
+
+// Patiently repeats ask while the peer answers it with [CodeTooMany], until ctx ends: a caller with
+// much to ask or to hand over does so at the pace that the peer takes.
+func Patiently(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if !errors.Is(err, ErrTooMany) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // Timing is when an exchange happened.

@@ -16,7 +16,7 @@ import (
 
 // callerError turns what went wrong with a request into the [Error] that its
 // caller gets.
-func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) Code, err error) error {
+func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) (Code, string), err error) error {
 	if err == nil {
 		return nil
 	}
@@ -38,7 +38,8 @@ func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.C
 	if errors.Is(err, ErrBadReply) {
 		return wrap(CodeInternal, err, "%s broke the protocol: %v", p, err)
 	}
-	if code := cmp.Or(resetCode(err), closeCode(err, closed)); code != 0 {
+	meaning, reason := closeCode(err, closed)
+	if code := cmp.Or(resetCode(err), meaning); code != 0 {
 		return wrap(code, err, "%s", resetWords(p, code))
 	}
 	if notSupported, ok := errors.AsType[msmux.ErrNotSupported[protocol.ID]](err); ok {
@@ -47,7 +48,7 @@ func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.C
 	if errors.Is(err, network.ErrResourceLimitExceeded) {
 		return wrap(CodeTooMany, err, "this node is at its own limit of streams or connections: %v", err)
 	}
-	return unreachable(p, f, err)
+	return unreachable(p, f, reason, err)
 }
 
 // wrap makes an Error that keeps its cause.
@@ -58,9 +59,11 @@ func wrap(code Code, cause error, format string, args ...any) *Error {
 }
 
 // unreachable says in one line that there is no way to the peer, or no more.
-func unreachable(p peer.ID, f Family, err error) *Error {
+func unreachable(p peer.ID, f Family, reason string, err error) *Error {
 	var words string
 	switch {
+	case reason != "":
+		words = fmt.Sprintf("%s closed the connection: %s", p, reason)
 	case errors.As(err, new(openError)):
 		words = "offline or cut off: " + strings.Join(strings.Fields(err.Error()), " ")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -97,13 +100,13 @@ func resetCode(err error) Code {
 	return 0
 }
 
-// closeCode returns the code for a connection that the peer closed with a code of the
-// application's own, 0 for any other error.
-func closeCode(err error, closed func(network.ConnErrorCode) Code) Code {
+// closeCode returns what a connection's end means that the peer closed with a code of the
+// application's own; nothing for any other error.
+func closeCode(err error, closed func(network.ConnErrorCode) (Code, string)) (Code, string) {
 	if e, ok := errors.AsType[*network.ConnError](err); ok && e.Remote && closed != nil {
 		return closed(e.ErrorCode)
 	}
-	return 0
+	return 0, ""
 }
 
 func resetWords(p peer.ID, c Code) string {

@@ -48,9 +48,10 @@ type Config struct {
 	// and must return quickly when the connection is known already. It is
 	// where a node waits for its handshake. Streams made by DoOn skip it.
 	Ready func(ctx context.Context, c network.Conn) error
-	// Closed returns the code for requests that fail because the peer closed the connection with
-	// a code of the application's own; 0 means that the peer is unreachable. Nil returns 0.
-	Closed func(network.ConnErrorCode) Code
+	// Closed returns what it means when a peer closes the connection with a code of the
+	// application's own: the code for the requests that fail, 0 if the peer is just unreachable,
+	// and the reason in words, empty for a code that is none of its own. Nil knows none.
+	Closed func(network.ConnErrorCode) (Code, string)
 	// Audit, if set, is called before each request that is not public has its
 	// effect: once for a request, however often it is repeated. On an error the
 	// request fails, and has no effect. The function that it returns, if any, is

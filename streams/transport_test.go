@@ -142,11 +142,11 @@ func tryUnknownFamily(t *testing.T, listen string) {
 func tryCloseCode(t *testing.T, listen string) {
 	const revoked network.ConnErrorCode = 0x5357000d
 	p := newPairOn(t, listen, allowAll, func(c *Config) {
-		c.Closed = func(code network.ConnErrorCode) Code {
+		c.Closed = func(code network.ConnErrorCode) (Code, string) {
 			if code == revoked {
-				return CodeForbidden
+				return CodeForbidden, "revoked"
 			}
-			return 0
+			return 0, ""
 		}
 	})
 	began := make(chan struct{})

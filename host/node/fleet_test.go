@@ -24,6 +24,9 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/join"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -364,7 +367,7 @@ func TestJoin(t *testing.T) {
 	if !got.Membership.Chain.Equal(again.Membership.Chain) || got.Membership.Name != "home" {
 		t.Errorf("got %+v, then %+v", got.Membership, again.Membership)
 	}
-	if !slices.ContainsFunc(got.Members, func(m node.MemberAddr) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
+	if !slices.ContainsFunc(got.Members, func(m addrs.Member) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
 		t.Errorf("told of %+v", got.Members)
 	}
 	if m, ok := f.laptop.Book().Get(joiner.ID()); !ok || m.Name != "rig-09" || len(m.Addrs) == 0 {
@@ -434,13 +437,13 @@ func TestJoinConfirmed(t *testing.T) {
 func TestSecretIsNotForImpostors(t *testing.T) {
 	f := newFounder(t)
 	var mu sync.Mutex
-	var heard []node.JoinRequest
-	impostor := func(chain jsontext.Value) func(context.Context, streams.Peer, node.JoinRequest) (node.JoinAck, error) {
-		return func(_ context.Context, _ streams.Peer, r node.JoinRequest) (node.JoinAck, error) {
+	var heard []join.Request
+	impostor := func(chain jsontext.Value) func(context.Context, streams.Peer, join.Request) (join.Ack, error) {
+		return func(_ context.Context, _ streams.Peer, r join.Request) (join.Ack, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			heard = append(heard, r)
-			return node.JoinAck{Redeemer: chain, Grant: chain, Fleet: "home"}, nil
+			return join.Ack{Redeemer: chain, Grant: chain, Fleet: "home"}, nil
 		}
 	}
 	worker := f.member(trust.RoleWorker, "rig-01")
@@ -459,7 +462,7 @@ func TestSecretIsNotForImpostors(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newNode(t, node.Config{})
-			must(t, node.Join.Handle(fake.Mux, impostor(tc.chain)))
+			must(t, join.Join.Handle(fake.Mux, impostor(tc.chain)))
 			k := f.ticket(func(t *trust.Ticket) { t.Redeemer, t.Addrs = fake.ID(), fake.Addrs() })
 			if tc.addrs != nil {
 				k.Addrs = tc.addrs
@@ -489,7 +492,7 @@ func TestOffer(t *testing.T) {
 	caller := newNode(t, node.Config{})
 	must(t, caller.Connect(t.Context(), info(waiting)))
 	for i, want := range []streams.Code{0, streams.CodeTooMany} {
-		_, err := node.Offer.Do(t.Context(), caller.Client, waiting.ID(), node.OfferRequest{Ticket: "swarm1-x"})
+		_, err := join.Offer.Do(t.Context(), caller.Client, waiting.ID(), join.OfferRequest{Ticket: "swarm1-x"})
 		if streams.CodeOf(err) != want {
 			t.Errorf("offer %d: %v", i, err)
 		}
@@ -527,7 +530,7 @@ func TestMadeUpAddresses(t *testing.T) {
 		{"the old one again", signed(key, 1, old), 1, []string{now}},
 		{"made up again", signed(liar, 9, madeUp), 0, []string{now}},
 	} {
-		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), []node.MemberAddr{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
+		n, err := addrs.Save(f.laptop.Book(), fleetOf(f.laptop), []addrs.Member{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
 		must(t, err)
 		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Told, tt.want) || m.Name != "vps" {
 			t.Errorf("%s: %d good, saved %+v, want %d and %v", tt.name, n, m, tt.good, tt.want)
@@ -561,7 +564,7 @@ func TestGetAddr(t *testing.T) {
 	}
 	stranger := newNode(t, node.Config{})
 	must(t, stranger.Connect(t.Context(), info(f.laptop)))
-	if _, err := node.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
+	if _, err := addrs.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), addrs.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
 		t.Errorf("a stranger: %v", err)
 	}
 }
@@ -577,7 +580,7 @@ func (f *founder) put(from *node.Node, change func(*trust.Ticket, *trust.Invitat
 	inv.ID, inv.Name, inv.Role = out.ID, out.Name, out.Role
 	text, err := json.Marshal(inv)
 	must(f.t, err)
-	_, err = node.PutTicket.Do(f.t.Context(), from.Client, f.laptop.ID(), node.TicketRequest{Invitation: text, Secret: out.Secret})
+	_, err = join.PutTicket.Do(f.t.Context(), from.Client, f.laptop.ID(), join.TicketRequest{Invitation: text, Secret: out.Secret})
 	return out, err
 }
 
@@ -670,7 +673,7 @@ func TestUnsavedStatementIsToldAndSavedLater(t *testing.T) {
 	lock := filepath.Join(folderOf(worker), "lock")
 	must(t, os.Remove(lock))
 	must(t, os.Mkdir(lock, 0o700)) // in the way of the file
-	_, err = node.PutStatements.Do(t.Context(), f.laptop.Client, worker.ID(), node.Statements{Statements: [][]byte{end}})
+	_, err = membership.PutStatements.Do(t.Context(), f.laptop.Client, worker.ID(), membership.Statements{Statements: [][]byte{end}})
 	if streams.CodeOf(err) != streams.CodeUnavailable || !fleetOf(worker).Revoked(thief) {
 		t.Errorf("got %v, want 503, and the thief out all the same", err)
 	}

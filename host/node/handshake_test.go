@@ -15,6 +15,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
@@ -132,7 +133,7 @@ func TestSeed(t *testing.T) {
 		second := newNode(t, node.Config{Host: host.Config{DHT: host.DHTOff, OnFound: func(f discovery.Found) { found <- f }}})
 		must(t, second.Connect(t.Context(), info(seed)))
 		if !tells {
-			if _, err := node.GetAddr.Do(t.Context(), second.Client, seed.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnsupported {
+			if _, err := addrs.GetAddr.Do(t.Context(), second.Client, seed.ID(), addrs.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnsupported {
 				t.Errorf("one that is no seed answers %v", err)
 			}
 			continue

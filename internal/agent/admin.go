@@ -15,7 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host"
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -320,7 +320,7 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownMember, p)
 	}
-	_, err := a.Book.Update(p, func(e *host.Member) { node.ApplyGrant(e, m.Grant) })
+	_, err := a.Book.Update(p, func(e *host.Member) { addrs.ApplyGrant(e, m.Grant) })
 	return m.Grant, err
 }
 

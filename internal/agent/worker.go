@@ -24,6 +24,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
@@ -275,7 +276,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // noteTwin records that another machine has this identity, and that it is gone: what was done meanwhile may be in the record of
 // either.
-func (w *Worker) noteTwin(t node.Twin, there bool) {
+func (w *Worker) noteTwin(t twins.Twin, there bool) {
 	words := "no other machine runs with this identity any more, as far as is known"
 	if there {
 		words = "held what has an effect: " + t.Words()

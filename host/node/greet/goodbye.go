@@ -62,13 +62,17 @@ func (c DisconnectCode) ConnCode() network.ConnErrorCode {
 	return connCodeBase + network.ConnErrorCode(c)
 }
 
-// CodeOf returns the code for requests whose connection was closed with one of our codes; 0 for
-// all but a revocation: the peer is unreachable. See streams.Config.Closed.
-func CodeOf(c network.ConnErrorCode) streams.Code {
-	if c == DisconnectRevoked.ConnCode() {
-		return streams.CodeForbidden
+// Closed returns what one of our close codes means for the requests on the connection: see
+// streams.Config.
+func Closed(code network.ConnErrorCode) (streams.Code, string) {
+	if code <= connCodeBase || code > DisconnectSubprotocolError.ConnCode() {
+		return 0, ""
 	}
-	return 0
+	c := DisconnectCode(code - connCodeBase)
+	if c == DisconnectRevoked {
+		return streams.CodeForbidden, c.String()
+	}
+	return 0, c.String()
 }
 
 // Goodbye is the payload of a disconnect.

@@ -1,9 +1,10 @@
-package node
+package addrs
 
 import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -12,46 +13,49 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // maxSeedPages is how many answers are taken from one seed.
 const maxSeedPages = 4
 
+const askTimeout = 10 * time.Second // for all that one seed says
+
 // answerSeed tells newcomers of an open network where others are: those that are connected now and can be dialled.
-func (n *Node) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
-	var all []MemberAddr
-	for _, other := range n.Network().Peers() {
-		if other <= r.After || other == p.ID || n.Network().Connectedness(other) != network.Connected {
+func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
+	var all []Member
+	for _, other := range d.host.Network().Peers() {
+		if other <= r.After || other == p.ID || d.host.Network().Connectedness(other) != network.Connected {
 			continue
 		}
-		if rec := n.SignedRecord(other); len(rec) > 0 {
-			all = append(all, MemberAddr{Peer: other, Record: rec})
+		if rec := d.host.SignedRecord(other); len(rec) > 0 {
+			all = append(all, Member{Peer: other, Record: rec})
 		}
 	}
-	slices.SortFunc(all, func(a, b MemberAddr) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
-	return Addr{all[:min(len(all), maxAnswered)], len(all) > maxAnswered}, nil
+	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	return Addr{all[:min(len(all), MaxAnswered)], len(all) > MaxAnswered}, nil
 }
 
-// askSeed asks a peer of an open network for others, if it is one that tells.
-func (n *Node) askSeed(info PeerInfo) {
-	tells := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == PeersFamily.Name })
-	if n.cfg.Fleet != nil || !tells || n.life.Err() != nil {
+// AskSeed asks a peer of an open network for others, if it is one that tells.
+func (d *Directory) AskSeed(info greet.PeerInfo) {
+	tells := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == Family.Name })
+	if d.fleet != nil || !tells {
 		return
 	}
-	n.running.Go(func() {
-		ctx, cancel := context.WithTimeout(n.life, paperTimeout)
+	d.own(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		after := peer.ID("")
 		for range maxSeedPages {
-			got, err := GetAddr.Do(ctx, n.Client, info.ID, AddrRequest{After: after})
+			got, err := GetAddr.Do(ctx, d.client, info.ID, AddrRequest{After: after})
 			if err != nil {
-				n.log.Debug("a seed did not tell of others", "peer", info.ID, "err", err)
+				d.log.Debug("a seed did not tell of others", "peer", info.ID, "err", err)
 				return
 			}
 			for _, m := range got.Members {
 				if rec, err := discovery.OpenRecord(m.Record); err == nil {
-					n.Tell(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+					d.host.Tell(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
 				}
 			}
 			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {

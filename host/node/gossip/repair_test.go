@@ -1,4 +1,4 @@
-package node
+package gossip
 
 import (
 	"bytes"
@@ -191,7 +191,7 @@ func TestReminderWaitsApart(t *testing.T) {
 	if s.resets.Load() == 0 {
 		t.Error("a stream with half a reminder on it lives")
 	}
-	if err := h.end(); err != nil {
+	if err := h.fresh.Close(); err != nil {
 		t.Error(err)
 	}
 }

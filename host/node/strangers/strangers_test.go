@@ -1,4 +1,4 @@
-package node
+package strangers
 
 import (
 	"fmt"
@@ -26,7 +26,7 @@ func TestSlots(t *testing.T) {
 		{"relay", true, 10_000, 2500},
 		{"worker", false, 300, 300},
 	} {
-		if got := slotsFor(tt.role, tt.fleet, tt.maxPeers); got != tt.want {
+		if got := Slots(tt.role, tt.fleet, tt.maxPeers); got != tt.want {
 			t.Errorf("%s, fleet %v, %d peers: %d slots, want %d", tt.role, tt.fleet, tt.maxPeers, got, tt.want)
 		}
 	}
@@ -46,9 +46,9 @@ func (c *fromAt) Stat() network.ConnStats {
 
 // Strangers over QUIC have their share of the slots; the oldest of them gives way, and nobody over TCP.
 func TestStrangersOverQUICHaveAShare(t *testing.T) {
-	s := newStrangers(nil, trust.NewOpen(), true, minSlots)
+	s := New(nil, trust.NewOpen().Member, true, minSlots)
 	come := func(i int, format string) network.Conn {
-		return s.connected(&fromAt{at: multiaddr.StringCast(fmt.Sprintf(format, i))})
+		return s.Connected(&fromAt{at: multiaddr.StringCast(fmt.Sprintf(format, i))})
 	}
 	for i := range minSlots / 2 {
 		if out := come(i, "/ip4/10.0.%d.1/tcp/1"); out != nil {

@@ -1,21 +1,22 @@
-package node
+package greet
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
 // PeerInfo is what is known of a connected peer.
 type PeerInfo struct {
 	ID    peer.ID
-	Hello greet.Hello // what it says of itself: display data
-	Since time.Time   // of the connection
+	Hello Hello     // what it says of itself: display data
+	Since time.Time // of the connection
 	// RTT and ClockOffset were measured in the handshake; 0 when the peer
 	// dialled us, and we have not measured.
 	RTT         time.Duration
@@ -24,22 +25,18 @@ type PeerInfo struct {
 	// Grant is what the fleet says of the peer; nil for one that is no member.
 	Grant *trust.Grant
 
-	shown  bool   // it has shown a grant of our fleet
-	digest string // of the statements that it has for us
+	// Shown reports whether it has shown a grant of our fleet, be it one that counts or not.
+	Shown bool
+	// Digest stands for the statements that it has for us; empty where it does not say so.
+	Digest string
 }
 
 // greetings are the handshakes of the open connections.
 type greetings struct {
 	mu    sync.Mutex
 	conns map[network.Conn]*greeting
-	// refusals are what peers said lately who do not want to speak with us; their
-	// connections are gone by then.
-	refusals map[peer.ID]refusedBy
-}
-
-type refusedBy struct {
-	err   error
-	until time.Time
+	// refusals are why peers have turned us away lately; their connections are gone by then.
+	refusals map[peer.ID]refusal
 }
 
 const (
@@ -47,14 +44,16 @@ const (
 	maxRefusals = 1024
 )
 
+var errConnClosed = errors.New("the connection is closed")
+
 // refuse notes why a peer has turned us away.
 func (g *greetings) refuse(p peer.ID, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.refusals == nil || len(g.refusals) >= maxRefusals {
-		g.refusals = make(map[peer.ID]refusedBy)
+		g.refusals = make(map[peer.ID]refusal)
 	}
-	g.refusals[p] = refusedBy{err, time.Now().Add(refusedFor)}
+	g.refusals[p] = refusal{err, time.Now().Add(refusedFor)}
 }
 
 // refused returns why a peer has turned us away a moment ago, or nil.
@@ -67,6 +66,11 @@ func (g *greetings) refused(p peer.ID) error {
 	return nil
 }
 
+type refusal struct {
+	err   error
+	until time.Time
+}
+
 type greeting struct {
 	done  chan struct{} // closed when info and err are set
 	begun bool          // our own handshake is under way
@@ -75,8 +79,8 @@ type greeting struct {
 	err   error
 }
 
-// of returns the greeting of c. The caller holds mu.
-func (g *greetings) of(c network.Conn) *greeting {
+// get returns the greeting of c. The caller holds mu.
+func (g *greetings) get(c network.Conn) *greeting {
 	if gr := g.conns[c]; gr != nil {
 		return gr
 	}
@@ -97,17 +101,27 @@ func (g *greetings) of(c network.Conn) *greeting {
 func (g *greetings) begin(c network.Conn) (gr *greeting, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	gr = g.of(c)
+	gr = g.get(c)
 	first = !gr.begun
 	gr.begun = true
 	return gr, first
 }
 
-// wait returns the greeting of c, whoever brings it about.
-func (g *greetings) wait(c network.Conn) *greeting {
+// of returns the greeting of c, whichever side begins it.
+func (g *greetings) of(c network.Conn) *greeting {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.of(c)
+	return g.get(c)
+}
+
+// wait waits until the greeting is done.
+func (gr *greeting) wait(ctx context.Context) error {
+	select {
+	case <-gr.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // finish says that a greeting is done. The caller holds mu.
@@ -126,7 +140,7 @@ func (g *greetings) set(c network.Conn, info PeerInfo) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	gr := g.of(c)
+	gr := g.get(c)
 	gr.info = info
 	gr.finish()
 }
@@ -149,7 +163,7 @@ func (g *greetings) remove(c network.Conn) {
 	delete(g.conns, c)
 }
 
-// list returns the greetings that are done, the newest last.
+// list returns the peers that have greeted, in no order.
 func (g *greetings) list() (out []PeerInfo) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

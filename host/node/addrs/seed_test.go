@@ -1,4 +1,4 @@
-package node
+package addrs
 
 import (
 	"fmt"
@@ -60,12 +60,10 @@ func TestAddrBounds(t *testing.T) {
 		input interface{ Validate() error }
 		ok    bool
 	}{
-		{"most members", Addr{Members: make([]MemberAddr, maxAnswered)}, true},
-		{"members", Addr{Members: make([]MemberAddr, maxAnswered+1)}, false},
-		{"longest record", Addr{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord)}}}, true},
-		{"record", Addr{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord+1)}}}, false},
-		{"longest record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord)}}}, true},
-		{"record, at the join", JoinAck{Members: []MemberAddr{{Record: make([]byte, host.MaxRecord+1)}}}, false},
+		{"most members", Addr{Members: make([]Member, MaxAnswered)}, true},
+		{"members", Addr{Members: make([]Member, MaxAnswered+1)}, false},
+		{"longest record", Addr{Members: []Member{{Record: make([]byte, host.MaxRecord)}}}, true},
+		{"record", Addr{Members: []Member{{Record: make([]byte, host.MaxRecord+1)}}}, false},
 		{"most roles", AddrRequest{Roles: make([]trust.Role, maxRoles)}, true},
 		{"roles", AddrRequest{Roles: make([]trust.Role, maxRoles+1)}, false},
 	} {

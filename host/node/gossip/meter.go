@@ -1,11 +1,11 @@
-package node
+package gossip
 
 import (
-	"io"
-	"sync"
+	"errors"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
@@ -27,39 +27,7 @@ const (
 	rpcControls = 128  // all else: subscriptions to 64 topics, and a few for each topic that there is
 	rpcItems    = 64   // of these count as one
 
-	noticeEvery = time.Second // between two lines of the log about notices of one peer
-	noticeText  = 512         // bytes of a notice that are logged
-
-	budgetPeers = 1024 // the one not heard of for the longest time goes first
 )
-
-// budgets are rates of peers. They outlive streams and connections.
-type budgets struct {
-	every rate.Limit
-	burst int
-
-	mu    sync.Mutex
-	peers *simplelru.LRU[peer.ID, *rate.Limiter]
-}
-
-func newBudgets(every rate.Limit, burst int) *budgets {
-	peers, err := simplelru.NewLRU[peer.ID, *rate.Limiter](budgetPeers, nil)
-	if err != nil {
-		panic(err) // of a size below 1 only
-	}
-	return &budgets{every: every, burst: burst, peers: peers}
-}
-
-func (b *budgets) of(p peer.ID) *rate.Limiter {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l, ok := b.peers.Get(p)
-	if !ok {
-		l = rate.NewLimiter(b.every, b.burst)
-		b.peers.Add(p, l)
-	}
-	return l
-}
 
 // meteredStream is a stream of RPCs, each behind its length. It is read no faster
 // than the peer's budget lets it, so that one who sends more waits for us, and not
@@ -113,7 +81,39 @@ func (c *rpcCounter) add(b []byte) (began int) {
 	return began
 }
 
-var _ io.Reader = (*meteredStream)(nil)
+var errFullRPC = errors.New("an RPC holds more than an honest one does")
 
-// clip cuts what a peer says to what a line of the log may hold of it.
-func clip(s string) string { return s[:min(len(s), noticeText)] }
+// inspect drops RPCs that hold more than an honest one does, and charges the sender for each by what it holds: what it sends next
+// is read later.
+func (h *pubsubHost) inspect(from peer.ID, rpc *pubsub.RPC) error {
+	cost, err := weigh(&rpc.RPC)
+	if cost > 0 {
+		h.rpcs.Of(from).ReserveN(time.Now(), min(cost, rpcBurst))
+	}
+	return err
+}
+
+// weigh returns for how many RPCs one counts, besides itself.
+func weigh(rpc *pb.RPC) (cost int, err error) {
+	c := rpc.GetControl()
+	messages := len(rpc.GetPublish())
+	heard, wanted := 0, 0
+	controls := len(c.GetIhave()) + len(c.GetIwant()) + len(c.GetGraft()) + len(c.GetPrune()) + len(c.GetIdontwant())
+	for _, x := range c.GetIhave() {
+		heard += len(x.GetMessageIDs())
+	}
+	for _, x := range c.GetIwant() {
+		wanted += len(x.GetMessageIDs())
+	}
+	for _, x := range c.GetIdontwant() {
+		wanted += len(x.GetMessageIDs())
+	}
+	for _, x := range c.GetPrune() {
+		controls += len(x.GetPeers())
+	}
+	controls += len(rpc.GetSubscriptions())
+	if messages > rpcMessages || heard > rpcHeard || wanted > rpcWanted || controls > rpcControls {
+		err = errFullRPC
+	}
+	return max(0, messages-1) + (heard+wanted+controls)/rpcItems, err
+}

@@ -1,9 +1,8 @@
-package node
+package gossip
 
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
+
+	"github.com/seed-b490fa12/swarm/host/node/budget"
 )
 
 func TestRPCCounter(t *testing.T) {
@@ -42,10 +43,10 @@ func (s readStream) Read(b []byte) (int, error) { return s.from.Read(b) }
 // A peer that sends many small RPCs is read at its rate, also on a new stream.
 func TestRPCsAreMetered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudgets(rpcRate, rpcBurst)
+		b := budget.New(rpcRate, rpcBurst)
 		read := func(p peer.ID, rpcs int) time.Duration {
 			began := time.Now()
-			s := &meteredStream{Stream: readStream{from: bytes.NewReader(bytes.Repeat([]byte{1, 0}, rpcs))}, budget: b.of(p), bytes: rate.NewLimiter(rate.Inf, 0)}
+			s := &meteredStream{Stream: readStream{from: bytes.NewReader(bytes.Repeat([]byte{1, 0}, rpcs))}, budget: b.Of(p), bytes: rate.NewLimiter(rate.Inf, 0)}
 			for buf := make([]byte, 4096); ; {
 				if _, err := s.Read(buf); err != nil {
 					return time.Since(began)
@@ -71,7 +72,7 @@ func TestRPCBytesAreMetered(t *testing.T) {
 		rpc := append(binary.AppendUvarint(nil, size-4), make([]byte, size-4)...)
 		s := &meteredStream{
 			Stream: readStream{from: bytes.NewReader(rpc)},
-			budget: newBudgets(rpcRate, rpcBurst).of("a"), bytes: newBudgets(rpcBytes, rpcByteBurst).of("a"),
+			budget: budget.New(rpcRate, rpcBurst).Of("a"), bytes: budget.New(rpcBytes, rpcByteBurst).Of("a"),
 		}
 		began := time.Now()
 		for buf := make([]byte, 4096); ; {
@@ -122,26 +123,11 @@ func TestRPCsAreWeighed(t *testing.T) {
 
 // The sender of a full RPC is heard of later.
 func TestFullRPCsAreCharged(t *testing.T) {
-	h := &pubsubHost{rpcs: newBudgets(rpcRate, rpcBurst)}
+	h := &pubsubHost{rpcs: budget.New(rpcRate, rpcBurst)}
 	if err := h.inspect("a", &pubsub.RPC{RPC: pb.RPC{Publish: make([]*pb.Message, 20_000)}}); err == nil {
 		t.Error("it passes")
 	}
-	if left := h.rpcs.of("a").Tokens(); left > 1 {
+	if left := h.rpcs.Of("a").Tokens(); left > 1 {
 		t.Errorf("%v RPCs are left", left)
-	}
-}
-
-func TestBudgetsAreBounded(t *testing.T) {
-	b := newBudgets(rate.Every(noticeEvery), 1)
-	for i := range budgetPeers + 1 {
-		if !b.of(peer.ID(fmt.Sprint(i))).Allow() {
-			t.Errorf("peer %d has nothing", i)
-		}
-	}
-	if b.peers.Len() != budgetPeers {
-		t.Errorf("%d peers are kept", b.peers.Len())
-	}
-	if b.of("1").Allow() {
-		t.Error("a second line within a second")
 	}
 }

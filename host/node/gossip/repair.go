@@ -1,4 +1,4 @@
-package node
+package gossip
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pb "github.com/libp2p/go-libp2p-pubsub/pb"
 	"github.com/libp2p/go-libp2p/core/event"
 	corehost "github.com/libp2p/go-libp2p/core/host"
@@ -22,40 +21,9 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/budget"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/scoring"
-	"github.com/seed-b490fa12/swarm/streams"
 )
-
-func (n *Node) startPubSub() (err error) {
-	if len(n.cfg.Topics) == 0 {
-		return nil
-	}
-	h, err := newPubSubHost(host.Guard(n.Host.Host, n.cfg.Host.Admit), n.own)
-	if err != nil {
-		return err
-	}
-	n.pubsubHost = h
-	n.PubSub, err = pubsub.NewGossipSub(n.life, h,
-		pubsub.WithMaxMessageSize(2*streams.MaxTopicMessage),
-		pubsub.WithAppSpecificRpcInspector(h.inspect),
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(
-			pubsub.NewAllowlistSubscriptionFilter(n.cfg.Topics...), 64)),
-		pubsub.WithPeerScore(&pubsub.PeerScoreParams{
-			AppSpecificScore:  func(p peer.ID) float64 { return n.Scores.Score(p) - scoring.Neutral },
-			AppSpecificWeight: 1,
-			DecayInterval:     pubsub.DefaultDecayInterval,
-			DecayToZero:       pubsub.DefaultDecayToZero,
-			// Colocation is no sign of anything here: a fleet sits behind one address.
-			IPColocationFactorWeight: 0,
-		}, &pubsub.PeerScoreThresholds{GossipThreshold: -25, PublishThreshold: -35, GraylistThreshold: -45}),
-	)
-	if err != nil {
-		return fmt.Errorf("start pubsub: %w", err)
-	}
-	return nil
-}
 
 const (
 	patientFirst = time.Second      // between the first attempts to open a stream
@@ -80,8 +48,8 @@ type pubsubHost struct {
 	corehost.Host
 	own   func(func(context.Context)) // runs a goroutine, whose context ends with the node
 	fresh event.Emitter               // of peers that are new to pubsub
-	rpcs  *budgets                    // what peers may have us look at
-	bytes *budgets                    // of it
+	rpcs  *budget.Budgets             // what peers may have us look at
+	bytes *budget.Budgets             // of it
 
 	mu  sync.Mutex
 	out map[peer.ID]*announcer
@@ -92,11 +60,8 @@ func newPubSubHost(h corehost.Host, own func(func(context.Context))) (*pubsubHos
 	if err != nil {
 		return nil, fmt.Errorf("tell pubsub of peers: %w", err)
 	}
-	return &pubsubHost{Host: h, own: own, fresh: fresh, rpcs: newBudgets(rpcRate, rpcBurst), bytes: newBudgets(rpcBytes, rpcByteBurst), out: make(map[peer.ID]*announcer)}, nil
+	return &pubsubHost{Host: h, own: own, fresh: fresh, rpcs: budget.New(rpcRate, rpcBurst), bytes: budget.New(rpcBytes, rpcByteBurst), out: make(map[peer.ID]*announcer)}, nil
 }
-
-// end is called when the node closes.
-func (h *pubsubHost) end() error { return h.fresh.Close() }
 
 // NewStream tries until it has a stream, the peer has been gone for a while or says that it speaks none of the protocols, or
 // ctx ends.
@@ -176,45 +141,8 @@ func (h *pubsubHost) reminding(handle network.StreamHandler) network.StreamHandl
 			h.own(a.remind)
 		}
 		p := s.Conn().RemotePeer()
-		handle(&meteredStream{Stream: s, budget: h.rpcs.of(p), bytes: h.bytes.of(p)})
+		handle(&meteredStream{Stream: s, budget: h.rpcs.Of(p), bytes: h.bytes.Of(p)})
 	}
-}
-
-var errFullRPC = errors.New("an RPC holds more than an honest one does")
-
-// inspect drops RPCs that hold more than an honest one does, and charges the sender for each by what it holds: what it sends next
-// is read later.
-func (h *pubsubHost) inspect(from peer.ID, rpc *pubsub.RPC) error {
-	cost, err := weigh(&rpc.RPC)
-	if cost > 0 {
-		h.rpcs.of(from).ReserveN(time.Now(), min(cost, rpcBurst))
-	}
-	return err
-}
-
-// weigh returns for how many RPCs one counts, besides itself.
-func weigh(rpc *pb.RPC) (cost int, err error) {
-	c := rpc.GetControl()
-	messages := len(rpc.GetPublish())
-	heard, wanted := 0, 0
-	controls := len(c.GetIhave()) + len(c.GetIwant()) + len(c.GetGraft()) + len(c.GetPrune()) + len(c.GetIdontwant())
-	for _, x := range c.GetIhave() {
-		heard += len(x.GetMessageIDs())
-	}
-	for _, x := range c.GetIwant() {
-		wanted += len(x.GetMessageIDs())
-	}
-	for _, x := range c.GetIdontwant() {
-		wanted += len(x.GetMessageIDs())
-	}
-	for _, x := range c.GetPrune() {
-		controls += len(x.GetPeers())
-	}
-	controls += len(rpc.GetSubscriptions())
-	if messages > rpcMessages || heard > rpcHeard || wanted > rpcWanted || controls > rpcControls {
-		err = errFullRPC
-	}
-	return max(0, messages-1) + (heard+wanted+controls)/rpcItems, err
 }
 
 // announcer is a stream to a peer that knows what was said on it about our subscriptions.

@@ -1,4 +1,6 @@
-package node
+// Package twins notices when two machines run with one identity: a card was copied, or a backup
+// was started beside its original. See section 8 of docs/protocol.md.
+package twins
 
 import (
 	"cmp"
@@ -20,7 +22,7 @@ const (
 	maxLineage = 4096 // identities whose last runs are remembered
 )
 
-// Twin says that two machines run with one identity: a card was copied, or a backup was started beside its original.
+// Twin says that two machines run with one identity.
 type Twin struct {
 	Peer  peer.ID   // the identity
 	Since time.Time // when it was noticed
@@ -45,9 +47,9 @@ func (t Twin) Words() string {
 	return "two machines run with this identity" + where + "; " + twinWayOut
 }
 
-// twins is what a node knows of identities that two machines run with. Nobody's word that a machine is gone ends it, only that
+// table is what a node knows of identities that two machines run with. Nobody's word that a machine is gone ends it, only that
 // one of the two has not been seen for a while.
-type twins struct {
+type table struct {
 	mu    sync.Mutex // guards what follows
 	known map[peer.ID]Twin
 	runs  map[runKey]lineage
@@ -55,7 +57,7 @@ type twins struct {
 }
 
 // begin reports whether the two runs of an identity may be asked: one question at a time, and no more than so many in all.
-func (t *twins) begin(k runKey) bool {
+func (t *table) begin(k runKey) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.asked[k] || len(t.asked) >= maxAsked {
@@ -68,7 +70,7 @@ func (t *twins) begin(k runKey) bool {
 	return true
 }
 
-func (t *twins) end(k runKey) {
+func (t *table) end(k runKey) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.asked, k)
@@ -87,7 +89,7 @@ type lineage struct {
 }
 
 // mark notes that both runs of an identity were alive just now, and reports whether that is news.
-func (t *twins) mark(found Twin, now time.Time) (news bool) {
+func (t *table) mark(found Twin, now time.Time) (news bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(now)
@@ -113,7 +115,7 @@ func (t *twins) mark(found Twin, now time.Time) (news bool) {
 }
 
 // makeRoom drops the one seen longest ago where there are too many. The caller holds mu.
-func (t *twins) makeRoom() {
+func (t *table) makeRoom() {
 	if len(t.known) < maxTwins {
 		return
 	}
@@ -122,7 +124,7 @@ func (t *twins) makeRoom() {
 }
 
 // expire forgets those of whom one has not been seen for a while. The caller holds mu.
-func (t *twins) expire(now time.Time) {
+func (t *table) expire(now time.Time) {
 	for p, k := range t.known {
 		if now.Sub(k.seen) > twinFor {
 			delete(t.known, p)
@@ -131,7 +133,7 @@ func (t *twins) expire(now time.Time) {
 }
 
 // list returns them in the order of their IDs. The caller holds mu.
-func (t *twins) list() []Twin {
+func (t *table) list() []Twin {
 	out := make([]Twin, 0, len(t.known))
 	for _, k := range t.known {
 		out = append(out, k)
@@ -141,7 +143,7 @@ func (t *twins) list() []Twin {
 }
 
 // all returns the identities that two machines run with now.
-func (t *twins) all(now time.Time) []Twin {
+func (t *table) all(now time.Time) []Twin {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(now)
@@ -149,7 +151,7 @@ func (t *twins) all(now time.Time) []Twin {
 }
 
 // of returns what is known of one identity.
-func (t *twins) of(p peer.ID, now time.Time) (Twin, bool) {
+func (t *table) of(p peer.ID, now time.Time) (Twin, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(now)
@@ -159,7 +161,7 @@ func (t *twins) of(p peer.ID, now time.Time) (Twin, bool) {
 
 // came notes a greeting of a run over a connection that was opened at some time. It reports whether an earlier run was there
 // again, and which was there meanwhile, after a later one had greeted, which no restart brings about: boot A, then B, then A over a newer connection.
-func (t *twins) came(p peer.ID, boot string, opened, now time.Time) (before string, again bool) {
+func (t *table) came(p peer.ID, boot string, opened, now time.Time) (before string, again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := runKey{p, kindOf(boot)}
@@ -186,8 +188,8 @@ func (t *twins) came(p peer.ID, boot string, opened, now time.Time) (before stri
 	return l.boot, again
 }
 
-// newBoot names a run of a program: its role and a random text.
-func newBoot(role, random string) string {
+// NewBoot names a run of a program: its role and a random text.
+func NewBoot(role, random string) string {
 	return role[:min(len(role), greet.MaxBoot-len(random)-1)] + "-" + random
 }
 
@@ -198,12 +200,12 @@ func kindOf(boot string) string { return boot[:strings.LastIndex(boot, "-")+1] }
 func twoRuns(a, b string) bool { return a != "" && b != "" && a != b && kindOf(a) == kindOf(b) }
 
 // pair is one connection of each of two runs of one identity.
-type pair [2]PeerInfo
+type pair [2]greet.PeerInfo
 
 // pairs returns those that have greeted over connections that are open: of each identity and role the two that came last.
-func pairs(peers []PeerInfo) (out []pair) {
-	newest := make(map[runKey][]PeerInfo)
-	slices.SortFunc(peers, func(a, b PeerInfo) int { return b.Since.Compare(a.Since) })
+func pairs(peers []greet.PeerInfo) (out []pair) {
+	newest := make(map[runKey][]greet.PeerInfo)
+	slices.SortFunc(peers, func(a, b greet.PeerInfo) int { return b.Since.Compare(a.Since) })
 	for _, i := range peers {
 		if i.Hello.Boot == "" {
 			continue

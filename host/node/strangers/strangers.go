@@ -1,4 +1,6 @@
-package node
+// Package strangers keeps account of the connections of peers that are no members: how many there
+// may be, and how long they may stay.
+package strangers
 
 import (
 	"context"
@@ -19,9 +21,8 @@ import (
 
 // How long a peer that is no member may stay with a node of a fleet.
 const (
-	greetWithin = 3 * time.Second  // until it has shown a grant
-	leaveWithin = 8 * time.Second  // when it has greeted, and is no member
-	joinWithin  = 15 * time.Minute // when its ticket is good, and a person has yet to confirm it
+	greetWithin = 3 * time.Second // until it has shown a grant
+	leaveWithin = 8 * time.Second // when it has greeted, and is no member
 	sweepEvery  = time.Second
 	lookEvery   = 10 * time.Second // for members whose time is over
 	minSlots    = 64
@@ -30,20 +31,20 @@ const (
 	quicShare = 4
 )
 
-// strangers keeps account of the connections that peers made to us who are no
-// members.
+// Gater keeps account of the inbound connections of peers that are no members. It is the
+// connection gater of the host.
 //
 // An open node lets in so many of them and no more; the host admits twice as many
 // connections in all, so that members get in however many strangers come. A
 // node of a fleet puts them on probation instead: there are slots, for
 // each network no more than a share, and the oldest one makes room for the next,
 // so that a member whom we do not know yet gets its turn to show its grant.
-type strangers struct {
+type Gater struct {
 	connmgr.ConnectionGater // of the application; nil is allowed
-	judge                   trust.Judge
+	member                  func(peer.ID) bool
 	fleet                   bool
 	most                    int
-	looked                  time.Time // when lapsed looked; of sweep alone
+	looked                  time.Time // when lapsed looked; of Run alone
 
 	mu   sync.Mutex // guards open
 	open map[network.Conn]*stranger
@@ -55,17 +56,18 @@ type stranger struct {
 	since   time.Time
 	until   time.Time // when it has to be gone
 	greeted bool
+	refused bool // it has shown a grant that does not count
 }
 
-// newStrangers makes an account with so many slots.
-func newStrangers(gater connmgr.ConnectionGater, judge trust.Judge, fleet bool, slots int) *strangers {
-	return &strangers{ConnectionGater: gater, judge: judge, fleet: fleet, most: slots, open: make(map[network.Conn]*stranger)}
+// New makes an account with so many slots. gater, which may be nil, is asked as well.
+func New(gater connmgr.ConnectionGater, member func(peer.ID) bool, fleet bool, slots int) *Gater {
+	return &Gater{ConnectionGater: gater, member: member, fleet: fleet, most: slots, open: make(map[network.Conn]*stranger)}
 }
 
-// slotsFor is how many strangers a node may have with it, if its limits are for maxPeers.
+// Slots is how many strangers a node may have with it, if its limits are for maxPeers.
 // A controller or relay that was just set up has the whole fleet come to it as
 // strangers; to a worker only a few come, however large the fleet is.
-func slotsFor(role string, fleet bool, maxPeers int) int {
+func Slots(role string, fleet bool, maxPeers int) int {
 	switch {
 	case !fleet:
 		return maxPeers
@@ -75,43 +77,47 @@ func slotsFor(role string, fleet bool, maxPeers int) int {
 	return max(minSlots, maxPeers/4)
 }
 
-func (s *strangers) InterceptPeerDial(p peer.ID) bool {
+// InterceptPeerDial asks the gater of the application.
+func (s *Gater) InterceptPeerDial(p peer.ID) bool {
 	return s.ConnectionGater == nil || s.ConnectionGater.InterceptPeerDial(p)
 }
 
-func (s *strangers) InterceptAddrDial(p peer.ID, a multiaddr.Multiaddr) bool {
+// InterceptAddrDial asks the gater of the application.
+func (s *Gater) InterceptAddrDial(p peer.ID, a multiaddr.Multiaddr) bool {
 	return s.ConnectionGater == nil || s.ConnectionGater.InterceptAddrDial(p, a)
 }
 
-func (s *strangers) InterceptAccept(a network.ConnMultiaddrs) bool {
+// InterceptAccept asks the gater of the application.
+func (s *Gater) InterceptAccept(a network.ConnMultiaddrs) bool {
 	return s.ConnectionGater == nil || s.ConnectionGater.InterceptAccept(a)
 }
 
 // InterceptSecured is where it is first known who is there.
-func (s *strangers) InterceptSecured(d network.Direction, p peer.ID, a network.ConnMultiaddrs) bool {
+func (s *Gater) InterceptSecured(d network.Direction, p peer.ID, a network.ConnMultiaddrs) bool {
 	if s.ConnectionGater != nil && !s.ConnectionGater.InterceptSecured(d, p, a) {
 		return false
 	}
-	return s.fleet || d == network.DirOutbound || s.judge.Member(p) || s.count() < s.most
+	return s.fleet || d == network.DirOutbound || s.member(p) || s.count() < s.most
 }
 
-func (s *strangers) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+// InterceptUpgraded asks the gater of the application.
+func (s *Gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
 	if s.ConnectionGater == nil {
 		return true, 0
 	}
 	return s.ConnectionGater.InterceptUpgraded(c)
 }
 
-func (s *strangers) count() int {
+func (s *Gater) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
 }
 
-// connected takes a connection into account. It returns the one that has to make
+// Connected takes a connection into account. It returns the one that has to make
 // room for it, if any.
-func (s *strangers) connected(c network.Conn) (out network.Conn) {
-	if c.Stat().Direction == network.DirOutbound || s.judge.Member(c.RemotePeer()) {
+func (s *Gater) Connected(c network.Conn) (out network.Conn) {
+	if c.Stat().Direction == network.DirOutbound || s.member(c.RemotePeer()) {
 		return nil
 	}
 	now := time.Now()
@@ -127,7 +133,7 @@ func (s *strangers) connected(c network.Conn) (out network.Conn) {
 
 // crowded returns the oldest stranger, of the network, of those over QUIC or of all, where there is
 // no slot left. The caller holds mu.
-func (s *strangers) crowded(from netip.Prefix, quic bool) (oldest network.Conn) {
+func (s *Gater) crowded(from netip.Prefix, quic bool) (oldest network.Conn) {
 	inNet, overQUIC := 0, 0
 	for _, st := range s.open {
 		if st.net == from {
@@ -186,22 +192,23 @@ func networkOf(a multiaddr.Multiaddr) netip.Prefix {
 	return p
 }
 
-func (s *strangers) disconnected(c network.Conn) {
+// Disconnected takes a connection off the account.
+func (s *Gater) Disconnected(c network.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
 }
 
-// holds reports whether a connection is on the account.
-func (s *strangers) holds(c network.Conn) bool {
+// Holds reports whether a connection is on the account.
+func (s *Gater) Holds(c network.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, on := s.open[c]
 	return on
 }
 
-// promote takes a peer off the account: it is a member.
-func (s *strangers) promote(p peer.ID) {
+// Promote takes a peer off the account: it is a member.
+func (s *Gater) Promote(p peer.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.open {
@@ -211,8 +218,8 @@ func (s *strangers) promote(p peer.ID) {
 	}
 }
 
-// extend lets a peer stay until some time from now.
-func (s *strangers) extend(c network.Conn, d time.Duration) {
+// Extend lets a peer stay until some time from now.
+func (s *Gater) Extend(c network.Conn, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st, ok := s.open[c]; ok {
@@ -220,38 +227,47 @@ func (s *strangers) extend(c network.Conn, d time.Duration) {
 	}
 }
 
-// greeted lets a peer that has greeted stay a little longer, once.
-func (s *strangers) greeted(c network.Conn) {
+// Greeted lets a peer that has greeted stay a little longer, once. refused says that it has shown
+// a grant that does not count.
+func (s *Gater) Greeted(c network.Conn, refused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st, ok := s.open[c]; ok && !st.greeted {
+	st, ok := s.open[c]
+	if !ok {
+		return
+	}
+	st.refused = refused
+	if !st.greeted {
 		st.greeted, st.until = true, st.since.Add(leaveWithin)
 	}
 }
 
-// overdue returns those who should be gone.
-func (s *strangers) overdue(now time.Time) (out []network.Conn) {
+// overdue returns the connections that should be gone, with the reasons.
+func (s *Gater) overdue(now time.Time) map[network.Conn]greet.DisconnectCode {
+	out := make(map[network.Conn]greet.DisconnectCode)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c, st := range s.open {
 		switch {
 		case c.IsClosed():
 			delete(s.open, c)
+		case now.After(st.until) && st.refused:
+			out[c] = greet.DisconnectInvalidIdentity
 		case now.After(st.until):
-			out = append(out, c)
+			out[c] = greet.DisconnectUselessPeer
 		}
 	}
 	return out
 }
 
 // lapsed puts peers on probation who were members when they came, and are no more.
-func (s *strangers) lapsed(conns []network.Conn, now time.Time) {
+func (s *Gater) lapsed(conns []network.Conn, now time.Time) {
 	if now.Sub(s.looked) < lookEvery {
 		return
 	}
 	s.looked = now
 	for _, c := range conns {
-		if c.Stat().Direction == network.DirOutbound || s.judge.Member(c.RemotePeer()) {
+		if c.Stat().Direction == network.DirOutbound || s.member(c.RemotePeer()) {
 			continue
 		}
 		s.mu.Lock()
@@ -262,8 +278,8 @@ func (s *strangers) lapsed(conns []network.Conn, now time.Time) {
 	}
 }
 
-// sweep sends away strangers whose time is over, until ctx ends.
-func (s *strangers) sweep(ctx context.Context, conns func() []network.Conn) error {
+// Run closes the connections of strangers whose time is over, until ctx ends.
+func (s *Gater) Run(ctx context.Context, conns func() []network.Conn) error {
 	if !s.fleet {
 		return nil
 	}
@@ -275,8 +291,8 @@ func (s *strangers) sweep(ctx context.Context, conns func() []network.Conn) erro
 			return nil
 		case now := <-tick.C:
 			s.lapsed(conns(), now)
-			for _, c := range s.overdue(now) {
-				c.CloseWithError(greet.DisconnectUselessPeer.ConnCode())
+			for c, why := range s.overdue(now) {
+				c.CloseWithError(why.ConnCode())
 			}
 		}
 	}

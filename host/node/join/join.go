@@ -1,12 +1,17 @@
-package node
+// Package join brings machines into a fleet by tickets: the side that redeems them, and the side that
+// joins. See section 13 of docs/protocol.md.
+package join
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -17,18 +22,26 @@ const askAgain = 500 * time.Millisecond // while a person has yet to confirm the
 type Joined struct {
 	Membership trust.Membership
 	Statements [][]byte
-	Members    []MemberAddr // the redeemer among them
+	Members    []addrs.Member // the redeemer among them
 }
 
-// JoinWith redeems a ticket. The secret leaves only after the other end has
+// Machine is the node of the machine that joins.
+type Machine interface {
+	ID() peer.ID
+	Peerstore() peerstore.Peerstore
+	Connect(context.Context, peer.AddrInfo) error
+}
+
+// With redeems a ticket at its redeemer, for the machine that client belongs to. The secret leaves only after the other end has
 // shown that it is the redeemer, by its key, and that the fleet lets it issue
-// such grants. waiting, if it is not nil, is called once when a person has to
-// confirm this machine; then JoinWith waits until ctx ends.
-func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, addrs []string, waiting func()) (*Joined, error) {
+// such grants. listens is where the machine will
+// listen. waiting, if it is not nil, is called once when a person has to confirm this machine;
+// then With waits until ctx ends.
+func With(ctx context.Context, n Machine, client *streams.Client, t *trust.Ticket, listens []string, waiting func()) (*Joined, error) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: t.Redeemer, Addrs: t.Addrs}); err != nil {
 		return nil, fmt.Errorf("the inviter is not to be reached: %w", err)
 	}
-	ack, err := Join.Do(ctx, n.Client, t.Redeemer, JoinRequest{Ticket: t.ID})
+	ack, err := Join.Do(ctx, client, t.Redeemer, Request{Ticket: t.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +53,7 @@ func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, addrs []string, wa
 		return nil, err
 	}
 	for told := false; ; told = true {
-		ack, err = Join.Do(ctx, n.Client, t.Redeemer, JoinRequest{Ticket: t.ID, Secret: t.Secret, Addrs: addrs, Accept: asked})
+		ack, err = Join.Do(ctx, client, t.Redeemer, Request{Ticket: t.ID, Secret: t.Secret, Addrs: listens, Accept: asked})
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +72,7 @@ func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, addrs []string, wa
 }
 
 // checkRedeemer refuses to give the secret to one who could not let us in.
-func checkRedeemer(t *trust.Ticket, ack JoinAck) error {
+func checkRedeemer(t *trust.Ticket, ack Ack) error {
 	c, err := trust.ParseChain(ack.Redeemer)
 	if err == nil {
 		var cred *trust.Credential
@@ -74,7 +87,7 @@ func checkRedeemer(t *trust.Ticket, ack JoinAck) error {
 }
 
 // accept checks that what came is what the ticket had promised.
-func accept(self peer.ID, t *trust.Ticket, ack JoinAck) (*Joined, error) {
+func accept(self peer.ID, t *trust.Ticket, ack Ack) (*Joined, error) {
 	c, err := trust.ParseChain(ack.Grant)
 	if err != nil {
 		return nil, err
@@ -90,12 +103,12 @@ func accept(self peer.ID, t *trust.Ticket, ack JoinAck) (*Joined, error) {
 }
 
 // ServeOffers takes the first ticket that somebody brings, for a machine that
-// waits for its inviter to call. Register it before Listen.
-func (n *Node) ServeOffers(offers chan<- string) error {
-	return Offer.Handle(n.Mux, func(_ context.Context, p streams.Peer, r OfferRequest) (OfferAck, error) {
+// waits for its inviter to call. Register it before the machine listens.
+func ServeOffers(m *streams.Mux, offers chan<- string, log *slog.Logger) error {
+	return Offer.Handle(m, func(_ context.Context, p streams.Peer, r OfferRequest) (OfferAck, error) {
 		select {
 		case offers <- r.Ticket:
-			n.log.Info("an inviter has called", "peer", p.ID)
+			log.Info("an inviter has called", "peer", p.ID)
 			return OfferAck{}, nil
 		default:
 			return OfferAck{}, streams.Errorf(streams.CodeTooMany, "another offer is being looked at")

@@ -1,4 +1,4 @@
-package node
+package twins
 
 import (
 	"context"
@@ -32,27 +32,63 @@ const (
 // ErrTwins is in the chain of errors about an identity that two machines run with; see Twin.Words for the way out.
 var ErrTwins = errors.New("two machines run with one identity")
 
-// Twin reports whether two machines run with the identity of p, which may be this node's own.
-func (n *Node) Twin(p peer.ID) (Twin, bool) { return n.twins.of(p, time.Now()) }
+// Config is what a Watcher works with.
+type Config struct {
+	Self peer.ID
+	// Boot names this run of the program; empty for one that shares its identity by right.
+	Boot string
+	// Peers returns those who have greeted on open connections.
+	Peers  func() []greet.PeerInfo
+	Client *streams.Client
+	// Counts reports whether a peer is one that this node looks after.
+	Counts func(peer.ID) bool
+	// Leads reports whether a member is one that machines stay connected with, and so sees who
+	// comes: no worker may have another held.
+	Leads func(peer.ID) bool
+	// Visitor makes a host with a passing identity, which the caller closes.
+	Visitor func() (*host.Host, error)
+	// Life ends with the node, and Go runs a function in a goroutine that the node waits for
+	// when it closes, with a context that ends with Life.
+	Life   context.Context
+	Go     func(func(context.Context))
+	Logger *slog.Logger
+}
 
-// Twins are the identities that two machines run with, as far as this node knows now: for each that is so until one of the two
-// has not been seen for three minutes.
-func (n *Node) Twins() []Twin { return n.twins.all(time.Now()) }
+// Watcher looks for two machines with one identity, that of this node or of another.
+type Watcher struct {
+	cfg       Config
+	log       *slog.Logger
+	table     table
+	elsewhere elsewhere
+}
 
-// heldBack refuses what has an effect while another machine has our identity: nobody knows which of the two it is meant for.
+// New makes a watcher.
+func New(cfg Config) *Watcher { return &Watcher{cfg: cfg, log: cfg.Logger} }
+
+// Register serves news of twins on m.
+func (w *Watcher) Register(m *streams.Mux) error { return greet.TellTwins.Handle(m, w.hear) }
+
+// Of reports whether two machines run with the identity of p, which may be this node's own.
+func (w *Watcher) Of(p peer.ID) (Twin, bool) { return w.table.of(p, time.Now()) }
+
+// All are the identities that two machines run with, as far as this node knows now: for each that
+// is so until one of the two has not been seen for three minutes.
+func (w *Watcher) All() []Twin { return w.table.all(time.Now()) }
+
+// Held refuses what has an effect while another machine has our identity: nobody knows which of the two it is meant for.
 // What concerns trust goes on, because it is how the owner ends that.
-func (n *Node) heldBack(v streams.Verb) error {
+func (w *Watcher) Held(v streams.Verb) error {
 	if !v.HasEffect() || slices.Contains([]string{trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke}, string(v)) {
 		return nil
 	}
-	if t, ok := n.Twin(n.ID()); ok {
-		return TwinError(t)
+	if t, ok := w.Of(w.cfg.Self); ok {
+		return Error(t)
 	}
 	return nil
 }
 
-// TwinError is the answer to what is held while two machines have one identity.
-func TwinError(t Twin) *streams.Error {
+// Error is the answer to what is held while two machines have one identity.
+func Error(t Twin) *streams.Error {
 	return streams.Errorf(streams.CodeConflict, "held: %w", twinError{t})
 }
 
@@ -61,46 +97,46 @@ type twinError struct{ twin Twin }
 func (e twinError) Error() string { return e.twin.Words() }
 func (e twinError) Unwrap() error { return ErrTwins }
 
-// ownTwins is what a greeting says of our own identity.
-func (n *Node) ownTwins() *greet.Twins {
-	t, ok := n.Twin(n.ID())
+// Own is what a greeting says of our own identity.
+func (w *Watcher) Own() *greet.Twins {
+	t, ok := w.Of(w.cfg.Self)
 	if !ok || len(t.boots) != greet.MaxTwins || time.Since(t.seen) > twinFresh {
 		return nil
 	}
 	return &greet.Twins{Boots: t.boots, Addrs: t.Addrs}
 }
 
-// hearHello takes what a member's greeting says of itself, before anybody who waits for the greeting goes on.
-func (n *Node) hearHello(info PeerInfo) {
-	if t := info.Hello.Twins; t != nil && n.counts(info.ID) {
-		n.markTwins(Twin{Peer: info.ID, By: info.ID, boots: t.Boots, Addrs: legibleAddrs(t.Addrs)})
+// Heard takes what a member's greeting says of itself, before anybody who waits for the greeting goes on.
+func (w *Watcher) Heard(info greet.PeerInfo) {
+	if t := info.Hello.Twins; t != nil && w.cfg.Counts(info.ID) {
+		w.mark(Twin{Peer: info.ID, By: info.ID, boots: t.Boots, Addrs: legibleAddrs(t.Addrs)})
 	}
 }
 
-// compareRuns looks whether a greeting is of a second machine with an identity. A process that was started again is none: its
+// Compare looks whether a greeting is of a second machine with an identity. A process that was started again is none: its
 // old connections do not answer. Nor are two connections of one process: they have one boot.
-func (n *Node) compareRuns(info PeerInfo) {
-	if !n.counts(info.ID) || info.Hello.Boot == "" || n.life.Err() != nil {
+func (w *Watcher) Compare(info greet.PeerInfo) {
+	if !w.cfg.Counts(info.ID) || info.Hello.Boot == "" || w.cfg.Life.Err() != nil {
 		return
 	}
-	if before, again := n.twins.came(info.ID, info.Hello.Boot, info.Since, time.Now()); again {
-		n.markTwins(Twin{Peer: info.ID, boots: []string{before, info.Hello.Boot}, Addrs: []string{info.Conn.RemoteMultiaddr().String()}})
+	if before, again := w.table.came(info.ID, info.Hello.Boot, info.Since, time.Now()); again {
+		w.mark(Twin{Peer: info.ID, boots: []string{before, info.Hello.Boot}, Addrs: []string{info.Conn.RemoteMultiaddr().String()}})
 	}
-	for _, two := range pairs(n.Peers()) {
+	for _, two := range pairs(w.cfg.Peers()) {
 		if two[0].ID == info.ID {
-			n.own(func(ctx context.Context) { n.askBoth(ctx, two) })
+			w.cfg.Go(func(ctx context.Context) { w.askBoth(ctx, two) })
 		}
 	}
 }
 
 // askBoth has both runs answer now, and once more a moment later. When they do they are two machines, and both are told.
-func (n *Node) askBoth(ctx context.Context, two pair) {
+func (w *Watcher) askBoth(ctx context.Context, two pair) {
 	key := runKey{two[0].ID, kindOf(two[0].Hello.Boot)}
-	if !n.twins.begin(key) {
+	if !w.table.begin(key) {
 		return
 	}
-	defer n.twins.end(key)
-	if !n.bothAnswer(ctx, two) {
+	defer w.table.end(key)
+	if !w.bothAnswer(ctx, two) {
 		return
 	}
 	settled := time.NewTimer(twinSettle)
@@ -110,19 +146,19 @@ func (n *Node) askBoth(ctx context.Context, two pair) {
 		return
 	case <-settled.C:
 	}
-	if n.bothAnswer(ctx, two) {
-		n.tellBoth(ctx, two)
+	if w.bothAnswer(ctx, two) {
+		w.tellBoth(ctx, two)
 	}
 }
 
-func (n *Node) bothAnswer(ctx context.Context, two pair) bool {
+func (w *Watcher) bothAnswer(ctx context.Context, two pair) bool {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()
 	var alive [2]bool
 	var asks sync.WaitGroup
 	for i, run := range two {
 		asks.Go(func() {
-			_, _, err := greet.Ping.DoOn(ctx, n.Client, run.Conn, greet.PingRequest{SentAt: time.Now().UnixMilli()})
+			_, _, err := greet.Ping.DoOn(ctx, w.cfg.Client, run.Conn, greet.PingRequest{SentAt: time.Now().UnixMilli()})
 			alive[i] = err == nil
 		})
 	}
@@ -131,7 +167,7 @@ func (n *Node) bothAnswer(ctx context.Context, two pair) bool {
 }
 
 // tellBoth notes that there are two, and tells them.
-func (n *Node) tellBoth(ctx context.Context, two pair) {
+func (w *Watcher) tellBoth(ctx context.Context, two pair) {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()
 	found := Twin{Peer: two[0].ID, boots: []string{two[0].Hello.Boot, two[1].Hello.Boot}}
@@ -140,77 +176,57 @@ func (n *Node) tellBoth(ctx context.Context, two pair) {
 			found.Addrs = append(found.Addrs, a)
 		}
 	}
-	n.markTwins(found)
+	w.mark(found)
 	news := greet.TwinsNews{Peer: found.Peer, Twins: greet.Twins{Boots: found.boots, Addrs: found.Addrs}}
 	var tells sync.WaitGroup
 	for _, run := range two {
 		tells.Go(func() {
-			if _, _, err := greet.TellTwins.DoOn(ctx, n.Client, run.Conn, news); err != nil {
-				n.log.Debug("a machine was not told that another has its identity", "peer", run.ID, "addr", run.Conn.RemoteMultiaddr(), "err", err)
+			if _, _, err := greet.TellTwins.DoOn(ctx, w.cfg.Client, run.Conn, news); err != nil {
+				w.log.Debug("a machine was not told that another has its identity", "peer", run.ID, "addr", run.Conn.RemoteMultiaddr(), "err", err)
 			}
 		})
 	}
 	tells.Wait()
 }
 
-// markTwins notes that two machines were seen. It says so once, and reports whether it is news.
-func (n *Node) markTwins(t Twin) (news bool) {
-	if !n.twins.mark(t, time.Now()) {
+// mark notes that two machines were seen. It says so once, and reports whether it is news.
+func (w *Watcher) mark(t Twin) (news bool) {
+	if !w.table.mark(t, time.Now()) {
 		return false
 	}
 	level := slog.LevelWarn // a command says it at its end
-	if n.cfg.Sole {
+	if w.cfg.Boot != "" {
 		level = slog.LevelError
 	}
 	words := "two machines run with one identity"
-	if t.Peer == n.ID() {
+	if t.Peer == w.cfg.Self {
 		words = "another machine runs with this identity: commands that have an effect are held until one of the two is gone"
 	}
-	n.log.Log(n.life, level, words, "peer", t.Peer, "addrs", t.Addrs, "by", t.By, "next", twinWayOut)
+	w.log.Log(w.cfg.Life, level, words, "peer", t.Peer, "addrs", t.Addrs, "by", t.By, "next", twinWayOut)
 	return true
 }
 
-// hearTwins takes what a member says: of itself, or, from one that the machines here are led by, of us.
-func (n *Node) hearTwins(_ context.Context, p streams.Peer, news greet.TwinsNews) (greet.TwinsAck, error) {
+// hear takes what a member says: of itself, or, from one that the machines here are led by, of us.
+func (w *Watcher) hear(_ context.Context, p streams.Peer, news greet.TwinsNews) (greet.TwinsAck, error) {
 	t := Twin{Peer: news.Peer, By: p.ID, boots: news.Boots, Addrs: legibleAddrs(news.Addrs)}
 	switch {
-	case !n.counts(p.ID):
+	case !w.cfg.Counts(p.ID):
 		return greet.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "only members are heard about identities")
 	case news.Peer == p.ID:
-	case news.Peer != n.ID() || !n.leads(p.ID):
+	case news.Peer != w.cfg.Self || !w.cfg.Leads(p.ID):
 		return greet.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "want news of the sender itself, or of this node by a relay or a controller")
-	case !slices.Contains(news.Boots, n.boot):
+	case !slices.Contains(news.Boots, w.cfg.Boot):
 		return greet.TwinsAck{}, streams.Errorf(streams.CodeConflict, "neither is this run: it is of an earlier one")
 	}
-	if n.markTwins(t) && t.Peer == n.ID() {
-		n.own(func(ctx context.Context) { n.tellLeaders(ctx, p.ID) })
+	if w.mark(t) && t.Peer == w.cfg.Self {
+		w.cfg.Go(func(ctx context.Context) { w.tellLeaders(ctx, p.ID) })
 	}
 	return greet.TwinsAck{}, nil
 }
 
-// counts reports whether a peer is one that this node looks after: a member, or without a fleet one that its owner has saved.
-func (n *Node) counts(p peer.ID) bool {
-	if n.cfg.Judge.Member(p) {
-		return true
-	}
-	m, saved := n.Book().Get(p)
-	return n.cfg.Fleet == nil && saved && !m.Hint
-}
-
-// leads reports whether a member is one that machines stay connected with, and so sees who comes: no worker may have
-// another held.
-func (n *Node) leads(p peer.ID) bool {
-	f := n.cfg.Fleet
-	if f == nil {
-		return n.cfg.Judge.Member(p)
-	}
-	m, ok := f.Known(p)
-	return ok && m.Err == nil && m.Grant.Role != trust.RoleWorker && m.Grant.Role != trust.RoleViewer
-}
-
 // tellLeaders says of ourselves that another machine has our identity.
-func (n *Node) tellLeaders(ctx context.Context, but peer.ID) {
-	t := n.ownTwins()
+func (w *Watcher) tellLeaders(ctx context.Context, but peer.ID) {
+	t := w.Own()
 	if t == nil {
 		return
 	}
@@ -218,22 +234,22 @@ func (n *Node) tellLeaders(ctx context.Context, but peer.ID) {
 	defer cancel()
 	var tells sync.WaitGroup
 	told := make(map[peer.ID]bool)
-	for _, info := range n.Peers() {
-		if p := info.ID; p == but || told[p] || !n.leads(p) || len(told) >= maxTwinTold {
+	for _, info := range w.cfg.Peers() {
+		if p := info.ID; p == but || told[p] || !w.cfg.Leads(p) || len(told) >= maxTwinTold {
 			continue
 		}
 		told[info.ID] = true
 		tells.Go(func() {
-			if _, err := greet.TellTwins.Do(ctx, n.Client, info.ID, greet.TwinsNews{Peer: n.ID(), Twins: *t}); err != nil {
-				n.log.Debug("a member was not told that another machine has our identity", "peer", info.ID, "err", err)
+			if _, err := greet.TellTwins.Do(ctx, w.cfg.Client, info.ID, greet.TwinsNews{Peer: w.cfg.Self, Twins: *t}); err != nil {
+				w.log.Debug("a member was not told that another machine has our identity", "peer", info.ID, "err", err)
 			}
 		})
 	}
 	tells.Wait()
 }
 
-// watchTwins looks again and again at identities that may have two machines, until ctx ends.
-func (n *Node) watchTwins(ctx context.Context) error {
+// Run looks again and again at identities that may have two machines, until ctx ends.
+func (w *Watcher) Run(ctx context.Context) error {
 	tick := time.NewTicker(twinsEvery)
 	defer tick.Stop()
 	was := make(map[peer.ID]bool)
@@ -244,21 +260,21 @@ func (n *Node) watchTwins(ctx context.Context) error {
 		case <-tick.C:
 		}
 		var asks sync.WaitGroup
-		for _, two := range pairs(n.Peers()) {
-			if n.counts(two[0].ID) {
-				asks.Go(func() { n.askBoth(ctx, two) })
+		for _, two := range pairs(w.cfg.Peers()) {
+			if w.cfg.Counts(two[0].ID) {
+				asks.Go(func() { w.askBoth(ctx, two) })
 			}
 		}
-		asks.Go(func() { n.lookElsewhere(ctx) })
+		asks.Go(func() { w.lookElsewhere(ctx) })
 		asks.Wait()
-		n.tellLeaders(ctx, "")
+		w.tellLeaders(ctx, "")
 		now := make(map[peer.ID]bool)
-		for _, t := range n.Twins() {
+		for _, t := range w.All() {
 			now[t.Peer] = true
 		}
 		for p := range was {
 			if !now[p] {
-				n.log.Info("only one machine runs with an identity, as far as is known", "peer", p)
+				w.log.Info("only one machine runs with an identity, as far as is known", "peer", p)
 			}
 		}
 		was = now
@@ -313,18 +329,18 @@ func (e *elsewhere) end(empty []multiaddr.Multiaddr, now time.Time) {
 	e.addrs = slices.DeleteFunc(e.addrs, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(empty, a) })
 }
 
-// heardSelf takes addresses of others at which this node is said to be: a hint by anybody, which is looked into.
-func (n *Node) heardSelf(source string, addrs []multiaddr.Multiaddr) {
-	n.log.Debug("this node is said to be elsewhere", "by", source, "addrs", addrs)
-	if n.elsewhere.add(addrs) {
-		n.own(n.lookElsewhere)
+// HeardSelf takes addresses of others at which this node is said to be: a hint by anybody, which is looked into.
+func (w *Watcher) HeardSelf(source string, addrs []multiaddr.Multiaddr) {
+	w.log.Debug("this node is said to be elsewhere", "by", source, "addrs", addrs)
+	if w.elsewhere.add(addrs) {
+		w.cfg.Go(w.lookElsewhere)
 	}
 }
 
 // lookElsewhere asks at those addresses who is there. Only one that proves our own key, and tells another boot, is another machine
 // with our identity.
-func (n *Node) lookElsewhere(ctx context.Context) {
-	wait, look := n.elsewhere.begin(time.Now())
+func (w *Watcher) lookElsewhere(ctx context.Context) {
+	wait, look := w.elsewhere.begin(time.Now())
 	if !look {
 		return
 	}
@@ -332,38 +348,38 @@ func (n *Node) lookElsewhere(ctx context.Context) {
 	defer paused.Stop()
 	select {
 	case <-ctx.Done():
-		n.elsewhere.end(nil, time.Now())
+		w.elsewhere.end(nil, time.Now())
 		return
 	case <-paused.C:
 	}
-	addrs := n.elsewhere.list()
-	boots := n.bootsAt(ctx, n.ID(), addrs)
+	addrs := w.elsewhere.list()
+	boots := w.bootsAt(ctx, w.cfg.Self, addrs)
 	var empty []multiaddr.Multiaddr
-	found := Twin{Peer: n.ID()}
+	found := Twin{Peer: w.cfg.Self}
 	for i, a := range addrs {
 		switch boot := boots[i]; {
-		case !twoRuns(n.boot, boot):
+		case !twoRuns(w.cfg.Boot, boot):
 			empty = append(empty, a)
 		case len(found.boots) == 0:
-			found.boots, found.Addrs = []string{n.boot, boot}, []string{a.String()}
+			found.boots, found.Addrs = []string{w.cfg.Boot, boot}, []string{a.String()}
 		}
 	}
-	n.elsewhere.end(empty, time.Now())
+	w.elsewhere.end(empty, time.Now())
 	if len(found.boots) > 0 {
-		if n.markTwins(found) {
-			n.tellLeaders(ctx, "")
+		if w.mark(found) {
+			w.tellLeaders(ctx, "")
 		}
 	}
 }
 
 // Boots asks at some addresses of p, each by itself, which run of its program is there, and notes where two of one role are.
-func (n *Node) Boots(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) {
+func (w *Watcher) Boots(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) {
 	addrs = addrs[:min(len(addrs), maxBootAddrs)]
-	boots := n.bootsAt(ctx, p, addrs)
+	boots := w.bootsAt(ctx, p, addrs)
 	for i, a := range boots {
 		for j, b := range boots[:i] {
 			if twoRuns(a, b) {
-				n.markTwins(Twin{Peer: p, boots: []string{b, a}, Addrs: []string{addrs[j].String(), addrs[i].String()}})
+				w.mark(Twin{Peer: p, boots: []string{b, a}, Addrs: []string{addrs[j].String(), addrs[i].String()}})
 				return
 			}
 		}
@@ -371,14 +387,14 @@ func (n *Node) Boots(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr
 }
 
 // bootsAt asks at each address which run of p's program is there; "" where none says so.
-func (n *Node) bootsAt(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) []string {
+func (w *Watcher) bootsAt(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) []string {
 	out := make([]string, len(addrs))
 	var asks sync.WaitGroup
 	for i, a := range addrs {
 		asks.Go(func() {
-			boot, err := n.bootAt(ctx, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{a}})
+			boot, err := w.bootAt(ctx, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{a}})
 			if err != nil {
-				n.log.Debug("no boot is told", "peer", p, "addr", a, "err", err)
+				w.log.Debug("no boot is told", "peer", p, "addr", a, "err", err)
 			}
 			out[i] = boot
 		})
@@ -389,18 +405,10 @@ func (n *Node) bootsAt(ctx context.Context, p peer.ID, addrs []multiaddr.Multiad
 
 // bootAt asks over a connection of its own, as somebody with a passing identity: a node cannot dial its own key, and has one
 // connection with a peer where it would need two. That p's key is there is proven by the connection.
-func (n *Node) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err error) {
+func (w *Watcher) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()
-	key, err := host.NewIdentity()
-	if err != nil {
-		return "", err
-	}
-	c := n.cfg.Host
-	h, err := host.New(host.Config{
-		Identity: key, NoListen: true, NoHolePunching: true, DHT: host.DHTOff, AllowNets: c.AllowNets, DenyNets: c.DenyNets,
-		NetworkKey: c.NetworkKey, Options: c.Options, MaxPeers: 1, Logger: slog.New(slog.DiscardHandler),
-	})
+	h, err := w.cfg.Visitor()
 	if err != nil {
 		return "", err
 	}
