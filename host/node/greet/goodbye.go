@@ -11,45 +11,35 @@ import (
 // DisconnectCode says why a connection is closed.
 type DisconnectCode int
 
-// The reasons to disconnect. The numbers are on the wire.
+// The reasons to disconnect. The numbers are on the wire; 6, 10 and 11 are reserved.
 const (
-	DisconnectRequested DisconnectCode = iota + 1
-	DisconnectNetworkError
-	DisconnectProtocolError
-	DisconnectUselessPeer
-	DisconnectTooManyPeers
-	DisconnectAlreadyConnected
-	DisconnectIncompatibleVersion
-	DisconnectInvalidIdentity
-	DisconnectShuttingDown
-	DisconnectUnexpectedIdentity
-	DisconnectSelf
-	DisconnectIdleTimeout
-	DisconnectRevoked
-	DisconnectSubprotocolError
+	DisconnectRequested           DisconnectCode = 1  // the application or a refused handshake asks for it
+	DisconnectNetworkError        DisconnectCode = 2  // the peer did not answer on the connection
+	DisconnectProtocolError       DisconnectCode = 3  // the peer's answer to a handshake is none
+	DisconnectUselessPeer         DisconnectCode = 4  // no member, and its time is over
+	DisconnectTooManyPeers        DisconnectCode = 5  // a stranger makes room for the next one
+	DisconnectIncompatibleVersion DisconnectCode = 7  // the major versions differ, or it is too old for the fleet
+	DisconnectInvalidIdentity     DisconnectCode = 8  // no member: the grant that it has shown does not count
+	DisconnectShuttingDown        DisconnectCode = 9  // the node closes
+	DisconnectIdleTimeout         DisconnectCode = 12 // nothing is under way, and others are enough
+	DisconnectRevoked             DisconnectCode = 13 // it was revoked
+	DisconnectSubprotocolError    DisconnectCode = 14 // for families of an application's own
 )
 
-var disconnectWords = map[DisconnectCode]string{
-	DisconnectRequested:           "requested",
-	DisconnectNetworkError:        "network error",
-	DisconnectProtocolError:       "protocol error",
-	DisconnectUselessPeer:         "useless peer",
-	DisconnectTooManyPeers:        "too many peers",
-	DisconnectAlreadyConnected:    "already connected",
-	DisconnectIncompatibleVersion: "incompatible version",
-	DisconnectInvalidIdentity:     "invalid identity",
-	DisconnectShuttingDown:        "shutting down",
-	DisconnectUnexpectedIdentity:  "unexpected identity",
-	DisconnectSelf:                "self",
-	DisconnectIdleTimeout:         "idle timeout",
-	DisconnectRevoked:             "revoked",
-	DisconnectSubprotocolError:    "subprotocol error",
+const maxDisconnectCode = DisconnectSubprotocolError
+
+var disconnectWords = [maxDisconnectCode + 1]string{
+	1: "requested", 2: "network error", 3: "protocol error", 4: "useless peer", 5: "too many peers",
+	6: "already connected", 7: "incompatible version", 8: "invalid identity", 9: "shutting down",
+	10: "unexpected identity", 11: "self", 12: "idle timeout", 13: "revoked", 14: "subprotocol error",
 }
+
+func (c DisconnectCode) known() bool { return c >= 1 && c <= maxDisconnectCode }
 
 // String returns the reason in words.
 func (c DisconnectCode) String() string {
-	if w, ok := disconnectWords[c]; ok {
-		return w
+	if c.known() {
+		return disconnectWords[c]
 	}
 	return fmt.Sprintf("reason %d", int(c))
 }
@@ -65,11 +55,11 @@ func (c DisconnectCode) ConnCode() network.ConnErrorCode {
 // Closed returns what one of our close codes means for the requests on the connection: see
 // streams.Config.
 func Closed(code network.ConnErrorCode) (streams.Code, string) {
-	if code <= connCodeBase || code > DisconnectSubprotocolError.ConnCode() {
+	c := DisconnectCode(code) - connCodeBase
+	switch {
+	case !c.known():
 		return 0, ""
-	}
-	c := DisconnectCode(code - connCodeBase)
-	if c == DisconnectRevoked {
+	case c == DisconnectRevoked:
 		return streams.CodeForbidden, c.String()
 	}
 	return 0, c.String()
@@ -83,8 +73,8 @@ type Goodbye struct {
 
 // Validate checks that the reason is one of the enum.
 func (g Goodbye) Validate() error {
-	if _, ok := disconnectWords[g.Code]; !ok {
-		return fmt.Errorf("disconnect code %d: want %d to %d", g.Code, DisconnectRequested, DisconnectSubprotocolError)
+	if !g.Code.known() {
+		return fmt.Errorf("disconnect code %d: want 1 to %d", g.Code, maxDisconnectCode)
 	}
 	if len(g.Reason) > MaxReason {
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)

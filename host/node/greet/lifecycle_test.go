@@ -67,7 +67,27 @@ func TestDisconnectCodes(t *testing.T) {
 			t.Errorf("%d is %q with the code %#x, want %q", code, code, code.ConnCode(), words)
 		}
 	}
-	if len(disconnectWords) != len(want) || DisconnectCode(99).String() != "reason 99" {
-		t.Errorf("%d reasons, want %d", len(disconnectWords), len(want))
+	if len(disconnectWords) != len(want)+1 || DisconnectCode(99).String() != "reason 99" {
+		t.Errorf("%d reasons, want %d", len(disconnectWords)-1, len(want))
+	}
+}
+
+func TestClosed(t *testing.T) {
+	for _, tt := range []struct {
+		conn  network.ConnErrorCode
+		code  streams.Code
+		words string
+	}{
+		{DisconnectRevoked.ConnCode(), streams.CodeForbidden, "revoked"},
+		{DisconnectShuttingDown.ConnCode(), 0, "shutting down"},
+		{connCodeBase, 0, ""},
+		{connCodeBase + 15, 0, ""},
+		{network.ConnGated, 0, ""},
+		{0, 0, ""},
+		{0xffffffff, 0, ""},
+	} {
+		if code, words := Closed(tt.conn); code != tt.code || words != tt.words {
+			t.Errorf("%#x means %d %q, want %d %q", tt.conn, code, words, tt.code, tt.words)
+		}
 	}
 }
