@@ -1,5 +1,19 @@
 package gossip
 
+// Repair of go-libp2p-pubsub v0.17.0. It has one stream to each peer and hears one from it; when
+// these end while the peer stays connected, as one of two connections to it does, a subscriber is
+// lost until it connects again:
+//
+//   - It tries once to open the stream to a peer. NewStream here tries until the peer is gone.
+//     Upstream: https://github.com/libp2p/go-libp2p-pubsub/issues/433
+//   - After the fourth stream that ended within ten minutes it opens no other. afresh presents the
+//     peer as a new one. Upstream: the same issue; the limit came with pull request 483 there.
+//   - When the stream to a peer ends it forgets what the peer has subscribed to, and the peer, whose
+//     own stream is fine, does not say it again. remind says ours again to a peer that opens a
+//     stream. Upstream: docs/upstream.md, "pubsub".
+//
+// upstream_test.go fails for each fault that the library has mended: then its part here may go.
+
 import (
 	"context"
 	"errors"
@@ -37,13 +51,7 @@ const (
 	afreshAfter = 30 * time.Second
 )
 
-// pubsubHost is the host of pubsub. Pubsub has one stream to each peer and hears one from it, and is not careful with them where
-// a peer has several connections that come and go; three things would end in a peer that nothing is heard of until it connects anew:
-//
-//   - When the stream to a peer cannot be opened, pubsub never tries again. NewStream does.
-//   - When streams to a peer have ended several times, pubsub gives it up. So this host makes it new to pubsub after a while.
-//   - When the stream to a peer ends, pubsub forgets what the peer has subscribed to, and opens another; but the peer, whose own
-//     stream is fine, does not say it again. So this host does, whenever a peer opens a stream.
+// pubsubHost is the host that pubsub is given.
 type pubsubHost struct {
 	corehost.Host
 	own   func(func(context.Context)) // runs a goroutine, whose context ends with the node

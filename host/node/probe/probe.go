@@ -1,4 +1,6 @@
-// Package probe finds out which connections are dead.
+// Package probe finds out which connections are dead, sooner than the library does: go-libp2p v0.51
+// keeps a QUIC connection whose other end is gone for 30 s, and one over TCP until yamux misses the
+// answer to a keepalive, and neither is a setting. See "dead connections" in docs/upstream.md.
 package probe
 
 import (
