@@ -260,3 +260,39 @@ func TestFailedHandshakeIsTriedAgain(t *testing.T) {
 		t.Errorf("not tried again: %v", err)
 	}
 }
+
+// TestCloseSaysWhy: the peers of a node that closes can tell that from a lost link.
+func TestCloseSaysWhy(t *testing.T) {
+	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
+	other.SetStreamHandler("/raw/1", func(network.Stream) {})
+	must(t, n.Connect(t.Context(), info(other)))
+	s, err := n.Host.NewStream(t.Context(), other.ID(), "/raw/1")
+	must(t, err)
+	_, err = s.Write([]byte("x"))
+	must(t, err)
+	must(t, other.Close())
+	_, err = s.Read(make([]byte, 1))
+	if e, ok := errors.AsType[*network.ConnError](err); !ok || e.ErrorCode != greet.DisconnectShuttingDown.ConnCode() {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+// TestTwinsAreHeld: a node that is one of two with its identity refuses what has an effect; see package twins.
+func TestTwinsAreHeld(t *testing.T) {
+	key, id := newKey(t)
+	hub := newNode(t, node.Config{Role: "relay", Sole: true, Judge: trust.NewOpen(id)})
+	worker := node.Config{Role: "worker", Sole: true, Judge: trust.NewOpen(hub.ID()), Host: host.Config{Identity: key}}
+	act := streams.Call[helloRequest, helloReply]{Family: hello.Family, Request: "act", Reply: "act_ack", Verb: "greet.change"}
+	for range 2 {
+		w := newNode(t, worker)
+		must(t, act.Handle(w.Mux, sayHello))
+		must(t, w.Connect(t.Context(), info(hub)))
+		_, err := w.Greeting(t.Context(), hub.ID())
+		must(t, err)
+	}
+	waitFor(t, "the hub sees two", func() bool { _, two := hub.Twin(id); return two && len(hub.Twins()) == 1 })
+	waitFor(t, "an effect is held", func() bool {
+		_, err := act.Do(t.Context(), hub.Client, id, helloRequest{"x"})
+		return streams.CodeOf(err) == streams.CodeConflict
+	})
+}
