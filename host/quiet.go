@@ -36,7 +36,7 @@ func (h *Host) keepQuiet(ctx context.Context) {
 		case now := <-tick.C:
 			for _, c := range h.dispensable(now) {
 				h.log.Debug("a connection is not needed", "peer", c.RemotePeer())
-				c.Close()
+				c.CloseWithError(h.cfg.IdleCode)
 			}
 		}
 	}

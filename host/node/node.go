@@ -146,7 +146,7 @@ func New(cfg Config) (*Node, error) {
 		cfg.Host.ProtocolPrefix = FleetPrefix(cfg.Fleet.ID())
 		cfg.Host.Admit, cfg.Host.Member = n.admitted, cfg.Fleet.Member
 	}
-	cfg.Host.RelayFor = cfg.Judge.Member
+	cfg.Host.RelayFor, cfg.Host.IdleCode = cfg.Judge.Member, greet.DisconnectIdleTimeout.ConnCode()
 	slots := strangers.Slots(cfg.Role, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
 	n.strangers = strangers.New(cfg.Host.Gater, cfg.Judge.Member, cfg.Fleet != nil, slots)
 	cfg.Host.Gater = n.strangers
