@@ -14,9 +14,9 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// callerError turns what went wrong with a request into the [Error] that its
-// caller gets.
-func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) (Code, string), err error) error {
+// callerError turns what went wrong with a request into the [Error] that its caller gets.
+func callerError(
+	ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) (Code, string), err error) error {
 	if err == nil {
 		return nil
 	}
@@ -43,7 +43,8 @@ func callerError(ctx context.Context, p peer.ID, f Family, closed func(network.C
 		return wrap(code, err, "%s", resetWords(p, code))
 	}
 	if notSupported, ok := errors.AsType[msmux.ErrNotSupported[protocol.ID]](err); ok {
-		return wrap(CodeUnsupported, err, "%s does not speak %s", p, strings.Join(protocol.ConvertToStrings(notSupported.Protos), " or "))
+		return wrap(CodeUnsupported, err, "%s does not speak %s", p,
+			strings.Join(protocol.ConvertToStrings(notSupported.Protos), " or "))
 	}
 	if errors.Is(err, network.ErrResourceLimitExceeded) {
 		return wrap(CodeTooMany, err, "this node is at its own limit of streams or connections: %v", err)
@@ -74,8 +75,8 @@ func unreachable(p peer.ID, f Family, reason string, err error) *Error {
 	return wrap(CodeUnavailable, fmt.Errorf("%w: %w", ErrUnreachable, err), "%s", words)
 }
 
-// resetCode returns the code for a stream or connection that the peer ended
-// with one of libp2p's codes, 0 for any other error.
+// resetCode returns the code for a stream or connection that the peer ended with one of libp2p's
+// codes, 0 for any other error.
 func resetCode(err error) Code {
 	if e, ok := errors.AsType[*network.StreamError](err); ok && e.Remote {
 		switch e.ErrorCode {

@@ -11,8 +11,8 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// Client sends requests. It keeps the streams it opened and uses them again, one
-// request at a time on each. Its methods may be called concurrently.
+// Client sends requests. It keeps the streams it opened and uses them again, one request at a time
+// on each. Its methods may be called concurrently.
 type Client struct {
 	host Host
 	cfg  Config
@@ -33,8 +33,7 @@ func NewClient(h Host, cfg Config) *Client {
 	return c
 }
 
-// Close closes the kept streams. Calls under way are not touched; they end
-// with their contexts.
+// Close closes the kept streams. Calls under way are not touched; they end with their contexts.
 func (c *Client) Close() error {
 	c.host.Network().StopNotify(c.kept.notifiee)
 	c.kept.close()
@@ -85,13 +84,14 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStr
 			return nil, err
 		}
 	}
-	return &clientStream{Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), relayed: relayed(s.Conn()), br: getReader(s)}, nil
+	return &clientStream{
+		Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), relayed: relayed(s.Conn()), br: getReader(s),
+	}, nil
 }
 
-// propose returns the protocol IDs to open a stream to p with, the highest
-// version first. libp2p prefers an ID that p announced letter by letter to a
-// higher one that p accepts, so where p announced what it speaks, the choice is
-// made here.
+// propose returns the protocol IDs to open a stream to p with, the highest version first. libp2p
+// prefers an ID that p announced letter by letter to a higher one that p accepts, so where p
+// announced what it speaks, the choice is made here.
 func (c *Client) propose(p peer.ID, f Family) []protocol.ID {
 	ids := f.proposals()
 	if len(ids) < 2 {

@@ -24,38 +24,36 @@ type Host interface {
 
 var _ Host = host.Host(nil)
 
-// Config is shared by a [Mux] and a [Client]. The zero value denies every verb
-// but [VerbPublic], is silent and has the default limits.
+// Config is shared by a [Mux] and a [Client]. The zero value denies every verb but [VerbPublic], is
+// silent and has the default limits.
 type Config struct {
 	// Logger receives what the operator should know; nil is silent.
 	Logger *slog.Logger
-	// Authorize decides whether p may do v here: nil for yes, an [Error] with the
-	// reason for no; any other error counts as no and is only logged. A nil
-	// Authorize denies. It is called for each request, and every 10 s while a feed
-	// runs, concurrently.
+	// Authorize decides whether p may do v here: nil for yes, an [Error] with the reason for no;
+	// any other error counts as no and is only logged. A nil Authorize denies. It is called for
+	// each request, and every 10 s while a feed runs, concurrently.
 	Authorize func(ctx context.Context, p Peer, v Verb) error
-	// Member reports whether p belongs to this node's circle, so that the limits
-	// for members apply to it. Nil: everyone is a stranger.
+	// Member reports whether p belongs to this node's circle, so that the limits for members apply
+	// to it. Nil: everyone is a stranger.
 	Member func(p peer.ID) bool
-	// Observe is told the outcome of each exchange, concurrently, after it
-	// ended; it must not block. Nil is allowed.
+	// Observe is told the outcome of each exchange, concurrently, after it ended; it must not
+	// block. Nil is allowed.
 	Observe func(Outcome)
 	// Permit is asked by the client about a request that is not public: before a stream is opened
 	// for it, and again, with leaving, when it is about to leave on a connection that is Ready. An
 	// error keeps it here. It must return quickly. Nil permits.
 	Permit func(p peer.ID, leaving bool) error
-	// Ready is called by the client before its first request on a connection
-	// and must return quickly when the connection is known already. It is
-	// where a node waits for its handshake. Streams made by DoOn skip it.
+	// Ready is called by the client before its first request on a connection and must return
+	// quickly when the connection is known already. It is where a node waits for its handshake.
+	// Streams made by DoOn skip it.
 	Ready func(ctx context.Context, c network.Conn) error
 	// Closed returns what it means when a peer closes the connection with a code of the
 	// application's own: the code for the requests that fail, 0 if the peer is just unreachable,
 	// and the reason in words, empty for a code that is none of its own. Nil knows none.
 	Closed func(network.ConnErrorCode) (Code, string)
-	// Audit, if set, is called before each request that is not public has its
-	// effect: once for a request, however often it is repeated. On an error the
-	// request fails, and has no effect. The function that it returns, if any, is
-	// called with the error that the request ended with.
+	// Audit, if set, is called before each request that is not public has its effect: once for a
+	// request, however often it is repeated. On an error the request fails, and has no effect. The
+	// function that it returns, if any, is called with the error that the request ended with.
 	Audit func(context.Context, Audited) (done func(error), err error)
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
@@ -68,8 +66,8 @@ type Audited struct {
 	Type   Type
 	Verb   Verb
 	ID     uuid.UUID
-	// Summary says what is asked, in words without secrets; empty for a payload
-	// that has no Summary() string method.
+	// Summary says what is asked, in words without secrets; empty for a payload that has no
+	// Summary() string method.
 	Summary func() string
 }
 
@@ -83,16 +81,16 @@ type Limits struct {
 	Stall time.Duration
 	// Drain is how long Serve waits for running handlers when it stops; 5 s.
 	Drain time.Duration
-	// Stranger bounds a stranger's requests; 5 a second, 20 at once. A large frame counts once
-	// more for each 64 KiB.
+	// Stranger bounds a stranger's requests; 5 a second, 20 at once. A large frame counts once more
+	// for each 64 KiB.
 	Stranger Rate
 	// Effect bounds a member's requests that have an effect; 50 a second, 500 at once.
 	Effect Rate
-	// Public bounds a member's requests of types that are open to everyone, outside families
-	// that greet; 20 a second, 100 at once.
+	// Public bounds a member's requests of types that are open to everyone, outside families that
+	// greet; 20 a second, 100 at once.
 	Public Rate
-	// Read bounds a member's requests that have no effect, and, apart from them, those of
-	// families that greet; 200 a second, 400 at once.
+	// Read bounds a member's requests that have no effect, and, apart from them, those of families
+	// that greet; 200 a second, 400 at once.
 	Read Rate
 	// RefusePause is how long a member waits for the refusal of a request over one of its rates
 	// other than Effect, so that refusing it again and again costs this node little; 1 s.
@@ -163,8 +161,8 @@ type Outcome struct {
 	Family  string
 	Type    Type // the request's; empty when it could not be read
 	Inbound bool // the peer asked us
-	// Err is nil for success. For an inbound exchange it is the error that the
-	// peer was told, for an outbound one the error that the caller got.
+	// Err is nil for success. For an inbound exchange it is the error that the peer was told, for
+	// an outbound one the error that the caller got.
 	Err      error
 	Duration time.Duration // from the request to the last reply
 }

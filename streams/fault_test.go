@@ -14,8 +14,8 @@ import (
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 )
 
-// The body's own error is what the caller gets, at once; it used to wait until
-// the peer missed the bytes.
+// The body's own error is what the caller gets, at once; it used to wait until the peer missed the
+// bytes.
 func TestUploadWhoseBodyFails(t *testing.T) {
 	p := newPair(t, allowAll)
 	serveAll(t, p)
@@ -35,8 +35,8 @@ type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
 
-// A sender whose upload stalls is told so; the deadline that ended the wait used
-// to stop the answer too.
+// A sender whose upload stalls is told so; the deadline that ended the wait used to stop the answer
+// too.
 func TestUploadThatStalls(t *testing.T) {
 	p := newPair(t, allowAll, func(c *Config) { c.Limits.Stall, c.Limits.Header = 100*time.Millisecond, 100*time.Millisecond })
 	serveAll(t, p)
@@ -99,8 +99,8 @@ func TestRecordsAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-// A frame that needs more memory than the resource manager gives is refused,
-// and the memory of those that were read is given back.
+// A frame that needs more memory than the resource manager gives is refused, and the memory of
+// those that were read is given back.
 func TestLargeFramesReserveMemory(t *testing.T) {
 	var reserved int
 	frame := append([]byte{0x80, 0x80, 0x08}, make([]byte, 128<<10)...)
@@ -124,8 +124,8 @@ func TestLargeFramesReserveMemory(t *testing.T) {
 	}
 }
 
-// The memory for large frames is the resource manager's to give: without it the
-// frame is refused, and the connection goes on.
+// The memory for large frames is the resource manager's to give: without it the frame is refused,
+// and the connection goes on.
 func TestLargeFrameWithoutMemory(t *testing.T) {
 	limits := rcmgr.PartialLimitConfig{Stream: rcmgr.ResourceLimits{Memory: 512 << 10}}.Build(rcmgr.InfiniteLimits)
 	rm, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits))

@@ -43,8 +43,8 @@ func FuzzReadFrame(f *testing.F) {
 	})
 }
 
-// stdEnvelope is the envelope in the way of encoding/json, which is the second
-// opinion about what decodeEnvelope accepts.
+// stdEnvelope is the envelope in the way of encoding/json, which is the second opinion about what
+// decodeEnvelope accepts.
 type stdEnvelope struct {
 	ID        uuid.UUID          `json:"id"`
 	Type      string             `json:"type"`
@@ -80,8 +80,8 @@ func FuzzDecodeEnvelope(f *testing.F) {
 	})
 }
 
-// checkAgainstStd compares with encoding/json. It takes names of any case,
-// so inputs that have such names are left out.
+// checkAgainstStd compares with encoding/json. It takes names of any case, so inputs that have such
+// names are left out.
 func checkAgainstStd(t *testing.T, in []byte, m *Message) {
 	t.Helper()
 	var members map[string]stdjson.RawMessage
@@ -201,8 +201,8 @@ func FuzzTopicCheck(f *testing.F) {
 	})
 }
 
-// FuzzType compares the quick check of types with what the frame encoder puts
-// between quotes as it is.
+// FuzzType compares the quick check of types with what the frame encoder puts between quotes as it
+// is.
 func FuzzType(f *testing.F) {
 	for _, seed := range []string{"get_stats", "", "A", `"`, strings.Repeat("x", MaxTypeLength), strings.Repeat("x", MaxTypeLength+1), "ü", "a\x00"} {
 		f.Add(seed)

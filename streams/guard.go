@@ -7,8 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// admit takes a request that was read through the guard, up to and including
-// the sender's rights. The payload follows in the handler of the type.
+// admit takes a request that was read through the guard, up to and including the sender's rights.
+// The payload follows in the handler of the type.
 func (x *exchange) admit() error {
 	if err := x.envelope(); err != nil {
 		return err
@@ -32,9 +32,8 @@ func (x *exchange) admit() error {
 	return x.permitted()
 }
 
-// pause holds back the refusal of a member's request without effect: who asks
-// without end then waits, and does not have this node write refusals as fast as
-// it can.
+// pause holds back the refusal of a member's request without effect: who asks without end then
+// waits, and does not have this node write refusals as fast as it can.
 func (x *exchange) pause() {
 	if x.entry.Verb.HasEffect() {
 		return
@@ -57,14 +56,15 @@ func (x *exchange) envelope() error {
 		return x.rated(err)
 	}
 	if x.msg.Sender != x.peer.ID {
-		return x.rated(Errorf(CodeUnauthenticated, "sender %s is not the peer of this connection, %s", x.msg.Sender, x.peer.ID))
+		return x.rated(
+			Errorf(CodeUnauthenticated, "sender %s is not the peer of this connection, %s", x.msg.Sender, x.peer.ID))
 	}
 	return nil
 }
 
-// rated returns err, the answer to a request that goes no further, and counts
-// the request. A stranger over its rate with requests of this kind is cut off.
-// Where it may have been an upload, raw bytes follow: the stream is spent.
+// rated returns err, the answer to a request that goes no further, and counts the request. A
+// stranger over its rate with requests of this kind is cut off. Where it may have been an upload,
+// raw bytes follow: the stream is spent.
 func (x *exchange) rated(err error) error {
 	x.spent = x.mux.takesUploads(x.family)
 	if x.peer.Member || x.mux.rates.allow(x.peer.ID) {
@@ -75,8 +75,8 @@ func (x *exchange) rated(err error) error {
 	return errRate
 }
 
-// fresh checks the timestamp against the sender's clock, whose offset the
-// handshake of this connection measured. The handshake itself has no measure yet.
+// fresh checks the timestamp against the sender's clock, whose offset the handshake of this
+// connection measured. The handshake itself has no measure yet.
 func (x *exchange) fresh() error {
 	now := time.Now()
 	if x.msg.Type == x.family.Greeting {

@@ -251,8 +251,7 @@ func TestSlowDribble(t *testing.T) {
 	r.s.Reset()
 }
 
-// A peer that announces large frames and sends nothing must not make us
-// allocate them.
+// A peer that announces large frames and sends nothing must not make us allocate them.
 func TestAnnouncedLengthCostsNothing(t *testing.T) {
 	p := newPair(t, allowAll)
 	serveAll(t, p)
@@ -490,8 +489,8 @@ func TestMembersEffectRate(t *testing.T) {
 	}
 }
 
-// One caller opens 10,000 streams at once: those over the limit are reset with a
-// code, which its client turns into 429, and the rest of the node goes on.
+// One caller opens 10,000 streams at once: those over the limit are reset with a code, which its
+// client turns into 429, and the rest of the node goes on.
 func TestTenThousandStreams(t *testing.T) {
 	for _, who := range []string{"stranger", "member"} {
 		t.Run(who, func(t *testing.T) {
@@ -500,8 +499,7 @@ func TestTenThousandStreams(t *testing.T) {
 			if who == "stranger" {
 				configure, limit = func(*Config) {}, 4
 			}
-			// The streams that are let in stay open: none of them is ended for
-			// being slow.
+			// The streams that are let in stay open: none of them is ended for being slow.
 			p := newPair(t, configure, func(c *Config) { c.Limits.Header = time.Minute })
 			must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 			must(t, p.caller.Connect(t.Context(), p.server.Peerstore().PeerInfo(p.server.ID())))
@@ -517,8 +515,8 @@ func TestTenThousandStreams(t *testing.T) {
 	}
 }
 
-// openMany opens n streams of the lifecycle family at once, each with the
-// first byte of a frame, and counts those that the server resets for a limit.
+// openMany opens n streams of the lifecycle family at once, each with the first byte of a frame,
+// and counts those that the server resets for a limit.
 func openMany(t *testing.T, p *pair, n int) (refused *atomic.Int64) {
 	t.Helper()
 	refused = new(atomic.Int64)
@@ -590,8 +588,8 @@ func TestRegistrationRules(t *testing.T) {
 	}
 }
 
-// What has an effect, and reads that are not public, are recorded before they are
-// done: once, however often they are repeated.
+// What has an effect, and reads that are not public, are recorded before they are done: once,
+// however often they are repeated.
 func TestRecord(t *testing.T) {
 	var (
 		mu    sync.Mutex

@@ -18,8 +18,7 @@ import (
 	"github.com/seed-b490fa12/swarm/streams/streamtest"
 )
 
-// guardCase is one request to a listener with the families of swarm, from a
-// member without rights.
+// guardCase is one request to a listener with the families of swarm, from a member without rights.
 type guardCase struct {
 	Name      string `json:"name"`
 	Now       string `json:"now"`                // the listener's clock

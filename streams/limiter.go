@@ -52,8 +52,8 @@ func (o *openStreams) remove(p peer.ID, family string) {
 	}
 }
 
-// rates hold a token bucket for each peer and kind of request. They outlive
-// connections: reconnecting does not refill the bucket.
+// rates hold a token bucket for each peer and kind of request. They outlive connections:
+// reconnecting does not refill the bucket.
 type rates struct {
 	mu        sync.Mutex
 	strangers *simplelru.LRU[peer.ID, *bucket]
@@ -72,7 +72,14 @@ type bucket struct {
 
 func newRates(l Limits) *rates {
 	newTable := func() *simplelru.LRU[peer.ID, *bucket] { return newLRU[peer.ID, *bucket](maxPeers, nil) }
-	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), reads: newTable(), greetings: newTable(), limits: l}
+	return &rates{
+		strangers: newTable(),
+		effects:   newTable(),
+		publics:   newTable(),
+		reads:     newTable(),
+		greetings: newTable(),
+		limits:    l,
+	}
 }
 
 // newLRU makes a table of n entries; NewLRU fails for n below 1 only.
@@ -95,14 +102,14 @@ func (r *rates) allow(p peer.ID) bool {
 	return true
 }
 
-// allowLarge takes further tokens for a stranger's frame of n bytes: to read and to
-// decode it costs so much more. The largest one fits into a full bucket.
+// allowLarge takes further tokens for a stranger's frame of n bytes: to read and to decode it costs
+// so much more. The largest one fits into a full bucket.
 func (r *rates) allowLarge(p peer.ID, n int) bool {
 	return r.stranger(p).AllowN(time.Now(), min(n/growStep, r.limits.Stranger.Burst-1))
 }
 
-// cutOff reports whether a stranger goes on although more requests than a burst were
-// refused: then nothing of it is read until it has a token again.
+// cutOff reports whether a stranger goes on although more requests than a burst were refused: then
+// nothing of it is read until it has a token again.
 func (r *rates) cutOff(p peer.ID) bool {
 	b := r.stranger(p)
 	return b.over.Load() > int64(r.limits.Stranger.Burst) && b.Tokens() < 1

@@ -13,11 +13,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// Mux serves requests: it runs the handlers that were registered on it, behind
-// the guard. Its methods may be called concurrently.
+// Mux serves requests: it runs the handlers that were registered on it, behind the guard. Its
+// methods may be called concurrently.
 //
-// Handlers serve from the moment they are registered. [Mux.Serve] owns the
-// end: when it returns, no handler runs any more.
+// Handlers serve from the moment they are registered. [Mux.Serve] owns the end: when it returns, no
+// handler runs any more.
 type Mux struct {
 	host     Host
 	cfg      Config
@@ -48,8 +48,8 @@ type family struct {
 	types map[Type]*entry
 }
 
-// entry is a registered type. serve decodes the payload, does the work and
-// replies; an error it returns becomes the reply.
+// entry is a registered type. serve decodes the payload, does the work and replies; an error it
+// returns becomes the reply.
 type entry struct {
 	Spec
 	serve func(ctx context.Context, x *exchange) error
@@ -60,7 +60,8 @@ func NewMux(h Host, cfg Config) *Mux {
 	cfg = cfg.withDefaults()
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
-		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory), replays: newReplays(maxPeers, maxAnswers),
+		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory),
+		replays:  newReplays(maxPeers, maxAnswers),
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())
@@ -70,10 +71,9 @@ func NewMux(h Host, cfg Config) *Mux {
 	return m
 }
 
-// Serve waits for the end of ctx and then stops serving: new requests are
-// refused, feeds are ended, and running handlers have Limits.Drain to finish
-// before their streams are reset. It returns nil when all ended in time.
-// A mux cannot be used again after Serve.
+// Serve waits for the end of ctx and then stops serving: new requests are refused, feeds are ended,
+// and running handlers have Limits.Drain to finish before their streams are reset. It returns nil
+// when all ended in time. A mux cannot be used again after Serve.
 func (m *Mux) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	m.mu.Lock()
@@ -117,9 +117,8 @@ func (m *Mux) resetAll() int {
 	return len(m.streams)
 }
 
-// SetClockOffset tells the mux how far the clock of c's peer is ahead of ours.
-// The one who dials measures it in the handshake; for inbound connections the
-// mux does it by itself.
+// SetClockOffset tells the mux how far the clock of c's peer is ahead of ours. The one who dials
+// measures it in the handshake; for inbound connections the mux does it by itself.
 func (m *Mux) SetClockOffset(c network.Conn, ahead time.Duration) {
 	m.sessions.of(m.base, c).offset.Store(int64(ahead))
 }
@@ -238,6 +237,7 @@ func (m *Mux) takesUploads(f *family) bool {
 func (m *Mux) listen(f *family) {
 	for _, v := range f.Versions {
 		ours := f.protocolID(v)
-		m.host.SetStreamHandlerMatch(ours, func(theirs protocol.ID) bool { return f.matches(ours, theirs) }, func(s network.Stream) { m.serveStream(f, s) })
+		m.host.SetStreamHandlerMatch(ours, func(theirs protocol.ID) bool { return f.matches(ours, theirs) },
+			func(s network.Stream) { m.serveStream(f, s) })
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// idleMargin is how much earlier than the server a client closes an idle
-// stream, so that a request seldom meets a stream that is just being closed.
+// idleMargin is how much earlier than the server a client closes an idle stream, so that a request
+// seldom meets a stream that is just being closed.
 const idleMargin = 30 * time.Second
 
 // pools keep the idle streams of a client.
@@ -136,8 +136,8 @@ func (p *pools) push(st *clientStream) bool {
 	return true
 }
 
-// discard closes an idle stream; nobody else uses it. To close may block on a
-// jammed connection, so the pools' lock must not be held.
+// discard closes an idle stream; nobody else uses it. To close may block on a jammed connection, so
+// the pools' lock must not be held.
 func discard(st *clientStream) {
 	if st.expires != nil {
 		st.expires.Stop()
@@ -184,8 +184,8 @@ func (p *pools) keysOf(id peer.ID) []poolKey {
 	return keys
 }
 
-// connected drops idle streams over a relay when a direct connection appears,
-// so that the next requests take the better path.
+// connected drops idle streams over a relay when a direct connection appears, so that the next
+// requests take the better path.
 func (p *pools) connected(c network.Conn) {
 	if relayed(c) {
 		return

@@ -12,9 +12,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// replays remember the answers to requests with an effect, so that a request
-// that is repeated (the answer was lost on the way) gets the same answer and
-// has no second effect. Bounded per peer and in peers; in memory only.
+// replays remember the answers to requests with an effect, so that a request that is repeated (the
+// answer was lost on the way) gets the same answer and has no second effect. Bounded per peer and
+// in peers; in memory only.
 type replays struct {
 	mu      sync.Mutex
 	running map[replayKey]*answer // bounded by the streams that peers may open
@@ -81,13 +81,14 @@ func newReplays(peers, perPeer int) *replays {
 	}
 }
 
-// once runs fn, unless this request of p was seen before: then it returns what
-// came of that. The same ID with another payload is a conflict.
+// once runs fn, unless this request of p was seen before: then it returns what came of that. The
+// same ID with another payload is a conflict.
 func (r *replays) once(ctx context.Context, p peer.ID, m *Message, fn func() (any, *Error)) (jsontext.Value, error) {
 	hash := sha256.Sum256(append([]byte(m.Type+"\n"), m.Payload...))
 	ans, first := r.begin(replayKey{p, m.ID}, hash)
 	if ans.hash != hash {
-		return nil, Errorf(CodeConflict, "message ID %s was used before with another payload: a new request needs a new ID", m.ID)
+		return nil, Errorf(
+			CodeConflict, "message ID %s was used before with another payload: a new request needs a new ID", m.ID)
 	}
 	if !first {
 		select {

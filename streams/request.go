@@ -66,8 +66,8 @@ func (r *request) use(ctx context.Context, st *clientStream) {
 	r.stop = context.AfterFunc(ctx, func() { st.Reset() })
 }
 
-// begin opens a stream and runs exchange on it. A kept stream that turns out to be dead before
-// it gave any answer is replaced once by a new one; the request keeps its ID. After an error the
+// begin opens a stream and runs exchange on it. A kept stream that turns out to be dead before it
+// gave any answer is replaced once by a new one; the request keeps its ID. After an error the
 // stream has been given up.
 func (r *request) begin(ctx context.Context, exchange func() error) error {
 	for attempt := 0; ; attempt++ {
@@ -130,12 +130,12 @@ func (r *request) send(req any) error {
 	return err
 }
 
-// ErrBadReply is in the chain of an error about a reply that breaks the
-// protocol: it is not JSON, not from the peer, or not an answer to the request.
+// ErrBadReply is in the chain of an error about a reply that breaks the protocol: it is not JSON,
+// not from the peer, or not an answer to the request.
 var ErrBadReply = errors.New("bad reply")
 
-// receive reads one message that answers the request. An error message is
-// returned as the error it carries.
+// receive reads one message that answers the request. An error message is returned as the error it
+// carries.
 func (r *request) receive() (*Message, error) {
 	in, err := readFrame(r.st.br, r.st.in, MaxFrame, nil)
 	r.st.in = in
@@ -188,8 +188,7 @@ func (e openError) Error() string { return e.err.Error() }
 
 func (e openError) Unwrap() error { return e.err }
 
-// release ends the use of the stream: it is kept for the next request when
-// this one left it clean.
+// release ends the use of the stream: it is kept for the next request when this one left it clean.
 func (r *request) release(err error) {
 	untied := r.stop()
 	answered := err == nil || errors.As(err, new(answerError)) || errors.As(err, new(localError))

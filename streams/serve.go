@@ -31,9 +31,8 @@ type serverStream struct {
 // past is a deadline that is over: it wakes a blocked read or write.
 var past = time.Unix(1, 0)
 
-// watchdog ends a blocked read or write of its stream after a time. It is one
-// timer for each stream, because to set a deadline for each frame costs
-// more than the codec.
+// watchdog ends a blocked read or write of its stream after a time. It is one timer for each
+// stream, because to set a deadline for each frame costs more than the codec.
 type watchdog struct {
 	timer *time.Timer
 	fired atomic.Bool
@@ -57,7 +56,8 @@ func (m *Mux) serveStream(f *family, s network.Stream) {
 	member := m.cfg.Member(ss.id)
 	if !m.open.add(ss.id, f.Name, member) {
 		s.ResetWithError(network.StreamResourceLimitExceeded)
-		m.cfg.Observe(Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
+		m.cfg.Observe(
+			Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
 		return
 	}
 	defer m.open.remove(ss.id, f.Name)
@@ -126,8 +126,8 @@ func (s *serverStream) loop() {
 	}
 }
 
-// await waits for the first byte of a frame. It ends the stream and returns
-// false when there will be none.
+// await waits for the first byte of a frame. It ends the stream and returns false when there will
+// be none.
 func (s *serverStream) await(wait time.Duration) bool {
 	if s.br.Buffered() > 0 {
 		return true
@@ -158,8 +158,7 @@ func (s *serverStream) wake() {
 	}
 }
 
-// serveFrame reads and answers one request. It returns false when the stream
-// has ended.
+// serveFrame reads and answers one request. It returns false when the stream has ended.
 func (s *serverStream) serveFrame() bool {
 	x := exchange{serverStream: s, started: time.Now()}
 	if !s.peer.Member && s.mux.rates.cutOff(s.peer.ID) {
@@ -231,8 +230,8 @@ func (s *serverStream) release(r *reservation) {
 // noMemoryError says that there is no room for a large frame.
 type noMemoryError struct{ error }
 
-// late reports whether the watchdog ended a read, and lifts its deadline so that
-// the peer can be told.
+// late reports whether the watchdog ended a read, and lifts its deadline so that the peer can be
+// told.
 func (s *serverStream) late() bool {
 	if !s.dog.fired.Swap(false) {
 		return false
@@ -285,8 +284,8 @@ func (x *exchange) cutOff() {
 	x.observe(errRate)
 }
 
-// answer runs the request in x.in through the guard and its handler. It
-// returns false when the stream has ended.
+// answer runs the request in x.in through the guard and its handler. It returns false when the
+// stream has ended.
 func (x *exchange) answer() bool {
 	err := x.admit()
 	if err == nil {
@@ -321,8 +320,8 @@ func (x *exchange) handle() (err error) {
 	return x.entry.serve(ctx, x)
 }
 
-// once runs the handler once for this message ID and replies with what it returned, or
-// with what came of the first request with this ID.
+// once runs the handler once for this message ID and replies with what it returned, or with what
+// came of the first request with this ID.
 func (x *exchange) once(ctx context.Context, req any, handler func() (any, error)) error {
 	if !x.entry.Verb.HasEffect() {
 		v, err := x.run(ctx, req, handler)
@@ -344,8 +343,8 @@ func (x *exchange) once(ctx context.Context, req any, handler func() (any, error
 	return x.reply(raw, false)
 }
 
-// reply writes one reply. An error means that it could not be encoded; a
-// stream that is gone is noted in x.lost.
+// reply writes one reply. An error means that it could not be encoded; a stream that is gone is
+// noted in x.lost.
 func (x *exchange) reply(payload any, end bool) error {
 	return x.write(x.entry.Reply, payload, end)
 }
@@ -366,8 +365,8 @@ func (x *exchange) write(t Type, payload any, end bool) error {
 	return nil
 }
 
-// fail tells the peer of err and ends the stream when it cannot be used any
-// more; then it returns false.
+// fail tells the peer of err and ends the stream when it cannot be used any more; then it returns
+// false.
 func (x *exchange) fail(err error) bool {
 	if err := x.write(typeError, x.travelling(err), false); err != nil || x.lost {
 		x.Reset()
@@ -379,8 +378,8 @@ func (x *exchange) fail(err error) bool {
 	return !x.spent
 }
 
-// finish ends a stream whose remaining bytes make no sense. What the peer has
-// under way is read for a moment, so that it sees the reply and not a reset.
+// finish ends a stream whose remaining bytes make no sense. What the peer has under way is read for
+// a moment, so that it sees the reply and not a reset.
 func (x *exchange) finish() {
 	x.CloseWrite()
 	x.dog.arm(x.mux.cfg.Limits.Header)
@@ -392,8 +391,8 @@ func (x *exchange) finish() {
 	x.Close()
 }
 
-// travelling returns the error that the peer is told instead of err. What is
-// not an [Error] is logged whole, and the peer gets the trace ID of that line.
+// travelling returns the error that the peer is told instead of err. What is not an [Error] is
+// logged whole, and the peer gets the trace ID of that line.
 func (x *exchange) travelling(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e.Timestamp == 0 {
@@ -413,7 +412,14 @@ func (x *exchange) travelling(err error) *Error {
 }
 
 func (x *exchange) observe(err error) {
-	o := Outcome{Peer: x.peer.ID, Family: x.family.Name, Type: x.msg.Type, Inbound: true, Err: err, Duration: time.Since(x.started)}
+	o := Outcome{
+		Peer:     x.peer.ID,
+		Family:   x.family.Name,
+		Type:     x.msg.Type,
+		Inbound:  true,
+		Err:      err,
+		Duration: time.Since(x.started),
+	}
 	if err != nil {
 		x.mux.cfg.Logger.Debug("request refused", keyPeer, o.Peer, keyType, o.Type, keyErr, err)
 	}

@@ -14,8 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// The exchanges mean the same on every transport, whose streams differ in how
-// they close and reset.
+// The exchanges mean the same on every transport, whose streams differ in how they close and reset.
 func TestExchangesOnEachTransport(t *testing.T) {
 	for name, listen := range map[string]string{"tcp": overTCP, "quic": overQUIC, "websocket": overWebSocket} {
 		t.Run(name, func(t *testing.T) {

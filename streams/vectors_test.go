@@ -79,8 +79,8 @@ func vectorID(n byte) uuid.UUID {
 	return id
 }
 
-// wireMessage is a Message as the vectors tell what to decode: the envelope in
-// its plain form, the timestamp in milliseconds.
+// wireMessage is a Message as the vectors tell what to decode: the envelope in its plain form, the
+// timestamp in milliseconds.
 type wireMessage struct {
 	ID        string         `json:"id"`
 	Type      string         `json:"type"`

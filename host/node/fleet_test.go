@@ -165,8 +165,8 @@ func TestMembersMeet(t *testing.T) {
 	}
 }
 
-// On probation a stranger hears a version and families, and nothing else; of
-// libp2p's protocols only identify and ping answer.
+// On probation a stranger hears a version and families, and nothing else; of libp2p's protocols
+// only identify and ping answer.
 func TestStrangersOnProbation(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
@@ -210,8 +210,7 @@ func TestStrangersOnProbation(t *testing.T) {
 	}
 }
 
-// answers opens a protocol as a stranger, and requires a reset of all that is for
-// members only.
+// answers opens a protocol as a stranger, and requires a reset of all that is for members only.
 func answers(t *testing.T, from, to *node.Node, id protocol.ID) {
 	t.Helper()
 	if strings.HasPrefix(string(id), "/swarm/") && !strings.Contains(string(id), "/kad/") {
@@ -235,8 +234,8 @@ func answers(t *testing.T, from, to *node.Node, id protocol.ID) {
 	}
 }
 
-// Statements travel at contact in both directions, and at once to all who are
-// connected; the connections of one who was revoked end, and it knows by whom.
+// Statements travel at contact in both directions, and at once to all who are connected; the
+// connections of one who was revoked end, and it knows by whom.
 func TestStatementsSpread(t *testing.T) {
 	f := newFounder(t)
 	a, b, away := f.member(trust.RoleWorker, "a"), f.member(trust.RoleWorker, "b"), f.member(trust.RoleWorker, "away")
@@ -285,8 +284,8 @@ func TestRenewedAtContact(t *testing.T) {
 	}
 }
 
-// A machine whose own grant is over takes no commands. Who brings it a new one is not
-// refused with the first command: the grant is there before it.
+// A machine whose own grant is over takes no commands. Who brings it a new one is not refused with
+// the first command: the grant is there before it.
 func TestNewerGrantComesBeforeTheFirstCommand(t *testing.T) {
 	f := newFounder(t)
 	key, id := newKey(t)
@@ -432,8 +431,8 @@ func TestJoinConfirmed(t *testing.T) {
 	}
 }
 
-// One who answers in the inviter's place and has no right to let anybody in does
-// not get the secret.
+// One who answers in the inviter's place and has no right to let anybody in does not get the
+// secret.
 func TestSecretIsNotForImpostors(t *testing.T) {
 	f := newFounder(t)
 	var mu sync.Mutex
@@ -502,7 +501,8 @@ func TestOffer(t *testing.T) {
 	}
 }
 
-// Who passes on where a member is needs no right, and has no say in it: only what the member has signed counts.
+// Who passes on where a member is needs no right, and has no say in it: only what the member has
+// signed counts.
 func TestMadeUpAddresses(t *testing.T) {
 	f := newFounder(t)
 	key, relay := newKey(t)
@@ -584,8 +584,8 @@ func (f *founder) put(from *node.Node, change func(*trust.Ticket, *trust.Invitat
 	return out, err
 }
 
-// The right to admit used to give every right: a ticket that a member brought was
-// held to the redeemer's grant alone.
+// The right to admit used to give every right: a ticket that a member brought was held to the
+// redeemer's grant alone.
 func TestBroughtTicketGivesNoMoreThanItsMakerMay(t *testing.T) {
 	f := newFounder(t)
 	admit := func(g *trust.Grant) { g.Verbs = []string{"admit", "stats.read"} }
@@ -659,8 +659,8 @@ func TestBroughtTicketEndsWithItsMaker(t *testing.T) {
 	}
 }
 
-// One who brings a revocation hears when it could not be saved, and it is written at
-// the next contact with anybody.
+// One who brings a revocation hears when it could not be saved, and it is written at the next
+// contact with anybody.
 func TestUnsavedStatementIsToldAndSavedLater(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
@@ -685,9 +685,9 @@ func TestUnsavedStatementIsToldAndSavedLater(t *testing.T) {
 	})
 }
 
-// A machine signs by itself, when its time is near, what the root or it itself has signed, and
-// what gives no rights: then it names the issuer on whose word it did. Rights that another issuer
-// gave wait for a person, or they would outlive that issuer.
+// A machine signs by itself, when its time is near, what the root or it itself has signed, and what
+// gives no rights: then it names the issuer on whose word it did. Rights that another issuer gave
+// wait for a person, or they would outlive that issuer.
 func TestRightsOfOthersAreNotRenewedByThemselves(t *testing.T) {
 	f := newFounder(t)
 	long := time.Now().AddDate(0, 0, -300) // a year's grant of then is due
@@ -727,8 +727,8 @@ func TestRightsOfOthersAreNotRenewedByThemselves(t *testing.T) {
 	}
 }
 
-// One who has more to ask or to hand over than a member's rate lets it takes its time:
-// nothing of it is lost.
+// One who has more to ask or to hand over than a member's rate lets it takes its time: nothing of
+// it is lost.
 func TestMembersWaitTheirTurn(t *testing.T) {
 	f := newFounder(t)
 	key, id := newKey(t)

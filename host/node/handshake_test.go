@@ -122,7 +122,8 @@ func TestOwnLinkDownCostsNobodysScore(t *testing.T) {
 	}
 }
 
-// Of two newcomers that know a seed and nothing else, each finds the other; one that is no seed tells nothing.
+// Of two newcomers that know a seed and nothing else, each finds the other; one that is no seed
+// tells nothing.
 func TestSeed(t *testing.T) {
 	found := make(chan discovery.Found, 8)
 	for _, tells := range []bool{true, false} {
@@ -220,8 +221,8 @@ func TestStrangersDoNotLockMembersOut(t *testing.T) {
 	})
 }
 
-// A peer that greets back on a connection that we dialled changes nothing of
-// what our handshake has measured; the race detector watches.
+// A peer that greets back on a connection that we dialled changes nothing of what our handshake has
+// measured; the race detector watches.
 func TestBothGreet(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
 	for range 5 {
@@ -277,7 +278,8 @@ func TestCloseSaysWhy(t *testing.T) {
 	}
 }
 
-// TestTwinsAreHeld: a node that is one of two with its identity refuses what has an effect; see package twins.
+// TestTwinsAreHeld: a node that is one of two with its identity refuses what has an effect; see
+// package twins.
 func TestTwinsAreHeld(t *testing.T) {
 	key, id := newKey(t)
 	hub := newNode(t, node.Config{Role: "relay", Sole: true, Judge: trust.NewOpen(id)})

@@ -47,34 +47,33 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Config says what kind of member New makes. Its zero value lacks only an
-// identity: give Host.StateDir, or Host.Identity for a node that leaves no trace.
+// Config says what kind of member New makes. Its zero value lacks only an identity: give
+// Host.StateDir, or Host.Identity for a node that leaves no trace.
 type Config struct {
 	Host host.Config
-	// Role, Name and Labels are what members are told in the handshake. They
-	// are display data at the other side.
+	// Role, Name and Labels are what members are told in the handshake. They are display data at
+	// the other side.
 	Role   string
 	Name   string
 	Labels map[string]string
 	// Judge decides who may do what; nil means that nobody may do anything.
 	Judge trust.Judge
-	// Fleet is the fleet this node is a member of, and then the Judge. It also
-	// gives the role, the name and the labels.
+	// Fleet is the fleet this node is a member of, and then the Judge. It also gives the role, the
+	// name and the labels.
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
 	Tickets *trust.TicketBook
 	// Seed tells newcomers of an open network, which has no fleet, where others are. In a fleet
 	// every member tells members.
 	Seed bool
-	// AuditHead is the end of this node's audit log, for members to remember; nil
-	// for a node without one.
+	// AuditHead is the end of this node's audit log, for members to remember; nil for a node
+	// without one.
 	AuditHead func() greet.AuditHead
 	// Sole says that one process at a time runs with this identity in this role, as is so for a
 	// worker, a relay and a controller that serves, and not for commands. Such a node tells its
 	// boot in the handshake, and notices a second machine that has its identity: see Twin.
 	Sole bool
-	// Greeted is told of each peer that answered our greeting. It runs in a
-	// goroutine of its own.
+	// Greeted is told of each peer that answered our greeting. It runs in a goroutine of its own.
 	Greeted func(greet.PeerInfo)
 	// Joined is told of each machine that redeemed one of Tickets.
 	Joined func(peer.ID, trust.Grant)
@@ -211,7 +210,8 @@ func (n *Node) setUp() error {
 		return nil
 	}
 	score := func(p peer.ID) float64 { return n.Scores.Score(p) - scoring.Neutral }
-	n.gossip, err = gossip.New(n.life, host.Guard(n.Host.Host, n.cfg.Host.Admit), gossip.Config{Topics: n.cfg.Topics, Score: score, Go: n.own})
+	n.gossip, err = gossip.New(n.life, host.Guard(n.Host.Host, n.cfg.Host.Admit),
+		gossip.Config{Topics: n.cfg.Topics, Score: score, Go: n.own})
 	if err == nil {
 		n.PubSub = n.gossip.PubSub
 	}
@@ -235,8 +235,8 @@ func (n *Node) setUpFleet() error {
 	return errors.Join(n.membership.Register(n.Mux), redeemer.Register(n.Mux))
 }
 
-// Run serves requests, finds peers, and keeps the connections that are to be
-// kept. It returns when ctx ends and all it started has ended.
+// Run serves requests, finds peers, and keeps the connections that are to be kept. It returns when
+// ctx ends and all it started has ended.
 func (n *Node) Run(ctx context.Context) error {
 	n.runs.Lock()
 	defer n.runs.Unlock()
@@ -293,7 +293,8 @@ func (n *Node) partWithAll() {
 	_ = parting.Wait() // those that fail are closed already
 }
 
-// own runs f in a goroutine that Close waits for, unless the node is closed. f's context ends with the node.
+// own runs f in a goroutine that Close waits for, unless the node is closed. f's context ends with
+// the node.
 func (n *Node) own(f func(context.Context)) {
 	n.starting.Lock()
 	defer n.starting.Unlock()
@@ -302,9 +303,8 @@ func (n *Node) own(f func(context.Context)) {
 	}
 }
 
-// dialler opens streams by way of the host's own Connect, which knows the
-// address book and says in one line why a peer cannot be reached.
-// A peer that has just turned us away is not simply offline.
+// dialler opens streams by way of the host's own Connect, which knows the address book and says in
+// one line why a peer cannot be reached. A peer that has just turned us away is not simply offline.
 type dialler struct {
 	*host.Host
 	greeter *greet.Greeter

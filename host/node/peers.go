@@ -32,7 +32,8 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 		n.own(func(context.Context) { out.CloseWithError(greet.DisconnectTooManyPeers.ConnCode()) })
 	}
 	n.greeter.Connected(c)
-	if c.Stat().Direction == network.DirInbound && len(n.Network().ConnsToPeer(c.RemotePeer())) > 1 && n.cfg.Judge.Member(c.RemotePeer()) {
+	if c.Stat().Direction == network.DirInbound && len(n.Network().ConnsToPeer(c.RemotePeer())) > 1 &&
+		n.cfg.Judge.Member(c.RemotePeer()) {
 		n.probes.Suspect(c.RemotePeer()) // it may be back, and know nothing of the connections that it had
 	}
 }
@@ -69,9 +70,8 @@ func (n *Node) greeted(p greet.PeerInfo, ours bool) {
 	}
 }
 
-// admitted is asked by the DHT and pubsub: see host.Guard. The side that dialled
-// shows its grant first, so on an inbound connection a stream of a peer that is no
-// member has no claim to wait.
+// admitted is asked by the DHT and pubsub: see host.Guard. The side that dialled shows its grant
+// first, so on an inbound connection a stream of a peer that is no member has no claim to wait.
 func (n *Node) admitted(ctx context.Context, c network.Conn, inbound bool) error {
 	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
 	defer cancel()
@@ -135,7 +135,8 @@ func (n *Node) outside(p peer.ID) bool {
 	return slices.ContainsFunc(m.AddrInfo().Addrs, manet.IsPublicAddr)
 }
 
-// counts reports whether a peer is one that this node looks after: a member, or without a fleet one that its owner has saved.
+// counts reports whether a peer is one that this node looks after: a member, or without a fleet one
+// that its owner has saved.
 func (n *Node) counts(p peer.ID) bool {
 	if n.cfg.Judge.Member(p) {
 		return true
@@ -214,7 +215,8 @@ func (n *Node) greeting(ctx context.Context, p peer.ID) (greet.PeerInfo, error) 
 		return greet.PeerInfo{}, err
 	}
 	if len(n.Network().ConnsToPeer(p)) == 0 {
-		return greet.PeerInfo{}, fmt.Errorf("connect to %s: %w: it closed the connection at once", p, host.ErrUnreachable)
+		return greet.PeerInfo{}, fmt.Errorf(
+			"connect to %s: %w: it closed the connection at once", p, host.ErrUnreachable)
 	}
 	return n.greeter.Of(ctx, p)
 }
@@ -227,11 +229,12 @@ func (n *Node) Disconnect(ctx context.Context, p peer.ID, code greet.DisconnectC
 // Twin reports whether two machines run with the identity of p, which may be this node's own.
 func (n *Node) Twin(p peer.ID) (twins.Twin, bool) { return n.twins.Of(p) }
 
-// Twins are the identities that two machines run with, as far as this node knows now: for each that is so until one of the two
-// has not been seen for three minutes.
+// Twins are the identities that two machines run with, as far as this node knows now: for each that
+// is so until one of the two has not been seen for three minutes.
 func (n *Node) Twins() []twins.Twin { return n.twins.All() }
 
-// Boots asks at some addresses of p, each by itself, which run of its program is there, and notes where two of one role are.
+// Boots asks at some addresses of p, each by itself, which run of its program is there, and notes
+// where two of one role are.
 func (n *Node) Boots(ctx context.Context, p peer.ID, at []multiaddr.Multiaddr) {
 	n.twins.Boots(ctx, p, at)
 }
@@ -254,8 +257,8 @@ func (n *Node) Missing(ctx context.Context, p peer.ID) ([]trust.ID, error) {
 	return n.membership.Missing(ctx, p)
 }
 
-// LearnMembers asks a member for the members it knows, of some roles or all, and
-// saves them. It returns how many there were.
+// LearnMembers asks a member for the members it knows, of some roles or all, and saves them. It
+// returns how many there were.
 func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
 	return n.addrs.Learn(ctx, p, roles...)
 }
@@ -265,6 +268,6 @@ func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, listens []string, 
 	return join.With(ctx, n, n.Client, t, listens, waiting)
 }
 
-// ServeOffers takes the first ticket that somebody brings, for a machine that
-// waits for its inviter to call. Register it before Listen.
+// ServeOffers takes the first ticket that somebody brings, for a machine that waits for its inviter
+// to call. Register it before Listen.
 func (n *Node) ServeOffers(offers chan<- string) error { return join.ServeOffers(n.Mux, offers, n.log) }

@@ -21,7 +21,8 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// TestSubscribersStay ends the stream on which a node sends to a subscriber, as when the one of two connections is closed.
+// TestSubscribersStay ends the stream on which a node sends to a subscriber, as when the one of two
+// connections is closed.
 func TestSubscribersStay(t *testing.T) {
 	const topic, relayed = "/swarm/test/1.0.0", "/swarm/test/2.0.0"
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +74,8 @@ func cut(t *testing.T, from, to *node.Node) {
 	t.Error("there is no stream")
 }
 
-// simulated are running nodes in a network without a wire, in the virtual time of the test, which ends them.
+// simulated are running nodes in a network without a wire, in the virtual time of the test, which
+// ends them.
 func simulated(t *testing.T, count int, cfg node.Config) (nodes []*node.Node) {
 	t.Helper()
 	wire := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(10 * time.Millisecond)}

@@ -24,8 +24,11 @@ import (
 // Family lets members tell each other where members are.
 var Family = streams.Family{Name: "peers", Versions: []string{"1.0.0"}}
 
-// GetAddr asks a member for the members it knows, and a seed of an open network for peers. In a fleet only members are answered.
-var GetAddr = streams.Call[AddrRequest, Addr]{Family: Family, Request: "get_addr", Reply: "addr", Verb: streams.VerbPublic}
+// GetAddr asks a member for the members it knows, and a seed of an open network for peers. In a
+// fleet only members are answered.
+var GetAddr = streams.Call[AddrRequest, Addr]{
+	Family: Family, Request: "get_addr", Reply: "addr", Verb: streams.VerbPublic,
+}
 
 // Bounds of the messages.
 const (
@@ -109,8 +112,8 @@ type Config struct {
 	// members.
 	Seed   bool
 	Client *streams.Client
-	// Go runs a function in a goroutine that the node waits for when it closes; its context
-	// ends with the node.
+	// Go runs a function in a goroutine that the node waits for when it closes; its context ends
+	// with the node.
 	Go     func(func(context.Context))
 	Logger *slog.Logger
 }
@@ -131,8 +134,8 @@ func (d *Directory) Register(m *streams.Mux) error {
 	return nil
 }
 
-// Members are all members, in the order of their peer IDs, and where they say
-// they are as far as that is known; this node is one of them.
+// Members are all members, in the order of their peer IDs, and where they say they are as far as
+// that is known; this node is one of them.
 func (d *Directory) Members() (out []Member) {
 	out = append(out, Member{d.host.ID(), d.host.SignedRecord(d.host.ID()), d.fleet.Chain().JSON()})
 	for _, m := range d.fleet.Members() {
@@ -168,9 +171,9 @@ func (d *Directory) roleOf(p peer.ID) trust.Role {
 	return m.Grant.Role
 }
 
-// Save saves members that somebody has told of who may have no right at
-// all: those that are none by their grants are left out, and where they are they have signed
-// themselves. It returns how many were good.
+// Save saves members that somebody has told of who may have no right at all: those that are none by
+// their grants are left out, and where they are they have signed themselves. It returns how many
+// were good.
 func Save(book *host.Book, f *trust.Fleet, members []Member) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
@@ -198,8 +201,7 @@ func Save(book *host.Book, f *trust.Fleet, members []Member) (good int, err erro
 	return good, err
 }
 
-// ApplyGrant writes what the fleet says of a member into its entry of the address
-// book.
+// ApplyGrant writes what the fleet says of a member into its entry of the address book.
 func ApplyGrant(m *host.Member, g *trust.Grant) {
 	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
 }
@@ -207,8 +209,8 @@ func ApplyGrant(m *host.Member, g *trust.Grant) {
 // maxPages is how many answers of a member about others are taken: as many as there can be members.
 const maxPages = 10_000 / MaxAnswered
 
-// Learn asks a member for the members it knows, of some roles or all, and
-// saves them. It returns how many there were.
+// Learn asks a member for the members it knows, of some roles or all, and saves them. It returns
+// how many there were.
 func (d *Directory) Learn(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
 	good, after := 0, peer.ID("")
 	var unsaved error
@@ -233,9 +235,9 @@ func (d *Directory) Learn(ctx context.Context, p peer.ID, roles ...trust.Role) (
 	return good, unsaved
 }
 
-// Remember notes in the address book what is known of a peer: of a member what
-// its grant says, and of others that are saved what they say of themselves. Only
-// members are added; else it is the host and the owner who decide who is saved.
+// Remember notes in the address book what is known of a peer: of a member what its grant says, and
+// of others that are saved what they say of themselves. Only members are added; else it is the host
+// and the owner who decide who is saved.
 func (d *Directory) Remember(p greet.PeerInfo) {
 	old, ok := d.host.Book().Get(p.ID)
 	if g := p.Grant; g != nil {
@@ -243,7 +245,8 @@ func (d *Directory) Remember(p greet.PeerInfo) {
 		if len(old.Addrs) == 0 && p.Conn.Stat().Direction == network.DirOutbound {
 			addrs = []string{p.Conn.RemoteMultiaddr().String()}
 		}
-		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) && len(addrs) == 0 {
+		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) &&
+			len(addrs) == 0 {
 			return
 		}
 		if _, err := d.host.Book().Update(p.ID, func(m *host.Member) {

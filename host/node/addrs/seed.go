@@ -22,7 +22,8 @@ const maxSeedPages = 4
 
 const askTimeout = 10 * time.Second // for all that one seed says
 
-// answerSeed tells newcomers of an open network where others are: those that are connected now and can be dialled.
+// answerSeed tells newcomers of an open network where others are: those that are connected now and
+// can be dialled.
 func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
 	var all []Member
 	for _, other := range d.host.Network().Peers() {
@@ -66,8 +67,9 @@ func (d *Directory) AskSeed(info greet.PeerInfo) {
 	})
 }
 
-// fromSeed leaves of what a seed passes on what is worth a dial: plain IP addresses, of the loopback only when the seed is on
-// this machine, and the way by the seed itself. Anybody may be a peer and a seed, and has us look up no name and ask no relay.
+// fromSeed leaves of what a seed passes on what is worth a dial: plain IP addresses, of the
+// loopback only when the seed is on this machine, and the way by the seed itself. Anybody may be a
+// peer and a seed, and has us look up no name and ask no relay.
 func fromSeed(rec *peer.PeerRecord, seed peer.ID, sameMachine bool) peer.AddrInfo {
 	out := peer.AddrInfo{ID: rec.PeerID}
 	bySeed := false

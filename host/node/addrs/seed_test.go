@@ -12,7 +12,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// Whoever calls itself a seed has us dial plain addresses, or come by way of itself, and nothing on this machine.
+// Whoever calls itself a seed has us dial plain addresses, or come by way of itself, and nothing on
+// this machine.
 func TestFromSeed(t *testing.T) {
 	id := func() peer.ID {
 		p, err := test.RandPeerID()

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxPeers bounds the peers that are remembered: the one not heard of for the longest time goes first.
+// maxPeers bounds the peers that are remembered: the one not heard of for the longest time goes
+// first.
 const maxPeers = 1024
 
 // Budgets are rates of peers. They outlive streams and connections.

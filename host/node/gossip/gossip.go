@@ -18,12 +18,12 @@ import (
 type Config struct {
 	// Topics are those that this node may join; no others are spoken of with peers.
 	Topics []string
-	// Score returns a number for a peer that is 0 for a neutral one, and less for a bad one:
-	// from -25 on nothing is passed on to it by gossip, from -35 on it gets no messages of ours,
-	// and from -45 on nothing is taken from it.
+	// Score returns a number for a peer that is 0 for a neutral one, and less for a bad one: from
+	// -25 on nothing is passed on to it by gossip, from -35 on it gets no messages of ours, and
+	// from -45 on nothing is taken from it.
 	Score func(peer.ID) float64
-	// Go runs a function in a goroutine that the node waits for when it closes; its context
-	// ends with the node.
+	// Go runs a function in a goroutine that the node waits for when it closes; its context ends
+	// with the node.
 	Go func(func(context.Context))
 }
 

@@ -11,16 +11,17 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What a peer may have this node look at over pubsub. A fleet of 1,500 machines that
-// push stats every 5 s makes 300 RPCs a second, if one peer passes all of them on.
+// What a peer may have this node look at over pubsub. A fleet of 1,500 machines that push stats
+// every 5 s makes 300 RPCs a second, if one peer passes all of them on.
 const (
 	rpcRate  = 300 // RPCs a second: less than 4 % of a core, if all of them subscribe
 	rpcBurst = 1000
 
 	rpcBytes     = 512 << 10 // a second; the RPCs above have 210 KiB
 	rpcByteBurst = 2 << 20
-	// What one RPC may hold. Beyond, it is dropped. A message counts as an RPC of its own, and so do some of what costs less.
-	// An honest newcomer asks for what the mesh has sent in three seconds, and is answered in RPCs of 128 KiB.
+	// What one RPC may hold. Beyond, it is dropped. A message counts as an RPC of its own, and so
+	// do some of what costs less. An honest newcomer asks for what the mesh has sent in three
+	// seconds, and is answered in RPCs of 128 KiB.
 	rpcMessages = 512
 	rpcHeard    = 5000 // IDs that the sender has: what gossipsub looks at, at most
 	rpcWanted   = 2048 // IDs that it wants, or does not want
@@ -29,9 +30,9 @@ const (
 
 )
 
-// meteredStream is a stream of RPCs, each behind its length. It is read no faster
-// than the peer's budget lets it, so that one who sends more waits for us, and not
-// others for the one who handles RPCs.
+// meteredStream is a stream of RPCs, each behind its length. It is read no faster than the peer's
+// budget lets it, so that one who sends more waits for us, and not others for the one who handles
+// RPCs.
 type meteredStream struct {
 	network.Stream
 	budget *rate.Limiter // of RPCs
@@ -57,7 +58,8 @@ type rpcCounter struct {
 	shift  int    // of the next byte of length
 }
 
-// add returns how many RPCs have begun in b. A length that makes no sense is for the one who decodes it.
+// add returns how many RPCs have begun in b. A length that makes no sense is for the one who
+// decodes it.
 func (c *rpcCounter) add(b []byte) (began int) {
 	for len(b) > 0 {
 		if c.left > 0 {
@@ -83,8 +85,8 @@ func (c *rpcCounter) add(b []byte) (began int) {
 
 var errFullRPC = errors.New("an RPC holds more than an honest one does")
 
-// inspect drops RPCs that hold more than an honest one does, and charges the sender for each by what it holds: what it sends next
-// is read later.
+// inspect drops RPCs that hold more than an honest one does, and charges the sender for each by
+// what it holds: what it sends next is read later.
 func (h *pubsubHost) inspect(from peer.ID, rpc *pubsub.RPC) error {
 	cost, err := weigh(&rpc.RPC)
 	if cost > 0 {

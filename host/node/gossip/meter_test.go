@@ -86,7 +86,8 @@ func TestRPCBytesAreMetered(t *testing.T) {
 	})
 }
 
-// What an honest RPC may hold passes and costs little; one item more is dropped; both are charged for.
+// What an honest RPC may hold passes and costs little; one item more is dropped; both are charged
+// for.
 func TestRPCsAreWeighed(t *testing.T) {
 	ids := func(n int) []string { return make([]string, n) }
 	many := func(n int) (c *pb.ControlMessage) {

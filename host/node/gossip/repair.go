@@ -46,8 +46,9 @@ const (
 
 	remindTimeout = 30 * time.Second // for a peer to read what we subscribe to
 
-	// afreshAfter is when a peer whose stream has ended is new to pubsub, if there is no other stream by then. Pubsub waits 10 s at
-	// most before it opens one, and after the fourth within ten minutes it opens none.
+	// afreshAfter is when a peer whose stream has ended is new to pubsub, if there is no other
+	// stream by then. Pubsub waits 10 s at most before it opens one, and after the fourth within
+	// ten minutes it opens none.
 	afreshAfter = 30 * time.Second
 )
 
@@ -68,11 +69,18 @@ func newPubSubHost(h corehost.Host, own func(func(context.Context))) (*pubsubHos
 	if err != nil {
 		return nil, fmt.Errorf("tell pubsub of peers: %w", err)
 	}
-	return &pubsubHost{Host: h, own: own, fresh: fresh, rpcs: budget.New(rpcRate, rpcBurst), bytes: budget.New(rpcBytes, rpcByteBurst), out: make(map[peer.ID]*announcer)}, nil
+	return &pubsubHost{
+		Host:  h,
+		own:   own,
+		fresh: fresh,
+		rpcs:  budget.New(rpcRate, rpcBurst),
+		bytes: budget.New(rpcBytes, rpcByteBurst),
+		out:   make(map[peer.ID]*announcer),
+	}, nil
 }
 
-// NewStream tries until it has a stream, the peer has been gone for a while or says that it speaks none of the protocols, or
-// ctx ends.
+// NewStream tries until it has a stream, the peer has been gone for a while or says that it speaks
+// none of the protocols, or ctx ends.
 func (h *pubsubHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	here, stranger := time.Now(), false
 	for pause := patientFirst; ; pause = min(2*pause, patientMost) {
@@ -120,8 +128,8 @@ func (h *pubsubHost) announce(ctx context.Context, p peer.ID, s network.Stream) 
 	return a
 }
 
-// afresh makes p new to pubsub, if it is connected and has no stream: as one that has just begun to speak pubsub's protocol.
-// Where it knows p all the same, it does nothing.
+// afresh makes p new to pubsub, if it is connected and has no stream: as one that has just begun to
+// speak pubsub's protocol. Where it knows p all the same, it does nothing.
 func (h *pubsubHost) afresh(p peer.ID, id protocol.ID) {
 	h.mu.Lock()
 	has := h.out[p] != nil
@@ -208,7 +216,8 @@ func (a *announcer) Reset() error {
 	return a.Stream.Reset()
 }
 
-// subscriptions returns those in an RPC, which begins with its length. It looks at nothing else, because nearly all RPCs are messages.
+// subscriptions returns those in an RPC, which begins with its length. It looks at nothing else,
+// because nearly all RPCs are messages.
 func subscriptions(rpc []byte) (out []*pb.RPC_SubOpts) {
 	_, n := protowire.ConsumeVarint(rpc)
 	for n >= 0 && n < len(rpc) {

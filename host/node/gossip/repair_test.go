@@ -24,7 +24,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// failing is a host whose attempts to open a stream end in these errors, one after the other; nil is a stream.
+// failing is a host whose attempts to open a stream end in these errors, one after the other; nil
+// is a stream.
 type failing struct {
 	corehost.Host
 	errs []error
@@ -159,8 +160,8 @@ type conn struct{ network.Conn }
 
 func (conn) RemotePeer() peer.ID { return "p" }
 
-// TestReminderWaitsApart: a peer that does not read what it is told is heard all the same, however many streams it opens; one
-// reminder is under way then, and one waits.
+// TestReminderWaitsApart: a peer that does not read what it is told is heard all the same, however
+// many streams it opens; one reminder is under way then, and one waits.
 func TestReminderWaitsApart(t *testing.T) {
 	s := &stalled{began: make(chan struct{}, 100), over: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -88,7 +88,8 @@ func pushing(hosts [2]corehost.Host) network.Stream {
 	return nil
 }
 
-// When the stream to a peer ends, pubsub forgets what the peer has subscribed to; the peer does not say it again.
+// When the stream to a peer ends, pubsub forgets what the peer has subscribed to; the peer does not
+// say it again.
 func TestLibraryForgetsSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hosts, pusher := plain(t, unchanged)

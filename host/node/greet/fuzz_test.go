@@ -8,8 +8,7 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// FuzzPayloads reads payloads of the types here: what is accepted
-// keeps its rules through encoding.
+// FuzzPayloads reads payloads of the types here: what is accepted keeps its rules through encoding.
 func FuzzPayloads(f *testing.F) {
 	const sender = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
 	types := []streams.Type{"handshake", "ping", "pong", "disconnect", "error"}

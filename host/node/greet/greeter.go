@@ -30,24 +30,24 @@ const (
 // Config says who greets, and what becomes of it.
 type Config struct {
 	Network network.Network
-	// Fleet judges the grants that peers show, and has the one that this node shows; nil
-	// without a fleet. Then nothing is shown.
+	// Fleet judges the grants that peers show, and has the one that this node shows; nil without a
+	// fleet. Then nothing is shown.
 	Fleet  *trust.Fleet
 	Member func(peer.ID) bool
-	// Hello is what this node tells members of itself, but for what Fleet, AuditHead, Twins and
-	// the handshake add. Of it strangers hear Boot alone.
+	// Hello is what this node tells members of itself, but for what Fleet, AuditHead, Twins and the
+	// handshake add. Of it strangers hear Boot alone.
 	Hello Hello
 	// AuditHead is the end of this node's audit log, for members; nil for a node without one.
 	AuditHead func() AuditHead
 	// Twins tells members that another machine has this identity.
 	Twins func() *Twins
-	// Met is called with each peer that has greeted or answered our greeting, before those who
-	// wait for the greeting go on. ours reports whether this node has greeted.
+	// Met is called with each peer that has greeted or answered our greeting, before those who wait
+	// for the greeting go on. ours reports whether this node has greeted.
 	Met func(p PeerInfo, ours bool)
 	// Greeted is called after them.
 	Greeted func(p PeerInfo, ours bool)
-	// Strange is called with a connection whose peer has greeted, is to be asked something, and
-	// is no member: either side may have a newer grant by now.
+	// Strange is called with a connection whose peer has greeted, is to be asked something, and is
+	// no member: either side may have a newer grant by now.
 	Strange func(network.Conn)
 	// Strangers keeps account of those who are no members.
 	Strangers Strangers
@@ -66,8 +66,8 @@ type Strangers interface {
 	Greeted(c network.Conn, refused bool)
 }
 
-// Greeter greets the peers that this node dials, answers those that dial it, and knows what came
-// of it on each open connection. Its methods may be called concurrently.
+// Greeter greets the peers that this node dials, answers those that dial it, and knows what came of
+// it on each open connection. Its methods may be called concurrently.
 type Greeter struct {
 	cfg     Config
 	log     *slog.Logger
@@ -82,12 +82,14 @@ func New(cfg Config) *Greeter {
 	return &Greeter{cfg: cfg, log: cfg.Logger, notices: budget.New(rate.Every(noticeEvery), 1)}
 }
 
-// Register serves the lifecycle family, and notices of errors, on mux. The greeter greets by client.
+// Register serves the lifecycle family, and notices of errors, on mux. The greeter greets by
+// client.
 func (g *Greeter) Register(mux *streams.Mux, client *streams.Client) error {
 	g.mux, g.client = mux, client
 	return errors.Join(
 		Handshake.Handle(mux, g.answer),
-		Ping.Handle(mux, func(_ context.Context, _ streams.Peer, p PingRequest) (Pong, error) { return p.Answer(), nil }),
+		Ping.Handle(
+			mux, func(_ context.Context, _ streams.Peer, p PingRequest) (Pong, error) { return p.Answer(), nil }),
 		Disconnect.Handle(mux, g.part),
 		streams.ErrorNotice.Handle(mux, g.notice),
 	)
@@ -116,8 +118,8 @@ func (g *Greeter) greet(c network.Conn) *greeting {
 	return gr
 }
 
-// Ready waits for the handshake of a connection that this node dialled. The
-// one that others dialled is theirs to greet on.
+// Ready waits for the handshake of a connection that this node dialled. The one that others dialled
+// is theirs to greet on.
 func (g *Greeter) Ready(ctx context.Context, c network.Conn) error {
 	if c.Stat().Direction != network.DirOutbound {
 		return nil
@@ -140,8 +142,8 @@ func (g *Greeter) Await(ctx context.Context, c network.Conn) error {
 	return g.table.of(c).wait(ctx)
 }
 
-// shakeHands does the dialler's part. A peer that does not know the lifecycle
-// family is let be: what it answers to other requests will tell.
+// shakeHands does the dialler's part. A peer that does not know the lifecycle family is let be:
+// what it answers to other requests will tell.
 func (g *Greeter) shakeHands(ctx context.Context, c network.Conn, gr *greeting) {
 	info, err := g.shake(ctx, c)
 	met := err == nil && info.ID != ""
@@ -197,7 +199,8 @@ func (g *Greeter) shake(ctx context.Context, c network.Conn) (info PeerInfo, err
 		g.log.Warn("the peer does not take us for a member", "peer", info.ID, "reason", hello.Reason)
 	}
 	if off := info.ClockOffset; off.Abs() > time.Minute {
-		g.log.Warn("clocks differ: set the clock of this node or of the peer", "peer", c.RemotePeer(), "ahead", off.Round(time.Second))
+		g.log.Warn("clocks differ: set the clock of this node or of the peer", "peer", c.RemotePeer(),
+			"ahead", off.Round(time.Second))
 	}
 	return info, nil
 }
@@ -247,7 +250,8 @@ func (g *Greeter) notice(ctx context.Context, p streams.Peer, e *streams.Error) 
 		level = slog.LevelWarn
 	}
 	if g.notices.Of(p.ID).Allow() {
-		g.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", clip(e.Message), "trace", clip(e.Trace))
+		g.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", clip(e.Message),
+			"trace", clip(e.Trace))
 	}
 	return nil
 }
@@ -296,14 +300,14 @@ func (g *Greeter) incompatible(theirs Hello) string {
 	}
 	if f := g.cfg.Fleet; f != nil {
 		if least := f.MinProtocol(); semver.Compare("v"+theirs.Version, "v"+least) < 0 && least != "" {
-			return fmt.Sprintf("you speak protocol %s, and the owner of this fleet asks for %s: update swarm", theirs.Version, least)
+			return fmt.Sprintf(
+				"you speak protocol %s, and the owner of this fleet asks for %s: update swarm", theirs.Version, least)
 		}
 	}
 	return ""
 }
 
-// turnAway refuses a handshake, and closes the connection when the refusal had
-// time to arrive.
+// turnAway refuses a handshake, and closes the connection when the refusal had time to arrive.
 func (g *Greeter) turnAway(c network.Conn, why string, code DisconnectCode) Hello {
 	ours, ok := g.hello(false), false
 	ours.Accepted, ours.Reason = &ok, why
@@ -321,8 +325,8 @@ func (g *Greeter) Again(ctx context.Context, c network.Conn) (digest string, err
 	return h.Statements, err
 }
 
-// admit judges the grant that a peer shows in its greeting. Without a fleet, and for
-// a peer that shows nothing, nothing is judged.
+// admit judges the grant that a peer shows in its greeting. Without a fleet, and for a peer that
+// shows nothing, nothing is judged.
 func (g *Greeter) admit(p peer.ID, h Hello) (*trust.Grant, error) {
 	f := g.cfg.Fleet
 	if f == nil {
@@ -343,8 +347,7 @@ func (g *Greeter) admit(p peer.ID, h Hello) (*trust.Grant, error) {
 	return nil, nil
 }
 
-// know judges what the peer shows of itself and leaves in the greeting what is
-// worth keeping.
+// know judges what the peer shows of itself and leaves in the greeting what is worth keeping.
 func (g *Greeter) know(info *PeerInfo) (err error) {
 	h := &info.Hello
 	info.Grant, err = g.admit(info.ID, *h)
@@ -361,8 +364,8 @@ func short(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), MaxReason)], "")
 }
 
-// part closes the connection that the goodbye came over; other
-// processes of the same peer keep theirs.
+// part closes the connection that the goodbye came over; other processes of the same peer keep
+// theirs.
 func (g *Greeter) part(_ context.Context, p streams.Peer, bye Goodbye) error {
 	g.log.Debug("peer says goodbye", "peer", p.ID, "reason", bye.Code, "words", bye.Reason)
 	time.AfterFunc(partGrace, func() { p.Conn.CloseWithError(bye.Code.ConnCode()) })

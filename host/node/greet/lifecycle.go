@@ -1,5 +1,5 @@
-// Package greet has the lifecycle family, by which two nodes greet, ping and part: see section 8
-// of docs/protocol.md.
+// Package greet has the lifecycle family, by which two nodes greet, ping and part: see section 8 of
+// docs/protocol.md.
 package greet
 
 import (
@@ -18,19 +18,23 @@ var Family = streams.Family{Name: "lifecycle", Versions: []string{"1.0.0"}, Gree
 
 // The types of the family. They are open to everyone.
 var (
-	// Handshake is the first request of a dialler on a new connection. Each side learns the
-	// other's clock from its timestamp.
-	Handshake = streams.Call[Hello, Hello]{Family: Family, Request: "handshake", Reply: "handshake_ack", Verb: streams.VerbPublic}
+	// Handshake is the first request of a dialler on a new connection. Each side learns the other's
+	// clock from its timestamp.
+	Handshake = streams.Call[Hello, Hello]{
+		Family: Family, Request: "handshake", Reply: "handshake_ack", Verb: streams.VerbPublic,
+	}
 	// Ping measures the round trip and the clocks.
 	Ping = streams.Call[PingRequest, Pong]{Family: Family, Request: "ping", Reply: "pong", Verb: streams.VerbPublic}
 	// TellTwins tells a member that two machines run with one identity: its own, or the sender's.
-	TellTwins = streams.Call[TwinsNews, TwinsAck]{Family: Family, Request: "twins", Reply: "twins_ack", Verb: streams.VerbPublic}
+	TellTwins = streams.Call[TwinsNews, TwinsAck]{
+		Family: Family, Request: "twins", Reply: "twins_ack", Verb: streams.VerbPublic,
+	}
 	// Disconnect is said before a connection is closed on purpose.
 	Disconnect = streams.Notice[Goodbye]{Family: Family, Type: "disconnect", Verb: streams.VerbPublic}
 )
 
-// ProtocolVersion is the version of swarm's wire protocol as a whole. Nodes
-// with another major version cannot speak with this one.
+// ProtocolVersion is the version of swarm's wire protocol as a whole. Nodes with another major
+// version cannot speak with this one.
 const ProtocolVersion = "1.0.0"
 
 // Bounds of what a peer says of itself.
@@ -41,8 +45,8 @@ const (
 	MaxReason     = 1024 // bytes of a reason in words
 	// MaxCredential is how many bytes of JSON a grant may have.
 	MaxCredential = 16 << 10
-	// MaxBoot is how many bytes the name of a run may have, and MaxTwins how many of them, and addresses, are told of one
-	// identity.
+	// MaxBoot is how many bytes the name of a run may have, and MaxTwins how many of them, and
+	// addresses, are told of one identity.
 	MaxBoot     = 64
 	MaxTwins    = 2
 	maxTwinAddr = 256
@@ -64,18 +68,20 @@ type Hello struct {
 	Revocation []byte `json:"revocation,omitzero"`
 	// Audit is the end of the sender's audit log, told to members only.
 	Audit *AuditHead `json:"audit,omitzero"`
-	// Boot names this run of the sender's program: its role and a random text. It is told by those that run once for an identity,
-	// so that two of them are noticed; a process that shares its identity with others tells none.
+	// Boot names this run of the sender's program: its role and a random text. It is told by those
+	// that run once for an identity, so that two of them are noticed; a process that shares its
+	// identity with others tells none.
 	Boot string `json:"boot,omitzero"`
-	// Twins is set by a sender that knows that another machine runs with its identity; told to members only.
+	// Twins is set by a sender that knows that another machine runs with its identity; told to
+	// members only.
 	Twins *Twins `json:"twins,omitzero"`
 	// Accepted is set in an answer; when it is false, Reason says why.
 	Accepted *bool  `json:"accepted,omitzero"`
 	Reason   string `json:"reason,omitzero"`
 }
 
-// AuditHead is the end of an audit log: how many entries there ever were, and the
-// hash of the last one, in hex.
+// AuditHead is the end of an audit log: how many entries there ever were, and the hash of the last
+// one, in hex.
 type AuditHead struct {
 	Count uint64 `json:"count"`
 	Hash  string `json:"hash"`
@@ -93,7 +99,8 @@ func (h Hello) Validate() error {
 	case len(h.Role) > MaxNameLength || len(h.Name) > MaxNameLength:
 		return fmt.Errorf("role and name: want %d bytes at most", MaxNameLength)
 	case len(h.Grant) > MaxCredential || len(h.Revocation) > MaxCredential || len(h.Statements) > MaxNameLength:
-		return fmt.Errorf("grant, revocation and statements: want %d and %d bytes at most", MaxCredential, MaxNameLength)
+		return fmt.Errorf(
+			"grant, revocation and statements: want %d and %d bytes at most", MaxCredential, MaxNameLength)
 	case len(h.Reason) > MaxReason:
 		return fmt.Errorf("reason: want %d bytes at most", MaxReason)
 	case h.Audit != nil && len(h.Audit.Hash) > MaxNameLength:

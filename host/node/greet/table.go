@@ -17,8 +17,8 @@ type PeerInfo struct {
 	ID    peer.ID
 	Hello Hello     // what it says of itself: display data
 	Since time.Time // of the connection
-	// RTT and ClockOffset were measured in the handshake; 0 when the peer
-	// dialled us, and we have not measured.
+	// RTT and ClockOffset were measured in the handshake; 0 when the peer dialled us, and we have
+	// not measured.
 	RTT         time.Duration
 	ClockOffset time.Duration
 	Conn        network.Conn
@@ -132,8 +132,8 @@ func (gr *greeting) finish() {
 	}
 }
 
-// set notes what the one who dialled us says. Where we dialled, our own
-// handshake counts, whatever else the peer greets with.
+// set notes what the one who dialled us says. Where we dialled, our own handshake counts, whatever
+// else the peer greets with.
 func (g *greetings) set(c network.Conn, info PeerInfo) {
 	if c.Stat().Direction == network.DirOutbound {
 		return
@@ -145,8 +145,8 @@ func (g *greetings) set(c network.Conn, info PeerInfo) {
 	gr.finish()
 }
 
-// end sets the result of a handshake. One that failed is forgotten, so that the
-// next request on the connection tries again.
+// end sets the result of a handshake. One that failed is forgotten, so that the next request on the
+// connection tries again.
 func (g *greetings) end(c network.Conn, gr *greeting, info PeerInfo, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

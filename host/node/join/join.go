@@ -1,5 +1,5 @@
-// Package join brings machines into a fleet by tickets: the side that redeems them, and the side that
-// joins. See section 13 of docs/protocol.md.
+// Package join brings machines into a fleet by tickets: the side that redeems them, and the side
+// that joins. See section 13 of docs/protocol.md.
 package join
 
 import (
@@ -32,12 +32,13 @@ type Machine interface {
 	Connect(context.Context, peer.AddrInfo) error
 }
 
-// With redeems a ticket at its redeemer, for the machine that client belongs to. The secret leaves only after the other end has
-// shown that it is the redeemer, by its key, and that the fleet lets it issue
-// such grants. listens is where the machine will
-// listen. waiting, if it is not nil, is called once when a person has to confirm this machine;
-// then With waits until ctx ends.
-func With(ctx context.Context, n Machine, client *streams.Client, t *trust.Ticket, listens []string, waiting func()) (*Joined, error) {
+// With redeems a ticket at its redeemer, for the machine that client belongs to. The secret leaves
+// only after the other end has shown that it is the redeemer, by its key, and that the fleet lets
+// it issue such grants. listens is where the machine will listen. waiting, if it is not nil, is
+// called once when a person has to confirm this machine; then With waits until ctx ends.
+func With(
+	ctx context.Context, n Machine, client *streams.Client, t *trust.Ticket, listens []string, waiting func(),
+) (*Joined, error) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: t.Redeemer, Addrs: t.Addrs}); err != nil {
 		return nil, fmt.Errorf("the inviter is not to be reached: %w", err)
 	}
@@ -53,7 +54,8 @@ func With(ctx context.Context, n Machine, client *streams.Client, t *trust.Ticke
 		return nil, err
 	}
 	for told := false; ; told = true {
-		ack, err = Join.Do(ctx, client, t.Redeemer, Request{Ticket: t.ID, Secret: t.Secret, Addrs: listens, Accept: asked})
+		ack, err = Join.Do(
+			ctx, client, t.Redeemer, Request{Ticket: t.ID, Secret: t.Secret, Addrs: listens, Accept: asked})
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +83,9 @@ func checkRedeemer(t *trust.Ticket, ack Ack) error {
 		}
 	}
 	if err != nil {
-		return streams.Errorf(streams.CodeForbidden, "the one who answers has no right to let machines into the fleet %s, so the ticket stays secret: %w", t.Fleet.Short(), err)
+		return streams.Errorf(streams.CodeForbidden,
+			"the one who answers has no right to let machines into the fleet %s, so the ticket stays secret: %w",
+			t.Fleet.Short(), err)
 	}
 	return nil
 }
@@ -97,13 +101,15 @@ func accept(self peer.ID, t *trust.Ticket, ack Ack) (*Joined, error) {
 		return nil, err
 	}
 	if cred.Grant.Role != t.Role || cred.Grant.Name != t.Name {
-		return nil, streams.Errorf(streams.CodeForbidden, "the ticket is for the %s %s, and the grant that came is for the %s %s", t.Role, t.Name, cred.Grant.Role, cred.Grant.Name)
+		return nil, streams.Errorf(streams.CodeForbidden,
+			"the ticket is for the %s %s, and the grant that came is for the %s %s", t.Role, t.Name, cred.Grant.Role,
+			cred.Grant.Name)
 	}
 	return &Joined{trust.Membership{Fleet: t.Fleet, Name: ack.Fleet, Chain: c}, ack.Statements, ack.Members}, nil
 }
 
-// ServeOffers takes the first ticket that somebody brings, for a machine that
-// waits for its inviter to call. Register it before the machine listens.
+// ServeOffers takes the first ticket that somebody brings, for a machine that waits for its inviter
+// to call. Register it before the machine listens.
 func ServeOffers(m *streams.Mux, offers chan<- string, log *slog.Logger) error {
 	return Offer.Handle(m, func(_ context.Context, p streams.Peer, r OfferRequest) (OfferAck, error) {
 		select {

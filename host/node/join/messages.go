@@ -15,13 +15,19 @@ import (
 // The types with which machines come into a fleet; they belong to the family of its statements. All
 // but PutTicket are open to everyone: tickets prove themselves.
 var (
-	// Join redeems a ticket. It is asked twice: without the secret, so that the
-	// redeemer shows its right, and then with it.
-	Join = streams.Call[Request, Ack]{Family: membership.Family, Request: "join", Reply: "join_ack", Verb: streams.VerbPublic}
+	// Join redeems a ticket. It is asked twice: without the secret, so that the redeemer shows its
+	// right, and then with it.
+	Join = streams.Call[Request, Ack]{
+		Family: membership.Family, Request: "join", Reply: "join_ack", Verb: streams.VerbPublic,
+	}
 	// Offer hands a ticket to a machine that waits for one.
-	Offer = streams.Call[OfferRequest, OfferAck]{Family: membership.Family, Request: "offer", Reply: "offer_ack", Verb: streams.VerbPublic}
+	Offer = streams.Call[OfferRequest, OfferAck]{
+		Family: membership.Family, Request: "offer", Reply: "offer_ack", Verb: streams.VerbPublic,
+	}
 	// PutTicket lets another member redeem a ticket.
-	PutTicket = streams.Call[TicketRequest, TicketAck]{Family: membership.Family, Request: "put_ticket", Reply: "ticket_ack", Verb: trust.VerbAdmit}
+	PutTicket = streams.Call[TicketRequest, TicketAck]{
+		Family: membership.Family, Request: "put_ticket", Reply: "ticket_ack", Verb: trust.VerbAdmit,
+	}
 )
 
 // Bounds of the messages.
@@ -53,7 +59,8 @@ type Request struct {
 // Validate checks the bounds.
 func (r Request) Validate() error {
 	if len(r.Ticket) == 0 || len(r.Ticket) > maxTicketID || len(r.Secret) > maxSecret || len(r.Accept) > maxAccept {
-		return fmt.Errorf("ticket, secret and accept: want 1 to %d and at most %d and %d bytes", maxTicketID, maxSecret, maxAccept)
+		return fmt.Errorf(
+			"ticket, secret and accept: want 1 to %d and at most %d and %d bytes", maxTicketID, maxSecret, maxAccept)
 	}
 	return validateAddrs(r.Addrs)
 }
@@ -109,8 +116,8 @@ func (r OfferRequest) Validate() error {
 // OfferAck says that the offer will be looked at.
 type OfferAck struct{}
 
-// TicketRequest is an invitation that another member shall redeem, see
-// trust.Invitation, and the secret of its ticket.
+// TicketRequest is an invitation that another member shall redeem, see trust.Invitation, and the
+// secret of its ticket.
 type TicketRequest struct {
 	Invitation jsontext.Value `json:"invitation"`
 	Secret     []byte         `json:"secret"`

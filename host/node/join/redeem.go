@@ -21,7 +21,8 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// waitWithin is how long a joiner may stay whose ticket is good, and whom a person has yet to confirm.
+// waitWithin is how long a joiner may stay whose ticket is good, and whom a person has yet to
+// confirm.
 const waitWithin = 15 * time.Minute
 
 // Config is what a Redeemer works with.
@@ -71,8 +72,8 @@ func (r *Redeemer) Register(m *streams.Mux) error {
 	return errors.Join(Join.Handle(m, r.redeem), PutTicket.Handle(m, r.takeTicket))
 }
 
-// redeem lets in the bearer of a ticket. Only one who knows the ticket's ID
-// learns who we are, and only one who knows its secret learns what became of it.
+// redeem lets in the bearer of a ticket. Only one who knows the ticket's ID learns who we are, and
+// only one who knows its secret learns what became of it.
 func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, error) {
 	if r.cfg.Tickets == nil || r.cfg.Fleet.Self().Grant.MayIssue == nil {
 		return Ack{}, streams.Errorf(streams.CodeUnsupported, "this machine redeems no tickets")
@@ -107,8 +108,8 @@ func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, 
 	}, nil
 }
 
-// letIn signs the joiner's grant. The ticket is used from then on, whether the
-// answer arrives or not.
+// letIn signs the joiner's grant. The ticket is used from then on, whether the answer arrives or
+// not.
 func (r *Redeemer) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := r.cfg.Fleet
 	if f.Revoked(p) {
@@ -128,7 +129,8 @@ func (r *Redeemer) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust
 		}
 		g := trust.Grant{
 			Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels,
-			Line: trust.TicketLine(f.ID(), r.cfg.Self, p, inv.ID), Accept: accept, Sponsor: inv.Sender, N: f.NextNumber(p),
+			Line: trust.TicketLine(f.ID(), r.cfg.Self, p, inv.ID), Accept: accept, Sponsor: inv.Sender,
+			N: f.NextNumber(p),
 		}
 		if inv.LifetimeMs > 0 {
 			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
@@ -166,8 +168,8 @@ func (r *Redeemer) joined(p streams.Peer, req Request, chain trust.Chain) {
 	r.cfg.Host.Keep(peer.AddrInfo{ID: p.ID})
 }
 
-// joinAddrs are where a joiner will listen: first the address that we see, with
-// the ports that it tells, then what it tells.
+// joinAddrs are where a joiner will listen: first the address that we see, with the ports that it
+// tells, then what it tells.
 func joinAddrs(seen multiaddr.Multiaddr, told []string) (out []string) {
 	add := func(a multiaddr.Multiaddr) {
 		if text := a.String(); len(out) < maxAddrs && !slices.Contains(out, text) {
@@ -209,9 +211,11 @@ func ticketError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, trust.ErrTicketUnknown):
-		return streams.Errorf(streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
+		return streams.Errorf(
+			streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
 	case errors.Is(err, trust.ErrTicketUsed):
-		return streams.Errorf(streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
+		return streams.Errorf(
+			streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
 	case errors.Is(err, trust.ErrTicketExpired):
 		return streams.Errorf(streams.CodeForbidden, "the ticket has expired; ask for a new one: swarm invite")
 	case errors.Is(err, trust.ErrTicketPeer):
@@ -224,8 +228,8 @@ func ticketError(err error) error {
 	return err
 }
 
-// maySend tells why a member cannot have us redeem a ticket. One whom the owner
-// of this machine allows without a grant has the right to admit, and no more.
+// maySend tells why a member cannot have us redeem a ticket. One whom the owner of this machine
+// allows without a grant has the right to admit, and no more.
 func (r *Redeemer) maySend(p peer.ID, inv *trust.Invitation) error {
 	if err := r.cfg.Fleet.May(p, trust.VerbAdmit); err != nil {
 		return fmt.Errorf("%w: the one who made the ticket: %w", trust.ErrIssuer, err)
@@ -238,17 +242,19 @@ func (r *Redeemer) maySend(p peer.ID, inv *trust.Invitation) error {
 		return err
 	}
 	if sender.Grant.Sponsor != "" && inv.Commands() {
-		return fmt.Errorf("%w: %s came in by a ticket of another member, so it cannot bring in who may do anything", trust.ErrIssuer, sender.Grant.Name)
+		return fmt.Errorf("%w: %s came in by a ticket of another member, so it cannot bring in who may do anything",
+			trust.ErrIssuer, sender.Grant.Name)
 	}
 	return nil
 }
 
-// takeTicket keeps a ticket that another member made for us to redeem. It can
-// give no more than our own grant lets us, and no more than its maker's.
+// takeTicket keeps a ticket that another member made for us to redeem. It can give no more than our
+// own grant lets us, and no more than its maker's.
 func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketRequest) (TicketAck, error) {
 	own := r.cfg.Fleet.Self()
 	if r.cfg.Tickets == nil || own.Grant.MayIssue == nil {
-		return TicketAck{}, streams.Errorf(streams.CodeRefused, "this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
+		return TicketAck{}, streams.Errorf(streams.CodeRefused,
+			"this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
 	}
 	var inv trust.Invitation
 	if err := json.Unmarshal(req.Invitation, &inv); err != nil {
@@ -261,7 +267,9 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 		return TicketAck{}, streams.Errorf(streams.CodeForbidden, "invitation: %v", err)
 	}
 	if inv.Peer == "" && inv.NeedsPerson() {
-		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID (--peer)", inv.Role)
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid,
+			"invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID (--peer)",
+			inv.Role)
 	}
 	inv.By, inv.Sender, inv.Chain = p.ID.String(), p.ID, nil
 	if err := r.cfg.Tickets.Add(inv, req.Secret); err != nil {
@@ -275,10 +283,11 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 	return ack, nil
 }
 
-// someMembers are up to 32 members for one who joins: those that help to find the
-// others come first.
+// someMembers are up to 32 members for one who joins: those that help to find the others come
+// first.
 func (r *Redeemer) someMembers(but peer.ID) []addrs.Member {
-	all := slices.DeleteFunc(r.cfg.Members(), func(m addrs.Member) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != r.cfg.Self })
+	all := slices.DeleteFunc(r.cfg.Members(),
+		func(m addrs.Member) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != r.cfg.Self })
 	rank := func(m addrs.Member) int {
 		known, _ := r.cfg.Fleet.Known(m.Peer)
 		switch {

@@ -14,7 +14,8 @@ import (
 
 // ask does one exchange with a peer, at the pace that it takes: on a connection whose handshake is
 // still under way, or on any one when conn is nil.
-func ask[Req, Res any](ctx context.Context, m *Membership, to party, call streams.Call[Req, Res], req Req) (res Res, err error) {
+func ask[Req, Res any](
+	ctx context.Context, m *Membership, to party, call streams.Call[Req, Res], req Req) (res Res, err error) {
 	err = streams.Patiently(ctx, func() (err error) {
 		if to.conn != nil {
 			res, _, err = call.DoOn(ctx, m.cfg.Client, to.conn, req)
@@ -33,7 +34,8 @@ type party struct {
 }
 
 // sync brings this node and a peer to the same statements: those that all keep, and the grants of
-// both. Told is what the peer says of its own; where it says the same as we, there is nothing to do.
+// both. Told is what the peer says of its own; where it says the same as we, there is nothing to
+// do.
 func (m *Membership) sync(ctx context.Context, to party, told string) error {
 	f := m.cfg.Fleet
 	if told != "" && told == f.Digest(to.peer) {
@@ -163,7 +165,8 @@ func (m *Membership) attend(ctx context.Context, to party) error {
 	if err := m.give(ctx, to, mem.Chain); err != nil {
 		return err
 	}
-	m.log.Info("handed over a new grant", "name", mem.Grant.Name, "peer", mem.Peer, "until", mem.Grant.ExpiresAt().UTC().Format(time.DateOnly))
+	m.log.Info("handed over a new grant", "name", mem.Grant.Name, "peer", mem.Peer,
+		"until", mem.Grant.ExpiresAt().UTC().Format(time.DateOnly))
 	return nil
 }
 
@@ -208,7 +211,8 @@ func (m *Membership) takeStatements(_ context.Context, p streams.Peer, r Stateme
 	switch {
 	case errors.Is(err, trust.ErrNotSaved):
 		m.log.Error("a statement of the fleet counts, and is not on the disk", "peer", p.ID, "err", err)
-		return StatementsAck{}, streams.Errorf(streams.CodeUnavailable, "the statements count here, and could not be saved: bring them again")
+		return StatementsAck{}, streams.Errorf(
+			streams.CodeUnavailable, "the statements count here, and could not be saved: bring them again")
 	case err != nil:
 		m.log.Debug("a statement of the fleet was refused", "peer", p.ID, "err", err)
 	}
@@ -216,7 +220,8 @@ func (m *Membership) takeStatements(_ context.Context, p streams.Peer, r Stateme
 		m.cfg.Promote(p.ID)
 	}
 	if own := f.Self().Grant; own.Line != before.Line || own.N != before.N {
-		m.log.Info("took a new grant", "from", p.ID, "name", own.Name, "until", own.ExpiresAt().UTC().Format(time.DateOnly))
+		m.log.Info(
+			"took a new grant", "from", p.ID, "name", own.Name, "until", own.ExpiresAt().UTC().Format(time.DateOnly))
 	}
 	missing := f.Missing()
 	return StatementsAck{news, missing[:min(len(missing), maxCompared)]}, nil
@@ -245,7 +250,8 @@ func (m *Membership) Missing(ctx context.Context, p peer.ID) ([]trust.ID, error)
 	return ack.Missing, err
 }
 
-// Common returns the statements that all keep, as many as fit into one message and no more than most.
+// Common returns the statements that all keep, as many as fit into one message and no more than
+// most.
 func (m *Membership) Common(most int) [][]byte {
 	all := fitting(m.cfg.Fleet.Common())
 	return all[:min(len(all), most)]

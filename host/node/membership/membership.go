@@ -24,8 +24,8 @@ const (
 	cutTimeout    = time.Second      // for the last words to a peer that was revoked
 )
 
-// Bounds on the statements that all strangers together may bring: each costs a signature check
-// or two, 0.1 ms.
+// Bounds on the statements that all strangers together may bring: each costs a signature check or
+// two, 0.1 ms.
 const (
 	unknownRate  = 100 // a second
 	unknownBurst = 500
@@ -45,8 +45,8 @@ type Config struct {
 	OnProbation func(network.Conn) bool
 	// Promote is told of peers that count as members now.
 	Promote func(peer.ID)
-	// Life ends with the node, and Go runs a function in a goroutine that the node waits for
-	// when it closes, with a context that ends with Life.
+	// Life ends with the node, and Go runs a function in a goroutine that the node waits for when
+	// it closes, with a context that ends with Life.
 	Life   context.Context
 	Go     func(func(context.Context))
 	Logger *slog.Logger
@@ -74,11 +74,8 @@ func (m *Membership) Close() { m.unhook() }
 
 // Register serves the statements of the fleet on mux.
 func (m *Membership) Register(mux *streams.Mux) error {
-	return errors.Join(
-		Compare.Handle(mux, m.answerCompare),
-		GetStatements.Handle(mux, m.answerStatements),
-		PutStatements.Handle(mux, m.takeStatements),
-	)
+	return errors.Join(Compare.Handle(mux, m.answerCompare), GetStatements.Handle(mux, m.answerStatements),
+		PutStatements.Handle(mux, m.takeStatements))
 }
 
 // Met does what two members owe each other once they know who is there. The side that dialled has
@@ -151,8 +148,8 @@ func (m *Membership) cut(p peer.ID, conns []network.Conn) {
 	})
 }
 
-// tellMembers greets all connected members again: it shows them our own grant,
-// and compares statements with them.
+// tellMembers greets all connected members again: it shows them our own grant, and compares
+// statements with them.
 func (m *Membership) tellMembers() {
 	var told errgroup.Group
 	told.SetLimit(paperFanOut)
@@ -169,11 +166,12 @@ func (m *Membership) tellMembers() {
 	_ = told.Wait() // each logs its own error
 }
 
-// takesRequests reports whether the peer may be asked: a controller that dialled us
-// may be a command that is gone in a moment.
+// takesRequests reports whether the peer may be asked: a controller that dialled us may be a
+// command that is gone in a moment.
 func (m *Membership) takesRequests(c network.Conn) bool {
 	mem, ok := m.cfg.Fleet.Known(c.RemotePeer())
-	return c.Stat().Direction == network.DirOutbound || !ok || mem.Grant.Role == trust.RoleWorker || mem.Grant.Role == trust.RoleRelay
+	return c.Stat().Direction == network.DirOutbound || !ok || mem.Grant.Role == trust.RoleWorker ||
+		mem.Grant.Role == trust.RoleRelay
 }
 
 // GreetAgain shows our own grant to a peer, sees its own, and compares statements with it.

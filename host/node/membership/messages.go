@@ -17,7 +17,9 @@ var Family = streams.Family{Name: "join", Versions: []string{"1.0.0"}}
 // The types of the family.
 var (
 	// Compare finds out in which statements two nodes differ.
-	Compare = streams.Call[CompareRequest, Compared]{Family: Family, Request: "compare", Reply: "compared", Verb: streams.VerbPublic}
+	Compare = streams.Call[CompareRequest, Compared]{
+		Family: Family, Request: "compare", Reply: "compared", Verb: streams.VerbPublic,
+	}
 	// GetStatements asks for signed statements by their IDs.
 	GetStatements = streams.Call[StatementsRequest, Statements]{
 		Family: Family, Request: "get_statements", Reply: "statements", Verb: streams.VerbPublic,

@@ -24,8 +24,8 @@ import (
 // probeTime is how long a connection has to answer when it is suspected to be dead.
 const probeTime = 2 * time.Second
 
-// Prober asks suspected connections whether they live, and closes those that do not: after a
-// change of address the libraries take half a minute and more to notice.
+// Prober asks suspected connections whether they live, and closes those that do not: after a change
+// of address the libraries take half a minute and more to notice.
 type Prober struct {
 	net  network.Network
 	ping func(context.Context, network.Conn) error
@@ -36,9 +36,10 @@ type Prober struct {
 	conns map[network.Conn]bool // that are asked now
 }
 
-// New returns a prober that asks by ping. Each question runs in a goroutine that own starts, with
-// a context that ends with the node.
-func New(net network.Network, ping func(context.Context, network.Conn) error, own func(func(context.Context)), log *slog.Logger) *Prober {
+// New returns a prober that asks by ping. Each question runs in a goroutine that own starts, with a
+// context that ends with the node.
+func New(net network.Network, ping func(context.Context, network.Conn) error, own func(func(context.Context)),
+	log *slog.Logger) *Prober {
 	return &Prober{net: net, ping: ping, own: own, log: log, conns: make(map[network.Conn]bool)}
 }
 
@@ -84,7 +85,8 @@ func (p *Prober) probe(ctx context.Context, c network.Conn) {
 // Run suspects all connections when addresses of ours are gone, until ctx ends: those of this
 // machine, or those at which others saw it.
 func (p *Prober) Run(ctx context.Context, bus event.Bus) error {
-	changes, err := bus.Subscribe([]any{new(host.NetworkChanged), new(event.EvtLocalAddressesUpdated)}, eventbus.Name("swarm-node"))
+	changes, err := bus.Subscribe(
+		[]any{new(host.NetworkChanged), new(event.EvtLocalAddressesUpdated)}, eventbus.Name("swarm-node"))
 	if err != nil {
 		return err
 	}

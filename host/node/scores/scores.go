@@ -44,7 +44,11 @@ type Keeper struct {
 
 // New opens the saved scores.
 func New(cfg Config) *Keeper {
-	k := &Keeper{Book: scoring.New(scoring.Config{MaxPeers: cfg.MaxPeers, Tagger: cfg.Tagger}), outside: cfg.Outside, log: cfg.Logger}
+	k := &Keeper{
+		Book:    scoring.New(scoring.Config{MaxPeers: cfg.MaxPeers, Tagger: cfg.Tagger}),
+		outside: cfg.Outside,
+		log:     cfg.Logger,
+	}
 	if cfg.StateDir == "" {
 		return k
 	}
@@ -84,8 +88,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 // linkFresh is how long an answer proves that our own link works.
 const linkFresh = 30 * time.Second
 
-// links are when others have answered last, in our networks and beyond: where nobody does it may well be our own link
-// that is down, and that is nobody's fault.
+// links are when others have answered last, in our networks and beyond: where nobody does it may
+// well be our own link that is down, and that is nobody's fault.
 type links struct {
 	mu       sync.Mutex // guards answered
 	answered map[bool]answer
@@ -141,8 +145,7 @@ func (k *Keeper) Observe(o streams.Outcome) {
 	}
 }
 
-// outcome says what an exchange tells of the peer; most that others ask of us
-// tells nothing.
+// outcome says what an exchange tells of the peer; most that others ask of us tells nothing.
 func (k *Keeper) outcome(o streams.Outcome) (_ scoring.Outcome, counts bool) {
 	code := streams.CodeOf(o.Err)
 	if o.Inbound {

@@ -27,18 +27,18 @@ const (
 	lookEvery   = 10 * time.Second // for members whose time is over
 	minSlots    = 64
 	netShare    = 4 // a network gets one of so many slots
-	// Strangers over QUIC have one of so many: each may leave 768 KiB unread, which the library lets nobody change.
+	// Strangers over QUIC have one of so many: each may leave 768 KiB unread, which the library
+	// lets nobody change.
 	quicShare = 4
 )
 
-// Gater keeps account of the inbound connections of peers that are no members. It is the
-// connection gater of the host.
+// Gater keeps account of the inbound connections of peers that are no members. It is the connection
+// gater of the host.
 //
-// An open node lets in so many of them and no more; the host admits twice as many
-// connections in all, so that members get in however many strangers come. A
-// node of a fleet puts them on probation instead: there are slots, for
-// each network no more than a share, and the oldest one makes room for the next,
-// so that a member whom we do not know yet gets its turn to show its grant.
+// An open node lets in so many of them and no more; the host admits twice as many connections in
+// all, so that members get in however many strangers come. A node of a fleet puts them on probation
+// instead: there are slots, for each network no more than a share, and the oldest one makes room
+// for the next, so that a member whom we do not know yet gets its turn to show its grant.
 type Gater struct {
 	connmgr.ConnectionGater // of the application; nil is allowed
 	member                  func(peer.ID) bool
@@ -61,12 +61,14 @@ type stranger struct {
 
 // New makes an account with so many slots. gater, which may be nil, is asked as well.
 func New(gater connmgr.ConnectionGater, member func(peer.ID) bool, fleet bool, slots int) *Gater {
-	return &Gater{ConnectionGater: gater, member: member, fleet: fleet, most: slots, open: make(map[network.Conn]*stranger)}
+	return &Gater{
+		ConnectionGater: gater, member: member, fleet: fleet, most: slots, open: make(map[network.Conn]*stranger),
+	}
 }
 
-// Slots is how many strangers a node may have with it, if its limits are for maxPeers.
-// A controller or relay that was just set up has the whole fleet come to it as
-// strangers; to a worker only a few come, however large the fleet is.
+// Slots is how many strangers a node may have with it, if its limits are for maxPeers. A controller
+// or relay that was just set up has the whole fleet come to it as strangers; to a worker only a few
+// come, however large the fleet is.
 func Slots(role string, fleet bool, maxPeers int) int {
 	switch {
 	case !fleet:
@@ -114,8 +116,8 @@ func (s *Gater) count() int {
 	return len(s.open)
 }
 
-// Connected takes a connection into account. It returns the one that has to make
-// room for it, if any.
+// Connected takes a connection into account. It returns the one that has to make room for it, if
+// any.
 func (s *Gater) Connected(c network.Conn) (out network.Conn) {
 	if c.Stat().Direction == network.DirOutbound || s.member(c.RemotePeer()) {
 		return nil
@@ -227,8 +229,8 @@ func (s *Gater) Extend(c network.Conn, d time.Duration) {
 	}
 }
 
-// Greeted lets a peer that has greeted stay a little longer, once. refused says that it has shown
-// a grant that does not count.
+// Greeted lets a peer that has greeted stay a little longer, once. refused says that it has shown a
+// grant that does not count.
 func (s *Gater) Greeted(c network.Conn, refused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,7 +274,13 @@ func (s *Gater) lapsed(conns []network.Conn, now time.Time) {
 		}
 		s.mu.Lock()
 		if _, known := s.open[c]; !known && !c.IsClosed() {
-			s.open[c] = &stranger{net: networkOf(c.RemoteMultiaddr()), quic: overQUIC(c), since: now, until: now.Add(leaveWithin), greeted: true}
+			s.open[c] = &stranger{
+				net:     networkOf(c.RemoteMultiaddr()),
+				quic:    overQUIC(c),
+				since:   now,
+				until:   now.Add(leaveWithin),
+				greeted: true,
+			}
 		}
 		s.mu.Unlock()
 	}

@@ -44,7 +44,8 @@ func (c *fromAt) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Direction: network.DirInbound}}
 }
 
-// Strangers over QUIC have their share of the slots; the oldest of them gives way, and nobody over TCP.
+// Strangers over QUIC have their share of the slots; the oldest of them gives way, and nobody over
+// TCP.
 func TestStrangersOverQUICHaveAShare(t *testing.T) {
 	s := New(nil, trust.NewOpen().Member, true, minSlots)
 	come := func(i int, format string) network.Conn {

@@ -1,5 +1,5 @@
-// Package twins notices when two machines run with one identity: a card was copied, or a backup
-// was started beside its original. See section 8 of docs/protocol.md.
+// Package twins notices when two machines run with one identity: a card was copied, or a backup was
+// started beside its original. See section 8 of docs/protocol.md.
 package twins
 
 import (
@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// twinFor is how long two machines count as having one identity after both were last seen alive.
+	// twinFor is how long two machines count as having one identity after both were last seen
+	// alive.
 	twinFor    = 3 * time.Minute
 	maxTwins   = 256  // identities of which that is known at a time; the one seen longest ago gives way
 	maxAsked   = 64   // identities whose runs are asked at a time
@@ -47,8 +48,8 @@ func (t Twin) Words() string {
 	return "two machines run with this identity" + where + "; " + twinWayOut
 }
 
-// table is what a node knows of identities that two machines run with. Nobody's word that a machine is gone ends it, only that
-// one of the two has not been seen for a while.
+// table is what a node knows of identities that two machines run with. Nobody's word that a machine
+// is gone ends it, only that one of the two has not been seen for a while.
 type table struct {
 	mu    sync.Mutex // guards what follows
 	known map[peer.ID]Twin
@@ -56,7 +57,8 @@ type table struct {
 	asked map[runKey]bool // both of whose runs are being asked now
 }
 
-// begin reports whether the two runs of an identity may be asked: one question at a time, and no more than so many in all.
+// begin reports whether the two runs of an identity may be asked: one question at a time, and no
+// more than so many in all.
 func (t *table) begin(k runKey) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,8 +161,9 @@ func (t *table) of(p peer.ID, now time.Time) (Twin, bool) {
 	return k, ok
 }
 
-// came notes a greeting of a run over a connection that was opened at some time. It reports whether an earlier run was there
-// again, and which was there meanwhile, after a later one had greeted, which no restart brings about: boot A, then B, then A over a newer connection.
+// came notes a greeting of a run over a connection that was opened at some time. It reports whether
+// an earlier run was there again, and which was there meanwhile, after a later one had greeted,
+// which no restart brings about: boot A, then B, then A over a newer connection.
 func (t *table) came(p peer.ID, boot string, opened, now time.Time) (before string, again bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,7 +205,8 @@ func twoRuns(a, b string) bool { return a != "" && b != "" && a != b && kindOf(a
 // pair is one connection of each of two runs of one identity.
 type pair [2]greet.PeerInfo
 
-// pairs returns those that have greeted over connections that are open: of each identity and role the two that came last.
+// pairs returns those that have greeted over connections that are open: of each identity and role
+// the two that came last.
 func pairs(peers []greet.PeerInfo) (out []pair) {
 	newest := make(map[runKey][]greet.PeerInfo)
 	slices.SortFunc(peers, func(a, b greet.PeerInfo) int { return b.Since.Compare(a.Since) })

@@ -29,7 +29,8 @@ const (
 	maxBootAddrs   = 8                // addresses of one peer that Boots asks
 )
 
-// ErrTwins is in the chain of errors about an identity that two machines run with; see Twin.Words for the way out.
+// ErrTwins is in the chain of errors about an identity that two machines run with; see Twin.Words
+// for the way out.
 var ErrTwins = errors.New("two machines run with one identity")
 
 // Config is what a Watcher works with.
@@ -47,8 +48,8 @@ type Config struct {
 	Leads func(peer.ID) bool
 	// Visitor makes a host with a passing identity, which the caller closes.
 	Visitor func() (*host.Host, error)
-	// Life ends with the node, and Go runs a function in a goroutine that the node waits for
-	// when it closes, with a context that ends with Life.
+	// Life ends with the node, and Go runs a function in a goroutine that the node waits for when
+	// it closes, with a context that ends with Life.
 	Life   context.Context
 	Go     func(func(context.Context))
 	Logger *slog.Logger
@@ -75,8 +76,8 @@ func (w *Watcher) Of(p peer.ID) (Twin, bool) { return w.table.of(p, time.Now()) 
 // is so until one of the two has not been seen for three minutes.
 func (w *Watcher) All() []Twin { return w.table.all(time.Now()) }
 
-// Held refuses what has an effect while another machine has our identity: nobody knows which of the two it is meant for.
-// What concerns trust goes on, because it is how the owner ends that.
+// Held refuses what has an effect while another machine has our identity: nobody knows which of the
+// two it is meant for. What concerns trust goes on, because it is how the owner ends that.
 func (w *Watcher) Held(v streams.Verb) error {
 	if !v.HasEffect() || slices.Contains([]string{trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke}, string(v)) {
 		return nil
@@ -106,21 +107,26 @@ func (w *Watcher) Own() *greet.Twins {
 	return &greet.Twins{Boots: t.boots, Addrs: t.Addrs}
 }
 
-// Heard takes what a member's greeting says of itself, before anybody who waits for the greeting goes on.
+// Heard takes what a member's greeting says of itself, before anybody who waits for the greeting
+// goes on.
 func (w *Watcher) Heard(info greet.PeerInfo) {
 	if t := info.Hello.Twins; t != nil && w.cfg.Counts(info.ID) {
 		w.mark(Twin{Peer: info.ID, By: info.ID, boots: t.Boots, Addrs: legibleAddrs(t.Addrs)})
 	}
 }
 
-// Compare looks whether a greeting is of a second machine with an identity. A process that was started again is none: its
-// old connections do not answer. Nor are two connections of one process: they have one boot.
+// Compare looks whether a greeting is of a second machine with an identity. A process that was
+// started again is none: its old connections do not answer. Nor are two connections of one process:
+// they have one boot.
 func (w *Watcher) Compare(info greet.PeerInfo) {
 	if !w.cfg.Counts(info.ID) || info.Hello.Boot == "" || w.cfg.Life.Err() != nil {
 		return
 	}
 	if before, again := w.table.came(info.ID, info.Hello.Boot, info.Since, time.Now()); again {
-		w.mark(Twin{Peer: info.ID, boots: []string{before, info.Hello.Boot}, Addrs: []string{info.Conn.RemoteMultiaddr().String()}})
+		w.mark(Twin{
+			Peer: info.ID, boots: []string{before, info.Hello.Boot},
+			Addrs: []string{info.Conn.RemoteMultiaddr().String()},
+		})
 	}
 	for _, two := range pairs(w.cfg.Peers()) {
 		if two[0].ID == info.ID {
@@ -129,7 +135,8 @@ func (w *Watcher) Compare(info greet.PeerInfo) {
 	}
 }
 
-// askBoth has both runs answer now, and once more a moment later. When they do they are two machines, and both are told.
+// askBoth has both runs answer now, and once more a moment later. When they do they are two
+// machines, and both are told.
 func (w *Watcher) askBoth(ctx context.Context, two pair) {
 	key := runKey{two[0].ID, kindOf(two[0].Hello.Boot)}
 	if !w.table.begin(key) {
@@ -182,7 +189,8 @@ func (w *Watcher) tellBoth(ctx context.Context, two pair) {
 	for _, run := range two {
 		tells.Go(func() {
 			if _, _, err := greet.TellTwins.DoOn(ctx, w.cfg.Client, run.Conn, news); err != nil {
-				w.log.Debug("a machine was not told that another has its identity", "peer", run.ID, "addr", run.Conn.RemoteMultiaddr(), "err", err)
+				w.log.Debug("a machine was not told that another has its identity", "peer", run.ID,
+					"addr", run.Conn.RemoteMultiaddr(), "err", err)
 			}
 		})
 	}
@@ -214,7 +222,8 @@ func (w *Watcher) hear(_ context.Context, p streams.Peer, news greet.TwinsNews) 
 		return greet.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "only members are heard about identities")
 	case news.Peer == p.ID:
 	case news.Peer != w.cfg.Self || !w.cfg.Leads(p.ID):
-		return greet.TwinsAck{}, streams.Errorf(streams.CodeForbidden, "want news of the sender itself, or of this node by a relay or a controller")
+		return greet.TwinsAck{}, streams.Errorf(
+			streams.CodeForbidden, "want news of the sender itself, or of this node by a relay or a controller")
 	case !slices.Contains(news.Boots, w.cfg.Boot):
 		return greet.TwinsAck{}, streams.Errorf(streams.CodeConflict, "neither is this run: it is of an earlier one")
 	}
@@ -289,7 +298,8 @@ type elsewhere struct {
 	next    time.Time // not before which to look again
 }
 
-// add notes addresses, the newest of them, and reports whether there is a new one and nobody looks already.
+// add notes addresses, the newest of them, and reports whether there is a new one and nobody looks
+// already.
 func (e *elsewhere) add(addrs []multiaddr.Multiaddr) (look bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -303,7 +313,8 @@ func (e *elsewhere) add(addrs []multiaddr.Multiaddr) (look bool) {
 	return news && !e.looking
 }
 
-// begin reports whether there is something to look at that nobody looks at yet, and how long to wait before that.
+// begin reports whether there is something to look at that nobody looks at yet, and how long to
+// wait before that.
 func (e *elsewhere) begin(now time.Time) (wait time.Duration, look bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -329,7 +340,8 @@ func (e *elsewhere) end(empty []multiaddr.Multiaddr, now time.Time) {
 	e.addrs = slices.DeleteFunc(e.addrs, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(empty, a) })
 }
 
-// HeardSelf takes addresses of others at which this node is said to be: a hint by anybody, which is looked into.
+// HeardSelf takes addresses of others at which this node is said to be: a hint by anybody, which is
+// looked into.
 func (w *Watcher) HeardSelf(source string, addrs []multiaddr.Multiaddr) {
 	w.log.Debug("this node is said to be elsewhere", "by", source, "addrs", addrs)
 	if w.elsewhere.add(addrs) {
@@ -337,8 +349,8 @@ func (w *Watcher) HeardSelf(source string, addrs []multiaddr.Multiaddr) {
 	}
 }
 
-// lookElsewhere asks at those addresses who is there. Only one that proves our own key, and tells another boot, is another machine
-// with our identity.
+// lookElsewhere asks at those addresses who is there. Only one that proves our own key, and tells
+// another boot, is another machine with our identity.
 func (w *Watcher) lookElsewhere(ctx context.Context) {
 	wait, look := w.elsewhere.begin(time.Now())
 	if !look {
@@ -372,7 +384,8 @@ func (w *Watcher) lookElsewhere(ctx context.Context) {
 	}
 }
 
-// Boots asks at some addresses of p, each by itself, which run of its program is there, and notes where two of one role are.
+// Boots asks at some addresses of p, each by itself, which run of its program is there, and notes
+// where two of one role are.
 func (w *Watcher) Boots(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) {
 	addrs = addrs[:min(len(addrs), maxBootAddrs)]
 	boots := w.bootsAt(ctx, p, addrs)
@@ -403,8 +416,9 @@ func (w *Watcher) bootsAt(ctx context.Context, p peer.ID, addrs []multiaddr.Mult
 	return out
 }
 
-// bootAt asks over a connection of its own, as somebody with a passing identity: a node cannot dial its own key, and has one
-// connection with a peer where it would need two. That p's key is there is proven by the connection.
+// bootAt asks over a connection of its own, as somebody with a passing identity: a node cannot dial
+// its own key, and has one connection with a peer where it would need two. That p's key is there is
+// proven by the connection.
 func (w *Watcher) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()

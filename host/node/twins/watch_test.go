@@ -169,7 +169,8 @@ func connect(t *testing.T, from, to *rig) {
 
 const onTCP = "/ip4/127.0.0.1/tcp/0"
 
-// TestTwinsAreNoticed: two machines with one key come to a third. It knows, both know, and what has an effect is held.
+// TestTwinsAreNoticed: two machines with one key come to a third. It knows, both know, and what has
+// an effect is held.
 func TestTwinsAreNoticed(t *testing.T) {
 	key, id := newKey(t)
 	hubKey, hubID := newKey(t)
@@ -286,7 +287,8 @@ func TestNoTwins(t *testing.T) {
 	}
 }
 
-// TestSelfElsewhere: that somebody says this node is elsewhere means nothing; that somebody there has its key and another boot does.
+// TestSelfElsewhere: that somebody says this node is elsewhere means nothing; that somebody there
+// has its key and another boot does.
 func TestSelfElsewhere(t *testing.T) {
 	key, id := newKey(t)
 	hubKey, hubID := newKey(t)
@@ -354,7 +356,8 @@ func TestWhoseWordCounts(t *testing.T) {
 	}
 }
 
-// TestAgain: only a run that comes again after a later one, over a connection that is newer than that, is a second machine.
+// TestAgain: only a run that comes again after a later one, over a connection that is newer than
+// that, is a second machine.
 func TestAgain(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	type greeting struct {
