@@ -37,13 +37,16 @@ const DefaultMaxBytes = 1 << 30
 // LeastRate is how many bytes of an upload have to arrive in a second, on average after the first half a minute.
 const LeastRate = 1 << 10
 
+// VerbDeploy is the right to upload a bundle.
+const VerbDeploy streams.Verb = "deploy"
+
 // Family is the message family of this package.
 var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
 
 // Deploy uploads a bundle. Its errors: 400 a manifest that breaks the rules or a body that ends early, 409 another upload of
 // the same name is under way, 413 too large, 429 too many under way, 408 too slow, 422 not enabled by the owner, no room, or a file whose hash is not the announced
 // one. After every error the deployment is as it was.
-var Deploy = streams.Upload[Request, Ack]{Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: streams.VerbDeploy}
+var Deploy = streams.Upload[Request, Ack]{Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: VerbDeploy}
 
 // Request announces a bundle. The contents of its files follow, in the order of the manifest.
 type Request struct {

@@ -24,7 +24,7 @@ func newWire(t testing.TB, r Receiver, allow bool) wire {
 	t.Helper()
 	worker, controller := newLoopback(t), newLoopback(t)
 	mux := streams.NewMux(worker, streams.Config{Authorize: func(_ context.Context, p streams.Peer, v streams.Verb) error {
-		if allow && p.ID == controller.ID() && v == streams.VerbDeploy {
+		if allow && p.ID == controller.ID() && v == VerbDeploy {
 			return nil
 		}
 		return streams.Errorf(streams.CodeForbidden, "no")

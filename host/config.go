@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -97,6 +98,8 @@ type Config struct {
 	// Connections is up to how many connections peers found by discovery are dialled; beyond, they are only
 	// remembered. 0 means 8, or none with NoListen; negative means none. Bootstrap and kept peers are always dialled.
 	Connections int
+	// IdleCode is the code that connections are closed with which are idle and not needed.
+	IdleCode network.ConnErrorCode
 	// UserAgent is what the node calls itself to others. Empty means "swarm/" and the module's version.
 	UserAgent string
 	// Gater, if set, is asked about every connection.

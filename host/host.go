@@ -173,6 +173,7 @@ func (h *Host) wire(n corehost.Host) {
 		Self: func(f discovery.Found) { h.heardSelf(f.Source, f.Addrs) }, Logger: h.log,
 	})
 	h.quiet = keep.NewQuiet(n, keep.QuietConfig{
+		Code:        cfg.IdleCode,
 		Connections: cfg.Connections, Needed: h.needed, Busy: busy, Logger: h.log,
 		OneProcess: func(p peer.ID) bool { return h.book.HasRole(p, book.RoleWorker, book.RoleRelay) },
 	})

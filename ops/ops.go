@@ -37,23 +37,30 @@ func Family() streams.Family { return streams.Family{Name: "ops", Versions: []st
 // LogsFamily returns the family of logs.
 func LogsFamily() streams.Family { return streams.Family{Name: "logs", Versions: []string{"1.0.0"}} }
 
+// The rights that the message types need.
+const (
+	VerbStatsRead    streams.Verb = "stats.read"
+	VerbLogsRead     streams.Verb = "logs.read"
+	VerbMinerControl streams.Verb = "miner.control"
+)
+
 // The message types.
 var (
 	// GetStats asks for the state of the machine and its workloads.
 	GetStats = streams.Call[StatsRequest, Stats]{
-		Family: Family(), Request: "get_stats", Reply: "stats", Verb: streams.VerbStatsRead,
+		Family: Family(), Request: "get_stats", Reply: "stats", Verb: VerbStatsRead,
 	}
 	// StartMiner starts a miner. The same request again changes nothing.
 	StartMiner = streams.Call[StartRequest, MinerAck]{
-		Family: Family(), Request: "start_miner", Reply: "miner_ack", Verb: streams.VerbMinerControl,
+		Family: Family(), Request: "start_miner", Reply: "miner_ack", Verb: VerbMinerControl,
 	}
 	// StopMiner stops a miner and all its processes. The same request again changes nothing.
 	StopMiner = streams.Call[StopRequest, MinerAck]{
-		Family: Family(), Request: "stop_miner", Reply: "miner_ack", Verb: streams.VerbMinerControl,
+		Family: Family(), Request: "stop_miner", Reply: "miner_ack", Verb: VerbMinerControl,
 	}
 	// GetLogs asks for what a workload printed, and with Follow for what it prints from now on.
 	GetLogs = streams.Feed[LogsRequest, Logs]{
-		Family: LogsFamily(), Request: "get_logs", Reply: "logs", Verb: streams.VerbLogsRead,
+		Family: LogsFamily(), Request: "get_logs", Reply: "logs", Verb: VerbLogsRead,
 	}
 )
 

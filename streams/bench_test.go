@@ -17,10 +17,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// The benchmarks send a request of 200 bytes and get a reply of 1 KiB, the size
-// of a stats message. BenchmarkCall has the whole guard on; the others do the
-// same exchange with encoding/json and no checks, over a kept libp2p stream and
-// over plain TCP.
+// The benchmarks send a request of 200 bytes and get a reply of 1 KiB, the size of a stats message.
+// BenchmarkCall has the whole guard on; the others do the same exchange with encoding/json and no
+// checks, over a kept libp2p stream and over plain TCP.
 
 type benchRequest struct {
 	Filter string `json:"filter"`
@@ -219,8 +218,8 @@ func BenchmarkEncodeFrame(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut100 is one request to each of 100 servers, all under way at
-// once, as "exec get_stats --all" does. An operation is all 100.
+// BenchmarkFanOut100 is one request to each of 100 servers, all under way at once, as "exec
+// get_stats --all" does. An operation is all 100.
 func BenchmarkFanOut100(b *testing.B) {
 	const servers = 100
 	caller := newHost(b)
@@ -259,4 +258,4 @@ func BenchmarkFanOut100(b *testing.B) {
 }
 
 // unlimited lets a benchmark read as fast as it can.
-func unlimited(c *Config) { c.Limits.ReadRate, c.Limits.ReadBurst = 1e9, 1e9 }
+func unlimited(c *Config) { c.Limits.Read = Rate{1e9, 1e9} }

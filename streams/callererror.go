@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,9 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// callerError turns what went wrong with a request into the [Error] that its
-// caller gets.
-func callerError(ctx context.Context, p peer.ID, f Family, err error) error {
+// callerError turns what went wrong with a request into the [Error] that its caller gets.
+func callerError(
+	ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) (Code, string), err error) error {
 	if err == nil {
 		return nil
 	}
@@ -37,16 +38,18 @@ func callerError(ctx context.Context, p peer.ID, f Family, err error) error {
 	if errors.Is(err, ErrBadReply) {
 		return wrap(CodeInternal, err, "%s broke the protocol: %v", p, err)
 	}
-	if code := resetCode(err); code != 0 {
+	meaning, reason := closeCode(err, closed)
+	if code := cmp.Or(resetCode(err), meaning); code != 0 {
 		return wrap(code, err, "%s", resetWords(p, code))
 	}
 	if notSupported, ok := errors.AsType[msmux.ErrNotSupported[protocol.ID]](err); ok {
-		return wrap(CodeUnsupported, err, "%s does not speak %s", p, strings.Join(protocol.ConvertToStrings(notSupported.Protos), " or "))
+		return wrap(CodeUnsupported, err, "%s does not speak %s", p,
+			strings.Join(protocol.ConvertToStrings(notSupported.Protos), " or "))
 	}
 	if errors.Is(err, network.ErrResourceLimitExceeded) {
 		return wrap(CodeTooMany, err, "this node is at its own limit of streams or connections: %v", err)
 	}
-	return unreachable(p, f, err)
+	return unreachable(p, f, reason, err)
 }
 
 // wrap makes an Error that keeps its cause.
@@ -57,9 +60,11 @@ func wrap(code Code, cause error, format string, args ...any) *Error {
 }
 
 // unreachable says in one line that there is no way to the peer, or no more.
-func unreachable(p peer.ID, f Family, err error) *Error {
+func unreachable(p peer.ID, f Family, reason string, err error) *Error {
 	var words string
 	switch {
+	case reason != "":
+		words = fmt.Sprintf("%s closed the connection: %s", p, reason)
 	case errors.As(err, new(openError)):
 		words = "offline or cut off: " + strings.Join(strings.Fields(err.Error()), " ")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -70,8 +75,8 @@ func unreachable(p peer.ID, f Family, err error) *Error {
 	return wrap(CodeUnavailable, fmt.Errorf("%w: %w", ErrUnreachable, err), "%s", words)
 }
 
-// resetCode returns the code for a stream or connection that the peer ended
-// with one of libp2p's codes, 0 for any other error.
+// resetCode returns the code for a stream or connection that the peer ended with one of libp2p's
+// codes, 0 for any other error.
 func resetCode(err error) Code {
 	if e, ok := errors.AsType[*network.StreamError](err); ok && e.Remote {
 		switch e.ErrorCode {
@@ -89,11 +94,20 @@ func resetCode(err error) Code {
 		switch e.ErrorCode {
 		case network.ConnResourceLimitExceeded, network.ConnRateLimited:
 			return CodeTooMany
-		case network.ConnGated, DisconnectRevoked.ConnCode():
+		case network.ConnGated:
 			return CodeForbidden
 		}
 	}
 	return 0
+}
+
+// closeCode returns what a connection's end means that the peer closed with a code of the
+// application's own; nothing for any other error.
+func closeCode(err error, closed func(network.ConnErrorCode) (Code, string)) (Code, string) {
+	if e, ok := errors.AsType[*network.ConnError](err); ok && e.Remote && closed != nil {
+		return closed(e.ErrorCode)
+	}
+	return 0, ""
 }
 
 func resetWords(p peer.ID, c Code) string {

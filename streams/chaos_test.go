@@ -14,12 +14,12 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Calls, feeds and cancels run at once while streams are reset at random: what
-// succeeds is the caller's own answer, whole, and an effect happens once for
-// each call. It finds buffers that are used again too early.
+// Calls, feeds and cancels run at once while streams are reset at random: what succeeds is the
+// caller's own answer, whole, and an effect happens once for each call. It finds buffers that are
+// used again too early.
 func TestChaos(t *testing.T) {
 	cfg := forMember()
-	cfg.Limits.EffectBurst = 1 << 20
+	cfg.Limits.Effect = streams.Rate{PerSecond: 50, Burst: 1 << 20}
 	p := newPipe(t, cfg)
 	var effects, succeeded atomic.Int64
 	noError(t, read.Handle(p.Mux, echoed),

@@ -11,8 +11,8 @@ import (
 	msmux "github.com/multiformats/go-multistream"
 )
 
-// Client sends requests. It keeps the streams it opened and uses them again, one
-// request at a time on each. Its methods may be called concurrently.
+// Client sends requests. It keeps the streams it opened and uses them again, one request at a time
+// on each. Its methods may be called concurrently.
 type Client struct {
 	host Host
 	cfg  Config
@@ -24,7 +24,7 @@ type Client struct {
 func NewClient(h Host, cfg Config) *Client {
 	cfg = cfg.withDefaults()
 	c := &Client{host: h, cfg: cfg, self: newSender(h.ID())}
-	c.kept.limits, c.kept.conns = cfg.Limits, h.Network().ConnsToPeer
+	c.kept.conns = h.Network().ConnsToPeer
 	c.kept.notifiee = &network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, conn network.Conn) { c.kept.connected(conn) },
 		DisconnectedF: func(_ network.Network, conn network.Conn) { c.kept.disconnected(conn) },
@@ -33,16 +33,14 @@ func NewClient(h Host, cfg Config) *Client {
 	return c
 }
 
-// Close closes the kept streams. Calls under way are not touched; they end
-// with their contexts.
+// Close closes the kept streams. Calls under way are not touched; they end with their contexts.
 func (c *Client) Close() error {
 	c.host.Network().StopNotify(c.kept.notifiee)
 	c.kept.close()
 	return nil
 }
 
-// call does one exchange and retries it once on a new stream, with the same
-// ID, when a kept stream turns out to be dead.
+// call does one exchange.
 func (c *Client) call(ctx context.Context, p peer.ID, s Spec, req, res any) (err error) {
 	r := c.newRequest(p, s)
 	defer func() { err = r.done(ctx, err) }()
@@ -51,16 +49,11 @@ func (c *Client) call(ctx context.Context, p peer.ID, s Spec, req, res any) (err
 		return err
 	}
 	defer release()
-	for attempt := 0; ; attempt++ {
-		if err := r.open(ctx, attempt == 0); err != nil {
-			return err
-		}
-		stale, err := r.roundTrip(req, res)
-		r.release(err)
-		if !stale || attempt > 0 || ctx.Err() != nil {
-			return err
-		}
+	if err := r.begin(ctx, func() error { return r.roundTrip(req, res) }); err != nil {
+		return err
 	}
+	r.release(nil)
+	return nil
 }
 
 // callOn does one exchange on a stream of its own, over conn.
@@ -73,7 +66,7 @@ func (c *Client) callOn(ctx context.Context, conn network.Conn, s Spec, req, res
 	}
 	r.use(ctx, &clientStream{Stream: stream, key: r.key(), remote: newSender(r.to), br: getReader(stream)})
 	t.Sent = time.Now()
-	_, err = r.roundTrip(req, res)
+	err = r.roundTrip(req, res)
 	t.Received, t.Answered = time.Now(), r.reply.Timestamp
 	r.discard(err)
 	return t, err
@@ -85,19 +78,20 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStr
 	if err != nil {
 		return nil, openError{err}
 	}
-	if f.Name != lifecycleName {
+	if f.Greeting == "" {
 		if err := c.cfg.Ready(ctx, s.Conn()); err != nil {
 			s.Reset()
 			return nil, err
 		}
 	}
-	return &clientStream{Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), relayed: relayed(s.Conn()), br: getReader(s)}, nil
+	return &clientStream{
+		Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), relayed: relayed(s.Conn()), br: getReader(s),
+	}, nil
 }
 
-// propose returns the protocol IDs to open a stream to p with, the highest
-// version first. libp2p prefers an ID that p announced letter by letter to a
-// higher one that p accepts, so where p announced what it speaks, the choice is
-// made here.
+// propose returns the protocol IDs to open a stream to p with, the highest version first. libp2p
+// prefers an ID that p announced letter by letter to a higher one that p accepts, so where p
+// announced what it speaks, the choice is made here.
 func (c *Client) propose(p peer.ID, f Family) []protocol.ID {
 	ids := f.proposals()
 	if len(ids) < 2 {

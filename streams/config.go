@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -23,151 +24,115 @@ type Host interface {
 
 var _ Host = host.Host(nil)
 
-// Config is shared by a [Mux] and a [Client]. The zero value denies every verb
-// but [VerbPublic], is silent and has the default limits.
+// Config is shared by a [Mux] and a [Client]. The zero value denies every verb but [VerbPublic], is
+// silent and has the default limits.
 type Config struct {
 	// Logger receives what the operator should know; nil is silent.
 	Logger *slog.Logger
-	// Authorize says whether p may do v here: nil for yes, an [Error] with the
-	// reason for no; any other error counts as no and is only logged. A nil
-	// Authorize denies. It is called for each request, and every 10 s while a feed
-	// runs, concurrently.
+	// Authorize decides whether p may do v here: nil for yes, an [Error] with the reason for no;
+	// any other error counts as no and is only logged. A nil Authorize denies. It is called for
+	// each request, and every 10 s while a feed runs, concurrently.
 	Authorize func(ctx context.Context, p Peer, v Verb) error
-	// Member tells whether p belongs to this node's circle, so that the limits
-	// for members apply to it. Nil: everyone is a stranger.
+	// Member reports whether p belongs to this node's circle, so that the limits for members apply
+	// to it. Nil: everyone is a stranger.
 	Member func(p peer.ID) bool
-	// Observe is told the outcome of each exchange, concurrently, after it
-	// ended; it must not block. Nil is allowed.
+	// Observe is told the outcome of each exchange, concurrently, after it ended; it must not
+	// block. Nil is allowed.
 	Observe func(Outcome)
 	// Permit is asked by the client about a request that is not public: before a stream is opened
 	// for it, and again, with leaving, when it is about to leave on a connection that is Ready. An
 	// error keeps it here. It must return quickly. Nil permits.
 	Permit func(p peer.ID, leaving bool) error
-	// Ready is called by the client before its first request on a connection
-	// and must return quickly when the connection is known already. It is
-	// where a node waits for its handshake. Streams made by DoOn skip it.
+	// Ready is called by the client before its first request on a connection and must return
+	// quickly when the connection is known already. It is where a node waits for its handshake.
+	// Streams made by DoOn skip it.
 	Ready func(ctx context.Context, c network.Conn) error
-	// Record, if set, is asked before each request that is not public has its
-	// effect: once for a request, however often it is repeated. On an error the
-	// request fails, and has no effect. The function that it returns, if any, is
-	// told how the request ended.
-	Record func(context.Context, Recorded) (done func(error), err error)
+	// Closed returns what it means when a peer closes the connection with a code of the
+	// application's own: the code for the requests that fail, 0 if the peer is just unreachable,
+	// and the reason in words, empty for a code that is none of its own. Nil knows none.
+	Closed func(network.ConnErrorCode) (Code, string)
+	// Audit, if set, is called before each request that is not public has its effect: once for a
+	// request, however often it is repeated. On an error the request fails, and has no effect. The
+	// function that it returns, if any, is called with the error that the request ended with.
+	Audit func(context.Context, Audited) (done func(error), err error)
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
+
+	members bool // Member was given
 }
 
-// Recorded is a request that is about to be handled.
-type Recorded struct {
+// Audited is a request that is about to be handled.
+type Audited struct {
 	Peer   Peer
 	Family string
 	Type   Type
 	Verb   Verb
 	ID     uuid.UUID
-	// Summary says what is asked, in words without secrets; empty for a payload
-	// that has no Summary() string method.
+	// Summary says what is asked, in words without secrets; empty for a payload that has no
+	// Summary() string method.
 	Summary func() string
 }
 
-// Limits are the bounds of the guard. A zero field means its default.
+// Limits are the bounds of the guard that may be chosen. A zero field means its default.
 type Limits struct {
-	// Frame is the largest envelope in bytes, after the length prefix; 1 MiB.
-	// It cannot be raised: peers refuse more.
-	Frame int
-	// StrangerFrame is the largest envelope of a stranger; 64 KiB.
-	StrangerFrame int
-	// StrangerMemory is what the envelopes over 16 KiB of all strangers together
-	// may take while they are read and answered, each stranger with one at a time;
-	// 16 MiB.
-	StrangerMemory int
-	// Depth is how deep JSON may be nested, the envelope included; 32.
-	Depth int
 	// FirstByte is how long a new stream may stay silent; 10 s.
 	FirstByte time.Duration
 	// Header is how long the rest of a frame may take from its first byte; 5 s.
 	Header time.Duration
-	// Idle is how long a kept stream may stay silent between requests; 5 min.
-	Idle time.Duration
-	// StrangerIdle is the same for a stranger, whose few streams several of its processes may
-	// have to share: 1 s where there are members, and else as Idle.
-	StrangerIdle time.Duration
 	// Stall is how long a write to, or a raw byte from, the peer may take; 30 s.
 	Stall time.Duration
 	// Drain is how long Serve waits for running handlers when it stops; 5 s.
 	Drain time.Duration
-	// ClockSkew is how far a timestamp may be from the sender's clock; 10 min.
-	ClockSkew time.Duration
-	// StrangerStreams is how many streams a stranger may have open; 4.
-	StrangerStreams int
-	// MemberStreams is how many streams a member may have open in a family; 128.
-	MemberStreams int
-	// StrangerRate and StrangerBurst bound a stranger's requests; 5/s, 20. A large
-	// frame counts once more for each 64 KiB.
-	StrangerRate  float64
-	StrangerBurst int
-	// EffectRate and EffectBurst bound a member's requests that have an
-	// effect; 50/s, 500.
-	EffectRate  float64
-	EffectBurst int
-	// PublicRate and PublicBurst bound a member's requests of types that are open
-	// to everyone, outside lifecycle; 20/s, 100.
-	PublicRate  float64
-	PublicBurst int
-	// ReadRate and ReadBurst bound a member's requests that have no effect, and, apart from them, those of lifecycle; 200/s,
-	// 400.
-	ReadRate  float64
-	ReadBurst int
-	// RefusePause is how long a member waits for the refusal of a request over one of its rates, but of one that has an
-	// effect, so that to be refused again and again costs this node little; 1 s.
+	// Stranger bounds a stranger's requests; 5 a second, 20 at once. A large frame counts once more
+	// for each 64 KiB.
+	Stranger Rate
+	// Effect bounds a member's requests that have an effect; 50 a second, 500 at once.
+	Effect Rate
+	// Public bounds a member's requests of types that are open to everyone, outside families that
+	// greet; 20 a second, 100 at once.
+	Public Rate
+	// Read bounds a member's requests that have no effect, and, apart from them, those of families
+	// that greet; 200 a second, 400 at once.
+	Read Rate
+	// RefusePause is how long a member waits for the refusal of a request over one of its rates
+	// other than Effect, so that refusing it again and again costs this node little; 1 s.
 	RefusePause time.Duration
-	// Records is how many answers to requests with an effect are kept for
-	// each peer, to answer a repeated one without a second effect, within
-	// MaxRecordBytes; 1,024.
-	Records int
-	// Peers is for how many peers rates and records are kept; 4,096. The one
-	// not heard of for the longest time goes first.
-	Peers int
-	// ClientStreams is how many calls a client has under way to one peer in
-	// one family; further ones wait. 64.
-	ClientStreams int
 }
 
-// MaxFrame is the largest envelope on the wire, in bytes.
+// Rate is how many requests a peer may make, each second on average and at once.
+type Rate struct {
+	PerSecond float64
+	Burst     int
+}
+
+// MaxFrame is the largest envelope on the wire, in bytes after the length prefix.
 const MaxFrame = 1 << 20
 
-func (l Limits) withDefaults() Limits {
-	def(&l.Frame, MaxFrame)
-	l.Frame = min(l.Frame, MaxFrame)
-	def(&l.StrangerFrame, 64<<10)
-	def(&l.StrangerMemory, 16<<20)
-	def(&l.Depth, 32)
-	def(&l.FirstByte, 10*time.Second)
-	def(&l.Header, 5*time.Second)
-	def(&l.Idle, 5*time.Minute)
-	def(&l.Stall, 30*time.Second)
-	def(&l.Drain, 5*time.Second)
-	def(&l.ClockSkew, 10*time.Minute)
-	def(&l.StrangerStreams, 4)
-	def(&l.MemberStreams, 128)
-	def(&l.StrangerRate, 5)
-	def(&l.StrangerBurst, 20)
-	def(&l.EffectRate, 50)
-	def(&l.EffectBurst, 500)
-	def(&l.PublicRate, 20)
-	def(&l.PublicBurst, 100)
-	def(&l.ReadRate, 200)
-	def(&l.ReadBurst, 400)
-	def(&l.RefusePause, time.Second)
-	def(&l.Records, 1024)
-	def(&l.Peers, 4096)
-	def(&l.ClientStreams, 64)
-	return l
-}
+// The bounds that are the same for all nodes. docs/protocol.md has them in section 7.
+const (
+	maxDepth         = 32               // of nested JSON, the envelope included
+	maxStrangerFrame = 64 << 10         // the largest envelope of a stranger, in bytes
+	maxClockSkew     = 10 * time.Minute // of a timestamp from the sender's clock
+	keptIdle         = 5 * time.Minute  // for which a kept stream may stay silent between requests
+	// strangersMemory is what the envelopes over 16 KiB of all strangers together may take while
+	// they are read and answered, in bytes.
+	strangersMemory = 16 << 20
+	strangerStreams = 4   // that a stranger may have open
+	memberStreams   = 128 // that a member may have open in a family
+	clientCalls     = 64  // that a client has under way to one peer in one family; further ones wait
+)
 
-func def[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
+func (l Limits) withDefaults() Limits {
+	l.FirstByte = cmp.Or(l.FirstByte, 10*time.Second)
+	l.Header = cmp.Or(l.Header, 5*time.Second)
+	l.Stall = cmp.Or(l.Stall, 30*time.Second)
+	l.Drain = cmp.Or(l.Drain, 5*time.Second)
+	l.Stranger = cmp.Or(l.Stranger, Rate{5, 20})
+	l.Effect = cmp.Or(l.Effect, Rate{50, 500})
+	l.Public = cmp.Or(l.Public, Rate{20, 100})
+	l.Read = cmp.Or(l.Read, Rate{200, 400})
+	l.RefusePause = cmp.Or(l.RefusePause, time.Second)
+	return l
 }
 
 func (c Config) withDefaults() Config {
@@ -180,11 +145,10 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	c.Limits = c.Limits.withDefaults()
-	if c.Member == nil {
+	c.members = c.Member != nil
+	if !c.members {
 		c.Member = func(peer.ID) bool { return false }
-		def(&c.Limits.StrangerIdle, c.Limits.Idle)
 	}
-	def(&c.Limits.StrangerIdle, min(strangerIdle, c.Limits.Idle))
 	if c.Observe == nil {
 		c.Observe = func(Outcome) {}
 	}
@@ -200,8 +164,8 @@ type Outcome struct {
 	Family  string
 	Type    Type // the request's; empty when it could not be read
 	Inbound bool // the peer asked us
-	// Err is nil for success. For an inbound exchange it is the error that the
-	// peer was told, for an outbound one the error that the caller got.
+	// Err is nil for success. For an inbound exchange it is the error that the peer was told, for
+	// an outbound one the error that the caller got.
 	Err      error
 	Duration time.Duration // from the request to the last reply
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// sender is a peer whose ID as text is known, so that it need not be decoded
-// again for each message of a connection.
+// sender is a peer whose ID as text is known, so that it need not be decoded again for each message
+// of a connection.
 type sender struct {
 	id   peer.ID
 	text string
@@ -30,8 +30,8 @@ const (
 	fieldTimestamp
 )
 
-// decoder is a JSON decoder that is used again and again: the tables with which
-// it finds duplicate names are most of what decoding would allocate.
+// decoder is a JSON decoder that is used again and again: the tables with which it finds duplicate
+// names are most of what decoding would allocate.
 type decoder struct {
 	buf bytes.Buffer
 	dec *jsontext.Decoder
@@ -55,9 +55,8 @@ func (d *decoder) release() {
 	decoders.Put(d)
 }
 
-// decodeEnvelope reads one envelope into m, whose Payload aliases b. Errors are
-// of type *Error with CodeInvalid; m.ID is set when it was read before the error, so that
-// the answer can name it.
+// decodeEnvelope reads one envelope into m, whose Payload aliases b. Errors are of type *Error with
+// CodeInvalid; m.ID is set when it was read before the error, so that the answer can name it.
 func decodeEnvelope(b []byte, m *Message, known sender, depth int) error {
 	if err := checkDepth(b, depth); err != nil {
 		return err
@@ -123,8 +122,7 @@ func missing(seen field) error {
 
 type setter func(m *Message, v jsontext.Value, known sender) error
 
-// fieldOf returns how a member of the envelope is read, nil for a name that is
-// not ours.
+// fieldOf returns how a member of the envelope is read, nil for a name that is not ours.
 func fieldOf(name jsontext.Value) (field, setter) {
 	if bytes.IndexByte(name, '\\') >= 0 {
 		if plain, err := jsontext.AppendUnquote(nil, name); err == nil {
@@ -237,14 +235,15 @@ func parseUUID(v jsontext.Value, name string) (uuid.UUID, error) {
 	id, err := uuid.ParseBytes(s)
 	// ParseBytes also takes braces and a URN, which have another length.
 	if err != nil || len(s) != 36 || id.Version() != 4 || id.Variant() != uuid.RFC4122 {
-		return uuid.Nil, Errorf(CodeInvalid, "%s: want a UUID of version 4, such as %s", name, "1b4e28ba-2fa1-4d27-883f-0016d3cca427")
+		return uuid.Nil, Errorf(
+			CodeInvalid, "%s: want a UUID of version 4, such as %s", name, "1b4e28ba-2fa1-4d27-883f-0016d3cca427")
 	}
 	return id, nil
 }
 
-// checkDepth refuses JSON that is nested deeper than limit. It runs before the
-// parser, and is exact only where the number of brackets could exceed the
-// limit: most messages have fewer and are passed by two counts.
+// checkDepth refuses JSON that is nested deeper than limit. It runs before the parser, and is exact
+// only where the number of brackets could exceed the limit: most messages have fewer and are passed
+// by two counts.
 func checkDepth(b []byte, limit int) error {
 	if bytes.Count(b, []byte{'{'})+bytes.Count(b, []byte{'['}) <= limit {
 		return nil

@@ -45,16 +45,16 @@ var (
 	ErrUnavailable     = &Error{Code: CodeUnavailable}
 )
 
-// ErrUnreachable is in the chain of an error that says that no connection to
-// the peer could be made, or that it was lost before the answer: it is
-// offline, or the way to it is cut. Repeat later.
+// ErrUnreachable is in the chain of an error that says that no connection to the peer could be
+// made, or that it was lost before the answer: it is offline, or the way to it is cut. Repeat
+// later.
 var ErrUnreachable = errors.New("peer unreachable")
 
 // Error is an error that travels. Its message is safe to show to the peer.
 //
-// Handlers return one (see [Errorf]) for a fault of the caller. Any other
-// error a handler returns stays on its machine: the log gets the whole of it,
-// the peer gets "internal error" and the trace ID that finds that log line.
+// Handlers return one (see [Errorf]) for a fault of the caller. Any other error a handler returns
+// stays on its machine: the log gets the whole of it, the peer gets "internal error" and the trace
+// ID that finds that log line.
 type Error struct {
 	Code    Code           `json:"code"`
 	Message string         `json:"message"`
@@ -68,8 +68,8 @@ type Error struct {
 	effect bool  // the request may have had an effect, whatever the code says
 }
 
-// Errorf returns an [Error] with the code and the formatted words.
-// An operand of %w is kept for errors.Is and errors.As on this side.
+// Errorf returns an [Error] with the code and the formatted words. An operand of %w is kept for
+// errors.Is and errors.As on this side.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Code: code, Message: err.Error(), Timestamp: time.Now().UnixMilli(), cause: errors.Unwrap(err)}
@@ -83,7 +83,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%d: %s", e.Code, e.Message)
 }
 
-// Is tells whether target is an [Error] with the same code.
+// Is reports whether target is an [Error] with the same code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
@@ -92,8 +92,16 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns what caused the error on this side, if known.
 func (e *Error) Unwrap() error { return e.cause }
 
-// MaxErrorMessage is how many bytes the message, or the details, of an error
-// may have.
+// typeError is the type of an answer that is an error.
+const typeError Type = "error"
+
+// ErrorNotice tells a peer of an error that answers no request of its.
+var ErrorNotice = Notice[*Error]{Family{Name: "error", Versions: []string{"1.0.0"}}, typeError, VerbPublic}
+
+// maxTrace is the longest trace ID, in bytes.
+const maxTrace = 64
+
+// MaxErrorMessage is how many bytes the message, or the details, of an error may have.
 const MaxErrorMessage = 4 << 10
 
 // Validate reports an error whose code is none, or that is too long to log.
@@ -101,18 +109,19 @@ func (e *Error) Validate() error {
 	if e.Code < 400 || e.Code > 599 {
 		return Errorf(CodeInvalid, "error code %d is not in 400 to 599", e.Code)
 	}
-	if len(e.Message) > MaxErrorMessage || len(e.Details) > MaxErrorMessage || len(e.Trace) > MaxNameLength {
-		return Errorf(CodeInvalid, "an error has %d bytes of message and of details at most, and %d of trace", MaxErrorMessage, MaxNameLength)
+	if len(e.Message) > MaxErrorMessage || len(e.Details) > MaxErrorMessage || len(e.Trace) > maxTrace {
+		return Errorf(CodeInvalid, "an error has %d bytes of message and of details at most, and %d of trace",
+			MaxErrorMessage, maxTrace)
 	}
 	return nil
 }
 
-// hadNoEffect tells whether the request was refused before it changed anything,
-// so that the same request may be tried again and is not answered from the record.
+// hadNoEffect reports whether the request was refused before it changed anything, so that the same
+// request may be tried again and is not answered from the kept answers.
 func (e *Error) hadNoEffect() bool { return e.Code != CodeInternal && !e.effect }
 
-// CodeOf returns the code of the first [Error] in err's chain, 0 for nil and
-// CodeInternal for any other error.
+// CodeOf returns the code of the first [Error] in err's chain, 0 for nil and CodeInternal for any
+// other error.
 func CodeOf(err error) Code {
 	if err == nil {
 		return 0

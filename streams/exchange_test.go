@@ -92,7 +92,7 @@ func TestConcurrentCalls(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n, limit := testStreams(p, testFamily), p.client.cfg.Limits.ClientStreams; n > limit {
+	if n, limit := testStreams(p, testFamily), clientCalls; n > limit {
 		t.Errorf("%d streams are open, want %d at most", n, limit)
 	}
 }
@@ -364,7 +364,6 @@ func TestCallErrorsInWords(t *testing.T) {
 
 func TestBetterPathReplacesKeptStreams(t *testing.T) {
 	var p pools
-	p.limits = Limits{}.withDefaults()
 	key := poolKey{"p", "f"}
 	if _, err := p.slot(t.Context(), key); err != nil {
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 )
 
-// The body's own error is what the caller gets, at once; it used to wait until
-// the peer missed the bytes.
+// The body's own error is what the caller gets, at once; it used to wait until the peer missed the
+// bytes.
 func TestUploadWhoseBodyFails(t *testing.T) {
 	p := newPair(t, allowAll)
 	serveAll(t, p)
@@ -35,8 +35,8 @@ type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
 
-// A sender whose upload stalls is told so; the deadline that ended the wait used
-// to stop the answer too.
+// A sender whose upload stalls is told so; the deadline that ended the wait used to stop the answer
+// too.
 func TestUploadThatStalls(t *testing.T) {
 	p := newPair(t, allowAll, func(c *Config) { c.Limits.Stall, c.Limits.Header = 100*time.Millisecond, 100*time.Millisecond })
 	serveAll(t, p)
@@ -50,7 +50,7 @@ func TestUploadThatStalls(t *testing.T) {
 
 // The time of a refusal is that of the refusal, not of the program's start.
 func TestRefusalsHaveTheirTime(t *testing.T) {
-	p := newPair(t, func(c *Config) { c.Limits.StrangerBurst, c.Limits.StrangerRate = 1, 0.001 })
+	p := newPair(t, func(c *Config) { c.Limits.Stranger = Rate{0.001, 1} })
 	must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 	before := time.Now().UnixMilli()
 	for range 2 {
@@ -87,20 +87,20 @@ func TestErrorNoticeIsValidated(t *testing.T) {
 }
 
 func TestRecordsAreBoundedInBytes(t *testing.T) {
-	r := newReplays(Limits{}.withDefaults())
-	answer := strings.Repeat("x", MaxRecordBytes/4-2) // with its quotes a quarter
+	r := newReplays(maxPeers, maxAnswers)
+	answer := strings.Repeat("x", maxAnswerBytes/4-2) // with its quotes a quarter
 	for range 5 {
 		_, err := r.once(t.Context(), "p", &Message{ID: uuid.New(), Type: "x"}, func() (any, *Error) { return answer, nil })
 		must(t, err)
 	}
 	recs, _ := r.done.Get("p")
-	if recs.lru.Len() != 4 || recs.bytes != MaxRecordBytes {
-		t.Errorf("%d records of %d bytes, want 4 of %d", recs.lru.Len(), recs.bytes, MaxRecordBytes)
+	if recs.lru.Len() != 4 || recs.bytes != maxAnswerBytes {
+		t.Errorf("%d records of %d bytes, want 4 of %d", recs.lru.Len(), recs.bytes, maxAnswerBytes)
 	}
 }
 
-// A frame that needs more memory than the resource manager gives is refused,
-// and the memory of those that were read is given back.
+// A frame that needs more memory than the resource manager gives is refused, and the memory of
+// those that were read is given back.
 func TestLargeFramesReserveMemory(t *testing.T) {
 	var reserved int
 	frame := append([]byte{0x80, 0x80, 0x08}, make([]byte, 128<<10)...)
@@ -124,8 +124,8 @@ func TestLargeFramesReserveMemory(t *testing.T) {
 	}
 }
 
-// The memory for large frames is the resource manager's to give: without it the
-// frame is refused, and the connection goes on.
+// The memory for large frames is the resource manager's to give: without it the frame is refused,
+// and the connection goes on.
 func TestLargeFrameWithoutMemory(t *testing.T) {
 	limits := rcmgr.PartialLimitConfig{Stream: rcmgr.ResourceLimits{Memory: 512 << 10}}.Build(rcmgr.InfiniteLimits)
 	rm, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits))

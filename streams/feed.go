@@ -13,8 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Feed is a message type with many items for one request. The last item
-// carries "end":true.
+// Feed is a message type with many items for one request. The last item carries "end":true.
 type Feed[Req, Item any] struct {
 	Family         Family
 	Request, Reply Type
@@ -24,9 +23,8 @@ type Feed[Req, Item any] struct {
 // Spec returns the declaration without its payload types.
 func (f Feed[Req, Item]) Spec() Spec { return Spec{f.Family, ShapeFeed, f.Request, f.Reply, f.Verb} }
 
-// Do sends req to p and returns the items as they arrive. An error is the last
-// thing it yields. To stop iterating, or the end of ctx, resets the stream,
-// which tells the peer to stop.
+// Do sends req to p and returns the items as they arrive. An error is the last thing it yields. To
+// stop iterating, or the end of ctx, resets the stream, which tells the peer to stop.
 func (f Feed[Req, Item]) Do(ctx context.Context, cl *Client, p peer.ID, req Req) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		err := cl.feed(ctx, p, f.Spec(), req, func(m *Message) (bool, error) {
@@ -43,42 +41,48 @@ func (f Feed[Req, Item]) Do(ctx context.Context, cl *Client, p peer.ID, req Req)
 	}
 }
 
-// Handle registers fn as the handler of this type. send passes one item to the
-// peer at once and blocks while the peer is slow; the item that fn returns is
-// the last one. The context ends when the peer cancels, its connection ends, it
-// loses its right (which is looked at again every 10 s) or the mux stops.
-func (f Feed[Req, Item]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req Req, send func(Item) error) (last Item, err error)) error {
+// Handle registers fn as the handler of this type. send passes one item to the peer at once and
+// blocks while the peer is slow; the item that fn returns is the last one. The context ends when
+// the peer cancels, its connection ends, it loses its right (which is looked at again every 10 s)
+// or the mux stops.
+func (f Feed[Req, Item]) Handle(
+	m *Mux, fn func(ctx context.Context, p Peer, req Req, send func(Item) error) (last Item, err error)) error {
 	return m.register(f.Spec(), func(ctx context.Context, x *exchange) error {
 		req, err := payloadOf[Req](x)
 		if err != nil {
 			return err
 		}
-		serve := func() (err error) {
-			done, err := x.record(ctx, req)
-			if err != nil {
-				return err
-			}
-			err = errUnfinished // until fn returns: a panic is no success
-			defer func() { done(err) }()
-			ctx, stop := x.watch(ctx)
-			defer stop()
-			last, err := fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
-			if lost, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
-				return lost
-			}
-			if err != nil && ctx.Err() != nil && !x.mux.isDraining() {
-				return errGone // not a fault of the handler
-			}
-			if err != nil {
-				return err
-			}
-			return x.reply(last, true)
+		serve := func() error {
+			_, err := x.run(ctx, req, func() (any, error) {
+				return nil, x.feed(ctx, func(ctx context.Context) (any, error) {
+					return fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
+				})
+			})
+			return err
 		}
 		if !f.Verb.HasEffect() {
 			return serve()
 		}
 		return x.onceFeed(ctx, serve)
 	})
+}
+
+// feed runs the handler of a feed for as long as the peer may and wants to have items, and sends
+// the last one.
+func (x *exchange) feed(ctx context.Context, handler func(context.Context) (last any, err error)) error {
+	ctx, stop := x.watch(ctx)
+	defer stop()
+	last, err := handler(ctx)
+	if lost, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
+		return lost
+	}
+	if err != nil && ctx.Err() != nil && !x.mux.isDraining() {
+		return errGone // not a fault of the handler
+	}
+	if err != nil {
+		return err
+	}
+	return x.reply(last, true)
 }
 
 // errGone ends the handler of a feed whose receiver went away.
@@ -97,8 +101,8 @@ func (x *exchange) send(ctx context.Context, item any) error {
 	return nil
 }
 
-// onceFeed runs serve, unless this message ID was used before: the items of a
-// feed are not recorded, so the repeated request is a conflict.
+// onceFeed runs serve, unless this message ID was used before: the items of a feed are not kept, so
+// the repeated request is a conflict.
 func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	ran := false
 	_, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
@@ -116,21 +120,21 @@ func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	return err
 }
 
-// askAgain is how often a running feed asks for the receiver's right anew. A right
-// that was taken away, or is over, ends what was begun with it.
+// askAgain is how often a running feed asks for the receiver's right anew. A right that was taken
+// away, or is over, ends what was begun with it.
 const askAgain = 10 * time.Second
 
-// watch returns a context that ends when the peer resets the stream, the mux
-// begins to stop, or the peer loses its right: then the cause is the [Error] to
-// answer. While it watches, goroutines read ahead and ask; stop ends them.
+// watch returns a context that ends when the peer resets the stream, the mux begins to stop, or the
+// peer loses its right: then the cause is the [Error] to answer. While it watches, goroutines read
+// ahead and ask; stop ends them.
 func (x *exchange) watch(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopFeeds := context.AfterFunc(x.mux.feeds, func() { cancel(nil) })
 	var stopping atomic.Bool
 	var running sync.WaitGroup
 	running.Go(func() {
-		// A next request stays in the buffer. The end of the peer's writing
-		// side is no reset: it still reads.
+		// A next request stays in the buffer. The end of the peer's writing side is no reset: it
+		// still reads.
 		if _, err := x.br.Peek(1); err != nil && !errors.Is(err, io.EOF) && !stopping.Load() {
 			cancel(nil)
 		}
@@ -162,12 +166,17 @@ func (x *exchange) whilePermitted(ctx context.Context) error {
 	}
 }
 
-// feed sends one request and hands each item to next, which tells whether it
-// wants more.
+// feed sends one request and hands each item to next, which reports whether it wants more.
 func (c *Client) feed(ctx context.Context, p peer.ID, s Spec, req any, next func(*Message) (bool, error)) (err error) {
 	r := c.newRequest(p, s)
 	defer func() { err = r.done(ctx, err) }()
-	first, err := r.begin(ctx, req)
+	var first *Message
+	err = r.begin(ctx, func() (err error) {
+		if err = r.send(req); err == nil {
+			first, err = r.receive()
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -196,26 +205,3 @@ func (c *Client) feed(ctx context.Context, p peer.ID, s Spec, req any, next func
 
 // errStopped says that the caller of a feed wants no more items.
 var errStopped = errors.New("no more items wanted")
-
-// begin sends the request of a feed and returns its first item; a kept stream
-// that turns out to be dead is replaced once.
-func (r *request) begin(ctx context.Context, req any) (*Message, error) {
-	for attempt := 0; ; attempt++ {
-		if err := r.open(ctx, attempt == 0); err != nil {
-			return nil, err
-		}
-		var m *Message
-		err := r.send(req)
-		if err == nil {
-			m, err = r.receive()
-		}
-		if err == nil {
-			return m, nil
-		}
-		stale := r.stale(err)
-		r.release(err)
-		if !stale || attempt > 0 || ctx.Err() != nil {
-			return nil, err
-		}
-	}
-}

@@ -32,8 +32,8 @@ type header struct {
 	end       bool
 }
 
-// frame encodes envelopes into a buffer that it reuses. Its zero value is
-// ready to use; it is not for concurrent use.
+// frame encodes envelopes into a buffer that it reuses. Its zero value is ready to use; it is not
+// for concurrent use.
 type frame struct {
 	buf bytes.Buffer
 }
@@ -46,8 +46,8 @@ func (f *frame) release() {
 	}
 }
 
-// encode returns the envelope as JSON, without its length prefix. The bytes
-// are valid until the next encode.
+// encode returns the envelope as JSON, without its length prefix. The bytes are valid until the
+// next encode.
 func (f *frame) encode(h header, payload any, limit int) ([]byte, error) {
 	f.buf.Reset()
 	f.buf.Write(make([]byte, varintRoom))
@@ -116,8 +116,8 @@ type byteReader interface {
 	io.ByteReader
 }
 
-// tooLargeError says that a frame announced more bytes than are allowed. What
-// follows it on the stream cannot be understood any more.
+// tooLargeError says that a frame announced more bytes than are allowed. What follows it on the
+// stream cannot be understood any more.
 type tooLargeError struct{ limit int }
 
 func (e tooLargeError) Error() string {
@@ -127,9 +127,9 @@ func (e tooLargeError) Error() string {
 // growStep bounds what is allocated ahead of the bytes that really arrive.
 const growStep = 64 << 10
 
-// readFrame reads one length prefix and as many bytes into buf, which it grows
-// as the bytes arrive. Before it reads more than smallFrame bytes it asks reserve,
-// which may be nil. It returns io.EOF when the stream ends before the first byte.
+// readFrame reads one length prefix and as many bytes into buf, which it grows as the bytes arrive.
+// Before it reads more than smallFrame bytes it asks reserve, which may be nil. It returns io.EOF
+// when the stream ends before the first byte.
 func readFrame(r byteReader, buf []byte, limit int, reserve func(n int) error) ([]byte, error) {
 	n, err := varint.ReadUvarint(r)
 	switch {

@@ -17,9 +17,8 @@ import (
 	"github.com/seed-b490fa12/swarm/streams/streamtest"
 )
 
-// FuzzServedStream writes bytes to a served stream as a stranger does: whatever
-// they are, there is no effect, and the stream ends soon with answers that are
-// messages.
+// FuzzServedStream writes bytes to a served stream as a stranger does: whatever they are, there is
+// no effect, and the stream ends soon with answers that are messages.
 func FuzzServedStream(f *testing.F) {
 	var effects atomic.Int64
 	serve := streams.Config{

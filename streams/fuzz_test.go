@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -44,8 +43,8 @@ func FuzzReadFrame(f *testing.F) {
 	})
 }
 
-// stdEnvelope is the envelope in the way of encoding/json, which is the second
-// opinion about what decodeEnvelope accepts.
+// stdEnvelope is the envelope in the way of encoding/json, which is the second opinion about what
+// decodeEnvelope accepts.
 type stdEnvelope struct {
 	ID        uuid.UUID          `json:"id"`
 	Type      string             `json:"type"`
@@ -81,8 +80,8 @@ func FuzzDecodeEnvelope(f *testing.F) {
 	})
 }
 
-// checkAgainstStd compares with encoding/json. It takes names of any case,
-// so inputs that have such names are left out.
+// checkAgainstStd compares with encoding/json. It takes names of any case, so inputs that have such
+// names are left out.
 func checkAgainstStd(t *testing.T, in []byte, m *Message) {
 	t.Helper()
 	var members map[string]stdjson.RawMessage
@@ -183,44 +182,6 @@ func canonicalStrings(v jsontext.Value) []byte {
 	return v
 }
 
-// FuzzPayloads reads payloads of this package's own types: what is accepted
-// keeps its rules through encoding.
-func FuzzPayloads(f *testing.F) {
-	types := []Type{"handshake", "ping", "pong", "disconnect", "error"}
-	for i, typ := range types {
-		for _, c := range payloadCases() {
-			if c.Type == typ {
-				f.Add(byte(i), []byte(c.Payload))
-			}
-		}
-	}
-	f.Fuzz(func(t *testing.T, which byte, in []byte) {
-		typ := types[int(which)%len(types)]
-		// The guard hands over a payload of a checked envelope only.
-		var m Message
-		body := `{"id":"1b4e28ba-2fa1-4d27-883f-0016d3cca401","type":"x","sender":"` + vectorPeer(t, 1).String() +
-			`","timestamp":"2026-11-21T08:30:00Z","payload":` + string(in) + `}`
-		if m.UnmarshalJSON([]byte(body)) != nil {
-			return
-		}
-		v := map[Type]any{"handshake": new(Hello), "ping": new(PingRequest), "pong": new(Pong), "disconnect": new(Goodbye), "error": new(Error)}[typ]
-		err := m.ParsePayload(v)
-		if err != nil {
-			if CodeOf(err) != CodeInvalid {
-				t.Errorf("%s %q: got %v, want a 400", typ, in, err)
-			}
-			return
-		}
-		out, err := json.Marshal(v)
-		if err != nil {
-			t.Fatalf("encode what was decoded: %v", err)
-		}
-		if err := parsePayloadOf(typ, out); err != nil {
-			t.Errorf("%s %q became %q: %v", typ, in, out, err)
-		}
-	})
-}
-
 func FuzzTopicCheck(f *testing.F) {
 	signer, now := vectorPeer(f, 1), time.Now()
 	for _, tc := range topicTests(signer, vectorPeer(f, 2), now) {
@@ -240,8 +201,8 @@ func FuzzTopicCheck(f *testing.F) {
 	})
 }
 
-// FuzzType compares the quick check of types with what the frame encoder puts
-// between quotes as it is.
+// FuzzType compares the quick check of types with what the frame encoder puts between quotes as it
+// is.
 func FuzzType(f *testing.F) {
 	for _, seed := range []string{"get_stats", "", "A", `"`, strings.Repeat("x", MaxTypeLength), strings.Repeat("x", MaxTypeLength+1), "ü", "a\x00"} {
 		f.Add(seed)

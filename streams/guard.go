@@ -7,8 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// admit takes a request that was read through the guard, up to and including
-// the sender's rights. The payload follows in the handler of the type.
+// admit takes a request that was read through the guard, up to and including the sender's rights.
+// The payload follows in the handler of the type.
 func (x *exchange) admit() error {
 	if err := x.envelope(); err != nil {
 		return err
@@ -32,9 +32,8 @@ func (x *exchange) admit() error {
 	return x.permitted()
 }
 
-// pause holds back the refusal of a member's request without effect: who asks
-// without end then waits, and does not have this node write refusals as fast as
-// it can.
+// pause holds back the refusal of a member's request without effect: who asks without end then
+// waits, and does not have this node write refusals as fast as it can.
 func (x *exchange) pause() {
 	if x.entry.Verb.HasEffect() {
 		return
@@ -53,18 +52,19 @@ var errRate = &Error{Code: CodeTooMany, Message: "too many requests: wait a seco
 
 // envelope decodes the frame and checks that its sender is the connection's peer.
 func (x *exchange) envelope() error {
-	if err := decodeEnvelope(x.in, &x.msg, x.ss.sender, x.mux.cfg.Limits.Depth); err != nil {
+	if err := decodeEnvelope(x.in, &x.msg, x.ss.sender, maxDepth); err != nil {
 		return x.rated(err)
 	}
 	if x.msg.Sender != x.peer.ID {
-		return x.rated(Errorf(CodeUnauthenticated, "sender %s is not the peer of this connection, %s", x.msg.Sender, x.peer.ID))
+		return x.rated(
+			Errorf(CodeUnauthenticated, "sender %s is not the peer of this connection, %s", x.msg.Sender, x.peer.ID))
 	}
 	return nil
 }
 
-// rated returns err, the answer to a request that goes no further, and counts
-// the request. A stranger over its rate with requests of this kind is cut off.
-// Where it may have been an upload, raw bytes follow: the stream is spent.
+// rated returns err, the answer to a request that goes no further, and counts the request. A
+// stranger over its rate with requests of this kind is cut off. Where it may have been an upload,
+// raw bytes follow: the stream is spent.
 func (x *exchange) rated(err error) error {
 	x.spent = x.mux.takesUploads(x.family)
 	if x.peer.Member || x.mux.rates.allow(x.peer.ID) {
@@ -75,23 +75,23 @@ func (x *exchange) rated(err error) error {
 	return errRate
 }
 
-// fresh checks the timestamp against the sender's clock, whose offset the
-// handshake of this connection measured. The handshake itself has no measure yet.
+// fresh checks the timestamp against the sender's clock, whose offset the handshake of this
+// connection measured. The handshake itself has no measure yet.
 func (x *exchange) fresh() error {
 	now := time.Now()
-	if x.msg.Type == typeHandshake && x.family.Name == lifecycleName {
+	if x.msg.Type == x.family.Greeting {
 		x.ss.offset.Store(int64(x.msg.Timestamp.Sub(now)))
 	}
 	offset := time.Duration(x.ss.offset.Load())
 	x.peer.ClockOffset = offset
-	if off := x.msg.Timestamp.Sub(now) - offset; off.Abs() > x.mux.cfg.Limits.ClockSkew {
-		return x.rated(skewError(x.msg.Timestamp, off, offset, x.mux.cfg.Limits.ClockSkew))
+	if off := x.msg.Timestamp.Sub(now) - offset; off.Abs() > maxClockSkew {
+		return x.rated(skewError(x.msg.Timestamp, off, offset))
 	}
 	return nil
 }
 
 // skewError says in words how far a timestamp is off.
-func skewError(t time.Time, off, offset, limit time.Duration) *Error {
+func skewError(t time.Time, off, offset time.Duration) *Error {
 	side := "ahead of"
 	if off < 0 {
 		side = "behind"
@@ -101,7 +101,7 @@ func skewError(t time.Time, off, offset, limit time.Duration) *Error {
 		clock = "your clock as it was in this connection's handshake"
 	}
 	return Errorf(CodeInvalid, "timestamp %s is %v %s %s, more than %v: set the clock, or shake hands again",
-		t.Format(time.RFC3339), off.Abs().Round(time.Second), side, clock, limit)
+		t.Format(time.RFC3339), off.Abs().Round(time.Second), side, clock, maxClockSkew)
 }
 
 // permitted asks for the sender's right to the type's verb.

@@ -251,8 +251,7 @@ func TestSlowDribble(t *testing.T) {
 	r.s.Reset()
 }
 
-// A peer that announces large frames and sends nothing must not make us
-// allocate them.
+// A peer that announces large frames and sends nothing must not make us allocate them.
 func TestAnnouncedLengthCostsNothing(t *testing.T) {
 	p := newPair(t, allowAll)
 	serveAll(t, p)
@@ -350,7 +349,7 @@ func TestZeroConfigDenies(t *testing.T) {
 func TestRepeatedRequest(t *testing.T) {
 	var recorded atomic.Int32
 	p := newPair(t, allowAll, func(c *Config) {
-		c.Record = func(context.Context, Recorded) (func(error), error) {
+		c.Audit = func(context.Context, Audited) (func(error), error) {
 			recorded.Add(1)
 			return nil, nil
 		}
@@ -407,7 +406,7 @@ func TestRepeatedWhileRunning(t *testing.T) {
 }
 
 func TestRecordsAreBounded(t *testing.T) {
-	r := newReplays(Limits{Records: 3, Peers: 2}.withDefaults())
+	r := newReplays(2, 3)
 	runs := 0
 	do := func(p peerID, id uuid.UUID) {
 		_, err := r.once(t.Context(), p, &Message{ID: id, Type: "x"}, func() (any, *Error) { runs++; return 1, nil })
@@ -437,7 +436,7 @@ func TestRecordsAreBounded(t *testing.T) {
 }
 
 func TestTemporaryErrorsAreNotRecorded(t *testing.T) {
-	r := newReplays(Limits{}.withDefaults())
+	r := newReplays(maxPeers, maxAnswers)
 	m := &Message{ID: uuid.New(), Type: "x"}
 	for _, want := range []error{ErrUnavailable, ErrConflict, ErrConflict} {
 		_, err := r.once(t.Context(), "p", m, func() (any, *Error) {
@@ -453,7 +452,7 @@ func TestTemporaryErrorsAreNotRecorded(t *testing.T) {
 }
 
 func TestStrangersRate(t *testing.T) {
-	p := newPair(t, func(c *Config) { c.Limits.StrangerBurst, c.Limits.StrangerRate = 5, 0.001 })
+	p := newPair(t, func(c *Config) { c.Limits.Stranger = Rate{0.001, 5} })
 	must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 	for i := range 6 {
 		_, err := Ping.Do(t.Context(), p.client, p.server.ID(), PingRequest{})
@@ -475,7 +474,7 @@ func TestStrangersRate(t *testing.T) {
 }
 
 func TestMembersEffectRate(t *testing.T) {
-	p := newPair(t, allowAll, func(c *Config) { c.Limits.EffectBurst, c.Limits.EffectRate = 3, 0.001 })
+	p := newPair(t, allowAll, func(c *Config) { c.Limits.Effect = Rate{0.001, 3} })
 	serveAll(t, p)
 	for i := range 4 {
 		_, err := change.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"})
@@ -490,8 +489,8 @@ func TestMembersEffectRate(t *testing.T) {
 	}
 }
 
-// One caller opens 10,000 streams at once: those over the limit are reset with a
-// code, which its client turns into 429, and the rest of the node goes on.
+// One caller opens 10,000 streams at once: those over the limit are reset with a code, which its
+// client turns into 429, and the rest of the node goes on.
 func TestTenThousandStreams(t *testing.T) {
 	for _, who := range []string{"stranger", "member"} {
 		t.Run(who, func(t *testing.T) {
@@ -500,8 +499,7 @@ func TestTenThousandStreams(t *testing.T) {
 			if who == "stranger" {
 				configure, limit = func(*Config) {}, 4
 			}
-			// The streams that are let in stay open: none of them is ended for
-			// being slow.
+			// The streams that are let in stay open: none of them is ended for being slow.
 			p := newPair(t, configure, func(c *Config) { c.Limits.Header = time.Minute })
 			must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 			must(t, p.caller.Connect(t.Context(), p.server.Peerstore().PeerInfo(p.server.ID())))
@@ -517,8 +515,8 @@ func TestTenThousandStreams(t *testing.T) {
 	}
 }
 
-// openMany opens n streams of the lifecycle family at once, each with the
-// first byte of a frame, and counts those that the server resets for a limit.
+// openMany opens n streams of the lifecycle family at once, each with the first byte of a frame,
+// and counts those that the server resets for a limit.
 func openMany(t *testing.T, p *pair, n int) (refused *atomic.Int64) {
 	t.Helper()
 	refused = new(atomic.Int64)
@@ -567,11 +565,13 @@ func TestRegistrationRules(t *testing.T) {
 	}{
 		{"good", Call[greeting, greeting]{testFamily, "a", "b", VerbStatsRead}, ""},
 		{"twice", Call[greeting, greeting]{testFamily, "a", "b", VerbStatsRead}, "already"},
-		{"same type, other family", Call[greeting, greeting]{Family{"other", []string{"1.0.0"}}, "a", "b", VerbStatsRead}, "already"},
-		{"other versions", Call[greeting, greeting]{Family{"test", []string{"1.1.0"}}, "c", "b", VerbStatsRead}, "versions"},
+		{"same type, other family", Call[greeting, greeting]{Family{Name: "other", Versions: []string{"1.0.0"}}, "a", "b", VerbStatsRead}, "already"},
+		{"other versions", Call[greeting, greeting]{Family{Name: "test", Versions: []string{"1.1.0"}}, "c", "b", VerbStatsRead}, "versions"},
+		{"other greeting", Call[greeting, greeting]{Family{"test", []string{"1.0.0"}, "hello"}, "c", "b", VerbStatsRead}, "greeting"},
+		{"bad greeting", Call[greeting, greeting]{Family{"x", []string{"1.0.0"}, "C!"}, "c", "b", VerbStatsRead}, "greeting"},
 		{"no verb", Call[greeting, greeting]{testFamily, "c", "d", ""}, "no verb"},
 		{"no family", Call[greeting, greeting]{Family{}, "c", "d", VerbStatsRead}, "family name"},
-		{"bad version", Call[greeting, greeting]{Family{"x", []string{"one"}}, "c", "d", VerbStatsRead}, "semantic version"},
+		{"bad version", Call[greeting, greeting]{Family{Name: "x", Versions: []string{"one"}}, "c", "d", VerbStatsRead}, "semantic version"},
 		{"bad type", Call[greeting, greeting]{testFamily, "C!", "d", VerbStatsRead}, "type"},
 		{"no reply", Call[greeting, greeting]{testFamily, "c", "", VerbStatsRead}, "reply type"},
 	}
@@ -583,23 +583,23 @@ func TestRegistrationRules(t *testing.T) {
 			}
 		})
 	}
-	if s := fmt.Sprint(m.Specs()); s != "[{{test [1.0.0]} call a b stats.read}]" {
+	if s := fmt.Sprint(m.Specs()); s != "[{{test [1.0.0] } call a b stats.read}]" {
 		t.Errorf("registered %s", s)
 	}
 }
 
-// What has an effect, and reads that are not public, are recorded before they are
-// done: once, however often they are repeated.
+// What has an effect, and reads that are not public, are recorded before they are done: once,
+// however often they are repeated.
 func TestRecord(t *testing.T) {
 	var (
 		mu    sync.Mutex
-		began []Recorded
+		began []Audited
 		ended []error
 		fail  error
 	)
 	p := newPair(t, func(c *Config) {
 		c.Authorize = func(context.Context, Peer, Verb) error { return nil }
-		c.Record = func(_ context.Context, r Recorded) (func(error), error) {
+		c.Audit = func(_ context.Context, r Audited) (func(error), error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if fail != nil {
@@ -648,7 +648,7 @@ func TestPanicIsRecordedAsFault(t *testing.T) {
 	var mu sync.Mutex
 	var ended []error
 	p := newPair(t, allowAll, func(c *Config) {
-		c.Record = func(context.Context, Recorded) (func(error), error) {
+		c.Audit = func(context.Context, Audited) (func(error), error) {
 			return func(err error) {
 				mu.Lock()
 				defer mu.Unlock()

@@ -18,8 +18,7 @@ import (
 	"github.com/seed-b490fa12/swarm/streams/streamtest"
 )
 
-// guardCase is one request to a listener with the families of swarm, from a
-// member without rights.
+// guardCase is one request to a listener with the families of swarm, from a member without rights.
 type guardCase struct {
 	Name      string `json:"name"`
 	Now       string `json:"now"`                // the listener's clock
@@ -151,7 +150,7 @@ func runGuardCase(t *testing.T, c guardCase) {
 
 func shakeHandsAt(t *testing.T, p *streamtest.Pipe, at time.Time) {
 	t.Helper()
-	m, err := streams.NewMessage(p.Caller.ID(), "handshake", streams.Hello{Version: streams.ProtocolVersion})
+	m, err := streams.NewMessage(p.Caller.ID(), "handshake", streams.Hello{Version: "1.0.0"})
 	noError(t, err)
 	m.Timestamp = at
 	b, err := m.MarshalJSON()

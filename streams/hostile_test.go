@@ -96,8 +96,7 @@ func hostileServers(self *streamtest.Host) []hostile {
 	}
 }
 
-// serveHostile reads one request on each stream of the test families and lets
-// h answer it.
+// serveHostile reads one request on each stream of the test families and lets h answer it.
 func serveHostile(server *streamtest.Host, h hostile) {
 	for _, f := range []streams.Family{family, send.Family} {
 		id := f.ProtocolID()
@@ -162,8 +161,7 @@ func TestHostileServers(t *testing.T) {
 // hostileFeed asks for a type whose items are as hostileServers send them.
 var hostileFeed = streams.Feed[text, text]{Family: family, Request: "read", Reply: "read_ack", Verb: streams.VerbLogsRead}
 
-// A feed whose server goes wrong after some good items yields them, and then
-// the error.
+// A feed whose server goes wrong after some good items yields them, and then the error.
 func TestFeedThatGoesWrong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, caller := streamtest.NewHost(streamtest.PeerID("server")), streamtest.NewHost(streamtest.PeerID("caller"))

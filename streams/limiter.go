@@ -22,7 +22,7 @@ type peerStreams struct {
 }
 
 // add counts one more stream of p in the family, unless that is over a limit.
-func (o *openStreams) add(p peer.ID, family string, member bool, l Limits) bool {
+func (o *openStreams) add(p peer.ID, family string, member bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	ps := o.peers[p]
@@ -33,7 +33,7 @@ func (o *openStreams) add(p peer.ID, family string, member bool, l Limits) bool 
 		ps = &peerStreams{byFamily: make(map[string]int)}
 		o.peers[p] = ps
 	}
-	if member && ps.byFamily[family] >= l.MemberStreams || !member && ps.all >= l.StrangerStreams {
+	if member && ps.byFamily[family] >= memberStreams || !member && ps.all >= strangerStreams {
 		return false
 	}
 	ps.all++
@@ -52,15 +52,15 @@ func (o *openStreams) remove(p peer.ID, family string) {
 	}
 }
 
-// rates hold a token bucket for each peer and kind of request. They outlive
-// connections, so that to reconnect does not fill the bucket.
+// rates hold a token bucket for each peer and kind of request. They outlive connections:
+// reconnecting does not refill the bucket.
 type rates struct {
 	mu        sync.Mutex
 	strangers *simplelru.LRU[peer.ID, *bucket]
 	effects   *simplelru.LRU[peer.ID, *bucket]
 	publics   *simplelru.LRU[peer.ID, *bucket]
 	reads     *simplelru.LRU[peer.ID, *bucket]
-	lifecycle *simplelru.LRU[peer.ID, *bucket]
+	greetings *simplelru.LRU[peer.ID, *bucket]
 	limits    Limits
 }
 
@@ -71,8 +71,15 @@ type bucket struct {
 }
 
 func newRates(l Limits) *rates {
-	newTable := func() *simplelru.LRU[peer.ID, *bucket] { return newLRU[peer.ID, *bucket](l.Peers, nil) }
-	return &rates{strangers: newTable(), effects: newTable(), publics: newTable(), reads: newTable(), lifecycle: newTable(), limits: l}
+	newTable := func() *simplelru.LRU[peer.ID, *bucket] { return newLRU[peer.ID, *bucket](maxPeers, nil) }
+	return &rates{
+		strangers: newTable(),
+		effects:   newTable(),
+		publics:   newTable(),
+		reads:     newTable(),
+		greetings: newTable(),
+		limits:    l,
+	}
 }
 
 // newLRU makes a table of n entries; NewLRU fails for n below 1 only.
@@ -95,43 +102,43 @@ func (r *rates) allow(p peer.ID) bool {
 	return true
 }
 
-// allowLarge takes further tokens for a stranger's frame of n bytes: to read and to
-// decode it costs so much more. The largest one fits into a full bucket.
+// allowLarge takes further tokens for a stranger's frame of n bytes: to read and to decode it costs
+// so much more. The largest one fits into a full bucket.
 func (r *rates) allowLarge(p peer.ID, n int) bool {
-	return r.stranger(p).AllowN(time.Now(), min(n/growStep, r.limits.StrangerBurst-1))
+	return r.stranger(p).AllowN(time.Now(), min(n/growStep, r.limits.Stranger.Burst-1))
 }
 
-// cutOff tells whether a stranger goes on although more requests than a burst were
-// refused: then nothing of it is read until it has a token again.
+// cutOff reports whether a stranger goes on although more requests than a burst were refused: then
+// nothing of it is read until it has a token again.
 func (r *rates) cutOff(p peer.ID) bool {
 	b := r.stranger(p)
-	return b.over.Load() > int64(r.limits.StrangerBurst) && b.Tokens() < 1
+	return b.over.Load() > int64(r.limits.Stranger.Burst) && b.Tokens() < 1
 }
 
 func (r *rates) stranger(p peer.ID) *bucket {
-	return r.bucket(r.strangers, p, r.limits.StrangerRate, r.limits.StrangerBurst)
+	return r.bucket(r.strangers, p, r.limits.Stranger)
 }
 
 // allowMember takes a token for one request of a member.
 func (r *rates) allowMember(p peer.ID, s Spec) bool {
 	switch {
 	case s.Verb.HasEffect():
-		return r.bucket(r.effects, p, r.limits.EffectRate, r.limits.EffectBurst).Allow()
-	case s.Verb == VerbPublic && s.Family.Name != lifecycleName:
-		return r.bucket(r.publics, p, r.limits.PublicRate, r.limits.PublicBurst).Allow()
+		return r.bucket(r.effects, p, r.limits.Effect).Allow()
+	case s.Verb == VerbPublic && s.Family.Greeting == "":
+		return r.bucket(r.publics, p, r.limits.Public).Allow()
 	}
-	if s.Family.Name == lifecycleName { // apart, so that no reading keeps a peer from its handshake
-		return r.bucket(r.lifecycle, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
+	if s.Family.Greeting != "" { // apart, so that no reading keeps a peer from its handshake
+		return r.bucket(r.greetings, p, r.limits.Read).Allow()
 	}
-	return r.bucket(r.reads, p, r.limits.ReadRate, r.limits.ReadBurst).Allow()
+	return r.bucket(r.reads, p, r.limits.Read).Allow()
 }
 
-func (r *rates) bucket(t *simplelru.LRU[peer.ID, *bucket], p peer.ID, perSecond float64, burst int) *bucket {
+func (r *rates) bucket(t *simplelru.LRU[peer.ID, *bucket], p peer.ID, most Rate) *bucket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b, ok := t.Get(p)
 	if !ok {
-		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(most.PerSecond), most.Burst)}
 		t.Add(p, b)
 	}
 	return b

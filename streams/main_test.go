@@ -108,7 +108,7 @@ func newPairOn(t testing.TB, listen string, configure ...func(*Config)) *pair {
 	}
 	p.mux = NewMux(p.server, cfg)
 	serve(t, p.mux)
-	p.client = NewClient(p.caller, Config{Limits: cfg.Limits})
+	p.client = NewClient(p.caller, Config{Limits: cfg.Limits, Closed: cfg.Closed})
 	t.Cleanup(func() { p.client.Close() })
 	p.caller.Peerstore().AddAddrs(p.server.ID(), p.server.Addrs(), peerstore.PermanentAddrTTL)
 	return p

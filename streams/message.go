@@ -14,8 +14,8 @@ import (
 
 // Message is the envelope that every message travels in.
 //
-// Most programs never see one: [Call], [Feed], [Upload], [Notice] and [Topic]
-// make and check them. It is exported for those who handle raw messages.
+// Most programs never see one: [Call], [Feed], [Upload], [Notice] and [Topic] make and check them.
+// It is exported for those who handle raw messages.
 type Message struct {
 	ID        uuid.UUID // version 4, unique for every message
 	Type      Type
@@ -26,8 +26,7 @@ type Message struct {
 	End       bool      // the last item of a feed
 }
 
-// NewMessage returns a message with a new ID, the present time and the
-// payload.
+// NewMessage returns a message with a new ID, the present time and the payload.
 func NewMessage(sender peer.ID, t Type, payload any) (*Message, error) {
 	m := &Message{ID: uuid.New(), Type: t, Sender: sender, Timestamp: time.Now()}
 	return m, m.SetPayload(payload)
@@ -50,13 +49,12 @@ func (m *Message) SetPayload(v any) error {
 	return nil
 }
 
-// ParsePayload decodes the payload into v, a pointer, and validates it when v
-// has a Validate method. The error is an [Error] with [CodeInvalid].
+// ParsePayload decodes the payload into v, a pointer, and validates it when v has a Validate
+// method. The error is an [Error] with [CodeInvalid].
 func (m *Message) ParsePayload(v any) error { return parsePayload(m.Payload, v) }
 
-// ValidateResponse reports why resp is not the answer of type want to req from
-// the peer that req was sent to. An error message for this request is returned
-// as the [Error] it carries.
+// ValidateResponse reports why resp is not the answer of type want to req from the peer that req
+// was sent to. An error message for this request is returned as the [Error] it carries.
 func ValidateResponse(req, resp *Message, to peer.ID, want Type) error {
 	switch {
 	case resp.Sender != to:
@@ -75,19 +73,6 @@ func ValidateResponse(req, resp *Message, to peer.ID, want Type) error {
 	return nil
 }
 
-// ParseResponse validates resp as [ValidateResponse] does and returns its
-// payload. Only an error that the peer sent is an [Error].
-func ParseResponse[T any](req, resp *Message, to peer.ID, want Type) (T, error) {
-	var v T
-	if err := ValidateResponse(req, resp, to, want); err != nil {
-		return v, err
-	}
-	if err := resp.ParsePayload(&v); err != nil {
-		return v, fmt.Errorf("reply: %s", err.Error()) // not an Error of the peer
-	}
-	return v, nil
-}
-
 // MarshalJSON returns the envelope as it is on the wire.
 func (m *Message) MarshalJSON() ([]byte, error) {
 	if !m.Type.valid() {
@@ -101,11 +86,11 @@ func (m *Message) MarshalJSON() ([]byte, error) {
 	return b, nil
 }
 
-// UnmarshalJSON reads an envelope strictly: valid UTF-8, no duplicate names,
-// nothing missing, nothing after it. Unknown names are ignored.
+// UnmarshalJSON reads an envelope strictly: valid UTF-8, no duplicate names, nothing missing,
+// nothing after it. Unknown names are ignored.
 func (m *Message) UnmarshalJSON(b []byte) error {
 	*m = Message{}
-	if err := decodeEnvelope(b, m, sender{}, Limits{}.withDefaults().Depth); err != nil {
+	if err := decodeEnvelope(b, m, sender{}, maxDepth); err != nil {
 		return err
 	}
 	m.Payload = m.Payload.Clone()
@@ -135,8 +120,8 @@ func parsePayload(raw jsontext.Value, v any) error {
 	return Errorf(CodeInvalid, "payload: %w", err)
 }
 
-// validate calls the Validate method of what v points to, if it has one. The
-// payload type may be a pointer itself.
+// validate calls the Validate method of what v points to, if it has one. The payload type may be a
+// pointer itself.
 func validate(v any) error {
 	if val, ok := v.(validator); ok {
 		return val.Validate()
@@ -147,8 +132,7 @@ func validate(v any) error {
 	return nil
 }
 
-// jsonReason says where and why JSON could not be read, without Go's type
-// names.
+// jsonReason says where and why JSON could not be read, without Go's type names.
 func jsonReason(err error) string {
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		where := string(e.JSONPointer)

@@ -19,8 +19,8 @@ import (
 // runs is a feed that changes something, as the output of a command is.
 var runs = streams.Feed[text, text]{family, "runs", "ran", streams.VerbRun}
 
-// The items of a feed with an effect are not kept, so the repeated request is a
-// conflict, and has no second effect.
+// The items of a feed with an effect are not kept, so the repeated request is a conflict, and has
+// no second effect.
 func TestRepeatedFeedWithAnEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, forMember())
@@ -83,8 +83,8 @@ func TestPanicInAFeed(t *testing.T) {
 	}
 }
 
-// The dialler of a connection tells its mux the clock it measured, for the
-// requests that the listener sends over it.
+// The dialler of a connection tells its mux the clock it measured, for the requests that the
+// listener sends over it.
 func TestClockOffsetOfTheDialler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, forMember())
@@ -118,8 +118,8 @@ func TestClockOffsetOfTheDialler(t *testing.T) {
 	})
 }
 
-// Ready comes before the first request on a new stream, and its error is the
-// caller's; the lifecycle family, which the handshake itself uses, goes without.
+// Ready comes before the first request on a new stream, and its error is the caller's; the
+// lifecycle family, which the handshake itself uses, goes without.
 func TestReady(t *testing.T) {
 	server, caller := streamtest.NewHost(streamtest.PeerID("server")), streamtest.NewHost(streamtest.PeerID("caller"))
 	defer server.Close()

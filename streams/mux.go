@@ -13,11 +13,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// Mux serves requests: it runs the handlers that were registered on it, behind
-// the guard. Its methods may be called concurrently.
+// Mux serves requests: it runs the handlers that were registered on it, behind the guard. Its
+// methods may be called concurrently.
 //
-// Handlers serve from the moment they are registered. [Mux.Serve] owns the
-// end: when it returns, no handler runs any more.
+// Handlers serve from the moment they are registered. [Mux.Serve] owns the end: when it returns, no
+// handler runs any more.
 type Mux struct {
 	host     Host
 	cfg      Config
@@ -46,11 +46,10 @@ type Mux struct {
 type family struct {
 	Family
 	types map[Type]*entry
-	info  Info
 }
 
-// entry is a registered type. serve decodes the payload, does the work and
-// replies; an error it returns becomes the reply.
+// entry is a registered type. serve decodes the payload, does the work and replies; an error it
+// returns becomes the reply.
 type entry struct {
 	Spec
 	serve func(ctx context.Context, x *exchange) error
@@ -61,7 +60,8 @@ func NewMux(h Host, cfg Config) *Mux {
 	cfg = cfg.withDefaults()
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
-		rates: newRates(cfg.Limits), strangers: newStrangerMemory(cfg.Limits.StrangerMemory), replays: newReplays(cfg.Limits),
+		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory),
+		replays:  newReplays(maxPeers, maxAnswers),
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())
@@ -71,10 +71,9 @@ func NewMux(h Host, cfg Config) *Mux {
 	return m
 }
 
-// Serve waits for the end of ctx and then stops serving: new requests are
-// refused, feeds are ended, and running handlers have Limits.Drain to finish
-// before their streams are reset. It returns nil when all ended in time.
-// A mux cannot be used again after Serve.
+// Serve waits for the end of ctx and then stops serving: new requests are refused, feeds are ended,
+// and running handlers have Limits.Drain to finish before their streams are reset. It returns nil
+// when all ended in time. A mux cannot be used again after Serve.
 func (m *Mux) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	m.mu.Lock()
@@ -118,36 +117,35 @@ func (m *Mux) resetAll() int {
 	return len(m.streams)
 }
 
-// SetClockOffset tells the mux how far the clock of c's peer is ahead of ours.
-// The one who dials measures it in the handshake; for inbound connections the
-// mux does it by itself.
+// SetClockOffset tells the mux how far the clock of c's peer is ahead of ours. The one who dials
+// measures it in the handshake; for inbound connections the mux does it by itself.
 func (m *Mux) SetClockOffset(c network.Conn, ahead time.Duration) {
 	m.sessions.of(m.base, c).offset.Store(int64(ahead))
-}
-
-// Info are hooks through which a sub-protocol shows itself, in the way of
-// "swarm info". Each may be nil; what they return is encoded as JSON.
-type Info struct {
-	Node func() any
-	Peer func(Peer) any
-}
-
-// Describe attaches hooks to a family that has registered types.
-func (m *Mux) Describe(f Family, info Info) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	reg := m.families[f.Name]
-	if reg == nil {
-		return fmt.Errorf("describe family %s: it has no registered type", f.Name)
-	}
-	reg.info = info
-	return nil
 }
 
 // FamilyInfo is a registered family as it is told to peers.
 type FamilyInfo struct {
 	Name     string   `json:"name"`
 	Versions []string `json:"versions"`
+}
+
+// Bounds of what a peer says of its families.
+const (
+	MaxVersions      = 16
+	maxVersionLength = 64
+)
+
+// Validate checks the bounds of what a peer says of a family.
+func (f FamilyInfo) Validate() error {
+	if !familyName.MatchString(f.Name) || len(f.Versions) == 0 || len(f.Versions) > MaxVersions {
+		return fmt.Errorf("want names of [a-z0-9_-] with 1 to %d versions", MaxVersions)
+	}
+	for _, v := range f.Versions {
+		if len(v) > maxVersionLength {
+			return fmt.Errorf("a version has more than %d bytes", maxVersionLength)
+		}
+	}
+	return nil
 }
 
 // Families returns the registered families, sorted by name.
@@ -157,42 +155,6 @@ func (m *Mux) Families() []FamilyInfo {
 	var out []FamilyInfo
 	for _, name := range slices.Sorted(maps.Keys(m.families)) {
 		out = append(out, FamilyInfo{name, slices.Clone(m.families[name].Versions)})
-	}
-	return out
-}
-
-// NodeInfo returns what the families' Node hooks say, by family name.
-func (m *Mux) NodeInfo() map[string]any {
-	return m.describe(func(i Info) any {
-		if i.Node == nil {
-			return nil
-		}
-		return i.Node()
-	})
-}
-
-// PeerInfo returns what the families' Peer hooks say of p, by family name.
-func (m *Mux) PeerInfo(p Peer) map[string]any {
-	return m.describe(func(i Info) any {
-		if i.Peer == nil {
-			return nil
-		}
-		return i.Peer(p)
-	})
-}
-
-func (m *Mux) describe(hook func(Info) any) map[string]any {
-	m.mu.Lock()
-	infos := make(map[string]Info, len(m.families))
-	for name, f := range m.families {
-		infos[name] = f.info
-	}
-	m.mu.Unlock()
-	out := make(map[string]any)
-	for name, i := range infos {
-		if v := hook(i); v != nil {
-			out[name] = v
-		}
 	}
 	return out
 }
@@ -229,8 +191,9 @@ func (m *Mux) register(s Spec, serve func(context.Context, *exchange) error) err
 		f = &family{Family: s.Family, types: make(map[Type]*entry)}
 		m.families[s.Family.Name] = f
 		m.listen(f)
-	} else if !slices.Equal(f.Versions, s.Family.Versions) {
-		return fmt.Errorf("register: type %s: family %s has versions %v, not %v", s.Request, f.Name, f.Versions, s.Family.Versions)
+	} else if !slices.Equal(f.Versions, s.Family.Versions) || f.Greeting != s.Family.Greeting {
+		return fmt.Errorf("register: type %s: family %s has versions %v and greeting %q, not %v and %q",
+			s.Request, f.Name, f.Versions, f.Greeting, s.Family.Versions, s.Family.Greeting)
 	}
 	f.types[s.Request] = &entry{s, serve}
 	return nil
@@ -259,7 +222,7 @@ func (m *Mux) lookup(f *family, t Type) (*entry, error) {
 	return nil, Errorf(CodeUnsupported, "type %q is not known here", t)
 }
 
-// takesUploads tells whether a request of f may be followed by raw bytes.
+// takesUploads reports whether a request of f may be followed by raw bytes.
 func (m *Mux) takesUploads(f *family) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,6 +237,7 @@ func (m *Mux) takesUploads(f *family) bool {
 func (m *Mux) listen(f *family) {
 	for _, v := range f.Versions {
 		ours := f.protocolID(v)
-		m.host.SetStreamHandlerMatch(ours, func(theirs protocol.ID) bool { return f.matches(ours, theirs) }, func(s network.Stream) { m.serveStream(f, s) })
+		m.host.SetStreamHandlerMatch(ours, func(theirs protocol.ID) bool { return f.matches(ours, theirs) },
+			func(s network.Stream) { m.serveStream(f, s) })
 	}
 }

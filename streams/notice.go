@@ -8,8 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Notice is a message type without a reply. It has a stream of its own, which
-// the receiver closes when it has handled the message.
+// Notice is a message type without a reply. It has a stream of its own, which the receiver closes
+// when it has handled the message.
 type Notice[T any] struct {
 	Family Family
 	Type   Type

@@ -11,13 +11,12 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-// idleMargin is how much earlier than the server a client closes an idle
-// stream, so that a request seldom meets a stream that is just being closed.
+// idleMargin is how much earlier than the server a client closes an idle stream, so that a request
+// seldom meets a stream that is just being closed.
 const idleMargin = 30 * time.Second
 
 // pools keep the idle streams of a client.
 type pools struct {
-	limits   Limits
 	notifiee *network.NotifyBundle
 	conns    func(peer.ID) []network.Conn // the open ones
 
@@ -70,7 +69,7 @@ func (p *pools) get(k poolKey) *pool {
 	}
 	pl := p.pools[k]
 	if pl == nil {
-		pl = &pool{calls: make(chan struct{}, p.limits.ClientStreams)}
+		pl = &pool{calls: make(chan struct{}, clientCalls)}
 		p.pools[k] = pl
 	}
 	return pl
@@ -128,7 +127,7 @@ func (p *pools) push(st *clientStream) bool {
 	}
 	pl := p.get(st.key)
 	pl.idle = append(pl.idle, st)
-	wait := max(p.limits.Idle-idleMargin, p.limits.Idle/2)
+	wait := keptIdle - idleMargin
 	if st.expires == nil {
 		st.expires = time.AfterFunc(wait, func() { p.removeIf(st.key, func(s *clientStream) bool { return s == st }) })
 	} else {
@@ -137,8 +136,8 @@ func (p *pools) push(st *clientStream) bool {
 	return true
 }
 
-// discard closes an idle stream; nobody else uses it. To close may block on a
-// jammed connection, so the pools' lock must not be held.
+// discard closes an idle stream; nobody else uses it. To close may block on a jammed connection, so
+// the pools' lock must not be held.
 func discard(st *clientStream) {
 	if st.expires != nil {
 		st.expires.Stop()
@@ -185,8 +184,8 @@ func (p *pools) keysOf(id peer.ID) []poolKey {
 	return keys
 }
 
-// connected drops idle streams over a relay when a direct connection appears,
-// so that the next requests take the better path.
+// connected drops idle streams over a relay when a direct connection appears, so that the next
+// requests take the better path.
 func (p *pools) connected(c network.Conn) {
 	if relayed(c) {
 		return
@@ -196,7 +195,7 @@ func (p *pools) connected(c network.Conn) {
 	}
 }
 
-// relayed tells whether a connection goes over a relay.
+// relayed reports whether a connection goes over a relay.
 func relayed(c network.Conn) bool {
 	if c.Stat().Limited {
 		return true
@@ -205,7 +204,7 @@ func relayed(c network.Conn) bool {
 	return err == nil
 }
 
-// outdated tells whether there is a better path by now than that of st.
+// outdated reports whether there is a better path by now than that of st.
 func (p *pools) outdated(st *clientStream) bool {
 	return st.relayed && slices.ContainsFunc(p.conns(st.key.peer), func(c network.Conn) bool { return !relayed(c) })
 }

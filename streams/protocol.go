@@ -13,8 +13,8 @@ import (
 // Prefix starts every stream protocol ID and topic name of swarm.
 const Prefix = "/swarm/"
 
-// Type names a message, such as "get_stats". It is what the envelope's "type"
-// holds: 1 to 64 of [a-z0-9_].
+// Type names a message, such as "get_stats". It is what the envelope's "type" holds: 1 to 64 of
+// [a-z0-9_].
 type Type string
 
 // MaxTypeLength is the longest type, in characters.
@@ -32,29 +32,17 @@ func (t Type) valid() bool {
 	return true
 }
 
-// Verb names a right. Who may do a verb is for [Config.Authorize] to say.
+// Verb names a right, in the words of the application. [Config.Authorize] decides who has it. A
+// verb that ends in ".read" changes nothing at the peer, and neither does [VerbPublic]; every other
+// one has an effect.
 type Verb string
 
-// The verbs of swarm. An embedder may use its own; a verb that ends in
-// ".read" changes nothing at the peer, every other one has an effect.
-const (
-	// VerbPublic is open to everyone who can connect, within the limits for
-	// strangers. It is never asked of Authorize.
-	VerbPublic          Verb = "public"
-	VerbStatsRead       Verb = "stats.read"
-	VerbLogsRead        Verb = "logs.read"
-	VerbAuditRead       Verb = "audit.read"
-	VerbMinerControl    Verb = "miner.control"
-	VerbWorkloadControl Verb = "workload.control"
-	VerbDeploy          Verb = "deploy"
-	VerbRun             Verb = "run"
-	VerbAdmit           Verb = "admit"
-	VerbGrant           Verb = "grant"
-	VerbRevoke          Verb = "revoke"
-)
+// VerbPublic is open to everyone who can connect, within the limits for strangers.
+// [Config.Authorize] is never asked about it.
+const VerbPublic Verb = "public"
 
-// HasEffect tells whether a request with this verb changes something at the
-// peer. Such requests are rated, and executed once for each message ID.
+// HasEffect reports whether a request with this verb changes something at the peer. Such requests
+// are rated, and executed once for each message ID.
 func (v Verb) HasEffect() bool {
 	return v != VerbPublic && !strings.HasSuffix(string(v), ".read")
 }
@@ -63,14 +51,17 @@ func (v Verb) HasEffect() bool {
 type Family struct {
 	// Name is 1 to 64 of [a-z0-9_-].
 	Name string
-	// Versions are the semantic versions this side speaks, the preferred one
-	// first. A listener accepts every minor version of a major one it lists; a
-	// caller proposes the highest version whose major one both speak.
+	// Versions are the semantic versions this side speaks, the preferred one first. A listener
+	// accepts every minor version of a major one it lists; a caller proposes the highest version
+	// whose major one both speak.
 	Versions []string
+	// Greeting is the request with which a dialler begins a connection; empty in most families. The
+	// requests of a family that greets do not wait for [Config.Ready], are rated apart from all
+	// others, and the greeting's timestamp tells how far the peer's clock is off.
+	Greeting Type
 }
 
-// ProtocolID returns the ID of the preferred version, such as
-// "/swarm/ops/1.0.0".
+// ProtocolID returns the ID of the preferred version, such as "/swarm/ops/1.0.0".
 func (f Family) ProtocolID() protocol.ID { return f.protocolID(f.Versions[0]) }
 
 func (f Family) protocolID(version string) protocol.ID {
@@ -86,22 +77,21 @@ func (f Family) ProtocolIDs() []protocol.ID {
 	return ids
 }
 
-// version returns the version in a protocol ID of this family, and false when
-// the ID is not of this family.
+// version returns the version in a protocol ID of this family, and false when the ID is not of this
+// family.
 func (f Family) version(id protocol.ID) (string, bool) {
 	v, ok := strings.CutPrefix(string(id), Prefix+f.Name+"/")
 	return v, ok && validVersion(v)
 }
 
-// validVersion tells whether v is a semantic version with all of its three
-// numbers.
+// validVersion reports whether v is a semantic version with all of its three numbers.
 func validVersion(v string) bool {
 	v = "v" + v
 	return semver.IsValid(v) && semver.Canonical(v)+semver.Build(v) == v
 }
 
-// compatible tells whether version v of a peer can be spoken with ours: the
-// major versions are the same.
+// compatible reports whether version v of a peer can be spoken with ours: the major versions are
+// the same.
 func compatible(ours, theirs string) bool {
 	return semver.Major("v"+ours) == semver.Major("v"+theirs)
 }
@@ -109,13 +99,14 @@ func compatible(ours, theirs string) bool {
 // proposals returns the IDs of all versions, the highest first.
 func (f Family) proposals() []protocol.ID {
 	if len(f.Versions) > 1 {
-		f.Versions = slices.SortedStableFunc(slices.Values(f.Versions), func(a, b string) int { return semver.Compare("v"+b, "v"+a) })
+		f.Versions = slices.SortedStableFunc(
+			slices.Values(f.Versions), func(a, b string) int { return semver.Compare("v"+b, "v"+a) })
 	}
 	return f.ProtocolIDs()
 }
 
-// matches tells whether ours and theirs are IDs of this family that can be
-// spoken with one another.
+// matches reports whether ours and theirs are IDs of this family that can be spoken with one
+// another.
 func (f Family) matches(ours, theirs protocol.ID) bool {
 	a, ok := f.version(ours)
 	b, too := f.version(theirs)
@@ -130,6 +121,9 @@ func (f Family) validate() error {
 	}
 	if len(f.Versions) == 0 {
 		return fmt.Errorf("family %s: no version", f.Name)
+	}
+	if f.Greeting != "" && !f.Greeting.valid() {
+		return fmt.Errorf("family %s: greeting %q: want 1 to 64 of [a-z0-9_]", f.Name, f.Greeting)
 	}
 	for _, v := range f.Versions {
 		if !validVersion(v) {
@@ -150,8 +144,7 @@ const (
 	ShapeNotice Shape = "notice" // one message, no reply
 )
 
-// Spec is what a [Call], [Feed], [Upload] or [Notice] declares, without its
-// payload types.
+// Spec is what a [Call], [Feed], [Upload] or [Notice] declares, without its payload types.
 type Spec struct {
 	Family  Family
 	Shape   Shape

@@ -12,37 +12,42 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// replays remember the answers to requests with an effect, so that a request
-// that is repeated (the answer was lost on the way) gets the same answer and
-// has no second effect. Bounded per peer and in peers; in memory only.
+// replays remember the answers to requests with an effect, so that a request that is repeated (the
+// answer was lost on the way) gets the same answer and has no second effect. Bounded per peer and
+// in peers; in memory only.
 type replays struct {
 	mu      sync.Mutex
-	running map[replayKey]*record // bounded by the streams that peers may open
-	done    *simplelru.LRU[peer.ID, *records]
+	running map[replayKey]*answer // bounded by the streams that peers may open
+	done    *simplelru.LRU[peer.ID, *answers]
 	perPeer int
 }
 
-// MaxRecordBytes bounds the answers that are kept for one peer, in bytes.
-const MaxRecordBytes = 1 << 20
+// The answers that are kept: so many for each peer, within so many bytes, and for so many peers.
+// The peer not heard of for the longest time goes first.
+const (
+	maxAnswers     = 1024
+	maxAnswerBytes = 1 << 20
+	maxPeers       = 4096 // also of those whose rates are kept
+)
 
-// records are the answers to one peer.
-type records struct {
-	lru   *simplelru.LRU[uuid.UUID, *record]
+// answers are the answers to one peer.
+type answers struct {
+	lru   *simplelru.LRU[uuid.UUID, *answer]
 	bytes int
 }
 
-func newRecords(n int) *records {
-	r := new(records)
-	r.lru = newLRU(n, func(_ uuid.UUID, old *record) { r.bytes -= old.size() })
-	return r
+func newAnswers(n int) *answers {
+	a := new(answers)
+	a.lru = newLRU(n, func(_ uuid.UUID, old *answer) { a.bytes -= old.size() })
+	return a
 }
 
-// add keeps rec, and lets the oldest ones go for it.
-func (r *records) add(id uuid.UUID, rec *record) {
-	r.bytes += rec.size()
-	r.lru.Add(id, rec)
-	for r.bytes > MaxRecordBytes && r.lru.Len() > 1 {
-		r.lru.RemoveOldest()
+// add keeps ans, and drops the oldest ones to make room for it.
+func (a *answers) add(id uuid.UUID, ans *answer) {
+	a.bytes += ans.size()
+	a.lru.Add(id, ans)
+	for a.bytes > maxAnswerBytes && a.lru.Len() > 1 {
+		a.lru.RemoveOldest()
 	}
 }
 
@@ -51,101 +56,103 @@ type replayKey struct {
 	id   uuid.UUID
 }
 
-// record is one request with an effect and, once done is closed, its answer.
-type record struct {
+// answer is one request with an effect and, once done is closed, its answer.
+type answer struct {
 	hash    [sha256.Size]byte
 	done    chan struct{}
 	payload jsontext.Value
 	err     *Error
 }
 
-// size is what the answer takes, without the fixed cost of a record.
-func (r *record) size() int {
-	if r.err != nil {
-		return len(r.err.Message) + len(r.err.Details)
+// size is what the answer takes, in bytes, without its fixed cost.
+func (a *answer) size() int {
+	if a.err != nil {
+		return len(a.err.Message) + len(a.err.Details)
 	}
-	return len(r.payload)
+	return len(a.payload)
 }
 
-func newReplays(l Limits) *replays {
+// newReplays keeps the answers of so many peers, and so many for each.
+func newReplays(peers, perPeer int) *replays {
 	return &replays{
-		running: make(map[replayKey]*record),
-		done:    newLRU[peer.ID, *records](l.Peers, nil),
-		perPeer: l.Records,
+		running: make(map[replayKey]*answer),
+		done:    newLRU[peer.ID, *answers](peers, nil),
+		perPeer: perPeer,
 	}
 }
 
-// once runs fn, unless this request of p was seen before: then it returns what
-// came of that. The same ID with another payload is a conflict.
+// once runs fn, unless this request of p was seen before: then it returns what came of that. The
+// same ID with another payload is a conflict.
 func (r *replays) once(ctx context.Context, p peer.ID, m *Message, fn func() (any, *Error)) (jsontext.Value, error) {
 	hash := sha256.Sum256(append([]byte(m.Type+"\n"), m.Payload...))
-	rec, first := r.begin(replayKey{p, m.ID}, hash)
-	if rec.hash != hash {
-		return nil, Errorf(CodeConflict, "message ID %s was used before with another payload: a new request needs a new ID", m.ID)
+	ans, first := r.begin(replayKey{p, m.ID}, hash)
+	if ans.hash != hash {
+		return nil, Errorf(
+			CodeConflict, "message ID %s was used before with another payload: a new request needs a new ID", m.ID)
 	}
 	if !first {
 		select {
-		case <-rec.done:
-			return rec.answer()
+		case <-ans.done:
+			return ans.result()
 		case <-ctx.Done():
 			return nil, Errorf(CodeUnavailable, "stopped while the first request with this ID was running")
 		}
 	}
-	return r.run(replayKey{p, m.ID}, rec, fn)
+	return r.run(replayKey{p, m.ID}, ans, fn)
 }
 
-func (r *record) answer() (jsontext.Value, error) {
-	if r.err != nil {
-		return nil, r.err
+func (a *answer) result() (jsontext.Value, error) {
+	if a.err != nil {
+		return nil, a.err
 	}
-	return r.payload, nil
+	return a.payload, nil
 }
 
-func (r *replays) begin(k replayKey, hash [sha256.Size]byte) (rec *record, first bool) {
+func (r *replays) begin(k replayKey, hash [sha256.Size]byte) (ans *answer, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if rec, ok := r.running[k]; ok {
-		return rec, false
+	if ans, ok := r.running[k]; ok {
+		return ans, false
 	}
 	if t, ok := r.done.Get(k.peer); ok {
-		if rec, ok := t.lru.Get(k.id); ok {
-			return rec, false
+		if ans, ok := t.lru.Get(k.id); ok {
+			return ans, false
 		}
 	}
-	rec = &record{hash: hash, done: make(chan struct{})}
-	r.running[k] = rec
-	return rec, true
+	ans = &answer{hash: hash, done: make(chan struct{})}
+	r.running[k] = ans
+	return ans, true
 }
 
-func (r *replays) run(k replayKey, rec *record, fn func() (any, *Error)) (jsontext.Value, error) {
+func (r *replays) run(k replayKey, ans *answer, fn func() (any, *Error)) (jsontext.Value, error) {
 	// A panic passes through here to the guard; those who wait must not hang.
-	rec.err = Errorf(CodeInternal, "internal error")
-	defer r.finish(k, rec)
+	ans.err = Errorf(CodeInternal, "internal error")
+	defer r.finish(k, ans)
 	v, err := fn()
-	if rec.err = err; err != nil {
+	if ans.err = err; err != nil {
 		return nil, err
 	}
 	out, encodeErr := json.Marshal(v)
 	if encodeErr != nil {
-		rec.err = Errorf(CodeInternal, "internal error")
+		ans.err = Errorf(CodeInternal, "internal error")
 		return nil, encodeErr
 	}
-	rec.payload = out
+	ans.payload = out
 	return out, nil
 }
 
-func (r *replays) finish(k replayKey, rec *record) {
+func (r *replays) finish(k replayKey, ans *answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	close(rec.done)
+	close(ans.done)
 	delete(r.running, k)
-	if rec.err != nil && rec.err.hadNoEffect() {
+	if ans.err != nil && ans.err.hadNoEffect() {
 		return // to repeat it is how the caller gets further
 	}
 	t, ok := r.done.Get(k.peer)
 	if !ok {
-		t = newRecords(r.perPeer)
+		t = newAnswers(r.perPeer)
 		r.done.Add(k.peer, t)
 	}
-	t.add(k.id, rec)
+	t.add(k.id, ans)
 }

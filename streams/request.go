@@ -66,21 +66,39 @@ func (r *request) use(ctx context.Context, st *clientStream) {
 	r.stop = context.AfterFunc(ctx, func() { st.Reset() })
 }
 
-// roundTrip sends the request and reads its reply into res. stale tells that
-// the stream had been kept and died before it gave any answer: the request may
-// be sent again on another one.
-func (r *request) roundTrip(req, res any) (stale bool, err error) {
+// begin opens a stream and runs exchange on it. A kept stream that turns out to be dead before it
+// gave any answer is replaced once by a new one; the request keeps its ID. After an error the
+// stream has been given up.
+func (r *request) begin(ctx context.Context, exchange func() error) error {
+	for attempt := 0; ; attempt++ {
+		if err := r.open(ctx, attempt == 0); err != nil {
+			return err
+		}
+		err := exchange()
+		if err == nil {
+			return nil
+		}
+		stale := r.stale(err)
+		r.release(err)
+		if !stale || attempt > 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// roundTrip sends the request and reads its reply into res.
+func (r *request) roundTrip(req, res any) error {
 	if err := r.send(req); err != nil {
-		return r.stale(err), err
+		return err
 	}
 	m, err := r.receive()
 	if err != nil {
-		return r.stale(err), err
+		return err
 	}
-	return false, r.decode(m, res)
+	return r.decode(m, res)
 }
 
-// stale tells whether err says no more than that a kept stream had died.
+// stale reports whether err says no more than that a kept stream had died.
 func (r *request) stale(err error) bool {
 	answered := errors.As(err, new(answerError)) || errors.As(err, new(localError)) || errors.Is(err, ErrBadReply)
 	return r.st.used && !answered
@@ -104,7 +122,7 @@ func (r *request) send(req any) error {
 	h := header{id: r.id, typ: r.spec.Request, sender: r.c.self.text, timestamp: time.Now()}
 	out := frames.Get().(*frame)
 	defer out.release()
-	b, err := out.encodeFrame(h, req, r.c.cfg.Limits.Frame)
+	b, err := out.encodeFrame(h, req, MaxFrame)
 	if err != nil {
 		return localError{err}
 	}
@@ -112,12 +130,12 @@ func (r *request) send(req any) error {
 	return err
 }
 
-// ErrBadReply is in the chain of an error about a reply that breaks the
-// protocol: it is not JSON, not from the peer, or not an answer to the request.
+// ErrBadReply is in the chain of an error about a reply that breaks the protocol: it is not JSON,
+// not from the peer, or not an answer to the request.
 var ErrBadReply = errors.New("bad reply")
 
-// receive reads one message that answers the request. An error message is
-// returned as the error it carries.
+// receive reads one message that answers the request. An error message is returned as the error it
+// carries.
 func (r *request) receive() (*Message, error) {
 	in, err := readFrame(r.st.br, r.st.in, MaxFrame, nil)
 	r.st.in = in
@@ -129,7 +147,7 @@ func (r *request) receive() (*Message, error) {
 	}
 	m := &r.reply
 	*m = Message{}
-	if err := decodeEnvelope(in, m, r.st.remote, r.c.cfg.Limits.Depth); err != nil {
+	if err := decodeEnvelope(in, m, r.st.remote, maxDepth); err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 	}
 	err = ValidateResponse(&Message{ID: r.id}, m, r.to, r.spec.Reply)
@@ -170,8 +188,7 @@ func (e openError) Error() string { return e.err.Error() }
 
 func (e openError) Unwrap() error { return e.err }
 
-// release ends the use of the stream: it is kept for the next request when
-// this one left it clean.
+// release ends the use of the stream: it is kept for the next request when this one left it clean.
 func (r *request) release(err error) {
 	untied := r.stop()
 	answered := err == nil || errors.As(err, new(answerError)) || errors.As(err, new(localError))
@@ -196,7 +213,7 @@ func (r *request) discard(err error) {
 
 // done turns err into what the caller gets, and reports the outcome.
 func (r *request) done(ctx context.Context, err error) error {
-	err = callerError(ctx, r.to, r.spec.Family, err)
+	err = callerError(ctx, r.to, r.spec.Family, r.c.cfg.Closed, err)
 	r.c.cfg.Observe(Outcome{
 		Peer: r.to, Family: r.spec.Family.Name, Type: r.spec.Request,
 		Err: err, Duration: time.Since(r.began),

@@ -35,9 +35,8 @@ const strangerIdle = time.Second
 // past is a deadline that is over: it wakes a blocked read or write.
 var past = time.Unix(1, 0)
 
-// watchdog ends a blocked read or write of its stream after a time. It is one
-// timer for each stream, because to set a deadline for each frame costs
-// more than the codec.
+// watchdog ends a blocked read or write of its stream after a time. It is one timer for each
+// stream, because to set a deadline for each frame costs more than the codec.
 type watchdog struct {
 	timer *time.Timer
 	fired atomic.Bool
@@ -59,9 +58,10 @@ func (w *watchdog) disarm()             { w.timer.Stop() }
 func (m *Mux) serveStream(f *family, s network.Stream) {
 	ss := m.sessions.of(m.base, s.Conn())
 	member := m.cfg.Member(ss.id)
-	if !m.open.add(ss.id, f.Name, member, m.cfg.Limits) {
+	if !m.open.add(ss.id, f.Name, member) {
 		s.ResetWithError(network.StreamResourceLimitExceeded)
-		m.cfg.Observe(Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
+		m.cfg.Observe(
+			Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
 		return
 	}
 	defer m.open.remove(ss.id, f.Name)
@@ -126,15 +126,15 @@ func (s *serverStream) loop() {
 		if !s.serveFrame() {
 			return
 		}
-		wait = s.mux.cfg.Limits.Idle
-		if !s.peer.Member && !s.mux.cfg.Member(s.peer.ID) {
-			wait = s.mux.cfg.Limits.StrangerIdle
+		wait = keptIdle
+		if s.mux.cfg.members && !s.peer.Member && !s.mux.cfg.Member(s.peer.ID) {
+			wait = strangerIdle
 		}
 	}
 }
 
-// await waits for the first byte of a frame. It ends the stream and returns
-// false when there will be none.
+// await waits for the first byte of a frame. It ends the stream and returns false when there will
+// be none.
 func (s *serverStream) await(wait time.Duration) bool {
 	if s.br.Buffered() > 0 {
 		return true
@@ -165,8 +165,7 @@ func (s *serverStream) wake() {
 	}
 }
 
-// serveFrame reads and answers one request. It returns false when the stream
-// has ended.
+// serveFrame reads and answers one request. It returns false when the stream has ended.
 func (s *serverStream) serveFrame() bool {
 	x := exchange{serverStream: s, started: time.Now()}
 	if !s.peer.Member && s.mux.rates.cutOff(s.peer.ID) {
@@ -192,11 +191,10 @@ func (s *serverStream) serveFrame() bool {
 
 // largest is the largest frame that the peer may send.
 func (s *serverStream) largest() int {
-	l := s.mux.cfg.Limits
 	if s.peer.Member {
-		return l.Frame
+		return MaxFrame
 	}
-	return min(l.Frame, l.StrangerFrame)
+	return maxStrangerFrame
 }
 
 // reservation is the memory that was reserved for one frame, in bytes.
@@ -239,8 +237,8 @@ func (s *serverStream) release(r *reservation) {
 // noMemoryError says that there is no room for a large frame.
 type noMemoryError struct{ error }
 
-// late tells whether the watchdog ended a read, and lifts its deadline so that
-// the peer can be told.
+// late reports whether the watchdog ended a read, and lifts its deadline so that the peer can be
+// told.
 func (s *serverStream) late() bool {
 	if !s.dog.fired.Swap(false) {
 		return false
@@ -293,8 +291,8 @@ func (x *exchange) cutOff() {
 	x.observe(errRate)
 }
 
-// answer runs the request in x.in through the guard and its handler. It
-// returns false when the stream has ended.
+// answer runs the request in x.in through the guard and its handler. It returns false when the
+// stream has ended.
 func (x *exchange) answer() bool {
 	err := x.admit()
 	if err == nil {
@@ -329,18 +327,18 @@ func (x *exchange) handle() (err error) {
 	return x.entry.serve(ctx, x)
 }
 
-// once runs fn once for this message ID and replies with what it returned, or
-// with what came of the first request with this ID.
-func (x *exchange) once(ctx context.Context, fn func() (any, error)) error {
+// once runs the handler once for this message ID and replies with what it returned, or with what
+// came of the first request with this ID.
+func (x *exchange) once(ctx context.Context, req any, handler func() (any, error)) error {
 	if !x.entry.Verb.HasEffect() {
-		v, err := fn()
+		v, err := x.run(ctx, req, handler)
 		if err != nil {
 			return err
 		}
 		return x.reply(v, false)
 	}
 	raw, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
-		v, err := fn()
+		v, err := x.run(ctx, req, handler)
 		if err != nil {
 			return nil, x.travelling(err)
 		}
@@ -352,8 +350,8 @@ func (x *exchange) once(ctx context.Context, fn func() (any, error)) error {
 	return x.reply(raw, false)
 }
 
-// reply writes one reply. An error means that it could not be encoded; a
-// stream that is gone is noted in x.lost.
+// reply writes one reply. An error means that it could not be encoded; a stream that is gone is
+// noted in x.lost.
 func (x *exchange) reply(payload any, end bool) error {
 	return x.write(x.entry.Reply, payload, end)
 }
@@ -362,7 +360,7 @@ func (x *exchange) write(t Type, payload any, end bool) error {
 	h := header{uuid.New(), t, x.mux.self.text, time.Now(), x.msg.ID, end}
 	out := frames.Get().(*frame)
 	defer out.release()
-	b, err := out.encodeFrame(h, payload, x.mux.cfg.Limits.Frame)
+	b, err := out.encodeFrame(h, payload, MaxFrame)
 	if err != nil {
 		return err
 	}
@@ -374,8 +372,8 @@ func (x *exchange) write(t Type, payload any, end bool) error {
 	return nil
 }
 
-// fail tells the peer of err and ends the stream when it cannot be used any
-// more; then it returns false.
+// fail tells the peer of err and ends the stream when it cannot be used any more; then it returns
+// false.
 func (x *exchange) fail(err error) bool {
 	if err := x.write(typeError, x.travelling(err), false); err != nil || x.lost {
 		x.Reset()
@@ -387,8 +385,8 @@ func (x *exchange) fail(err error) bool {
 	return !x.spent
 }
 
-// finish ends a stream whose remaining bytes make no sense. What the peer has
-// under way is read for a moment, so that it sees the reply and not a reset.
+// finish ends a stream whose remaining bytes make no sense. What the peer has under way is read for
+// a moment, so that it sees the reply and not a reset.
 func (x *exchange) finish() {
 	x.CloseWrite()
 	x.dog.arm(x.mux.cfg.Limits.Header)
@@ -400,8 +398,8 @@ func (x *exchange) finish() {
 	x.Close()
 }
 
-// travelling returns the error that the peer is told instead of err. What is
-// not an [Error] is logged whole, and the peer gets the trace ID of that line.
+// travelling returns the error that the peer is told instead of err. What is not an [Error] is
+// logged whole, and the peer gets the trace ID of that line.
 func (x *exchange) travelling(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e.Timestamp == 0 {
@@ -421,7 +419,14 @@ func (x *exchange) travelling(err error) *Error {
 }
 
 func (x *exchange) observe(err error) {
-	o := Outcome{Peer: x.peer.ID, Family: x.family.Name, Type: x.msg.Type, Inbound: true, Err: err, Duration: time.Since(x.started)}
+	o := Outcome{
+		Peer:     x.peer.ID,
+		Family:   x.family.Name,
+		Type:     x.msg.Type,
+		Inbound:  true,
+		Err:      err,
+		Duration: time.Since(x.started),
+	}
 	if err != nil {
 		x.mux.cfg.Logger.Debug("request refused", keyPeer, o.Peer, keyType, o.Type, keyErr, err)
 	}
@@ -435,16 +440,28 @@ func payloadOf[Req any](x *exchange) (Req, error) {
 	return req, err
 }
 
-// errUnfinished is recorded of a handler that did not return.
+// errUnfinished is the audited end of a handler that did not return.
 var errUnfinished = errors.New("the handler did not return")
 
-// record has the request recorded where that is wanted.
-func (x *exchange) record(ctx context.Context, req any) (done func(error), err error) {
-	record := x.mux.cfg.Record
-	if record == nil || x.entry.Verb == VerbPublic {
-		return func(error) {}, nil
+// run has the request audited where that is wanted, and runs its handler.
+func (x *exchange) run(ctx context.Context, req any, handler func() (any, error)) (res any, err error) {
+	done, err := x.audit(ctx, req)
+	if err != nil {
+		return nil, Errorf(CodeUnavailable, "not done, because it could not be recorded: %v", err)
 	}
-	done, err = record(ctx, Recorded{
+	if done == nil {
+		return handler()
+	}
+	err = errUnfinished // until the handler returns: a panic is no success
+	defer func() { done(err) }()
+	return handler()
+}
+
+func (x *exchange) audit(ctx context.Context, req any) (done func(error), err error) {
+	if x.mux.cfg.Audit == nil || x.entry.Verb == VerbPublic {
+		return nil, nil
+	}
+	return x.mux.cfg.Audit(ctx, Audited{
 		Peer: x.peer, Family: x.family.Name, Type: x.msg.Type, Verb: x.entry.Verb, ID: x.msg.ID,
 		Summary: func() string {
 			if s, ok := req.(interface{ Summary() string }); ok {
@@ -453,11 +470,4 @@ func (x *exchange) record(ctx context.Context, req any) (done func(error), err e
 			return ""
 		},
 	})
-	if err != nil {
-		return nil, Errorf(CodeUnavailable, "not done, because it could not be recorded: %v", err)
-	}
-	if done == nil {
-		done = func(error) {}
-	}
-	return done, nil
 }

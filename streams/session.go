@@ -15,10 +15,10 @@ type Peer struct {
 	ID peer.ID
 	// Version is the version of the family that was agreed on for this stream.
 	Version string
-	// Member tells whether Config.Member knew the peer when it opened the stream.
+	// Member reports whether Config.Member knew the peer when it opened the stream.
 	Member bool
-	// ClockOffset is how far the peer's clock is ahead of ours, as measured in
-	// the handshake of this connection; 0 before it.
+	// ClockOffset is how far the peer's clock is ahead of ours, as measured in the handshake of
+	// this connection; 0 before it.
 	ClockOffset time.Duration
 	// Conn is the connection the request came over.
 	Conn network.Conn
@@ -33,8 +33,7 @@ type session struct {
 	cancel context.CancelFunc
 }
 
-// sessions are the open connections. They are made at the first stream and go
-// with the connection.
+// sessions are the open connections. They are made at the first stream and go with the connection.
 type sessions struct {
 	mu   sync.Mutex
 	open map[network.Conn]*session

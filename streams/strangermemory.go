@@ -6,13 +6,12 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// smallFrame is the largest frame that needs no part of the memory for strangers:
-// a greeting with its grant fits. However many strangers hold that memory, one
-// that has something to show is heard.
+// smallFrame is the largest frame that needs no part of the memory for strangers: a greeting with
+// its grant fits. However many strangers hold that memory, one that has something to show is heard.
 const smallFrame = 16 << 10
 
-// strangerMemory is one account of what the frames of all strangers together
-// take. Each has one large frame under way at most, so that nobody takes all of it.
+// strangerMemory is one account of what the frames of all strangers together take. Each has one
+// large frame under way at most, so that nobody takes all of it.
 type strangerMemory struct {
 	most int
 

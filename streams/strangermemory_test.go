@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Each stranger has one large frame under way, and all of them together what the account holds, and not one byte more.
+// Each stranger has one large frame under way, and all of them together what the account holds, and
+// not one byte more.
 func TestStrangerMemory(t *testing.T) {
 	const frame, peers = 64 << 10, 4
 	m := newStrangerMemory(peers * frame)

@@ -14,19 +14,19 @@ import (
 // MaxTopicMessage is the largest message on a topic, in bytes.
 const MaxTopicMessage = 64 << 10
 
-// subscribed is how many messages wait for a subscriber; further ones it misses. The library's 32 are too few for what a
-// fleet pushes.
+// subscribed is how many messages wait for a subscriber; further ones it misses. The library's 32
+// are too few for what a fleet pushes.
 const subscribed = 1024
 
-// Topic is a message type that is pushed to all who subscribe to its name. The
-// data of each pubsub message is one envelope, without a length prefix.
+// Topic is a message type that is pushed to all who subscribe to its name. The data of each pubsub
+// message is one envelope, without a length prefix.
 type Topic[T any] struct {
 	Name string // such as "/swarm/stats/1.0.0"
 	Type Type
 }
 
-// ErrIgnore is returned by the accept function of [Topic.Join] for a message
-// that is not wrong but not wanted: it is dropped, and its sender keeps its standing.
+// ErrIgnore is returned by the accept function of [Topic.Join] for a message that is not wrong but
+// not wanted: it is dropped, and its sender keeps its standing.
 var ErrIgnore = errors.New("message not wanted")
 
 // Received is a message of a topic.
@@ -44,20 +44,19 @@ type Subject[T any] struct {
 	self  sender
 }
 
-// Join joins the topic on ps, whose messages must be signed (pubsub's
-// default). Every message is checked before it is delivered or passed on:
-// its size, the envelope, that its sender signed it, its timestamp against
-// our clock, its type and payload, and then accept, which may be nil and is
-// called concurrently. accept returns [ErrIgnore] to drop a message, any other
-// error to refuse it and count it against its sender. Join it once for each
-// pubsub.
-func (t Topic[T]) Join(ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(from peer.ID, v T) error) (*Subject[T], error) {
+// Join joins the topic on ps, whose messages must be signed (pubsub's default). Every message is
+// checked before it is delivered or passed on: its size, the envelope, that its sender signed it,
+// its timestamp against our clock, its type and payload, and then accept, which may be nil and is
+// called concurrently. accept returns [ErrIgnore] to drop a message, any other error to refuse it
+// and count it against its sender. Join it once for each pubsub.
+func (t Topic[T]) Join(
+	ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(from peer.ID, v T) error) (*Subject[T], error) {
 	cfg = cfg.withDefaults()
 	validate := func(_ context.Context, _ peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
 		if msg.GetFrom() == self {
 			return pubsub.ValidationAccept
 		}
-		r, err := t.check(msg, cfg.Limits, accept)
+		r, err := t.check(msg, accept)
 		switch {
 		case err == nil:
 			msg.ValidatorData = r
@@ -79,12 +78,12 @@ func (t Topic[T]) Join(ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(
 }
 
 // check decodes a message and says what is wrong with it.
-func (t Topic[T]) check(msg *pubsub.Message, l Limits, accept func(peer.ID, T) error) (*Received[T], error) {
+func (t Topic[T]) check(msg *pubsub.Message, accept func(peer.ID, T) error) (*Received[T], error) {
 	if len(msg.Data) > MaxTopicMessage {
 		return nil, Errorf(CodeTooLarge, "a topic message may have %d bytes at most", MaxTopicMessage)
 	}
 	var m Message
-	if err := decodeEnvelope(msg.Data, &m, sender{}, l.Depth); err != nil {
+	if err := decodeEnvelope(msg.Data, &m, sender{}, maxDepth); err != nil {
 		return nil, err
 	}
 	if m.Sender != msg.GetFrom() {
@@ -93,7 +92,7 @@ func (t Topic[T]) check(msg *pubsub.Message, l Limits, accept func(peer.ID, T) e
 	if m.Type != t.Type {
 		return nil, Errorf(CodeUnsupported, "type %s does not belong on topic %s", m.Type, t.Name)
 	}
-	if time.Since(m.Timestamp).Abs() > l.ClockSkew {
+	if time.Since(m.Timestamp).Abs() > maxClockSkew {
 		return nil, ErrIgnore // a wrong clock is no ill will
 	}
 	r := &Received[T]{From: m.Sender, Timestamp: m.Timestamp}
@@ -127,8 +126,8 @@ func (s *Subject[T]) Publish(ctx context.Context, v T) error {
 // Subscribers returns the connected peers that subscribe to the topic.
 func (s *Subject[T]) Subscribers() []peer.ID { return s.topic.ListPeers() }
 
-// Joins returns a channel that gets a value when a peer begins to subscribe;
-// several at once may give one value. It ends with ctx; stop waits for that.
+// Joins returns a channel that gets a value when a peer begins to subscribe; several at once may
+// give one value. It ends with ctx; stop waits for that.
 func (s *Subject[T]) Joins(ctx context.Context) (joined <-chan struct{}, stop func(), err error) {
 	events, err := s.topic.EventHandler()
 	if err != nil {
@@ -158,9 +157,8 @@ func (s *Subject[T]) Joins(ctx context.Context) (joined <-chan struct{}, stop fu
 // Relay passes messages on without reading them, until stop is called.
 func (s *Subject[T]) Relay() (stop func(), err error) { return s.topic.Relay() }
 
-// Subscribe returns the messages of others as they arrive, until ctx ends;
-// then it yields its error once. The sequence must be ranged over, and ends the
-// subscription when it is left.
+// Subscribe returns the messages of others as they arrive, until ctx ends; then it yields its error
+// once. The sequence must be ranged over, and ends the subscription when it is left.
 func (s *Subject[T]) Subscribe(ctx context.Context) (iter.Seq2[Received[T], error], error) {
 	sub, err := s.topic.Subscribe(pubsub.WithBufferSize(subscribed))
 	if err != nil {

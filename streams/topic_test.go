@@ -17,8 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// news is the payload of the tests' topic; its Node is the signer's, as with
-// pushed stats.
+// news is the payload of the tests' topic; its Node is the signer's, as with pushed stats.
 type news struct {
 	Node string `json:"node"`
 	Seq  int    `json:"seq"`
@@ -51,8 +50,7 @@ type topicNode struct {
 	refused chan Outcome
 }
 
-// newTopicNode returns a host on the topic; without subscribe it only
-// publishes.
+// newTopicNode returns a host on the topic; without subscribe it only publishes.
 func newTopicNode(t *testing.T, subscribe bool, accept func(peer.ID, news) error) *topicNode {
 	t.Helper()
 	n := &topicNode{Host: newHost(t), got: make(chan Received[news], 64), refused: make(chan Outcome, 64)}
@@ -108,8 +106,8 @@ func (n *topicNode) next(t *testing.T) Received[news] {
 	}
 }
 
-// publishUntil publishes until another node has received something: a message
-// that is sent before the mesh stands is lost.
+// publishUntil publishes until another node has received something: a message that is sent before
+// the mesh stands is lost.
 func publishUntil(t *testing.T, from, to *topicNode) Received[news] {
 	t.Helper()
 	seq := 0
@@ -134,8 +132,8 @@ func TestTopicDelivers(t *testing.T) {
 	}
 }
 
-// A message goes through a node in the middle, which only relays; what that
-// node refuses it does not pass on.
+// A message goes through a node in the middle, which only relays; what that node refuses it does
+// not pass on.
 func TestTopicGoesThroughOthers(t *testing.T) {
 	worker, middle, watcher := newTopicNode(t, false, nil), newTopicNode(t, false, byNode), newTopicNode(t, true, byNode)
 	stop, err := middle.subject.Relay()
@@ -183,8 +181,7 @@ func TestTopicRefusesBadMessages(t *testing.T) {
 					t.Errorf("refused %+v", o)
 				}
 			}
-			// Whatever came before, a good message still arrives, and it is
-			// the next one that does.
+			// Whatever came before, a good message still arrives, and it is the next one that does.
 			good := newsMessage("stats", evil.ID(), time.Now(), fmt.Sprintf(`{"node":"%s","seq":%d}`, evil.ID(), 1000+i))
 			must(t, topic.Publish(ctx, []byte(good)))
 			if r := watcher.next(t); r.Payload.Seq != 1000+i {
@@ -315,7 +312,7 @@ func TestTopicVectors(t *testing.T) {
 
 // verdictOf judges a message of the topic.
 func verdictOf(data []byte, signer peer.ID) string {
-	_, err := newsTopic.check(&pubsub.Message{Message: &pb.Message{From: []byte(signer), Data: data}}, Limits{}.withDefaults(), byNode)
+	_, err := newsTopic.check(&pubsub.Message{Message: &pb.Message{From: []byte(signer), Data: data}}, byNode)
 	switch {
 	case err == nil:
 		return "accept"

@@ -14,8 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// The exchanges mean the same on every transport, whose streams differ in how
-// they close and reset.
+// The exchanges mean the same on every transport, whose streams differ in how they close and reset.
 func TestExchangesOnEachTransport(t *testing.T) {
 	for name, listen := range map[string]string{"tcp": overTCP, "quic": overQUIC, "websocket": overWebSocket} {
 		t.Run(name, func(t *testing.T) {
@@ -113,13 +112,13 @@ func tryNotices(t *testing.T, listen string) {
 func tryLimits(t *testing.T, listen string) {
 	p := newPairOn(t, listen, func(c *Config) { allowAll(c); c.Member = nil })
 	serveAll(t, p)
-	for range p.mux.cfg.Limits.StrangerStreams {
+	for range strangerStreams {
 		p.raw(t, testFamily).write([]byte{1})
 	}
 	waitFor(t, func() bool {
 		p.mux.mu.Lock()
 		defer p.mux.mu.Unlock()
-		return len(p.mux.streams) == p.mux.cfg.Limits.StrangerStreams
+		return len(p.mux.streams) == strangerStreams
 	})
 	if _, err := echo.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"}); !errors.Is(err, ErrTooMany) {
 		t.Errorf("got %v, want 429", err)
@@ -140,7 +139,15 @@ func tryUnknownFamily(t *testing.T, listen string) {
 }
 
 func tryCloseCode(t *testing.T, listen string) {
-	p := newPairOn(t, listen, allowAll)
+	const revoked network.ConnErrorCode = 0x5357000d
+	p := newPairOn(t, listen, allowAll, func(c *Config) {
+		c.Closed = func(code network.ConnErrorCode) (Code, string) {
+			if code == revoked {
+				return CodeForbidden, "revoked"
+			}
+			return 0, ""
+		}
+	})
 	began := make(chan struct{})
 	must(t, echo.Handle(p.mux, func(ctx context.Context, peer Peer, g greeting) (greeting, error) {
 		close(began)
@@ -149,11 +156,11 @@ func tryCloseCode(t *testing.T, listen string) {
 	}))
 	go func() {
 		<-began
-		p.server.Network().ConnsToPeer(p.caller.ID())[0].CloseWithError(DisconnectRevoked.ConnCode())
+		p.server.Network().ConnsToPeer(p.caller.ID())[0].CloseWithError(revoked)
 	}()
 	_, err := echo.Do(t.Context(), p.client, p.server.ID(), greeting{Text: "x"})
 	e, ok := errors.AsType[*network.ConnError](err)
-	if !ok || !e.Remote || e.ErrorCode != DisconnectRevoked.ConnCode() || !errors.Is(err, ErrForbidden) {
+	if !ok || !e.Remote || e.ErrorCode != revoked || !errors.Is(err, ErrForbidden) {
 		t.Errorf("got %v, want the code of a revoked peer, as one who may not", err)
 	}
 }

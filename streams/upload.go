@@ -19,8 +19,8 @@ type Sized interface {
 	UploadSize() int64
 }
 
-// Upload is a message type whose request is followed by raw bytes, as many as
-// its payload says, and answered by one reply.
+// Upload is a message type whose request is followed by raw bytes, as many as its payload says, and
+// answered by one reply.
 type Upload[Req Sized, Res any] struct {
 	Family         Family
 	Request, Reply Type
@@ -32,20 +32,20 @@ func (u Upload[Req, Res]) Spec() Spec {
 	return Spec{u.Family, ShapeUpload, u.Request, u.Reply, u.Verb}
 }
 
-// Do sends req and then req.UploadSize() bytes of body to p, and returns the
-// reply. The peer may answer before it has read all; then the rest is not sent.
+// Do sends req and then req.UploadSize() bytes of body to p, and returns the reply. The peer may
+// answer before it has read all; then the rest is not sent.
 func (u Upload[Req, Res]) Do(ctx context.Context, cl *Client, p peer.ID, req Req, body io.Reader) (Res, error) {
 	var res Res
 	err := cl.upload(ctx, p, u.Spec(), req, io.LimitReader(body, req.UploadSize()), req.UploadSize(), &res)
 	return res, err
 }
 
-// Handle registers fn as the handler of this type. body yields exactly
-// req.UploadSize() bytes, or io.ErrUnexpectedEOF when the peer sent fewer; fn
-// need not read all of it. The context ends also when the peer resets the stream,
-// at the latest when all of the body was read: a sender that has gone takes back
-// what it has not seen the end of.
-func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, req Req, body io.Reader) (Res, error)) error {
+// Handle registers fn as the handler of this type. body yields exactly req.UploadSize() bytes, or
+// io.ErrUnexpectedEOF when the peer sent fewer; fn need not read all of it. The context ends also
+// when the peer resets the stream, at the latest when all of the body was read: a sender that has
+// gone takes back what it has not seen the end of.
+func (u Upload[Req, Res]) Handle(
+	m *Mux, fn func(ctx context.Context, p Peer, req Req, body io.Reader) (Res, error)) error {
 	return m.register(u.Spec(), func(ctx context.Context, x *exchange) error {
 		x.spent = true // until the body was read
 		req, err := payloadOf[Req](x)
@@ -56,19 +56,13 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 		if size < 0 {
 			return Errorf(CodeInvalid, "payload: size %d is negative", size)
 		}
-		return x.once(ctx, func() (res any, err error) {
-			done, err := x.record(ctx, req)
-			if err != nil {
-				return nil, err
-			}
-			err = errUnfinished // until fn returns: a panic is no success
-			defer func() { done(err) }()
+		return x.once(ctx, req, func() (any, error) {
 			ctx, cancel := context.WithCancelCause(ctx)
 			defer cancel(nil)
 			body := &bodyReader{x: x, left: size, cancel: cancel}
 			defer body.end()
 			body.watch()
-			res, err = fn(ctx, x.peer, req, body)
+			res, err := fn(ctx, x.peer, req, body)
 			x.spent = body.left > 0
 			if gone := context.Cause(ctx); err != nil && errors.Is(gone, errSenderGone) {
 				err = gone
@@ -81,8 +75,8 @@ func (u Upload[Req, Res]) Handle(m *Mux, fn func(ctx context.Context, p Peer, re
 // errSenderGone ends the handler of an upload whose sender went away.
 var errSenderGone = &Error{Code: CodeUnavailable, Message: "the sender of the upload is gone"}
 
-// bodyReader reads the raw bytes behind a request; each read may take
-// Limits.Stall. After the last one it looks whether the sender is still there.
+// bodyReader reads the raw bytes behind a request; each read may take Limits.Stall. After the last
+// one it looks whether the sender is still there.
 type bodyReader struct {
 	x      *exchange
 	left   int64
@@ -141,9 +135,10 @@ func (b *bodyReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// upload sends one request and its raw bytes while it waits for the reply,
-// which may come before all bytes are sent. The stream is not kept.
-func (c *Client) upload(ctx context.Context, p peer.ID, s Spec, req any, body io.Reader, size int64, res any) (err error) {
+// upload sends one request and its raw bytes while it waits for the reply, which may come before
+// all bytes are sent. The stream is not kept.
+func (c *Client) upload(
+	ctx context.Context, p peer.ID, s Spec, req any, body io.Reader, size int64, res any) (err error) {
 	r := c.newRequest(p, s)
 	defer func() { err = r.done(ctx, err) }()
 	if err := r.open(ctx, false); err != nil {
@@ -167,8 +162,8 @@ func (c *Client) upload(ctx context.Context, p peer.ID, s Spec, req any, body io
 	return err
 }
 
-// sendBody sends the raw bytes of an upload. It returns, and resets the stream
-// for, an error of body itself; one of the stream is for the receiver to tell.
+// sendBody sends the raw bytes of an upload. It returns, and resets the stream for, an error of
+// body itself; one of the stream is for the receiver to tell.
 func (r *request) sendBody(body io.Reader, size int64) error {
 	src := &source{Reader: body}
 	n, err := io.Copy(r.st.Stream, src)
@@ -184,8 +179,7 @@ func (r *request) sendBody(body io.Reader, size int64) error {
 	return err
 }
 
-// source keeps the error of a reader apart from that of the writer it is
-// copied to.
+// source keeps the error of a reader apart from that of the writer it is copied to.
 type source struct {
 	io.Reader
 	err error

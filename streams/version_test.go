@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/seed-b490fa12/swarm/streams"
-	"github.com/seed-b490fa12/swarm/streams/streamtest"
 )
 
 // versioned returns a call of a family with these versions.
@@ -90,37 +89,9 @@ func TestVersionsThatDoNotMatch(t *testing.T) {
 	s.Reset()
 }
 
-func TestInfoHooks(t *testing.T) {
+func TestFamilies(t *testing.T) {
 	p := newPipe(t, forMember())
-	first, second := versioned("2.1.0", "1.0.0"), read
-	if err := p.Mux.Describe(first.Family, streams.Info{}); err == nil {
-		t.Error("a family without types was described")
-	}
-	noError(t, first.Handle(p.Mux, tellVersion), second.Handle(p.Mux, echoed))
-	if len(p.Mux.NodeInfo()) != 0 || len(p.Mux.PeerInfo(streams.Peer{})) != 0 {
-		t.Error("families without hooks say something")
-	}
-	noError(t,
-		p.Mux.Describe(first.Family, streams.Info{
-			Node: func() any { return "ready" },
-			Peer: func(p streams.Peer) any {
-				if p.ID == streamtest.PeerID("caller") {
-					return map[string]int{"calls": 3}
-				}
-				return nil
-			},
-		}),
-		p.Mux.Describe(second.Family, streams.Info{Peer: func(streams.Peer) any { return true }}),
-	)
-	if got := fmt.Sprint(p.Mux.NodeInfo()); got != "map[versioned:ready]" {
-		t.Errorf("node: %s", got)
-	}
-	if got := fmt.Sprint(p.Mux.PeerInfo(streams.Peer{ID: streamtest.PeerID("caller")})); got != "map[versioned:map[calls:3] virtual:true]" {
-		t.Errorf("peer: %s", got)
-	}
-	if got := fmt.Sprint(p.Mux.PeerInfo(streams.Peer{ID: streamtest.PeerID("other")})); got != "map[virtual:true]" {
-		t.Errorf("another peer: %s", got)
-	}
+	noError(t, versioned("2.1.0", "1.0.0").Handle(p.Mux, tellVersion), read.Handle(p.Mux, echoed))
 	want := []streams.FamilyInfo{{Name: "versioned", Versions: []string{"2.1.0", "1.0.0"}}, {Name: "virtual", Versions: []string{"1.0.0"}}}
 	if got := p.Mux.Families(); !slices.EqualFunc(got, want, func(a, b streams.FamilyInfo) bool {
 		return a.Name == b.Name && slices.Equal(a.Versions, b.Versions)

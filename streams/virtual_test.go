@@ -396,8 +396,7 @@ func TestStalledUpload(t *testing.T) {
 	})
 }
 
-// A call waits for its turn when ClientStreams calls are under way, and its
-// context ends that wait.
+// A call waits for its turn when ClientStreams calls are under way, and its context ends that wait.
 func TestCallsWaitForTheirTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipe(t, forMember())
@@ -503,8 +502,8 @@ func TestRepeatedAtTheSameTime(t *testing.T) {
 	})
 }
 
-// A feed used to go on for as long as its receiver liked, whatever became of the
-// right it was begun with.
+// A feed used to go on for as long as its receiver liked, whatever became of the right it was begun
+// with.
 func TestFeedEndsWithTheRight(t *testing.T) {
 	tests := []struct {
 		name string
@@ -568,11 +567,12 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 	}
 }
 
-// A member reads, and keeps its connection alive, as fast as anybody has need to, and a member that asks without end waits.
+// A member reads, and keeps its connection alive, as fast as anybody has need to, and a member that
+// asks without end waits.
 func TestMembersReadsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := forMember()
-		cfg.Limits.ReadRate, cfg.Limits.ReadBurst = 200, 400 // the defaults
+		cfg.Limits.Read = streams.Rate{PerSecond: 200, Burst: 400} // the defaults
 		p := newPipe(t, cfg)
 		noError(t, read.Handle(p.Mux, echoed), streams.Ping.Handle(p.Mux, func(_ context.Context, _ streams.Peer, r streams.PingRequest) (streams.Pong, error) {
 			return r.Answer(), nil
@@ -604,8 +604,8 @@ func TestMembersReadsAreBounded(t *testing.T) {
 	})
 }
 
-// code returns what comes of a frame: the code of the answer, or 429 and true
-// for a reset that says so.
+// code returns what comes of a frame: the code of the answer, or 429 and true for a reset that says
+// so.
 func (r *rawStream) code() (streams.Code, bool) {
 	r.t.Helper()
 	if _, err := r.Peek(1); err != nil {
@@ -647,8 +647,8 @@ func TestStrangerOverItsRateIsCutOff(t *testing.T) {
 	})
 }
 
-// Large frames are for members, in every family, and the largest one of a stranger counts
-// as two requests.
+// Large frames are for members, in every family, and the largest one of a stranger counts as two
+// requests.
 func TestStrangersFramesAreBounded(t *testing.T) {
 	papers := streams.Family{Name: "papers", Versions: []string{"1.0.0"}}
 	put := streams.Call[text, text]{papers, "put", "put_ack", streams.VerbPublic}

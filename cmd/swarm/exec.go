@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -250,7 +251,7 @@ func (a *app) payload(cmd *cobra.Command, op streams.Type, f execFlags) (jsontex
 	case "get_logs":
 		raw, err = edited(raw, func(r *ops.LogsRequest) error { return fillLogs(cmd, r, f) })
 	case "ping":
-		raw, err = edited(raw, func(r *streams.PingRequest) error { r.SentAt = time.Now().UnixMilli(); return nil })
+		raw, err = edited(raw, func(r *greet.PingRequest) error { r.SentAt = time.Now().UnixMilli(); return nil })
 	default:
 		raw, err = edited(raw, func(*jsontext.Value) error { return nil })
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -58,16 +59,14 @@ type nodeInfo struct {
 	Agent    string               `json:"agent"`
 	Families []streams.FamilyInfo `json:"families"`
 	Addrs    []string             `json:"addrs"`
-	// Extra is what sub-protocols say of this node, or of the peer.
-	Extra    map[string]any `json:"extra,omitzero"`
-	RTTMs    float64        `json:"rttMs,omitzero"`
-	OffsetMs int64          `json:"clockOffsetMs,omitzero"`
+	RTTMs    float64              `json:"rttMs,omitzero"`
+	OffsetMs int64                `json:"clockOffsetMs,omitzero"`
 }
 
 func ownInfo(c *agent.Controller) nodeInfo {
 	return nodeInfo{
-		Peer: c.Node.ID(), Role: agent.RoleController, Protocol: streams.ProtocolVersion, Agent: "swarm/" + buildVersion(),
-		Families: c.Node.Mux.Families(), Addrs: []string{}, Extra: c.Node.Mux.NodeInfo(),
+		Peer: c.Node.ID(), Role: agent.RoleController, Protocol: greet.ProtocolVersion, Agent: "swarm/" + buildVersion(),
+		Families: c.Node.Mux.Families(), Addrs: []string{},
 	}
 }
 
@@ -94,7 +93,6 @@ func peerInfo(ctx context.Context, c *agent.Controller, word string, timeout tim
 	}
 	for _, conn := range c.Node.Network().ConnsToPeer(p.ID) {
 		info.Addrs = append(info.Addrs, conn.RemoteMultiaddr().String())
-		info.Extra = c.Node.Mux.PeerInfo(streams.Peer{ID: p.ID, Conn: conn, ClockOffset: p.ClockOffset})
 	}
 	return info, nil
 }

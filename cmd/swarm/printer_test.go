@@ -141,7 +141,6 @@ func printers() []struct {
 		}},
 		{"info", 10, func(a *app, s string) error {
 			i := filled[nodeInfo](s)
-			i.Extra = map[string]any{s: s}
 			return a.print(i, func() error { return a.printInfo(i) })
 		}},
 		{"peers", 3, func(a *app, s string) error { return a.listPeers([]agent.PeerLine{filled[agent.PeerLine](s)}) }},

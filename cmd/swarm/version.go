@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 )
 
 // version is set by the release build: -ldflags "-X main.version=1.2.3".
@@ -35,7 +35,7 @@ func (a *app) versionCommand() *cobra.Command {
 				Protocol string `json:"protocol"`
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
-			}{buildVersion(), streams.ProtocolVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			}{buildVersion(), greet.ProtocolVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			return a.print(v, func() error {
 				_, err := a.stdout.printf("swarm %s, protocol %s, %s, %s\n", v.Version, v.Protocol, v.Go, v.Platform)
 				return err

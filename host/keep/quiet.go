@@ -45,7 +45,9 @@ type QuietConfig struct {
 	// OneProcess reports whether all connections to a peer lead to one process, so that a second one
 	// is of no use. A controller has several processes.
 	OneProcess func(peer.ID) bool
-	Logger     *slog.Logger
+	// Code is what connections are closed with.
+	Code   network.ConnErrorCode
+	Logger *slog.Logger
 }
 
 // NewQuiet returns a Quiet for the connections of h.
@@ -62,7 +64,7 @@ func (q *Quiet) Run(ctx context.Context) error {
 		case now := <-tick.C:
 			for _, c := range q.dispensable(now) {
 				q.cfg.Logger.Debug("a connection is not needed", "peer", c.RemotePeer())
-				c.Close()
+				c.CloseWithError(q.cfg.Code)
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/time/rate"
 )
 
 // Budgets are what peers have left of something that is bounded in time, such as a *rate.Limiter. They
@@ -41,4 +42,15 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 		panic(err) // of a size below 1 only
 	}
 	return m
+}
+
+// Rates are rates of peers.
+type Rates = Budgets[*rate.Limiter]
+
+// ratedPeers bounds the peers whose rates are remembered.
+const ratedPeers = 1024
+
+// NewRates gives each peer as many at once as burst, and then one by one at the rate.
+func NewRates(every rate.Limit, burst int) *Rates {
+	return NewBudgets(ratedPeers, func() *rate.Limiter { return rate.NewLimiter(every, burst) })
 }

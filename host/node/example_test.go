@@ -28,7 +28,7 @@ var hello = streams.Call[helloRequest, helloReply]{
 	Family: streams.Family{Name: "greet", Versions: []string{"1.0.0"}}, Request: "hello", Reply: "hello_ack", Verb: "greet.read",
 }
 
-func greet(_ context.Context, p streams.Peer, r helloRequest) (helloReply, error) {
+func sayHello(_ context.Context, p streams.Peer, r helloRequest) (helloReply, error) {
 	return helloReply{"hello, " + r.Name}, nil
 }
 
@@ -40,7 +40,7 @@ func Example() {
 	bob := start(ctx, trust.NewOpen(alice.ID())) // bob lets alice in
 	defer bob.Close()
 
-	must1(hello.Handle(bob.Mux, greet))
+	must1(hello.Handle(bob.Mux, sayHello))
 	must1(alice.Connect(ctx, info(bob)))
 	reply, err := hello.Do(ctx, alice.Client, bob.ID(), helloRequest{"bob"})
 	fmt.Println(reply.Text, err)

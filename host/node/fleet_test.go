@@ -25,6 +25,9 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/join"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -144,7 +147,7 @@ func ping(t *testing.T, from, to *node.Node) error {
 func TestMembersMeet(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01", func(g *trust.Grant) { g.Labels = map[string]string{"gpu": "3080"} })
-	must(t, hello.Handle(worker.Mux, greet))
+	must(t, hello.Handle(worker.Mux, sayHello))
 	must(t, f.laptop.Connect(t.Context(), info(worker)))
 	got, err := f.laptop.Greeting(t.Context(), worker.ID())
 	must(t, err)
@@ -163,12 +166,12 @@ func TestMembersMeet(t *testing.T) {
 	}
 }
 
-// On probation a stranger hears a version and families, and nothing else; of
-// libp2p's protocols only identify and ping answer.
+// On probation a stranger hears a version and families, and nothing else; of libp2p's protocols
+// only identify and ping answer.
 func TestStrangersOnProbation(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
-	must(t, hello.Handle(worker.Mux, greet))
+	must(t, hello.Handle(worker.Mux, sayHello))
 	other := newFounder(t)
 	key, id := newKey(t)
 	for _, tc := range []struct {
@@ -208,8 +211,7 @@ func TestStrangersOnProbation(t *testing.T) {
 	}
 }
 
-// answers opens a protocol as a stranger, and requires a reset of all that is for
-// members only.
+// answers opens a protocol as a stranger, and requires a reset of all that is for members only.
 func answers(t *testing.T, from, to *node.Node, id protocol.ID) {
 	t.Helper()
 	if strings.HasPrefix(string(id), "/swarm/") && !strings.Contains(string(id), "/kad/") {
@@ -233,14 +235,14 @@ func answers(t *testing.T, from, to *node.Node, id protocol.ID) {
 	}
 }
 
-// Statements travel at contact in both directions, and at once to all who are
-// connected; the connections of one who was revoked end, and it knows by whom.
+// Statements travel at contact in both directions, and at once to all who are connected; the
+// connections of one who was revoked end, and it knows by whom.
 func TestStatementsSpread(t *testing.T) {
 	f := newFounder(t)
 	a, b, away := f.member(trust.RoleWorker, "a"), f.member(trust.RoleWorker, "b"), f.member(trust.RoleWorker, "away")
 	thief := f.member(trust.RoleController, "thief")
 	for _, w := range []*node.Node{a, b, away} {
-		must(t, hello.Handle(w.Mux, greet))
+		must(t, hello.Handle(w.Mux, sayHello))
 		must(t, thief.Connect(t.Context(), info(w)))
 		must(t, ping(t, thief, w))
 	}
@@ -283,15 +285,15 @@ func TestRenewedAtContact(t *testing.T) {
 	}
 }
 
-// A machine whose own grant is over takes no commands. Who brings it a new one is not
-// refused with the first command: the grant is there before it.
+// A machine whose own grant is over takes no commands. Who brings it a new one is not refused with
+// the first command: the grant is there before it.
 func TestNewerGrantComesBeforeTheFirstCommand(t *testing.T) {
 	f := newFounder(t)
 	key, id := newKey(t)
 	ended := f.grant(id, trust.RoleWorker, "rig-01", time.Now().AddDate(-1, 0, -20))
 	for range 20 { // it would be a race
 		worker := f.start(key, ended, node.Config{Role: "worker"}, nil)
-		must(t, hello.Handle(worker.Mux, greet))
+		must(t, hello.Handle(worker.Mux, sayHello))
 		if err := ping(t, f.laptop, worker); streams.CodeOf(err) != streams.CodeUnavailable {
 			t.Fatalf("before they are connected: %v", err)
 		}
@@ -309,7 +311,7 @@ func TestNewerGrantComesBeforeTheFirstCommand(t *testing.T) {
 func TestNewerGrantWaits(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
-	must(t, hello.Handle(worker.Mux, greet))
+	must(t, hello.Handle(worker.Mux, sayHello))
 	friend := f.member(trust.RoleViewer, "friend")
 	must(t, friend.Connect(t.Context(), info(worker)))
 	must(t, ping(t, friend, worker))
@@ -365,7 +367,7 @@ func TestJoin(t *testing.T) {
 	if !got.Membership.Chain.Equal(again.Membership.Chain) || got.Membership.Name != "home" {
 		t.Errorf("got %+v, then %+v", got.Membership, again.Membership)
 	}
-	if !slices.ContainsFunc(got.Members, func(m node.MemberAddr) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
+	if !slices.ContainsFunc(got.Members, func(m addrs.Member) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
 		t.Errorf("told of %+v", got.Members)
 	}
 	if m, ok := f.laptop.Book().Get(joiner.ID()); !ok || m.Name != "rig-09" || len(m.Addrs) == 0 {
@@ -430,18 +432,18 @@ func TestJoinConfirmed(t *testing.T) {
 	}
 }
 
-// One who answers in the inviter's place and has no right to let anybody in does
-// not get the secret.
+// One who answers in the inviter's place and has no right to let anybody in does not get the
+// secret.
 func TestSecretIsNotForImpostors(t *testing.T) {
 	f := newFounder(t)
 	var mu sync.Mutex
-	var heard []node.JoinRequest
-	impostor := func(chain jsontext.Value) func(context.Context, streams.Peer, node.JoinRequest) (node.JoinAck, error) {
-		return func(_ context.Context, _ streams.Peer, r node.JoinRequest) (node.JoinAck, error) {
+	var heard []join.Request
+	impostor := func(chain jsontext.Value) func(context.Context, streams.Peer, join.Request) (join.Ack, error) {
+		return func(_ context.Context, _ streams.Peer, r join.Request) (join.Ack, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			heard = append(heard, r)
-			return node.JoinAck{Redeemer: chain, Grant: chain, Fleet: "home"}, nil
+			return join.Ack{Redeemer: chain, Grant: chain, Fleet: "home"}, nil
 		}
 	}
 	worker := f.member(trust.RoleWorker, "rig-01")
@@ -460,7 +462,7 @@ func TestSecretIsNotForImpostors(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newNode(t, node.Config{})
-			must(t, node.Join.Handle(fake.Mux, impostor(tc.chain)))
+			must(t, join.Join.Handle(fake.Mux, impostor(tc.chain)))
 			k := f.ticket(func(t *trust.Ticket) { t.Redeemer, t.Addrs = fake.ID(), fake.Addrs() })
 			if tc.addrs != nil {
 				k.Addrs = tc.addrs
@@ -490,7 +492,7 @@ func TestOffer(t *testing.T) {
 	caller := newNode(t, node.Config{})
 	must(t, caller.Connect(t.Context(), info(waiting)))
 	for i, want := range []streams.Code{0, streams.CodeTooMany} {
-		_, err := node.Offer.Do(t.Context(), caller.Client, waiting.ID(), node.OfferRequest{Ticket: "swarm1-x"})
+		_, err := join.Offer.Do(t.Context(), caller.Client, waiting.ID(), join.OfferRequest{Ticket: "swarm1-x"})
 		if streams.CodeOf(err) != want {
 			t.Errorf("offer %d: %v", i, err)
 		}
@@ -500,7 +502,8 @@ func TestOffer(t *testing.T) {
 	}
 }
 
-// Who passes on where a member is needs no right, and has no say in it: only what the member has signed counts.
+// Who passes on where a member is needs no right, and has no say in it: only what the member has
+// signed counts.
 func TestMadeUpAddresses(t *testing.T) {
 	f := newFounder(t)
 	key, relay := newKey(t)
@@ -528,7 +531,7 @@ func TestMadeUpAddresses(t *testing.T) {
 		{"the old one again", signed(key, 1, old), 1, []string{now}},
 		{"made up again", signed(liar, 9, madeUp), 0, []string{now}},
 	} {
-		n, err := node.SaveMembers(f.laptop.Book(), fleetOf(f.laptop), []node.MemberAddr{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
+		n, err := addrs.Save(f.laptop.Book(), fleetOf(f.laptop), []addrs.Member{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
 		must(t, err)
 		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Announced, tt.want) || m.Name != "vps" {
 			t.Errorf("%s: %d good, saved %+v, want %d and %v", tt.name, n, m, tt.good, tt.want)
@@ -562,7 +565,7 @@ func TestGetAddr(t *testing.T) {
 	}
 	stranger := newNode(t, node.Config{})
 	must(t, stranger.Connect(t.Context(), info(f.laptop)))
-	if _, err := node.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
+	if _, err := addrs.GetAddr.Do(t.Context(), stranger.Client, f.laptop.ID(), addrs.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnauthenticated {
 		t.Errorf("a stranger: %v", err)
 	}
 }
@@ -578,12 +581,12 @@ func (f *founder) put(from *node.Node, change func(*trust.Ticket, *trust.Invitat
 	inv.ID, inv.Name, inv.Role = out.ID, out.Name, out.Role
 	text, err := json.Marshal(inv)
 	must(f.t, err)
-	_, err = node.PutTicket.Do(f.t.Context(), from.Client, f.laptop.ID(), node.TicketRequest{Invitation: text, Secret: out.Secret})
+	_, err = join.PutTicket.Do(f.t.Context(), from.Client, f.laptop.ID(), join.TicketRequest{Invitation: text, Secret: out.Secret})
 	return out, err
 }
 
-// The right to admit used to give every right: a ticket that a member brought was
-// held to the redeemer's grant alone.
+// The right to admit used to give every right: a ticket that a member brought was held to the
+// redeemer's grant alone.
 func TestBroughtTicketGivesNoMoreThanItsMakerMay(t *testing.T) {
 	f := newFounder(t)
 	admit := func(g *trust.Grant) { g.Verbs = []string{"admit", "stats.read"} }
@@ -657,8 +660,8 @@ func TestBroughtTicketEndsWithItsMaker(t *testing.T) {
 	}
 }
 
-// One who brings a revocation hears when it could not be saved, and it is written at
-// the next contact with anybody.
+// One who brings a revocation hears when it could not be saved, and it is written at the next
+// contact with anybody.
 func TestUnsavedStatementIsToldAndSavedLater(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")
@@ -671,7 +674,7 @@ func TestUnsavedStatementIsToldAndSavedLater(t *testing.T) {
 	lock := filepath.Join(folderOf(worker), "lock")
 	must(t, os.Remove(lock))
 	must(t, os.Mkdir(lock, 0o700)) // in the way of the file
-	_, err = node.PutStatements.Do(t.Context(), f.laptop.Client, worker.ID(), node.Statements{Statements: [][]byte{end}})
+	_, err = membership.PutStatements.Do(t.Context(), f.laptop.Client, worker.ID(), membership.Statements{Statements: [][]byte{end}})
 	if streams.CodeOf(err) != streams.CodeUnavailable || !fleetOf(worker).Revoked(thief) {
 		t.Errorf("got %v, want 503, and the thief out all the same", err)
 	}
@@ -683,9 +686,9 @@ func TestUnsavedStatementIsToldAndSavedLater(t *testing.T) {
 	})
 }
 
-// A machine signs by itself, when its time is near, what the root or it itself has signed, and
-// what gives no rights: then it names the issuer on whose word it did. Rights that another issuer
-// gave wait for a person, or they would outlive that issuer.
+// A machine signs by itself, when its time is near, what the root or it itself has signed, and what
+// gives no rights: then it names the issuer on whose word it did. Rights that another issuer gave
+// wait for a person, or they would outlive that issuer.
 func TestRightsOfOthersAreNotRenewedByThemselves(t *testing.T) {
 	f := newFounder(t)
 	long := time.Now().AddDate(0, 0, -300) // a year's grant of then is due
@@ -725,12 +728,12 @@ func TestRightsOfOthersAreNotRenewedByThemselves(t *testing.T) {
 	}
 }
 
-// One who has more to ask or to hand over than a member's rate lets it takes its time:
-// nothing of it is lost.
+// One who has more to ask or to hand over than a member's rate lets it takes its time: nothing of
+// it is lost.
 func TestMembersWaitTheirTurn(t *testing.T) {
 	f := newFounder(t)
 	key, id := newKey(t)
-	limits := streams.Limits{PublicBurst: 3, PublicRate: 4}
+	limits := streams.Limits{Public: streams.Rate{PerSecond: 4, Burst: 3}}
 	worker := f.start(key, f.grant(id, trust.RoleWorker, "rig-01", time.Now()), node.Config{Role: "worker", Limits: limits}, nil)
 	must(t, f.laptop.Connect(t.Context(), info(worker)))
 	_, err := f.laptop.Greeting(t.Context(), worker.ID())

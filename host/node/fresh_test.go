@@ -8,6 +8,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -37,11 +40,11 @@ func TestStrangerLearnsNothingByItsOwnWord(t *testing.T) {
 	must(t, err)
 	asker := streams.NewClient(stranger.Host, streams.Config{})
 	defer asker.Close()
-	_, err = node.PutStatements.Do(t.Context(), asker, worker.ID(), node.Statements{Statements: [][]byte{data}})
+	_, err = membership.PutStatements.Do(t.Context(), asker, worker.ID(), membership.Statements{Statements: [][]byte{data}})
 	must(t, err)
-	got, err := node.Compare.Do(t.Context(), asker, worker.ID(), node.CompareRequest{Sums: make([]string, trust.Buckets)})
+	got, err := membership.Compare.Do(t.Context(), asker, worker.ID(), membership.CompareRequest{Sums: make([]string, trust.Buckets)})
 	if streams.CodeOf(err) != streams.CodeUnauthenticated {
-		bodies, err := node.GetStatements.Do(t.Context(), asker, worker.ID(), node.StatementsRequest{IDs: got.IDs})
+		bodies, err := membership.GetStatements.Do(t.Context(), asker, worker.ID(), membership.StatementsRequest{IDs: got.IDs})
 		must(t, err)
 		for _, data := range bodies.Statements {
 			st, err := f.root.Fleet().Open(data)
@@ -65,13 +68,13 @@ func TestToldOfIsNotShown(t *testing.T) {
 	lost, err := trust.NewIssuer(f.root.Fleet(), key, chain)
 	must(t, err)
 	f.revoke(f.laptop, id)
-	made := func() node.MemberAddr {
+	made := func() addrs.Member {
 		_, p := newKey(t)
 		c, err := lost.Issue(trust.Grant{Subject: p, Role: trust.RoleWorker, Name: "x"}, time.Now())
 		must(t, err)
-		return node.MemberAddr{Peer: p, Grant: c.JSON()}
+		return addrs.Member{Peer: p, Grant: c.JSON()}
 	}
-	var real []node.MemberAddr
+	var real []addrs.Member
 	for range 512 { // as many as wait for a person
 		m := made()
 		c, err := trust.ParseChain(m.Grant)
@@ -80,7 +83,7 @@ func TestToldOfIsNotShown(t *testing.T) {
 		real = append(real, m)
 	}
 	for range 64 {
-		_, err := node.SaveMembers(f.laptop.Book(), fleet, []node.MemberAddr{made()})
+		_, err := addrs.Save(f.laptop.Book(), fleet, []addrs.Member{made()})
 		must(t, err)
 	}
 	gone := 0
@@ -118,7 +121,7 @@ func TestUnconfirmedRelayHoldsNobody(t *testing.T) {
 	if m, _ := fleetOf(worker).Known(id); m.Err != nil || !m.Unconfirmed {
 		t.Fatalf("unconfirmed %v, %v", m.Unconfirmed, m.Err)
 	}
-	news := streams.TwinsNews{Peer: worker.ID(), Twins: streams.Twins{Boots: []string{got.Hello.Boot, "worker-x"}}}
+	news := greet.TwinsNews{Peer: worker.ID(), Twins: streams.Twins{Boots: []string{got.Hello.Boot, "worker-x"}}}
 	if _, err := streams.TellTwins.Do(t.Context(), relay.Client, worker.ID(), news); streams.CodeOf(err) != streams.CodeForbidden {
 		t.Errorf("got %v, want %d", err, streams.CodeForbidden)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -37,7 +39,7 @@ func TestStrangersHearLess(t *testing.T) {
 			if got.Hello.Name != tc.hear || (got.Hello.Role == "") != (tc.hear == "") || (len(got.Hello.Labels) == 0) != (tc.hear == "") {
 				t.Errorf("heard %+v", got.Hello)
 			}
-			if got.Hello.Version != streams.ProtocolVersion || len(got.Hello.Families) == 0 || got.RTT <= 0 || got.ClockOffset.Abs() > 5*time.Second {
+			if got.Hello.Version != greet.ProtocolVersion || len(got.Hello.Families) == 0 || got.RTT <= 0 || got.ClockOffset.Abs() > 5*time.Second {
 				t.Errorf("greeting %+v", got)
 			}
 		})
@@ -56,7 +58,7 @@ func TestIncompatibleVersion(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
 	must(t, n.Host.Host.Connect(t.Context(), info(other)))
 	conn := n.Network().ConnsToPeer(other.ID())[0]
-	answer, _, err := streams.Handshake.DoOn(t.Context(), n.Client, conn, streams.Hello{Version: "9.0.0"})
+	answer, _, err := greet.Handshake.DoOn(t.Context(), n.Client, conn, greet.Hello{Version: "9.0.0"})
 	must(t, err)
 	if answer.Accepted == nil || *answer.Accepted || !strings.Contains(answer.Reason, "9.0.0") {
 		t.Errorf("answer %+v", answer)
@@ -67,7 +69,7 @@ func TestIncompatibleVersion(t *testing.T) {
 func TestDisconnect(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
 	must(t, n.Connect(t.Context(), info(other)))
-	must(t, n.Disconnect(t.Context(), other.ID(), streams.DisconnectRequested, "enough"))
+	must(t, n.Disconnect(t.Context(), other.ID(), greet.DisconnectRequested, "enough"))
 	waitFor(t, "the connection to end", func() bool {
 		return len(n.Network().ConnsToPeer(other.ID())) == 0 && len(other.Network().ConnsToPeer(n.ID())) == 0
 	})
@@ -77,7 +79,7 @@ func TestDisconnect(t *testing.T) {
 func TestOutcomesBecomeScores(t *testing.T) {
 	asker := newNode(t, node.Config{})
 	asked := newNode(t, node.Config{})
-	must(t, hello.Handle(asked.Mux, greet))
+	must(t, hello.Handle(asked.Mux, sayHello))
 	must(t, asker.Connect(t.Context(), info(asked)))
 	if _, err := hello.Do(t.Context(), asker.Client, asked.ID(), helloRequest{"x"}); !errors.Is(err, streams.ErrForbidden) {
 		t.Fatalf("got %v, want 403", err)
@@ -97,7 +99,7 @@ func TestOwnLinkDownCostsNobodysScore(t *testing.T) {
 	judge := trust.NewOpen(asker.ID())
 	gone, there := newNode(t, node.Config{Judge: judge}), newNode(t, node.Config{Judge: judge})
 	for _, n := range []*node.Node{gone, there} {
-		must(t, hello.Handle(n.Mux, greet))
+		must(t, hello.Handle(n.Mux, sayHello))
 	}
 	must(t, asker.Connect(t.Context(), info(gone)))
 	must(t, ping(t, asker, gone))
@@ -120,7 +122,8 @@ func TestOwnLinkDownCostsNobodysScore(t *testing.T) {
 	}
 }
 
-// Of two newcomers that know a seed and nothing else, each finds the other; one that is no seed tells nothing.
+// Of two newcomers that know a seed and nothing else, each finds the other; one that is no seed
+// tells nothing.
 func TestSeed(t *testing.T) {
 	found := make(chan discovery.Found, 8)
 	for _, tells := range []bool{true, false} {
@@ -131,7 +134,7 @@ func TestSeed(t *testing.T) {
 		second := newNode(t, node.Config{Host: host.Config{DHT: host.DHTOff, OnFound: func(f discovery.Found) { found <- f }}})
 		must(t, second.Connect(t.Context(), info(seed)))
 		if !tells {
-			if _, err := node.GetAddr.Do(t.Context(), second.Client, seed.ID(), node.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnsupported {
+			if _, err := addrs.GetAddr.Do(t.Context(), second.Client, seed.ID(), addrs.AddrRequest{}); streams.CodeOf(err) != streams.CodeUnsupported {
 				t.Errorf("one that is no seed answers %v", err)
 			}
 			continue
@@ -150,8 +153,8 @@ func TestRefusalIsTold(t *testing.T) {
 	must(t, err)
 	defer other.Close()
 	mux, no := streams.NewMux(other, streams.Config{}), false
-	must(t, streams.Handshake.Handle(mux, func(context.Context, streams.Peer, streams.Hello) (streams.Hello, error) {
-		return streams.Hello{Version: "9.0.0", Accepted: &no, Reason: "update the older one"}, nil
+	must(t, greet.Handshake.Handle(mux, func(context.Context, streams.Peer, greet.Hello) (greet.Hello, error) {
+		return greet.Hello{Version: "9.0.0", Accepted: &no, Reason: "update the older one"}, nil
 	}))
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
@@ -169,7 +172,7 @@ func TestRefusalIsTold(t *testing.T) {
 // A node that is not one of ours is let be: it has no handshake to offer.
 func TestPeerWithoutHandshake(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
-	for _, v := range streams.LifecycleFamily.ProtocolIDs() {
+	for _, v := range greet.Family.ProtocolIDs() {
 		other.RemoveStreamHandler(v)
 	}
 	must(t, n.Connect(t.Context(), info(other)))
@@ -201,7 +204,7 @@ func TestStrangersDoNotLockMembersOut(t *testing.T) {
 		t.Errorf("%d strangers got in, want 3", let)
 	}
 	must(t, member.Connect(t.Context(), info(n)))
-	if _, err := streams.Ping.Do(t.Context(), member.Client, n.ID(), streams.PingRequest{}); err != nil {
+	if _, err := greet.Ping.Do(t.Context(), member.Client, n.ID(), greet.PingRequest{}); err != nil {
 		t.Errorf("a member: %v", err)
 	}
 	// Those who leave make room.
@@ -218,15 +221,15 @@ func TestStrangersDoNotLockMembersOut(t *testing.T) {
 	})
 }
 
-// A peer that greets back on a connection that we dialled changes nothing of
-// what our handshake has measured; the race detector watches.
+// A peer that greets back on a connection that we dialled changes nothing of what our handshake has
+// measured; the race detector watches.
 func TestBothGreet(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
 	for range 5 {
 		must(t, n.Connect(t.Context(), info(other)))
 		waitFor(t, "the other to know the connection", func() bool { return len(other.Network().ConnsToPeer(n.ID())) == 1 })
-		_, _, err := streams.Handshake.DoOn(t.Context(), other.Client, other.Network().ConnsToPeer(n.ID())[0],
-			streams.Hello{Version: streams.ProtocolVersion, Name: "mallory"})
+		_, _, err := greet.Handshake.DoOn(t.Context(), other.Client, other.Network().ConnsToPeer(n.ID())[0],
+			greet.Hello{Version: greet.ProtocolVersion, Name: "mallory"})
 		must(t, err)
 		got, err := n.Greeting(t.Context(), other.ID())
 		must(t, err)
@@ -242,7 +245,7 @@ func TestBothGreet(t *testing.T) {
 func TestFailedHandshakeIsTriedAgain(t *testing.T) {
 	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
 	var refusals atomic.Int32
-	id := streams.LifecycleFamily.ProtocolID()
+	id := greet.Family.ProtocolID()
 	other.RemoveStreamHandler(id)
 	other.Host.Host.SetStreamHandler(id, func(s network.Stream) {
 		refusals.Add(1)
@@ -257,4 +260,41 @@ func TestFailedHandshakeIsTriedAgain(t *testing.T) {
 	if err == nil || refusals.Load() == before {
 		t.Errorf("not tried again: %v", err)
 	}
+}
+
+// TestCloseSaysWhy: the peers of a node that closes can tell that from a lost link.
+func TestCloseSaysWhy(t *testing.T) {
+	n, other := newNode(t, node.Config{}), newNode(t, node.Config{})
+	other.SetStreamHandler("/raw/1", func(network.Stream) {})
+	must(t, n.Connect(t.Context(), info(other)))
+	s, err := n.Host.NewStream(t.Context(), other.ID(), "/raw/1")
+	must(t, err)
+	_, err = s.Write([]byte("x"))
+	must(t, err)
+	must(t, other.Close())
+	_, err = s.Read(make([]byte, 1))
+	if e, ok := errors.AsType[*network.ConnError](err); !ok || e.ErrorCode != greet.DisconnectShuttingDown.ConnCode() {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
+
+// TestTwinsAreHeld: a node that is one of two with its identity refuses what has an effect; see
+// package twins.
+func TestTwinsAreHeld(t *testing.T) {
+	key, id := newKey(t)
+	hub := newNode(t, node.Config{Role: "relay", Sole: true, Judge: trust.NewOpen(id)})
+	worker := node.Config{Role: "worker", Sole: true, Judge: trust.NewOpen(hub.ID()), Host: host.Config{Identity: key}}
+	act := streams.Call[helloRequest, helloReply]{Family: hello.Family, Request: "act", Reply: "act_ack", Verb: "greet.change"}
+	for range 2 {
+		w := newNode(t, worker)
+		must(t, act.Handle(w.Mux, sayHello))
+		must(t, w.Connect(t.Context(), info(hub)))
+		_, err := w.Greeting(t.Context(), hub.ID())
+		must(t, err)
+	}
+	waitFor(t, "the hub sees two", func() bool { _, two := hub.Twin(id); return two && len(hub.Twins()) == 1 })
+	waitFor(t, "an effect is held", func() bool {
+		_, err := act.Do(t.Context(), hub.Client, id, helloRequest{"x"})
+		return streams.CodeOf(err) == streams.CodeConflict
+	})
 }

@@ -27,64 +27,67 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/limits"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/gossip"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/join"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
+	"github.com/seed-b490fa12/swarm/host/node/probe"
+	"github.com/seed-b490fa12/swarm/host/node/scores"
+	"github.com/seed-b490fa12/swarm/host/node/strangers"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Config says what kind of member New makes. Its zero value lacks only an
-// identity: give Host.StateDir, or Host.Identity for a node that leaves no trace.
+// Config says what kind of member New makes. Its zero value lacks only an identity: give
+// Host.StateDir, or Host.Identity for a node that leaves no trace.
 type Config struct {
 	Host host.Config
-	// Role, Name and Labels are what members are told in the handshake. They
-	// are display data at the other side.
+	// Role, Name and Labels are what members are told in the handshake. They are display data at
+	// the other side.
 	Role   string
 	Name   string
 	Labels map[string]string
 	// Judge decides who may do what; nil means that nobody may do anything.
 	Judge trust.Judge
-	// Fleet is the fleet this node is a member of, and then the Judge. It also
-	// gives the role, the name and the labels.
+	// Fleet is the fleet this node is a member of, and then the Judge. It also gives the role, the
+	// name and the labels.
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
 	Tickets *trust.TicketBook
 	// Seed tells newcomers of an open network, which has no fleet, where others are. In a fleet
 	// every member tells members.
 	Seed bool
-	// AuditHead is the end of this node's audit log, for members to remember; nil
-	// for a node without one.
-	AuditHead func() streams.AuditHead
-	// Sole says that one process at a time runs with this identity in this role, as is so for a worker, a relay and a controller
-	// that serves, and not for commands. Such a node tells its boot in the handshake, and notices a second machine that
-	// has its identity: see Twin.
+	// AuditHead is the end of this node's audit log, for members to remember; nil for a node
+	// without one.
+	AuditHead func() greet.AuditHead
+	// Sole says that one process at a time runs with this identity in this role, as is so for a
+	// worker, a relay and a controller that serves, and not for commands. Such a node tells its
+	// boot in the handshake, and notices a second machine that has its identity: see Twin.
 	Sole bool
-	// Greeted is told of each peer that answered our greeting. It runs in a
-	// goroutine of its own.
-	Greeted func(PeerInfo)
+	// Greeted is told of each peer that answered our greeting. It runs in a goroutine of its own.
+	Greeted func(greet.PeerInfo)
 	// Joined is told of each machine that redeemed one of Tickets.
 	Joined func(peer.ID, trust.Grant)
 	// Topics are the pubsub topics this node may join; none means no pubsub.
 	Topics []string
 	// Limits bound what peers may use; zero fields have defaults.
 	Limits streams.Limits
-	// Record is asked before a request has its effect, see streams.Config.
-	Record func(context.Context, streams.Recorded) (func(error), error)
+	// Audit is called before a request has its effect, see streams.Config.
+	Audit func(context.Context, streams.Audited) (func(error), error)
 	// Observe is told the outcome of each exchange, after the scores were.
 	Observe func(streams.Outcome)
 	// Logger gets what happens; nil is silent.
 	Logger *slog.Logger
 }
-
-// Bounds on the statements that all strangers together may bring: each costs a signature check
-// or two, 0.1 ms.
-const (
-	unknownRate  = 100 // a second
-	unknownBurst = 500
-)
 
 // Node is a member. Its methods may be called concurrently.
 type Node struct {
@@ -100,28 +103,26 @@ type Node struct {
 	// Streams is the configuration that Mux and Client share.
 	Streams streams.Config
 
-	pubsubHost *pubsubHost // nil without PubSub
+	cfg        Config
+	log        *slog.Logger
+	strangers  *strangers.Gater
+	greeter    *greet.Greeter
+	scores     *scores.Keeper
+	probes     *probe.Prober
+	twins      *twins.Watcher
+	addrs      *addrs.Directory
+	membership *membership.Membership // nil without a fleet
+	gossip     *gossip.PubSub         // nil without topics
+	reports    *limits.Rates          // of errors that are reported to peers
+	notifiee   *network.NotifyBundle
 
-	cfg       Config
-	log       *slog.Logger
-	greetings greetings
-	strangers *strangers
-	unknown   *rate.Limiter // of statements that strangers bring
-	notices   *budgets      // lines of the log about errors that peers report
-	renewing  sync.Mutex    // held while a grant is signed anew
-	probes    probes
-	boot      string // names this run; empty without Config.Sole
-	twins     twins
-	elsewhere elsewhere
-	links     links
-	notifiee  *network.NotifyBundle
-	life      context.Context // ends with Close
-	end       context.CancelFunc
-	unhook    func()         // ends the news of Fleet
-	running   sync.WaitGroup // handshakes and probes
-	runs      sync.Mutex     // held by Run
-	closing   sync.Once
-	closed    error
+	life     context.Context // ends with Close
+	end      context.CancelCauseFunc
+	starting sync.Mutex     // held by own and by the end of life
+	running  sync.WaitGroup // what own has started
+	runs     sync.Mutex     // held by Run
+	closing  sync.Once
+	closed   error
 }
 
 // New makes a member that is not reachable yet. Close it in the end.
@@ -135,25 +136,24 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Host.Logger == nil {
 		cfg.Host.Logger = cfg.Logger
 	}
-	n := &Node{log: cfg.Logger, unknown: rate.NewLimiter(unknownRate, unknownBurst), notices: newBudgets(rate.Every(noticeEvery), 1)}
+	n := &Node{log: cfg.Logger, reports: limits.NewRates(rate.Every(reportEvery), 1)}
 	if cfg.Sole {
-		n.boot = newBoot(cfg.Role, rand.Text())
-		cfg.Host.OnSelf = n.heardSelf
+		cfg.Host.OnSelf = func(source string, at []multiaddr.Multiaddr) { n.twins.HeardSelf(source, at) }
 	}
 	if cfg.Fleet != nil {
 		cfg.Judge = cfg.Fleet
 		cfg.Host.ProtocolPrefix = FleetPrefix(cfg.Fleet.ID())
 		cfg.Host.Admit, cfg.Host.Member = n.admitted, cfg.Fleet.Member
 	}
-	cfg.Host.RelayFor = cfg.Judge.Member
-	slots := slotsFor(cfg.Role, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
-	n.strangers = newStrangers(cfg.Host.Gater, cfg.Judge, cfg.Fleet != nil, slots)
+	cfg.Host.RelayFor, cfg.Host.IdleCode = cfg.Judge.Member, greet.DisconnectIdleTimeout.ConnCode()
+	slots := strangers.Slots(cfg.Role, cfg.Fleet != nil, cmp.Or(cfg.Host.MaxPeers, host.DefaultMaxPeers))
+	n.strangers = strangers.New(cfg.Host.Gater, cfg.Judge.Member, cfg.Fleet != nil, slots)
 	cfg.Host.Gater = n.strangers
 	n.cfg = cfg
-	n.life, n.end = context.WithCancel(context.Background())
+	n.life, n.end = context.WithCancelCause(context.Background())
 	h, err := host.New(cfg.Host)
 	if err != nil {
-		n.end()
+		n.end(err)
 		return nil, err
 	}
 	n.Host = h
@@ -163,52 +163,80 @@ func New(cfg Config) (*Node, error) {
 	return n, nil
 }
 
+// setUp makes the parts of the node and puts them together.
 func (n *Node) setUp() error {
-	n.Scores = n.loadScores()
+	boot := ""
+	if n.cfg.Sole {
+		boot = twins.NewBoot(n.cfg.Role, rand.Text())
+	}
+	n.scores = scores.New(scores.Config{
+		StateDir: n.cfg.Host.StateDir, MaxPeers: n.cfg.Host.MaxPeers, Tagger: n.ConnManager(), Outside: n.outside, Logger: n.log,
+	})
+	n.Scores = n.scores.Book
+	n.greeter = greet.New(greet.Config{
+		Network: n.Network(), Fleet: n.cfg.Fleet, Member: n.cfg.Judge.Member,
+		Hello:     greet.Hello{Boot: boot, Role: n.cfg.Role, Name: n.cfg.Name, Labels: n.cfg.Labels},
+		AuditHead: n.cfg.AuditHead, Twins: func() *greet.Twins { return n.twins.Own() },
+		Met: n.met, Greeted: n.greeted, Strange: func(c network.Conn) { n.membership.GreetAgain(c) },
+		Strangers: n.strangers, Life: n.life, Go: n.own, Logger: n.log,
+	})
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
-		Observe: n.observe, Ready: n.ready, Record: n.cfg.Record, Limits: n.cfg.Limits,
-	}
-	if f := n.cfg.Fleet; f != nil {
-		n.Streams.Permit = n.permit
-	}
-	d := dialler{n.Host, &n.greetings}
-	n.Mux = streams.NewMux(d, n.Streams)
-	n.Client = streams.NewClient(d, n.Streams)
-	n.notifiee = &network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected}
-	n.Network().Notify(n.notifiee)
-	if err := errors.Join(n.registerLifecycle(), n.registerMembership()); err != nil {
-		return err
+		Observe: n.observe, Ready: n.greeter.Ready, Closed: greet.Closed, Audit: n.cfg.Audit, Limits: n.cfg.Limits,
 	}
 	if n.cfg.Fleet != nil {
-		n.unhook = n.cfg.Fleet.Notify(n.fleetChanged)
+		n.Streams.Permit = n.permit
 	}
-	return n.startPubSub()
+	d := dialler{n.Host, n.greeter}
+	n.Mux, n.Client = streams.NewMux(d, n.Streams), streams.NewClient(d, n.Streams)
+	n.probes = probe.New(n.Network(), n.ping, n.own, n.log)
+	n.twins = twins.New(twins.Config{
+		Self: n.ID(), Boot: boot, Peers: n.Peers, Client: n.Client, Counts: n.counts, Leads: n.leads, Visitor: n.visitor,
+		Life: n.life, Go: n.own, Logger: n.log,
+	})
+	n.addrs = addrs.New(addrs.Config{
+		Host: n.Host, Fleet: n.cfg.Fleet, Member: n.cfg.Judge.Member, Seed: n.cfg.Seed, Client: n.Client, Go: n.own, Logger: n.log,
+	})
+	err := errors.Join(n.greeter.Register(n.Mux, n.Client), n.twins.Register(n.Mux), n.addrs.Register(n.Mux))
+	if n.cfg.Fleet != nil {
+		err = errors.Join(err, n.setUpFleet())
+	}
+	if err != nil {
+		return err
+	}
+	n.notifiee = &network.NotifyBundle{ConnectedF: n.connected, DisconnectedF: n.disconnected}
+	n.Network().Notify(n.notifiee)
+	if len(n.cfg.Topics) == 0 {
+		return nil
+	}
+	score := func(p peer.ID) float64 { return n.Scores.Score(p) - scoring.Neutral }
+	n.gossip, err = gossip.New(n.life, limits.Guard(n.Host.Host, n.cfg.Host.Admit),
+		gossip.Config{Topics: n.cfg.Topics, Score: score, Go: n.own})
+	if err == nil {
+		n.PubSub = n.gossip.PubSub
+	}
+	return err
 }
 
-// dialler opens streams by way of the host's own Connect, which knows the
-// address book and says in one line why a peer cannot be reached.
-// A peer that has just turned us away is not simply offline.
-type dialler struct {
-	*host.Host
-	greetings *greetings
+// setUpFleet makes what a member of a fleet has besides.
+func (n *Node) setUpFleet() error {
+	f, key := n.cfg.Fleet, n.Peerstore().PrivKey(n.ID())
+	n.membership = membership.New(membership.Config{
+		Fleet: f, Key: key, Network: n.Network(), Client: n.Client, Greet: n.greeter.Again,
+		Part: func(ctx context.Context, p peer.ID, conns []network.Conn) error {
+			return n.greeter.Part(ctx, p, conns, greet.DisconnectRevoked, "revoked")
+		},
+		OnProbation: n.strangers.Holds, Promote: n.strangers.Promote, Life: n.life, Go: n.own, Logger: n.log,
+	})
+	redeemer := join.NewRedeemer(join.Config{
+		Fleet: f, Tickets: n.cfg.Tickets, Self: n.ID(), Key: key, Host: n.Host, Members: n.addrs.Members,
+		Statements: n.membership.Common, Strangers: n.strangers, Joined: n.cfg.Joined, Logger: n.log,
+	})
+	return errors.Join(n.membership.Register(n.Mux), redeemer.Register(n.Mux))
 }
 
-func (d dialler) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
-	if d.Network().Connectedness(p) == network.NotConnected {
-		if err := d.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
-			return nil, err
-		}
-	}
-	s, err := d.Host.NewStream(ctx, p, ids...)
-	if refused := d.greetings.refused(p); err != nil && refused != nil {
-		return nil, refused
-	}
-	return s, err
-}
-
-// Run serves requests, finds peers, and keeps the connections that are to be
-// kept. It returns when ctx ends and all it started has ended.
+// Run serves requests, finds peers, and keeps the connections that are to be kept. It returns when
+// ctx ends and all it started has ended.
 func (n *Node) Run(ctx context.Context) error {
 	n.runs.Lock()
 	defer n.runs.Unlock()
@@ -221,21 +249,23 @@ func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.Mux.Serve(ctx) })
 	g.Go(func() error { return n.Host.Run(ctx) })
-	g.Go(func() error { return n.keepScores(ctx) })
-	g.Go(func() error { return n.watchAddrs(ctx) })
-	g.Go(func() error { return n.watchTwins(ctx) })
-	g.Go(func() error { return n.strangers.sweep(ctx, n.Network().Conns) })
+	g.Go(func() error { return n.scores.Run(ctx) })
+	g.Go(func() error { return n.probes.Run(ctx, n.EventBus()) })
+	g.Go(func() error { return n.twins.Run(ctx) })
+	g.Go(func() error { return n.strangers.Run(ctx, n.Network().Conns) })
 	return g.Wait()
 }
 
 // Close ends Run and all connections, and frees everything. It may be called again.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
-		n.end()
+		n.starting.Lock()
+		n.end(host.ErrClosed)
+		n.starting.Unlock()
 		n.runs.Lock() // Run has returned
 		defer n.runs.Unlock()
-		if n.unhook != nil {
-			n.unhook()
+		if n.membership != nil {
+			n.membership.Close()
 		}
 		if n.notifiee != nil {
 			n.Network().StopNotify(n.notifiee)
@@ -244,48 +274,54 @@ func (n *Node) Close() error {
 		if n.Client != nil {
 			n.closed = n.Client.Close()
 		}
-		if n.pubsubHost != nil {
-			n.closed = errors.Join(n.closed, n.pubsubHost.end())
+		if n.gossip != nil {
+			n.closed = errors.Join(n.closed, n.gossip.Close())
 		}
+		n.partWithAll()
 		n.closed = errors.Join(n.closed, n.Host.Close())
 	})
 	return n.closed
 }
 
-// own runs f in a goroutine that Close waits for, unless the node is closed. f's context ends with the node.
+// partWithAll closes all connections, so that the peers can tell the end of this node from a lost
+// link.
+func (n *Node) partWithAll() {
+	var parting errgroup.Group
+	for _, c := range n.Network().Conns() {
+		parting.Go(func() error { return c.CloseWithError(greet.DisconnectShuttingDown.ConnCode()) })
+	}
+	_ = parting.Wait() // those that fail are closed already
+}
+
+// own runs f in a goroutine that Close waits for, unless the node is closed. f's context ends with
+// the node.
 func (n *Node) own(f func(context.Context)) {
+	n.starting.Lock()
+	defer n.starting.Unlock()
 	if n.life.Err() == nil {
 		n.running.Go(func() { f(n.life) })
 	}
 }
 
-// authorize puts the judge's answer in the terms of streams.
-func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) error {
-	err := n.cfg.Judge.May(p.ID, string(v))
-	if d, ok := errors.AsType[*trust.Denied](err); ok {
-		code := streams.CodeForbidden
-		if d.Unauthenticated() {
-			code = streams.CodeUnauthenticated
-		}
-		return streams.Errorf(code, "%s", d.Reason)
-	}
-	if err != nil {
-		return err
-	}
-	return n.heldBack(v)
+// dialler opens streams by way of the host's own Connect, which knows the address book and says in
+// one line why a peer cannot be reached. A peer that has just turned us away is not simply offline.
+type dialler struct {
+	*host.Host
+	greeter *greet.Greeter
 }
 
-// permit keeps a request here that this node's own view of the fleet forbids.
-func (n *Node) permit(p peer.ID, leaving bool) error {
-	err := n.cfg.Fleet.MaySend(p, leaving)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, trust.ErrStranger), errors.Is(err, trust.ErrOwnGrant):
-		return streams.Errorf(streams.CodeUnauthenticated, "not sent: %s", trust.Words(err))
-	default:
-		return streams.Errorf(streams.CodeForbidden, "not sent: %s", trust.Words(err))
+// NewStream opens a stream to p, which is dialled first if need be.
+func (d dialler) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
+	if d.Network().Connectedness(p) == network.NotConnected {
+		if err := d.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
+			return nil, err
+		}
 	}
+	s, err := d.Host.NewStream(ctx, p, ids...)
+	if refused := d.greeter.Refused(p); err != nil && refused != nil {
+		return nil, refused
+	}
+	return s, err
 }
 
 // FleetPrefix is what separates a fleet's DHT, mDNS, beacon and topics from all others.

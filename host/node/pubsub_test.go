@@ -2,8 +2,10 @@ package node_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,9 +18,11 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// TestSubscribersStay ends the stream on which a node sends to a subscriber, as when the one of two connections is closed.
+// TestSubscribersStay ends the stream on which a node sends to a subscriber, as when the one of two
+// connections is closed.
 func TestSubscribersStay(t *testing.T) {
 	const topic, relayed = "/swarm/test/1.0.0", "/swarm/test/2.0.0"
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +74,8 @@ func cut(t *testing.T, from, to *node.Node) {
 	t.Error("there is no stream")
 }
 
-// simulated are running nodes in a network without a wire, in the virtual time of the test, which ends them.
+// simulated are running nodes in a network without a wire, in the virtual time of the test, which
+// ends them.
 func simulated(t *testing.T, count int, cfg node.Config) (nodes []*node.Node) {
 	t.Helper()
 	wire := &simnet.Simnet{LatencyFunc: simnet.StaticLatency(10 * time.Millisecond)}
@@ -90,3 +95,54 @@ func simulated(t *testing.T, count int, cfg node.Config) (nodes []*node.Node) {
 	}
 	return nodes
 }
+
+// TestRefusedPushIsReported: a peer whose message on a topic was refused is told, now and then.
+func TestRefusedPushIsReported(t *testing.T) {
+	const topic = "/swarm/test/1.0.0"
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		nodes := simulated(t, 2, node.Config{Topics: []string{topic}, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+		pusher, receiver := nodes[0], nodes[1]
+		subject, err := streams.Topic[helloRequest]{Name: topic, Type: "hello"}.Join(receiver.PubSub, receiver.ID(), receiver.Streams, nil)
+		must(t, err)
+		stop, err := subject.Relay()
+		must(t, err)
+		defer stop()
+		raw, err := pusher.PubSub.Join(topic)
+		must(t, err)
+		must(t, pusher.Connect(t.Context(), info(receiver)))
+		for _, tt := range []struct {
+			after time.Duration
+			want  int // reports in all
+		}{{time.Second, 1}, {time.Second, 1}, {time.Minute, 2}} {
+			time.Sleep(tt.after)
+			must(t, raw.Publish(t.Context(), []byte(fmt.Sprint("rubbish after ", log.len()))))
+			time.Sleep(time.Second)
+			if got := log.count("a peer reports an error"); got != tt.want || !log.has("a message on "+topic+" was refused: not valid JSON") {
+				t.Errorf("%d reports, want %d", got, tt.want)
+			}
+		}
+	})
+}
+
+// lines is a log in memory.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func (l *lines) len() int           { return len(l.text()) }
+func (l *lines) count(s string) int { return strings.Count(l.text(), s) }
+func (l *lines) has(s string) bool  { return l.count(s) > 0 }

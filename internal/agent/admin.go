@@ -16,7 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -323,7 +323,7 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownMember, p)
 	}
-	_, err := a.Book.Update(p, func(e *book.Entry) { node.ApplyGrant(e, m.Grant) })
+	_, err := a.Book.Update(p, func(e *book.Entry) { addrs.ApplyGrant(e, m.Grant) })
 	return m.Grant, err
 }
 

@@ -354,7 +354,7 @@ func TestReadingLogsPushesNothingOut(t *testing.T) {
 		defer a.close()
 		ask := func(by peer.ID, s streams.Spec, summary string) {
 			t.Helper()
-			_, err := a.record(t.Context(), streams.Recorded{Peer: streams.Peer{ID: by}, Type: s.Request, Verb: s.Verb, ID: uuid.New(), Summary: func() string { return summary }})
+			_, err := a.record(t.Context(), streams.Audited{Peer: streams.Peer{ID: by}, Type: s.Request, Verb: s.Verb, ID: uuid.New(), Summary: func() string { return summary }})
 			if err != nil {
 				t.Fatal(err)
 			}

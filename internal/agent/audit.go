@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
@@ -86,9 +87,9 @@ func (a *auditor) run(ctx context.Context) error {
 	return a.counts.Run(ctx)
 }
 
-// record is streams.Config.Record: a line is on the disk before an effect, and
+// record is streams.Config.Audit: a line is on the disk before an effect, and
 // before logs or the audit log itself are read.
-func (a *auditor) record(ctx context.Context, r streams.Recorded) (func(error), error) {
+func (a *auditor) record(ctx context.Context, r streams.Audited) (func(error), error) {
 	e := audit.Entry{
 		Kind: audit.KindCommand, Peer: r.Peer.ID.String(), Name: a.nameOf(r.Peer.ID), Verb: string(r.Verb), Type: string(r.Type),
 		ID: r.ID.String(), Summary: clip(r.Summary(), audit.MaxSummary), Result: audit.ResultBegun,
@@ -152,12 +153,12 @@ func (a *auditor) nameOf(p peer.ID) string {
 }
 
 // head is the end of the log.
-func (a *auditor) head() streams.AuditHead {
+func (a *auditor) head() greet.AuditHead {
 	if a.entries == nil {
-		return streams.AuditHead{}
+		return greet.AuditHead{}
 	}
 	h := a.entries.Head()
-	return streams.AuditHead{Count: h.Count, Hash: h.Hash}
+	return greet.AuditHead{Count: h.Count, Hash: h.Hash}
 }
 
 // note records what concerns rights on this machine.
@@ -182,7 +183,7 @@ func (a *auditor) observe(o streams.Outcome) {
 	switch code := streams.CodeOf(o.Err); {
 	case code == streams.CodeUnauthenticated, code == streams.CodeForbidden, code == streams.CodeTooMany:
 		a.counts.Add(audit.Refusals, o.Peer.String())
-	case o.Err == nil && o.Family != streams.LifecycleFamily.Name:
+	case o.Err == nil && o.Family != greet.Family.Name:
 		a.counts.Add(audit.Reads, o.Peer.String())
 	}
 }

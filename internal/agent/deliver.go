@@ -8,7 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/join"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -139,6 +139,6 @@ func (c *Controller) Offer(ctx context.Context, to peer.AddrInfo, ticket string)
 	if err := c.Node.Connect(ctx, to); err != nil {
 		return err
 	}
-	_, err := node.Offer.Do(ctx, c.Node.Client, to.ID, node.OfferRequest{Ticket: ticket})
+	_, err := join.Offer.Do(ctx, c.Node.Client, to.ID, join.OfferRequest{Ticket: ticket})
 	return err
 }

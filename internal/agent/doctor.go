@@ -18,7 +18,8 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/seed-b490fa12/swarm/host"
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -164,8 +165,8 @@ func (c *Controller) examineRuns(ctx context.Context, t Target, tried []dial.Tri
 }
 
 // addTwin says that nobody knows which of two machines answers.
-func (d *Diagnosis) addTwin(t Target, twin node.Twin) {
-	err := node.TwinError(twin)
+func (d *Diagnosis) addTwin(t Target, twin twins.Twin) {
+	err := twins.Error(twin)
 	d.add("result", LevelFail, fmt.Sprintf("TWO MACHINES have the identity of %s: %s", t.Label(), strings.Join(twin.Addrs, ", ")),
 		"on one of them: swarm leave, delete identity.pem, join again with a new ticket; until then commands with an effect are held")
 	d.Err = err
@@ -257,8 +258,8 @@ func (c *Controller) examinePath(d *Diagnosis, t Target) {
 
 // examineVersion compares the protocol versions, of which the minor parts may differ.
 func examineVersion(d *Diagnosis, theirs string) {
-	text := fmt.Sprintf("it speaks protocol %s, this machine %s", theirs, streams.ProtocolVersion)
-	if semver.MajorMinor("v"+theirs) == semver.MajorMinor("v"+streams.ProtocolVersion) {
+	text := fmt.Sprintf("it speaks protocol %s, this machine %s", theirs, greet.ProtocolVersion)
+	if semver.MajorMinor("v"+theirs) == semver.MajorMinor("v"+greet.ProtocolVersion) {
 		d.add("version", LevelOK, "protocol "+theirs, "")
 		return
 	}

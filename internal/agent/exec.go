@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -20,7 +21,7 @@ import (
 // Operations are the message types that a controller can ask for.
 func Operations() []streams.Spec {
 	return []streams.Spec{
-		streams.Ping.Spec(),
+		greet.Ping.Spec(),
 		ops.GetStats.Spec(), ops.StartMiner.Spec(), ops.StopMiner.Spec(), ops.GetLogs.Spec(),
 		deploy.Deploy.Spec(), GetAudit.Spec(),
 	}
@@ -260,7 +261,7 @@ func (c *Controller) Ping(ctx context.Context, t Target, timeout time.Duration) 
 		return PingResult{}, unreachable(ctx, t, err)
 	}
 	sent := time.Now()
-	pong, err := streams.Ping.Do(ctx, c.Node.Client, t.Peer, streams.PingRequest{SentAt: sent.UnixMilli()})
+	pong, err := greet.Ping.Do(ctx, c.Node.Client, t.Peer, greet.PingRequest{SentAt: sent.UnixMilli()})
 	if err != nil {
 		return PingResult{}, err
 	}

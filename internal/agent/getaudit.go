@@ -14,7 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -210,7 +210,7 @@ func (h heads) put(p peer.ID, list ...audit.Head) error {
 
 // greeted remembers how far the audit log of a machine went when it was met. Of
 // machines that are no members nothing is remembered, except on request.
-func (c *Controller) greeted(info node.PeerInfo) {
+func (c *Controller) greeted(info greet.PeerInfo) {
 	if info.Grant == nil || info.Hello.Audit == nil || info.Hello.Audit.Count == 0 {
 		return
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/join"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -136,11 +138,11 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if !time.Now().Before(t.Expires) {
 		return nil, ExpiredTicket(t)
 	}
-	var addrs []string
+	var listens []string
 	for _, a := range j.node.Addrs() {
-		addrs = append(addrs, a.String())
+		listens = append(listens, a.String())
 	}
-	got, err := j.redeem(ctx, t, addrs, waiting)
+	got, err := j.redeem(ctx, t, listens, waiting)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +150,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if err != nil {
 		return nil, err
 	}
-	if _, err := node.SaveMembers(j.node.Book(), f, got.Members); err != nil {
+	if _, err := addrs.Save(j.node.Book(), f, got.Members); err != nil {
 		j.cfg.Logger.Warn("not all members that the inviter told of could be saved", "err", err)
 	}
 	if _, err := j.node.Book().Update(t.Redeemer, func(m *book.Entry) { m.Give(t.Addrs) }); err != nil {
@@ -159,7 +161,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 
 // redeem retries while the inviter is not reached: with Wait it is the inviter who
 // calls, and on the way back the ticket may have been used by us already.
-func (j *Joiner) redeem(ctx context.Context, t *trust.Ticket, addrs []string, waiting func()) (*node.Joined, error) {
+func (j *Joiner) redeem(ctx context.Context, t *trust.Ticket, addrs []string, waiting func()) (*join.Joined, error) {
 	for {
 		got, err := j.node.JoinWith(ctx, t, addrs, waiting)
 		retry := j.cfg.Wait && (errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrNoAddress))

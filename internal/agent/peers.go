@@ -16,7 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 )
 
 // PeerLine is what a controller knows of one machine, and how it stands with it now.
@@ -106,7 +106,7 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 	ctx, cancel := context.WithTimeout(ctx, pingAllTime)
 	defer cancel()
 	sent := time.Now()
-	pong, err := streams.Ping.Do(ctx, c.Node.Client, l.Peer, streams.PingRequest{SentAt: sent.UnixMilli()})
+	pong, err := greet.Ping.Do(ctx, c.Node.Client, l.Peer, greet.PingRequest{SentAt: sent.UnixMilli()})
 	l.Twin = cmp.Or(l.Twin, c.twinWords(l.Peer)) // it may just have said so
 	if err != nil {
 		l.Error = err.Error()

@@ -10,7 +10,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/join"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -80,7 +80,7 @@ func (c *Controller) PutTicket(ctx context.Context, to peer.ID, inv *trust.Invit
 	if err != nil {
 		return nil, err
 	}
-	ack, err := node.PutTicket.Do(ctx, c.Node.Client, to, node.TicketRequest{Invitation: data, Secret: secret})
+	ack, err := join.PutTicket.Do(ctx, c.Node.Client, to, join.TicketRequest{Invitation: data, Secret: secret})
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -103,7 +104,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g.Go(func() error { return r.Node.Run(ctx) })
 	g.Go(func() error { return r.passStatsOn(ctx) })
 	g.Go(func() error { return r.account(ctx) })
-	g.Go(func() error { return watchTwin(ctx, r.Node, r.stateDir, r.log, func(node.Twin, bool) {}) })
+	g.Go(func() error { return watchTwin(ctx, r.Node, r.stateDir, r.log, func(twins.Twin, bool) {}) })
 	if r.leaders != nil {
 		g.Go(func() error { return r.leaders.run(ctx) })
 		g.Go(func() error { return untilLeft(ctx, r.fleet) })

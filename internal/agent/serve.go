@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/seed-b490fa12/swarm/deploy"
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -146,7 +146,7 @@ func (s *Server) Serve(ctx context.Context, socket string, ready func() error) e
 		return nil
 	})
 	g.Go(func() error { return s.hear(ctx) })
-	g.Go(func() error { return watchTwin(ctx, s.c.Node, s.c.cfg.StateDir, s.c.log, func(node.Twin, bool) {}) })
+	g.Go(func() error { return watchTwin(ctx, s.c.Node, s.c.cfg.StateDir, s.c.log, func(twins.Twin, bool) {}) })
 	if s.c.leaders != nil {
 		g.Go(func() error { return s.c.leaders.run(ctx) })
 	}

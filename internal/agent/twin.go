@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
@@ -31,7 +32,7 @@ func (c *Controller) held(j Job, t Target) error {
 		return nil
 	}
 	if twin, ok := c.Node.Twin(t.Peer); ok {
-		return node.TwinError(twin)
+		return twins.Error(twin)
 	}
 	return nil
 }
@@ -51,7 +52,7 @@ type twinMark struct {
 }
 
 // watchTwin keeps the file for "swarm status" until ctx ends, and says when another machine came, and when it was gone.
-func watchTwin(ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(node.Twin, bool)) error {
+func watchTwin(ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(twins.Twin, bool)) error {
 	path := filepath.Join(stateDir, twinFile)
 	remove := func() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +87,7 @@ func watchTwin(ctx context.Context, n *node.Node, stateDir string, log *slog.Log
 	}
 }
 
-func writeTwin(path string, t node.Twin) error {
+func writeTwin(path string, t twins.Twin) error {
 	data, err := json.Marshal(twinMark{time.Now().UnixMilli(), t.Words()})
 	if err != nil {
 		return err

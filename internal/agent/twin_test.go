@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 )
 
 // What "swarm status" is told is of now, and is not whatever lies there.
@@ -39,7 +39,7 @@ func TestTwinWarning(t *testing.T) {
 		t.Errorf("without a file: %q", got)
 	}
 	dir := t.TempDir()
-	if err := writeTwin(filepath.Join(dir, twinFile), node.Twin{Addrs: []string{"/ip4/192.0.2.1/tcp/1"}}); err != nil {
+	if err := writeTwin(filepath.Join(dir, twinFile), twins.Twin{Addrs: []string{"/ip4/192.0.2.1/tcp/1"}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := TwinWarning(dir); !strings.Contains(got, "192.0.2.1") {

@@ -23,6 +23,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
@@ -104,10 +106,10 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	}
 	if cfg.Name == "" {
 		cfg.Name, _ = os.Hostname()
-		cfg.Name = strings.ToValidUTF8(cfg.Name[:min(len(cfg.Name), streams.MaxNameLength)], "")
+		cfg.Name = strings.ToValidUTF8(cfg.Name[:min(len(cfg.Name), greet.MaxNameLength)], "")
 	}
-	if len(cfg.Name) > streams.MaxNameLength || !utf8.ValidString(cfg.Name) {
-		return nil, fmt.Errorf("name %q: want %d bytes of UTF-8 at most", cfg.Name, streams.MaxNameLength)
+	if len(cfg.Name) > greet.MaxNameLength || !utf8.ValidString(cfg.Name) {
+		return nil, fmt.Errorf("name %q: want %d bytes of UTF-8 at most", cfg.Name, greet.MaxNameLength)
 	}
 	owner, err := openPolicy(cfg.StateDir, cfg.Enable)
 	if err != nil {
@@ -128,7 +130,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if w.audit, err = openAudit(cfg.StateDir, fleet, cfg.Logger); err != nil {
 		return nil, err
 	}
-	nc.Record, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
+	nc.Audit, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
 	n, err := node.New(nc)
 	if err != nil {
 		return nil, errors.Join(err, w.audit.close())
@@ -274,7 +276,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // noteTwin records that another machine has this identity, and that it is gone: what was done meanwhile may be in the record of
 // either.
-func (w *Worker) noteTwin(t node.Twin, there bool) {
+func (w *Worker) noteTwin(t twins.Twin, there bool) {
 	words := "no other machine runs with this identity any more, as far as is known"
 	if there {
 		words = "held what has an effect: " + t.Words()

@@ -40,19 +40,23 @@ type streamSet struct {
 	open map[*Stream]struct{}
 }
 
-// Connect connects a with b, as if a had dialled, and returns a's end. Two
-// hosts may have several connections.
+// Connect connects a with b, as if a had dialled, and returns a's end. Two hosts may have several
+// connections.
 func Connect(a, b *Host) *Conn { return connect(a, b, false) }
 
-// ConnectLimited is Connect for a connection that counts as limited, as one
-// over a relay does.
+// ConnectLimited is Connect for a connection that counts as limited, as one over a relay does.
 func ConnectLimited(a, b *Host) *Conn { return connect(a, b, true) }
 
 func connect(a, b *Host, limited bool) *Conn {
 	l := &link{id: int(a.conns.nextID.Add(1))}
 	newEnd := func(h *Host, d network.Direction) *Conn {
 		stats := network.Stats{Direction: d, Opened: time.Now(), Limited: limited}
-		return &Conn{host: h, link: l, stat: network.ConnStats{Stats: stats}, streams: streamSet{open: make(map[*Stream]struct{})}}
+		return &Conn{
+			host:    h,
+			link:    l,
+			stat:    network.ConnStats{Stats: stats},
+			streams: streamSet{open: make(map[*Stream]struct{})},
+		}
 	}
 	ca, cb := newEnd(a, network.DirOutbound), newEnd(b, network.DirInbound)
 	ca.other, cb.other = cb, ca
@@ -63,8 +67,7 @@ func connect(a, b *Host, limited bool) *Conn {
 	return ca
 }
 
-// NewStream opens a stream. At the other end its handler runs in a goroutine
-// that the Host owns.
+// NewStream opens a stream. At the other end its handler runs in a goroutine that the Host owns.
 func (c *Conn) NewStream(ctx context.Context) (network.Stream, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -77,7 +80,13 @@ func (c *Conn) NewStream(ctx context.Context) (network.Stream, error) {
 	there, here := newHalf(), newHalf()
 	n := c.link.nextID.Add(1)
 	newEnd := func(c *Conn, d network.Direction, in, out *half) *Stream {
-		return &Stream{conn: c, id: fmt.Sprintf("%d-%d-%v", c.link.id, n, d), stat: network.Stats{Direction: d, Opened: time.Now()}, in: in, out: out}
+		return &Stream{
+			conn: c,
+			id:   fmt.Sprintf("%d-%d-%v", c.link.id, n, d),
+			stat: network.Stats{Direction: d, Opened: time.Now()},
+			in:   in,
+			out:  out,
+		}
 	}
 	s, r := newEnd(c, network.DirOutbound, here, there), newEnd(c.other, network.DirInbound, there, here)
 	s.other, r.other = r, s
@@ -113,8 +122,8 @@ func (c *Conn) GetStreams() []network.Stream {
 // Close closes the connection at both ends.
 func (c *Conn) Close() error { return c.CloseWithError(network.ConnNoError) }
 
-// CloseWithError closes the connection at both ends; their streams end with
-// the code. It returns when both hosts were notified.
+// CloseWithError closes the connection at both ends; their streams end with the code. It returns
+// when both hosts were notified.
 func (c *Conn) CloseWithError(code network.ConnErrorCode) error {
 	c.link.mu.Lock()
 	already := c.link.closed
@@ -141,7 +150,7 @@ func (c *Conn) CloseWithError(code network.ConnErrorCode) error {
 	return nil
 }
 
-// IsClosed tells whether the connection was closed at either end.
+// IsClosed reports whether the connection was closed at either end.
 func (c *Conn) IsClosed() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -157,8 +166,7 @@ func (c *Conn) LocalPeer() peer.ID { return c.host.id }
 // RemotePeer returns the peer at the other end.
 func (c *Conn) RemotePeer() peer.ID { return c.other.host.id }
 
-// RemotePublicKey returns the key that the remote peer's ID contains, nil when
-// it contains none.
+// RemotePublicKey returns the key that the remote peer's ID contains, nil when it contains none.
 func (c *Conn) RemotePublicKey() crypto.PubKey {
 	key, err := c.RemotePeer().ExtractPublicKey()
 	if err != nil {

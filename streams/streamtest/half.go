@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// window is how many bytes may be on their way in one direction of a stream,
-// as with yamux before it grows.
+// window is how many bytes may be on their way in one direction of a stream, as with yamux before
+// it grows.
 const window = 256 << 10
 
 // half is one direction of a stream.

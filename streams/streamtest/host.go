@@ -21,8 +21,7 @@ import (
 // negotiateTimeout is how long an inbound stream may take to name its protocol.
 const negotiateTimeout = 10 * time.Second
 
-// Host is a peer in memory. It implements streams.Host. Its methods may be
-// called concurrently.
+// Host is a peer in memory. It implements streams.Host. Its methods may be called concurrently.
 type Host struct {
 	id       peer.ID
 	network  *memoryNetwork
@@ -87,12 +86,12 @@ func (h *Host) Close() (err error) {
 // ID returns the peer ID of the host.
 func (h *Host) ID() peer.ID { return h.id }
 
-// Network returns the host's view of its connections. Nothing can be dialled
-// or listened on there: [Connect] makes connections.
+// Network returns the host's view of its connections. Nothing can be dialled or listened on there:
+// [Connect] makes connections.
 func (h *Host) Network() network.Network { return h.network }
 
-// SetStreamHandlerMatch makes handler serve the protocols that match; id is
-// its name for RemoveStreamHandler.
+// SetStreamHandlerMatch makes handler serve the protocols that match; id is its name for
+// RemoveStreamHandler.
 func (h *Host) SetStreamHandlerMatch(id protocol.ID, match func(protocol.ID) bool, handler network.StreamHandler) {
 	h.handlers.AddHandlerWithFunc(id, match, func(got protocol.ID, rwc io.ReadWriteCloser) error {
 		s := rwc.(*Stream)
@@ -107,8 +106,8 @@ func (h *Host) SetStreamHandlerMatch(id protocol.ID, match func(protocol.ID) boo
 // RemoveStreamHandler removes a handler by its name.
 func (h *Host) RemoveStreamHandler(id protocol.ID) { h.handlers.RemoveHandler(id) }
 
-// NewStream opens a stream to p over an existing connection, a direct one if
-// there is, and agrees on the first of the protocols that p serves.
+// NewStream opens a stream to p over an existing connection, a direct one if there is, and agrees
+// on the first of the protocols that p serves.
 func (h *Host) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (network.Stream, error) {
 	conn := h.best(ctx, p)
 	if conn == nil {

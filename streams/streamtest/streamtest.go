@@ -26,8 +26,7 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Pipe is a serving and a calling side that are connected. Its fields are
-// ready to use.
+// Pipe is a serving and a calling side that are connected. Its fields are ready to use.
 type Pipe struct {
 	Mux    *streams.Mux    // on Server
 	Client *streams.Client // on Caller
@@ -41,8 +40,8 @@ type Pipe struct {
 	closed error
 }
 
-// New connects a mux at server, which it serves, with a client at caller. The
-// configurations are those of the two. Close ends it all.
+// New connects a mux at server, which it serves, with a client at caller. The configurations are
+// those of the two. Close ends it all.
 func New(server, caller peer.ID, serve, call streams.Config) *Pipe {
 	p := &Pipe{Server: NewHost(server), Caller: NewHost(caller), served: make(chan error, 1)}
 	p.Mux = streams.NewMux(p.Server, serve)
@@ -54,8 +53,8 @@ func New(server, caller peer.ID, serve, call streams.Config) *Pipe {
 	return p
 }
 
-// Close drains the mux and closes everything. It returns the error of
-// [streams.Mux.Serve], and may be called again.
+// Close drains the mux and closes everything. It returns the error of [streams.Mux.Serve], and may
+// be called again.
 func (p *Pipe) Close() error {
 	p.stop()
 	if err, ok := <-p.served; ok {
@@ -65,8 +64,7 @@ func (p *Pipe) Close() error {
 	return p.closed
 }
 
-// PeerID returns the peer ID of an Ed25519 key that is made from name, always
-// the same one.
+// PeerID returns the peer ID of an Ed25519 key that is made from name, always the same one.
 func PeerID(name string) peer.ID {
 	seed := sha256.Sum256([]byte(name))
 	key, _, err := crypto.GenerateEd25519Key(bytes.NewReader(seed[:]))

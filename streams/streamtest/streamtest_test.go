@@ -23,8 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const rawProtocol protocol.ID = "/raw/1.0.0"
 
-// ends returns both ends of a stream between two hosts, which are closed with
-// the test.
+// ends returns both ends of a stream between two hosts, which are closed with the test.
 func ends(t *testing.T) (here, there network.Stream) {
 	t.Helper()
 	a, b := NewHost(PeerID("a")), NewHost(PeerID("b"))

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -108,7 +109,7 @@ func TestMembersCostLittle(t *testing.T) {
 		{"pings", func(ctx context.Context) {
 			together(func() {
 				for ctx.Err() == nil {
-					_, _ = streams.Ping.Do(ctx, w.Node.Client, controller, streams.PingRequest{})
+					_, _ = greet.Ping.Do(ctx, w.Node.Client, controller, greet.PingRequest{})
 				}
 			})
 		}},

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -64,8 +65,8 @@ func oldMachine(t *testing.T) (addr string) {
 	must(t, err)
 	mux := streams.NewMux(h, streams.Config{})
 	no := false
-	must(t, streams.Handshake.Handle(mux, func(context.Context, streams.Peer, streams.Hello) (streams.Hello, error) {
-		return streams.Hello{Version: "9.0.0", Accepted: &no, Reason: "you speak protocol 1.0.0, this node 9.0.0: update the older one"}, nil
+	must(t, greet.Handshake.Handle(mux, func(context.Context, streams.Peer, greet.Hello) (greet.Hello, error) {
+		return greet.Hello{Version: "9.0.0", Accepted: &no, Reason: "you speak protocol 1.0.0, this node 9.0.0: update the older one"}, nil
 	}))
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)

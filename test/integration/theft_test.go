@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
@@ -77,7 +78,7 @@ func (th *thief) put(to *rig, statements ...[]byte) error {
 	ctx, cancel := context.WithTimeout(th.t.Context(), 10*time.Second)
 	defer cancel()
 	must(th.t, n.Connect(ctx, infos[0]))
-	_, err = node.PutStatements.Do(ctx, n.Client, infos[0].ID, node.Statements{Statements: statements})
+	_, err = membership.PutStatements.Do(ctx, n.Client, infos[0].ID, membership.Statements{Statements: statements})
 	return err
 }
 

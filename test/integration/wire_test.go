@@ -21,6 +21,7 @@ import (
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
@@ -129,9 +130,9 @@ func TestEveryTypeOnTheWire(t *testing.T) {
 		}
 	}
 
-	hello := streams.Hello{Version: streams.ProtocolVersion, Families: []streams.FamilyInfo{}, Role: "controller", Name: "me"}
-	has(exchange(streams.LifecycleFamily, "handshake", hello, "handshake_ack"), "version", "families", "role", "name", "accepted")
-	has(exchange(streams.LifecycleFamily, "ping", streams.PingRequest{SentAt: 5}, "pong"), "sentAt", "receivedAt")
+	hello := greet.Hello{Version: greet.ProtocolVersion, Families: []streams.FamilyInfo{}, Role: "controller", Name: "me"}
+	has(exchange(greet.Family, "handshake", hello, "handshake_ack"), "version", "families", "role", "name", "accepted")
+	has(exchange(greet.Family, "ping", greet.PingRequest{SentAt: 5}, "pong"), "sentAt", "receivedAt")
 	has(exchange(ops.GetStats.Family, "get_stats", struct{}{}, "stats"), "node", "name", "uptimeSeconds", "host", "cpuPercent", "load1",
 		"memTotal", "memUsed", "diskTotal", "diskUsed", "workloads", "seq", "boot")
 	has(exchange(ops.StartMiner.Family, "start_miner", map[string]any{"miner": "refpow", "threads": 1, "pool": p.URL()}, "miner_ack"),
@@ -165,8 +166,8 @@ func TestEveryTypeOnTheWire(t *testing.T) {
 		typ     streams.Type
 		payload any
 	}{
-		{streams.ErrorFamily, "error", map[string]any{"code": 500, "message": "trouble here", "timestamp": 1}},
-		{streams.LifecycleFamily, "disconnect", map[string]any{"code": 1, "reason": "requested"}},
+		{streams.ErrorNotice.Family, "error", map[string]any{"code": 500, "message": "trouble here", "timestamp": 1}},
+		{greet.Family, "disconnect", map[string]any{"code": 1, "reason": "requested"}},
 	} {
 		tap := openTap(t, n, id, notice.family)
 		tap.send(notice.typ, notice.payload)

@@ -1,0 +1,269 @@
+// Package addrs tells members where members are, and newcomers of an open network where peers are,
+// and writes what is told into the address book.
+package addrs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// Family lets members tell each other where members are.
+var Family = streams.Family{Name: "peers", Versions: []string{"1.0.0"}}
+
+// GetAddr asks a member for the members it knows, and a seed of an open network for peers. In a
+// fleet only members are answered.
+var GetAddr = streams.Call[AddrRequest, Addr]{
+	Family: Family, Request: "get_addr", Reply: "addr", Verb: streams.VerbPublic,
+}
+
+// Bounds of the messages.
+const (
+	// MaxAnswered is how many members are in one answer.
+	MaxAnswered = 32
+	maxRoles    = 8
+)
+
+// Member is a member and where it says it is.
+type Member struct {
+	Peer peer.ID `json:"peer"`
+	// Record is its signed peer record, a libp2p envelope; none where the member listens nowhere.
+	Record []byte `json:"record,omitzero"`
+	// Grant is its chain, which proves that it is a member; none in an open network.
+	Grant jsontext.Value `json:"grant,omitzero"`
+}
+
+// AddrRequest asks for members after one, in the order of their peer IDs.
+type AddrRequest struct {
+	After peer.ID `json:"after,omitzero"`
+	// Roles are those asked for; none means all.
+	Roles []trust.Role `json:"roles,omitzero"`
+}
+
+// Validate checks the bounds.
+func (r AddrRequest) Validate() error {
+	if len(r.Roles) > maxRoles {
+		return fmt.Errorf("roles: want %d at most", maxRoles)
+	}
+	return nil
+}
+
+// Addr are some members.
+type Addr struct {
+	Members []Member `json:"members"`
+	// More says that there are others: ask for those after the last one.
+	More bool `json:"more,omitzero"`
+}
+
+// Validate checks the bounds.
+func (a Addr) Validate() error {
+	if len(a.Members) > MaxAnswered {
+		return fmt.Errorf("members: want %d at most", MaxAnswered)
+	}
+	for _, m := range a.Members {
+		if len(m.Record) > book.MaxRecord {
+			return fmt.Errorf("members: want %d bytes at most in a record", book.MaxRecord)
+		}
+	}
+	return nil
+}
+
+// Host is what is needed of the node's host.
+type Host interface {
+	ID() peer.ID
+	Network() network.Network
+	Book() *book.Book
+	// SignedRecord returns the peer record of a peer as it has signed it, or nil.
+	SignedRecord(peer.ID) []byte
+	// Tell has the host look into where a peer is said to be.
+	Report(peer.AddrInfo)
+}
+
+// Directory answers where peers are, and asks.
+type Directory struct {
+	host   Host
+	fleet  *trust.Fleet // nil in an open network
+	member func(peer.ID) bool
+	seed   bool
+	client *streams.Client
+	own    func(func(context.Context))
+	log    *slog.Logger
+}
+
+// Config is what a Directory works with.
+type Config struct {
+	Host   Host
+	Fleet  *trust.Fleet // nil in an open network
+	Member func(peer.ID) bool
+	// Seed says that newcomers of an open network are answered. In a fleet every member answers
+	// members.
+	Seed   bool
+	Client *streams.Client
+	// Go runs a function in a goroutine that the node waits for when it closes; its context ends
+	// with the node.
+	Go     func(func(context.Context))
+	Logger *slog.Logger
+}
+
+// New makes a directory.
+func New(cfg Config) *Directory {
+	return &Directory{cfg.Host, cfg.Fleet, cfg.Member, cfg.Seed, cfg.Client, cfg.Go, cfg.Logger}
+}
+
+// Register answers on m, where this node is one that answers.
+func (d *Directory) Register(m *streams.Mux) error {
+	switch {
+	case d.fleet != nil:
+		return GetAddr.Handle(m, d.answer)
+	case d.seed:
+		return GetAddr.Handle(m, d.answerSeed)
+	}
+	return nil
+}
+
+// Members are all members, in the order of their peer IDs, and where they say they are as far as
+// that is known; this node is one of them.
+func (d *Directory) Members() (out []Member) {
+	out = append(out, Member{d.host.ID(), d.host.SignedRecord(d.host.ID()), d.fleet.Chain().JSON()})
+	for _, m := range d.fleet.Members() {
+		waits := errors.Is(m.Err, trust.ErrSignerEnded) // to be signed anew, by one who finds it
+		if m.Err != nil && !waits || m.Peer == d.host.ID() {
+			continue
+		}
+		out = append(out, Member{m.Peer, d.host.SignedRecord(m.Peer), m.Chain.JSON()})
+	}
+	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	return out
+}
+
+func (d *Directory) answer(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
+	if !d.member(p.ID) {
+		return Addr{}, streams.Errorf(streams.CodeUnauthenticated, "only members are told where members are")
+	}
+	all := slices.DeleteFunc(d.Members(), func(m Member) bool {
+		return m.Peer <= r.After || m.Peer == p.ID || len(r.Roles) > 0 && !slices.Contains(r.Roles, d.roleOf(m.Peer))
+	})
+	return Addr{all[:min(len(all), MaxAnswered)], len(all) > MaxAnswered}, nil
+}
+
+// roleOf is the role of a member, or of this node.
+func (d *Directory) roleOf(p peer.ID) trust.Role {
+	if p == d.host.ID() {
+		return d.fleet.Self().Grant.Role
+	}
+	m, ok := d.fleet.Known(p)
+	if !ok {
+		return ""
+	}
+	return m.Grant.Role
+}
+
+// Save saves members that somebody has told of who may have no right at all: those that are none by
+// their grants are left out, and where they are they have signed themselves. It returns how many
+// were good.
+func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err error) {
+	self := f.Self().Grant.Subject
+	for _, m := range members {
+		c, bad := trust.ParseChain(m.Grant)
+		if bad != nil || m.Peer == self {
+			continue
+		}
+		g, bad := f.Hear(m.Peer, c)
+		if errors.Is(bad, trust.ErrSignerEnded) { // it waits to be signed anew: so it has to be found
+			known, _ := f.Known(m.Peer)
+			g, bad = known.Grant, nil
+		}
+		if bad != nil {
+			continue
+		}
+		_, failed := saved.Update(m.Peer, func(e *book.Entry) {
+			ApplyGrant(e, g)
+			bad = e.Hear(m.Record)
+		})
+		err = errors.Join(err, failed)
+		if bad == nil {
+			good++
+		}
+	}
+	return good, err
+}
+
+// ApplyGrant writes what the fleet says of a member into its entry of the address book.
+func ApplyGrant(m *book.Entry, g *trust.Grant) {
+	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
+}
+
+// maxPages is how many answers of a member about others are taken: as many as there can be members.
+const maxPages = 10_000 / MaxAnswered
+
+// Learn asks a member for the members it knows, of some roles or all, and saves them. It returns
+// how many there were.
+func (d *Directory) Learn(ctx context.Context, p peer.ID, roles ...trust.Role) (int, error) {
+	good, after := 0, peer.ID("")
+	var unsaved error
+	for range maxPages {
+		var got Addr
+		err := streams.Patiently(ctx, func() (err error) {
+			got, err = GetAddr.Do(ctx, d.client, p, AddrRequest{after, roles})
+			return err
+		})
+		if err != nil {
+			return good, err
+		}
+		some, err := Save(d.host.Book(), d.fleet, got.Members)
+		if good += some; unsaved == nil {
+			unsaved = err
+		}
+		if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
+			return good, unsaved
+		}
+		after = got.Members[len(got.Members)-1].Peer
+	}
+	return good, unsaved
+}
+
+// Remember notes in the address book what is known of a peer: of a member what its grant says, and
+// of others that are saved what they say of themselves. Only members are added; else it is the host
+// and the owner who decide who is saved.
+func (d *Directory) Remember(p greet.PeerInfo) {
+	old, ok := d.host.Book().Get(p.ID)
+	if g := p.Grant; g != nil {
+		var addrs []string
+		if len(old.Addrs) == 0 && p.Conn.Stat().Direction == network.DirOutbound {
+			addrs = []string{p.Conn.RemoteMultiaddr().String()}
+		}
+		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) &&
+			len(addrs) == 0 {
+			return
+		}
+		if _, err := d.host.Book().Update(p.ID, func(m *book.Entry) {
+			ApplyGrant(m, g)
+			if len(m.Addrs) == 0 {
+				m.Addrs = addrs
+			}
+		}); err != nil {
+			d.log.Warn("a member could not be saved", "peer", p.ID, "err", err)
+		}
+		return
+	}
+	if !ok || p.Hello.Name == "" && p.Hello.Role == "" || old.ClaimedName == p.Hello.Name && old.Role == p.Hello.Role {
+		return
+	}
+	_, err := d.host.Book().Update(p.ID, func(m *book.Entry) { m.ClaimedName, m.Role = p.Hello.Name, p.Hello.Role })
+	if err != nil {
+		d.log.Warn("a peer's name could not be saved", "peer", p.ID, "err", err)
+	}
+}

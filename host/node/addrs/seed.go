@@ -1,0 +1,86 @@
+package addrs
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/route"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// maxSeedPages is how many answers are taken from one seed.
+const maxSeedPages = 4
+
+const askTimeout = 10 * time.Second // for all that one seed says
+
+// answerSeed tells newcomers of an open network where others are: those that are connected now and
+// can be dialled.
+func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
+	var all []Member
+	for _, other := range d.host.Network().Peers() {
+		if other <= r.After || other == p.ID || d.host.Network().Connectedness(other) != network.Connected {
+			continue
+		}
+		if rec := d.host.SignedRecord(other); len(rec) > 0 {
+			all = append(all, Member{Peer: other, Record: rec})
+		}
+	}
+	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	return Addr{all[:min(len(all), MaxAnswered)], len(all) > MaxAnswered}, nil
+}
+
+// AskSeed asks a peer of an open network for others, if it is one that tells.
+func (d *Directory) AskSeed(info greet.PeerInfo) {
+	tells := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == Family.Name })
+	if d.fleet != nil || !tells {
+		return
+	}
+	d.own(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		after := peer.ID("")
+		for range maxSeedPages {
+			got, err := GetAddr.Do(ctx, d.client, info.ID, AddrRequest{After: after})
+			if err != nil {
+				d.log.Debug("a seed did not tell of others", "peer", info.ID, "err", err)
+				return
+			}
+			for _, m := range got.Members {
+				if rec, err := discovery.OpenRecord(m.Record); err == nil {
+					d.host.Report(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+				}
+			}
+			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {
+				return
+			}
+			after = got.Members[len(got.Members)-1].Peer
+		}
+	})
+}
+
+// fromSeed leaves of what a seed passes on what is worth a dial: plain IP addresses, of the
+// loopback only when the seed is on this machine, and the way by the seed itself. Anybody may be a
+// peer and a seed, and has us look up no name and ask no relay.
+func fromSeed(rec *peer.PeerRecord, seed peer.ID, sameMachine bool) peer.AddrInfo {
+	out := peer.AddrInfo{ID: rec.PeerID}
+	bySeed := false
+	for _, a := range rec.Addrs {
+		switch {
+		case discovery.Usable(a, sameMachine):
+			out.Addrs = append(out.Addrs, a)
+		case route.RelayOf(a) == seed && !bySeed:
+			bySeed = true // over the connection that we have, whatever address of the seed it names
+			out.Addrs = append(out.Addrs, multiaddr.StringCast("/p2p/"+seed.String()+"/p2p-circuit"))
+		}
+	}
+	return out
+}
