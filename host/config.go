@@ -45,74 +45,88 @@ type DHTMode int
 const (
 	DHTAuto   DHTMode = iota // server for a host that listens, client for one that does not
 	DHTOff                   // no DHT
-	DHTClient                // asks, answers nobody
+	DHTClient                // asks, and does not answer
 	DHTServer                // asks and answers
 )
 
-// Config says what kind of node New makes. The zero value with a StateDir (or an Identity) is a full node on port 4747
-// without mDNS and beacon.
+// Config says what kind of node New makes. The zero value with a StateDir (or an Identity) is a
+// full node on port 4747 without mDNS and beacon.
 type Config struct {
 	// Identity is the node's key. Nil means the file identity.pem in StateDir, made if it is missing.
 	Identity crypto.PrivKey
-	// StateDir is where the identity, the port and the address book are kept. Empty means that nothing is
-	// kept: then Identity is needed and the address book lives in memory.
+	// StateDir is where the identity, the port and the address book are kept. Empty means that
+	// nothing is kept: then Identity is needed and the address book lives in memory.
 	StateDir string
 
-	// Listen are the addresses Listen opens: TCP, QUIC and WebSocket. Empty means TCP and QUIC on port 4747 of all
-	// interfaces, or, if that is taken, on a free port that is saved in StateDir and used from then on.
+	// Listen are the addresses Listen opens: TCP, QUIC and WebSocket. Empty means TCP and QUIC on
+	// port 4747 of all interfaces, or, if that is taken, on a free port that is saved in StateDir
+	// and used from then on.
 	Listen []multiaddr.Multiaddr
-	// NoListen is for command-line processes: Listen does nothing, and the node announces itself nowhere.
+	// NoListen is for command-line processes: Listen does nothing, and the node announces itself
+	// nowhere.
 	NoListen bool
-	// Bootstrap are peers to stay connected with, and the first ones asked about others. See ParsePeers.
+	// Bootstrap are peers to stay connected with, and the first ones asked about others. See
+	// ParsePeers.
 	Bootstrap []peer.AddrInfo
 	// MDNS looks for nodes in the local network and, unless NoListen, announces this one.
 	MDNS bool
-	// Beacon, if set, looks for nodes in the local network by datagrams, and announces this one unless NoListen. Its
-	// Prefix, Announce and Logger are filled in.
+	// Beacon, if set, looks for nodes in the local network by datagrams, and announces this one
+	// unless NoListen. Its Prefix, Announce and Logger are filled in.
 	Beacon *discovery.BeaconConfig
 	// DHT is the part taken in the private DHT.
 	DHT DHTMode
-	// ProtocolPrefix separates this network's DHT, mDNS and beacon from all others. Empty means "/swarm".
+	// ProtocolPrefix separates this network's DHT, mDNS and beacon from all others. Empty means
+	// "/swarm".
 	ProtocolPrefix protocol.ID
 
-	// External are further addresses at which others reach this node, for instance that of a forwarded port.
+	// External are further addresses at which others reach this node, for instance that of a
+	// forwarded port.
 	External []multiaddr.Multiaddr
-	// PortMap asks the router, by UPnP or NAT-PMP, to forward our port. It opens the port to everybody.
+	// PortMap asks the router, by UPnP or NAT-PMP, to forward our port. It opens the port to the
+	// internet.
 	PortMap bool
-	// AutoNAT has connected members dial back, to learn which of our addresses can be reached.
+	// AutoNAT asks connected members to dial back, to learn which of our addresses can be reached.
 	AutoNAT bool
 	// NoHolePunching leaves connections over a relay as they are.
 	NoHolePunching bool
-	// Relay passes connections on for those whom RelayFor names, without a limit. Nil is nobody.
+	// Relay passes connections on for the peers for which RelayFor returns true, without a limit;
+	// with a nil RelayFor for none.
 	Relay    bool
 	RelayFor func(peer.ID) bool
-	// AllowNets, if there are any, are the only networks that this node speaks with; DenyNets are those it never does. What
-	// comes by way of a relay is judged by the relay's address.
+	// AllowNets, if there are any, are the only networks that this node connects with; DenyNets are
+	// those it never connects with. What comes through a relay is judged by the relay's address.
 	AllowNets, DenyNets []netip.Prefix
-	// NetworkKey keeps out all who do not have the same key, before anything else is said. It rules out QUIC.
+	// NetworkKey keeps out all peers that do not have the same key, before anything else is
+	// exchanged. It rules out QUIC.
 	NetworkKey pnet.PSK
 
-	// MaxPeers is how many peers the connection and resource limits are sized for: a quarter and 16 above it the least
-	// useful connections are closed, down to it; others may open twice as many and 64. 0 means 1,000.
+	// MaxPeers (n) is how many peers the connection and resource limits are sized for: above 1.25 n
+	// + 16 connections the least useful ones are closed, down to n; others may open 2 n + 64. 0
+	// means 1,000.
 	MaxPeers int
-	// Connections is up to how many connections peers found by discovery are dialled; beyond, they are only
-	// remembered. 0 means 8, or none with NoListen; negative means none. Bootstrap and kept peers are always dialled.
+	// Connections is up to how many connections peers found by discovery are dialled; beyond, they
+	// are only remembered. 0 means 8, or none with NoListen; negative means none. Bootstrap and
+	// kept peers are always dialled.
 	Connections int
-	// IdleCode is the code that connections are closed with which are idle and not needed.
+	// IdleCode is the code with which connections that are idle and not needed are closed.
 	IdleCode network.ConnErrorCode
-	// UserAgent is what the node calls itself to others. Empty means "swarm/" and the module's version.
+	// UserAgent is what the node calls itself to others. Empty means "swarm/" and the module's
+	// version.
 	UserAgent string
 	// Gater, if set, is asked about every connection.
 	Gater connmgr.ConnectionGater
 	// Admit, if set, keeps the DHT to peers that it lets through, see limits.Guard.
 	Admit limits.Admit
-	// Member, if set, says whom to save: members that were met, and no strangers.
+	// Member, if set, reports whether a peer is a member: members that were met are saved,
+	// strangers not.
 	Member func(peer.ID) bool
 
-	// OnSelf, if set, is told of addresses that are not of this machine at which somebody says, or a dial has shown, that a
-	// node with this one's own key is, and by which way. It must return quickly.
+	// OnSelf, if set, is called with addresses that are not of this machine, at which a node with
+	// this one's own key is reported to be, or has answered a dial. source is the way of discovery,
+	// or "dial". It must return quickly.
 	OnSelf func(source string, addrs []multiaddr.Multiaddr)
-	// OnFound, if set, is called for each peer that discovery finds, also again. It must return quickly.
+	// OnFound, if set, is called for each peer that discovery finds, also again. It must return
+	// quickly.
 	OnFound func(discovery.Found)
 	// Logger gets what happens. Nil means silent.
 	Logger *slog.Logger
@@ -124,8 +138,8 @@ type Config struct {
 	machine func() ([]netip.Addr, error) // the addresses of the machine: others in tests
 }
 
-// ParsePeers turns multiaddrs that end in /p2p/<peer ID> into peers, joining those of one peer. An address without
-// a peer ID is an error, because one would not know whom it should be.
+// ParsePeers turns multiaddrs that end in /p2p/<peer ID> into peers, joining those of one peer. An
+// address without a peer ID is an error: the peer that answers could not be verified.
 func ParsePeers(addrs ...string) ([]peer.AddrInfo, error) {
 	parsed := make([]multiaddr.Multiaddr, 0, len(addrs))
 	for _, s := range addrs {
@@ -186,7 +200,8 @@ func (c Config) check() error {
 	case c.NoListen && c.Relay:
 		return errors.New("host config: a relay has to listen")
 	case slices.ContainsFunc(c.External, func(a multiaddr.Multiaddr) bool { return !route.Legible(a) }):
-		return fmt.Errorf("host config: external address: want %d printable ASCII characters at most; of a name the form that begins with xn--", route.MaxText)
+		return fmt.Errorf("host config: external address: want %d printable ASCII characters at most; "+
+			"of a name the form that begins with xn--", route.MaxText)
 	case len(c.External) > book.MaxAddrs:
 		return fmt.Errorf("host config: %d external addresses, at most %d are allowed", len(c.External), book.MaxAddrs)
 	}
@@ -234,8 +249,8 @@ func (c Config) forbids(a multiaddr.Multiaddr, p peer.ID) string {
 	return ""
 }
 
-// mdnsService makes a DNS-SD service name of a protocol prefix: "/swarm" is "_swarm._udp". A label has at most 15
-// letters, digits and hyphens.
+// mdnsService makes a DNS-SD service name of a protocol prefix: "/swarm" is "_swarm._udp". A label
+// has at most 15 letters, digits and hyphens.
 func mdnsService(prefix string) string {
 	const maxLabel = 15
 	label := strings.Map(func(r rune) rune {

@@ -31,17 +31,19 @@ var (
 	ErrClocks      = dial.ErrClocks
 )
 
-// Connect makes sure there is a connection to a peer, dialling the addresses given and all that are known
-// from discovery and the address book; when none of them answers the DHT is asked for others. Unlike
-// libp2p's it dials at once even when an attempt has just failed, and its error says in one line what was
-// tried and how each address failed.
+// Connect makes sure there is a connection to a peer, dialling the addresses given and all that are
+// known from discovery and the address book; when none of them answers the DHT is asked for others.
+// Unlike libp2p's it dials at once even when an attempt has just failed, and its error says in one
+// line what was tried and how each address failed.
 func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
 	err := h.dial(ctx, p)
 	if h.lookup == nil || !errors.Is(err, ErrNoAddress) && !errors.Is(err, ErrUnreachable) {
 		return err
 	}
 	tried := h.Peerstore().Addrs(p.ID)
-	news := slices.DeleteFunc(h.lookup.Find(ctx, p.ID), func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(tried, a) })
+	news := slices.DeleteFunc(h.lookup.Find(ctx, p.ID), func(a multiaddr.Multiaddr) bool {
+		return multiaddr.Contains(tried, a)
+	})
 	if len(news) == 0 {
 		return err
 	}
@@ -50,8 +52,8 @@ func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
 	return h.dial(ctx, peer.AddrInfo{ID: p.ID})
 }
 
-// dial is Connect without the DHT: what the reconnect loop repeats has to be quiet. The addresses given
-// are first-hand.
+// dial is Connect without the DHT: what the reconnect loop repeats has to be quiet. The addresses
+// given are first-hand.
 func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	if p.ID == h.ID() {
 		return fmt.Errorf("connect to %s: %w", p.ID, ErrSelf)
@@ -66,7 +68,8 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 		h.order.Give(e.AddrInfo().Addrs...)
 	}
 	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.circuits.For(p.ID)) == 0 {
-		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it", p.ID, ErrNoAddress, p.ID)
+		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it",
+			p.ID, ErrNoAddress, p.ID)
 	}
 	clearBackoff(h.Network(), p.ID)
 	h.standings.Dialling(p.ID)
@@ -77,7 +80,8 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	return err
 }
 
-// clearBackoff lets the next dial happen now: the library would refuse it for minutes after a failed one.
+// clearBackoff lets the next dial happen now: the library would refuse it for minutes after a
+// failed one.
 func clearBackoff(n network.Network, p peer.ID) {
 	if n, ok := n.(interface{ Backoff() *swarm.DialBackoff }); ok {
 		n.Backoff().Clear(p)
@@ -104,10 +108,10 @@ const (
 	directPoll = 20 * time.Millisecond
 )
 
-// AwaitDirect connects with p, and where that goes over a relay waits a few seconds for the direct path
-// that may be on its way: for what is large, and had better not go through the relay. It returns in any
-// case; that there is only the relay is no error. With a network key it does not wait: holes are punched
-// by QUIC, which that rules out.
+// AwaitDirect connects with p, and where that goes over a relay waits a few seconds for the direct
+// path that may be on its way: for what is large, and had better not go through the relay. It
+// returns in any case; that there is only the relay is no error. With a network key it does not
+// wait: holes are punched by QUIC, which that rules out.
 func (h *Host) AwaitDirect(ctx context.Context, p peer.ID) {
 	if err := h.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
 		return // the sender will see it

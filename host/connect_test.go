@@ -82,7 +82,8 @@ func TestConnectBySavedAddress(t *testing.T) {
 	}
 }
 
-// TestSavedPeersAreEnough: after a restart without bootstrap peers a worker dials the one it remembers.
+// TestSavedPeersAreEnough: after a restart without bootstrap peers a worker dials the one it
+// remembers.
 func TestSavedPeersAreEnough(t *testing.T) {
 	dir := t.TempDir()
 	friend := newHost(t, host.Config{DHT: host.DHTOff})
@@ -133,8 +134,8 @@ func TestCloseEndsRun(t *testing.T) {
 	}
 }
 
-// TestPortIsTaken: TCP listeners are opened so that they could be shared, but a second node must not take half of the first
-// one's connections.
+// TestPortIsTaken: TCP listeners are opened so that they could be shared, but a second node must
+// not take half of the first one's connections.
 func TestPortIsTaken(t *testing.T) {
 	tests := []string{"/ip4/127.0.0.1/tcp/%d", "/ip4/127.0.0.1/udp/%d/quic-v1", "/ip4/127.0.0.1/tcp/%d/ws"}
 	for _, format := range tests {
@@ -226,8 +227,8 @@ func TestParsePeers(t *testing.T) {
 	}
 }
 
-// TestMovedPeer: a peer whose saved address is out of date is found through another saved one, also by a process that has just
-// started and has met nobody yet.
+// TestMovedPeer: a peer whose saved address is out of date is found through another saved one, also
+// by a process that has just started and has met nobody yet.
 func TestMovedPeer(t *testing.T) {
 	a := newHost(t, host.Config{})
 	run(t, a)
@@ -260,7 +261,8 @@ func TestMovedPeer(t *testing.T) {
 	}
 }
 
-// TestBeaconFinds: the Config's beacon announces a node that listens, and one that does not only looks.
+// TestBeaconFinds: the Config's beacon announces a node that listens, and one that does not only
+// looks.
 func TestBeaconFinds(t *testing.T) {
 	nics, err := net.Interfaces()
 	if err != nil {
@@ -294,7 +296,8 @@ func TestBeaconFinds(t *testing.T) {
 	}
 }
 
-// However many addresses somebody in the network makes up for a peer, the one that was given is dialled in time.
+// However many addresses somebody in the network makes up for a peer, the one that was given is
+// dialled in time.
 func TestMadeUpAddressesHoldUpNobody(t *testing.T) {
 	b := newHost(t, host.Config{DHT: host.DHTOff})
 	a := newHost(t, host.Config{DHT: host.DHTOff, Connections: -1})

@@ -1,4 +1,5 @@
-// Package host is a libp2p node with a lasting identity that finds its peers and stays connected with them.
+// Package host is a libp2p node with a lasting identity that finds its peers and stays connected
+// with them.
 //
 //	h, err := host.New(host.Config{StateDir: dir, Bootstrap: peers, MDNS: true, Logger: log})
 //	if err != nil {
@@ -11,9 +12,10 @@
 //	}
 //	return h.Run(ctx) // discovery and reconnecting, until ctx ends
 //
-// A Host is a libp2p host.Host with limits sized for a fleet instead of for strangers, an address book
-// of saved peers, and its own reconnect loop. It knows nothing of messages or of rights: packages
-// streams and host/trust do. It only wires: each part of it with a loop of its own is a package below.
+// A Host is a libp2p host.Host with limits sized for a fleet instead of for strangers, an address
+// book of saved peers, and its own reconnect loop. It knows nothing of messages or of rights:
+// packages streams and host/trust do. It only wires: each part of it with a loop of its own is a
+// package below.
 package host
 
 import (
@@ -41,7 +43,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-// ProtectTag is for apps to protect peers with, by ConnManager().Protect, whose connections are never given up.
+// ProtectTag is for apps, to protect peers by ConnManager().Protect: their connections are never
+// given up.
 const ProtectTag = "swarm-protected"
 
 // ErrClosed comes from a Host after Close.
@@ -90,7 +93,8 @@ type Host struct {
 	closed  error
 }
 
-// New makes a node. It is not reachable before Listen, and dials nobody before Run or Connect. Close it in the end.
+// New makes a node. It is not reachable before Listen, and dials no peer before Run or Connect.
+// Close it in the end.
 func New(cfg Config) (*Host, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -141,8 +145,8 @@ func New(cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// lateHost is the libp2p node for parts that are made before it, because it asks some of them while it
-// starts.
+// lateHost is the libp2p node for parts that are made before it, because it asks some of them while
+// it starts.
 type lateHost struct{ corehost.Host }
 
 // wire makes the parts, and gives each the functions that it needs of the others.
@@ -208,8 +212,8 @@ func (h *Host) matters(p peer.ID) bool {
 	return h.isMember(p)
 }
 
-// needed reports whether a connection to p is to stay. The DHT protects nearly every peer, which is of
-// no use here.
+// needed reports whether a connection to p is to stay. The DHT protects nearly every peer, which is
+// of no use here.
 func (h *Host) needed(p peer.ID) bool {
 	return slices.ContainsFunc([]string{keep.Tag, relay.Tag, ProtectTag}, func(tag string) bool {
 		return h.ConnManager().IsProtected(p, tag)
@@ -222,12 +226,12 @@ func (h *Host) Book() *book.Book { return h.book }
 // Standings are how this node stands with all peers it has heard of.
 func (h *Host) Standings() *keep.Standings { return h.standings }
 
-// SignedRecord is the newest signed peer record of a saved peer, or of this host itself, to be passed on
-// to others: see book.Sightings.
+// SignedRecord is the newest signed peer record of a saved peer, or of this host itself, to be
+// passed on to others: see book.Sightings.
 func (h *Host) SignedRecord(p peer.ID) []byte { return h.sightings.Record(p) }
 
-// Keep stays connected with p while Run runs: it is dialled now and whenever it is lost, every 4 s for
-// 10 minutes and then every 30 s. Its addresses replace those given before.
+// Keep stays connected with p while Run runs: it is dialled now and whenever it is lost, every 4 s
+// for 10 minutes and then every 30 s. Its addresses replace those given before.
 func (h *Host) Keep(p peer.AddrInfo) {
 	if p.ID == h.ID() {
 		return

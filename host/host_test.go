@@ -124,7 +124,8 @@ func TestNothingListensBeforeListen(t *testing.T) {
 	}
 }
 
-// TestOneBootstrapAddressIsEnough: B and C know only A; a command-line process that knows only A finds all three.
+// TestOneBootstrapAddressIsEnough: B and C know only A; a command-line process that knows only A
+// finds all three.
 func TestOneBootstrapAddressIsEnough(t *testing.T) {
 	a := newHost(t, host.Config{})
 	run(t, a)

@@ -15,8 +15,8 @@ import (
 	"github.com/multiformats/go-varint"
 )
 
-// questions has n ask those who ask what it is to wait so long, as many times as there are delays, and then answers at once;
-// a delay of a minute is for ever. It returns how often it was asked.
+// questions has n ask those who ask what it is to wait so long, as many times as there are delays,
+// and then answers at once; a delay of a minute is for ever. It returns how often it was asked.
 func (n *node) questions(t *testing.T, delays ...time.Duration) *atomic.Int64 {
 	t.Helper()
 	_, answer, err := n.Mux().Negotiate(proposalOf(identify.ID))
@@ -108,7 +108,8 @@ func TestIdentifyAgain(t *testing.T) {
 	}
 }
 
-// TestIdentifyCrowd has forty peers of one network be late at the same time, and then one of them late again.
+// TestIdentifyCrowd has forty peers of one network be late at the same time, and then one of them
+// late again.
 func TestIdentifyCrowd(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		n := w.node(1, nil)
@@ -151,7 +152,8 @@ func TestIdentifyCrowd(t *testing.T) {
 	})
 }
 
-// TestIdentifyNever connects with a peer that never says what it is: it is asked more and more rarely, and not when it has gone.
+// TestIdentifyNever connects with a peer that never says what it is: it is asked more and more
+// rarely, and not when it has gone.
 func TestIdentifyNever(t *testing.T) {
 	for _, tt := range []struct {
 		name        string

@@ -26,11 +26,13 @@ const (
 	maxPortText   = 64 // bytes of the file
 )
 
-// ErrAddrInUse comes from Listen when another program, perhaps a second node, has a wanted port. Choose another address.
+// ErrAddrInUse comes from Listen when another program, perhaps a second node, has the port. Choose
+// another address.
 var ErrAddrInUse = errors.New("address is in use")
 
-// Listen opens the configured addresses; from then on others can connect, so register the stream handlers
-// first. All configured addresses must work. With NoListen, and when listening already, it does nothing.
+// Listen opens the configured addresses; from then on others can connect, so register the stream
+// handlers first. All configured addresses must work. With NoListen, and when listening already, it
+// does nothing.
 func (h *Host) Listen() error {
 	if h.life.Err() != nil {
 		return ErrClosed
@@ -91,7 +93,7 @@ func (l *listener) listenDefault() error {
 			return err
 		}
 		if err := l.listenPort(port); !errors.Is(err, ErrAddrInUse) {
-			if saved := l.savePort(port); saved != nil { // it can be chosen anew, and the machine has to be reached
+			if saved := l.savePort(port); saved != nil { // another can be chosen; the machine has to be reached
 				l.log.Warn("the port could not be saved", "port", port, "err", saved)
 			}
 			return err
@@ -100,8 +102,8 @@ func (l *listener) listenDefault() error {
 	return fmt.Errorf("%w: no free port after %d attempts", ErrAddrInUse, portAttempts)
 }
 
-// listenPort opens TCP, and QUIC where there is no network key, on one port of all interfaces. A machine
-// without IPv6 is no error.
+// listenPort opens TCP, and QUIC where there is no network key, on one port of all interfaces. A
+// machine without IPv6 is no error.
 func (l *listener) listenPort(port int) error {
 	quic := func(s string) bool { return len(l.cfg.NetworkKey) > 0 && strings.Contains(s, "/quic-v1") }
 	for _, s := range slices.DeleteFunc([]string{"/ip4/0.0.0.0/udp/%d/quic-v1", "/ip4/0.0.0.0/tcp/%d"}, quic) {
@@ -163,7 +165,8 @@ func (l *listener) savedPort() int {
 	port, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil || port < 1 || port > maxPortNumber {
 		aside, _ := durable.SetAside(filepath.Join(l.cfg.StateDir, portFile))
-		l.log.Warn("the saved port makes no sense, going on without", "text", string(text[:min(len(text), 16)]), "file", aside)
+		l.log.Warn("the saved port makes no sense, going on without",
+			"text", string(text[:min(len(text), 16)]), "file", aside)
 		return 0
 	}
 	return port

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/reach"
 )
 
-// TestMoved: a host that learns that its machine is in another network announces at once where it is now.
+// TestMoved: a host that learns that its machine is in another network announces at once where it
+// is now.
 func TestMoved(t *testing.T) {
 	home, cafe := netip.MustParseAddr("192.168.253.7"), netip.MustParseAddr("10.253.0.9")
 	looks := 0

@@ -22,10 +22,12 @@ import (
 // punchTimeout is for one attempt to meet in the middle of two NATs.
 const punchTimeout = 3 * time.Second
 
-// newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no listener.
-// announced makes of the node's addresses those that it announces, rank orders those of others.
+// newNode puts libp2p together: TCP, QUIC, WebSocket and circuits; Noise; yamux; our limits; no
+// listener. announced makes of the node's addresses those that it announces, rank orders those of
+// others.
 func newNode(
-	cfg Config, bounds *limits.Limits, announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker,
+	cfg Config, bounds *limits.Limits,
+	announced func([]multiaddr.Multiaddr) []multiaddr.Multiaddr, rank network.DialRanker,
 ) (corehost.Host, error) {
 	options, err := reachOptions(cfg)
 	if err != nil {
@@ -34,13 +36,14 @@ func newNode(
 	options = append(options,
 		libp2p.Identity(cfg.Identity),
 		libp2p.UserAgent(cfg.UserAgent),
-		libp2p.NoListenAddrs, // Listen does it
+		libp2p.NoListenAddrs, // until Listen
 		libp2p.AddrsFactory(announced),
 		streamSecurity(),
 		bounds.Options(),
 		libp2p.PrometheusRegisterer(cfg.Metrics),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rank)),
-		// After a hundred failed dials, as in a night without a link, these would try only every hundredth.
+		// After a hundred failed dials, as in a night without a link, these would try only every
+		// hundredth.
 		libp2p.UDPBlackHoleSuccessCounter(nil),
 		libp2p.IPv6BlackHoleSuccessCounter(nil),
 	)
@@ -55,9 +58,9 @@ func newNode(
 func reachOptions(cfg Config) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(), // the transport; to serve as a relay is startRelay's
-		// Dialling from the port that a node listens on would make two nodes that dial each other meet
-		// halfway, both as the dialler; and a node that is started again at once could not dial those it was
-		// connected with. Holes are punched by QUIC.
+		// Dialling from the port that a node listens on would make two nodes that dial each other
+		// meet halfway, both as the dialler; and a node that is started again at once could not
+		// dial those it was connected with. Holes are punched by QUIC.
 		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
 		libp2p.Transport(websocket.New),
 	}

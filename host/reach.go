@@ -40,8 +40,8 @@ func (h *Host) Reach() Reach {
 // Relays returns the relays through which others reach this node.
 func (h *Host) Relays() []peer.ID { return h.reserved.Relays() }
 
-// Relayed returns how many bytes each peer has sent through this relay since it started; nil where this
-// node is none.
+// Relayed returns how many bytes each peer has sent through this relay since it started; nil where
+// this node is none.
 func (h *Host) Relayed() map[peer.ID]int64 {
 	if h.relay == nil {
 		return nil
@@ -58,9 +58,9 @@ func (h *Host) announced(own []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	return book.FitRecord(slices.Concat(own, h.cfg.External, h.learned.Addrs(own), h.reserved.Addrs()))
 }
 
-// Try dials each address of a peer by itself, all at a time, and hangs up again: Connect is content with
-// one of them. Names are resolved first; what AllowNets, DenyNets and the Gater forbid is not dialled.
-// The ways through known relays are among them.
+// Try dials each address of a peer by itself, all at a time, and hangs up again: Connect is content
+// with one of them. Names are resolved first; what AllowNets, DenyNets and the Gater forbid is not
+// dialled. The ways through known relays are among them.
 func (h *Host) Try(ctx context.Context, p peer.ID) []dial.Tried {
 	addrs := h.directAddrs(p)
 	for _, r := range h.circuits.For(p) {
@@ -73,8 +73,8 @@ func (h *Host) Try(ctx context.Context, p peer.ID) []dial.Tried {
 // PlaceInWords names an address; a circuit by its relay.
 func (h *Host) PlaceInWords(a multiaddr.Multiaddr) string { return h.explain.Place(a) }
 
-// heardSelf takes addresses at which this node is reported to be. Those of this machine are passed over:
-// what it announces comes back all the time.
+// heardSelf takes addresses at which this node is reported to be. Those of this machine are passed
+// over: what it announces comes back all the time.
 func (h *Host) heardSelf(source string, addrs []multiaddr.Multiaddr) {
 	if h.cfg.OnSelf == nil || len(addrs) == 0 {
 		return

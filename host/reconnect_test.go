@@ -145,8 +145,8 @@ func connected(a, b *node) func() bool {
 
 func lost(a, b *node) func() bool { return func() bool { return !connected(a, b)() } }
 
-// TestReconnectAfterDarkness: with the library alone, a link that was dark for 45 s came back late, because its dial backoff
-// refused to dial; and after the first refused dial nobody tried again.
+// TestReconnectAfterDarkness: with the library alone, a link that was dark for 45 s came back late,
+// because its dial backoff refused to dial; and after the first refused dial nobody tried again.
 func TestReconnectAfterDarkness(t *testing.T) {
 	tests := []struct{ dark, most time.Duration }{
 		{5 * time.Second, 15 * time.Second},
@@ -200,7 +200,8 @@ func alive(a, b *node) bool {
 	return err == nil
 }
 
-// TestReconnectAfterRestart: a worker that is started again is connected within a few seconds, whoever of the two dials.
+// TestReconnectAfterRestart: a worker that is started again is connected within a few seconds,
+// whoever of the two dials.
 func TestReconnectAfterRestart(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		worker := w.node(1, nil)
@@ -245,7 +246,8 @@ func TestForget(t *testing.T) {
 	})
 }
 
-// TestFleetFindsItself: ten workers know one address; all are found, and nobody has more connections than it wants.
+// TestFleetFindsItself: ten workers know one address; all are found, and nobody has more
+// connections than it wants.
 func TestFleetFindsItself(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		withDHT := func(c *Config) { c.DHT = DHTServer }
@@ -278,8 +280,8 @@ func TestFleetFindsItself(t *testing.T) {
 	})
 }
 
-// TestOnlyAFewConnections: a worker dials peers that discovery finds until it has the connections it wants, and remembers
-// the others.
+// TestOnlyAFewConnections: a worker dials peers that discovery finds until it has the connections
+// it wants, and remembers the others.
 func TestOnlyAFewConnections(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var friends []*node

@@ -59,7 +59,8 @@ func newRelay(t *testing.T, m *members) *host.Host {
 	return r
 }
 
-// behind starts a host that stays connected with relays. It says nothing of its own addresses, as if nobody could reach them.
+// behind starts a host that stays connected with relays. It says nothing of its own addresses, as
+// if nobody could reach them.
 func behind(t *testing.T, relays ...*host.Host) *host.Host {
 	t.Helper()
 	var boot []peer.AddrInfo
@@ -161,7 +162,8 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// What is large waits for a direct path while one may be on its way, and no longer: there may be only the relay.
+// What is large waits for a direct path while one may be on its way, and no longer: there may be
+// only the relay.
 func TestAwaitDirect(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
@@ -253,8 +255,8 @@ func TestRelayForNobody(t *testing.T) {
 	}
 }
 
-// A relay that was started again knows nothing of the places it has given. It is asked anew, also when it is back before the
-// connection with the one before is found dead.
+// A relay that was started again knows nothing of the places it has given. It is asked anew, also
+// when it is back before the connection with the one before is found dead.
 func TestRelayIsStartedAgain(t *testing.T) {
 	var m members
 	key, err := identity.New()
@@ -335,7 +337,8 @@ func TestStrangersAreNoRelays(t *testing.T) {
 	}
 }
 
-// A machine that has moved leaves addresses behind where nobody answers. They keep nobody from going by way of a relay.
+// A machine that has moved leaves addresses behind where nobody answers. They keep nobody from
+// going by way of a relay.
 func TestSilentAddressesHoldUpNoRelay(t *testing.T) {
 	var m members
 	r := newRelay(t, &m)
@@ -355,7 +358,8 @@ func TestSilentAddressesHoldUpNoRelay(t *testing.T) {
 	}
 }
 
-// silent are addresses at which somebody accepts connections and says nothing, which holds up a dial for as long as possible.
+// silent are addresses at which somebody accepts connections and says nothing, which holds up a
+// dial for as long as possible.
 func silent(t *testing.T, p peer.ID, n int) peer.AddrInfo {
 	t.Helper()
 	var (

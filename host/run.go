@@ -19,9 +19,9 @@ import (
 
 const eventQueue = 256
 
-// Run looks for peers, keeps the connections to bootstrap and kept peers up, and saves good addresses.
-// It returns when ctx ends or the Host is closed, and then nothing that it started is running. A second
-// Run waits for the first.
+// Run looks for peers, keeps the connections to bootstrap and kept peers up, and saves good
+// addresses. It returns when ctx ends or the Host is closed, and then nothing that it started is
+// running. A second Run waits for the first.
 func (h *Host) Run(ctx context.Context) error {
 	h.running.Lock()
 	defer h.running.Unlock()
@@ -59,8 +59,8 @@ func (h *Host) parts() []func(context.Context) error {
 	if !h.cfg.NoListen && !h.cfg.Relay {
 		parts = append(parts, h.reserved.Run)
 	}
-	// A node that is told at which addresses to listen, and at no others, is on a machine that stays where
-	// it is, or in a simulated network.
+	// A node with fixed addresses to listen on is on a machine that stays where it is, or in a
+	// simulated network.
 	if len(h.cfg.Listen) == 0 || h.cfg.NoListen || slices.ContainsFunc(h.cfg.Listen, manet.IsIPUnspecified) {
 		parts = append(parts, func(ctx context.Context) error {
 			return h.interfaces.Run(ctx, h.EventBus(), h.wakeAll, h.log)
@@ -81,8 +81,8 @@ func (h *Host) addFinders() error {
 	h.reported = discovery.NewReported("peers")
 	h.finders = append(h.finders, discovery.Known("saved", h.book.Recent), h.reported)
 	if h.cfg.DHT != DHTOff {
-		// A node of a network with members needs no others while it is connected with one that it keeps:
-		// through that one it is found, and so are others.
+		// A node of a network with members needs no others while it is connected with one that it
+		// keeps: through that one it is found, and so are others.
 		enough := func() bool {
 			return h.cfg.Member != nil && slices.ContainsFunc(h.keeper.List(), func(p peer.AddrInfo) bool {
 				return h.Network().Connectedness(p.ID) == network.Connected
@@ -131,8 +131,8 @@ func (h *Host) found(f discovery.Found) {
 func watchPeers(bus event.Bus) (event.Subscription, error) {
 	sub, err := bus.Subscribe(
 		[]any{
-			new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerProtocolsUpdated),
-			new(event.EvtHostReachableAddrsChanged),
+			new(event.EvtPeerConnectednessChanged), new(event.EvtPeerIdentificationCompleted),
+			new(event.EvtPeerProtocolsUpdated), new(event.EvtHostReachableAddrsChanged),
 		},
 		eventbus.Name("swarm-host"), eventbus.BufSize(eventQueue))
 	if err != nil {

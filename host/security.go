@@ -19,23 +19,25 @@ import (
 	libp2pquic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 )
 
-// streamSecurity is how connections over TCP and WebSocket are secured: by Noise alone. Who is there is proven by its
-// key; TLS would also have each side judge the other's certificate by its own clock, and libp2p's begin an hour before
-// the program started. A node that still speaks both offers Noise second, and gets it.
+// streamSecurity secures connections over TCP and WebSocket by Noise alone. A peer is proven by its
+// key; TLS would also have each side judge the other's certificate by its own clock. A node that
+// still speaks both offers Noise second, and gets it.
 func streamSecurity() libp2p.Option { return libp2p.Security(noise.ID, noise.New) }
 
-// quicTransport is QUIC, which has TLS built in, with a certificate that is valid whatever anybody's clock says.
+// quicTransport is QUIC, which has TLS built in, with a certificate that is valid whatever
+// anybody's clock says.
 func quicTransport() (libp2p.Option, error) {
 	template, err := timelessCertificate()
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
-	return libp2p.Transport(libp2pquic.NewTransport, libp2pquic.WithTLSIdentityOption(libp2ptls.WithCertTemplate(template))), nil
+	timeless := libp2pquic.WithTLSIdentityOption(libp2ptls.WithCertTemplate(template))
+	return libp2p.Transport(libp2pquic.NewTransport, timeless), nil
 }
 
-// timelessCertificate is a template like the library's, but for its times: no clock is before 1970, and the year 9999 is
-// what RFC 5280, section 4.1.2.5, has for a certificate without an end. It is good for one identity, because the library
-// adds the key to it.
+// timelessCertificate is a template like the library's, but for its times: no clock is before 1970,
+// and the year 9999 is what RFC 5280, section 4.1.2.5, has for a certificate without an end. It is
+// good for one identity, because the library adds the key to it.
 func timelessCertificate() (*x509.Certificate, error) {
 	most := big.NewInt(1 << 62)
 	serial, err := rand.Int(rand.Reader, most)

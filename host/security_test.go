@@ -36,8 +36,8 @@ func olderNode(t *testing.T, options ...libp2p.Option) corehost.Host {
 	return n
 }
 
-// TestNoClockDecidesOverStreams: over TCP and WebSocket there is no certificate that a clock could refuse, in both directions
-// and with a node that prefers TLS.
+// TestNoClockDecidesOverStreams: over TCP and WebSocket there is no certificate that a clock could
+// refuse, in both directions and with a node that prefers TLS.
 func TestNoClockDecidesOverStreams(t *testing.T) {
 	for _, where := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"} {
 		t.Run(where, func(t *testing.T) {
@@ -106,8 +106,8 @@ func TestCertificateOfQUIC(t *testing.T) {
 	}
 }
 
-// TestOlderCertificate: where an older program's certificate is not valid yet, or no more, that is said, and no more than
-// that is lost: TCP goes on.
+// TestOlderCertificate: where an older program's certificate is not valid yet, or no more, that is
+// said, and no more than that is lost: TCP goes on.
 func TestOlderCertificate(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -138,8 +138,8 @@ func TestOlderCertificate(t *testing.T) {
 	}
 }
 
-// TestOtherPeerIsNotAboutClocks: over QUIC it is the same error that says that another peer is there, which is no matter of
-// clocks.
+// TestOtherPeerIsNotAboutClocks: over QUIC it is the same error that says that another peer is
+// there, which is no matter of clocks.
 func TestOtherPeerIsNotAboutClocks(t *testing.T) {
 	older := olderNode(t, libp2p.ListenAddrStrings("/ip4/127.0.0.1/udp/0/quic-v1"), libp2p.Transport(libp2pquic.NewTransport))
 	h := newHost(t, host.Config{NoListen: true, DHT: host.DHTOff})

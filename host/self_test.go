@@ -10,8 +10,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 )
 
-// TestHeardSelf: that this node is at an address of this machine is no news; that it is at another one is, also when it was dialled
-// as somebody else.
+// TestHeardSelf: that this node is at an address of this machine is no news; that it is at another
+// one is, also when it was dialled as somebody else.
 func TestHeardSelf(t *testing.T) {
 	type said struct {
 		source string

@@ -43,7 +43,8 @@ func TestTryName(t *testing.T) {
 	}
 }
 
-// What this node's settings forbid is not dialled, and told as such: not that the peer is offline, nor that it answers.
+// What this node's settings forbid is not dialled, and told as such: not that the peer is offline,
+// nor that it answers.
 func TestTryDenied(t *testing.T) {
 	listener := newHost(t, host.Config{DHT: host.DHTOff})
 	var met atomic.Int32

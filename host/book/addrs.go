@@ -41,7 +41,8 @@ func worthKeeping(addrs []multiaddr.Multiaddr) (out []multiaddr.Multiaddr) {
 func keepNames(reached, before []string) []string {
 	var names []string
 	for _, s := range before {
-		if a, err := multiaddr.NewMultiaddr(s); err == nil && madns.Matches(a) && len(names) < maxNames && !slices.Contains(reached, s) {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err == nil && madns.Matches(a) && len(names) < maxNames && !slices.Contains(reached, s) {
 			names = append(names, s)
 		}
 	}

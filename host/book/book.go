@@ -23,9 +23,11 @@ import (
 
 // Errors that a caller can act on.
 var (
-	// ErrUnknown means that no saved peer has the name or ID. Look for it by discovery, or ask for an address.
+	// ErrUnknown means that no saved peer has the name or ID. Look for it by discovery, or ask for
+	// an address.
 	ErrUnknown = errors.New("unknown peer")
-	// ErrAmbiguous means that several saved peers match. The text lists some; use more characters of the ID.
+	// ErrAmbiguous means that several saved peers match. The text lists some; use more characters
+	// of the ID.
 	ErrAmbiguous = errors.New("ambiguous peer")
 	// ErrFull means that 10,000 peers are saved. Remove some.
 	ErrFull = errors.New("address book is full")
@@ -100,7 +102,8 @@ func (b *Book) loadInto(entries map[peer.ID]Entry, name string) {
 	entries[e.Peer] = e
 }
 
-// skip goes on without a file that cannot be used. A damaged one is set aside: the peer is met again, and saved anew.
+// skip goes on without a file that cannot be used. A damaged one is set aside: the peer is met
+// again, and saved anew.
 func (b *Book) skip(path string, why error) {
 	at := path
 	if !errors.Is(why, durable.ErrUnsafe) {
@@ -285,7 +288,8 @@ func (b *Book) newest(p peer.ID) (e Entry, saved bool) {
 	return b.entries[p].clone(), false
 }
 
-// makeRoom keeps the book within its bounds when e is added: hints give way, what the owner saved does not.
+// makeRoom keeps the book within its bounds when e is added: hints give way, what the owner saved
+// does not.
 func (b *Book) makeRoom(e Entry) error {
 	if old, ok := b.entries[e.Peer]; ok && old.Hint == e.Hint {
 		return nil

@@ -214,7 +214,8 @@ func TestBookBounds(t *testing.T) {
 	}
 }
 
-// What a member has signed counts by its age, whoever passes it on, and takes the place of nothing that is known first-hand.
+// What a member has signed counts by its age, whoever passes it on, and takes the place of nothing
+// that is known first-hand.
 func TestHear(t *testing.T) {
 	key, p := randomKey(t)
 	other, _ := randomKey(t)
@@ -330,7 +331,8 @@ func TestGive(t *testing.T) {
 	}
 }
 
-// A name stands for other addresses tomorrow, so it stays when the peer was reached at those of today.
+// A name stands for other addresses tomorrow, so it stays when the peer was reached at those of
+// today.
 func TestNamesStay(t *testing.T) {
 	b := openBook(t, filepath.Join(t.TempDir(), "peers"))
 	p := randomPeer(t)
@@ -389,7 +391,8 @@ func TestBookFull(t *testing.T) {
 	put(t, b, Entry{Peer: "new", Name: "changed"})
 }
 
-// TestBookOfSeveralProcesses: two books on one directory, as of two processes, keep each other's changes to different fields.
+// TestBookOfSeveralProcesses: two books on one directory, as of two processes, keep each other's
+// changes to different fields.
 func TestBookOfSeveralProcesses(t *testing.T) {
 	dir := t.TempDir()
 	p := randomPeer(t)

@@ -47,8 +47,8 @@ type Entry struct {
 	// Addrs are multiaddrs without /p2p/, the best first; at most 16. They are first-hand: the owner
 	// gave them, we were connected there, or the peer itself announced them to us.
 	Addrs []string `json:"addrs"`
-	// Announced are further addresses from a record that other peers passed on, those with the longest
-	// reach first; at most 8.
+	// Announced are further addresses from a record that other peers passed on, those with the
+	// longest reach first; at most 8.
 	Announced []string `json:"told,omitzero"`
 	// Record is the peer's newest known signed peer record, a libp2p envelope of at most MaxRecord
 	// bytes. It can be passed on. See Hear.

@@ -31,7 +31,7 @@ const (
 )
 
 // Sightings collects where peers were reached, and saves it every two seconds: every save waits for
-// the disk, and libp2p waits for whoever handles its events.
+// the disk, and libp2p waits until its events are handled.
 type Sightings struct {
 	book *Book
 	host corehost.Host
@@ -41,7 +41,7 @@ type Sightings struct {
 	last map[peer.ID]sighting
 }
 
-// SightingsConfig says whom to save. A peer that is saved already is updated in any case.
+// SightingsConfig says which peers to save. A peer that is saved already is updated in any case.
 type SightingsConfig struct {
 	// Kept reports whether this node stays connected with a peer. Such a peer is saved.
 	Kept func(peer.ID) bool
@@ -215,7 +215,8 @@ func (b *Book) seen(p peer.ID, s sighting) error {
 	}
 	s.addrs = s.addrs[:min(len(s.addrs), MaxAddrs)]
 	fresh := s.at.Sub(time.UnixMilli(old.LastSeen)) < time.Minute
-	same := (len(s.addrs) == 0 || slices.Equal(keepNames(s.addrs, old.Addrs), old.Addrs)) && (len(s.record) == 0 || bytes.Equal(s.record, old.Record))
+	same := (len(s.addrs) == 0 || slices.Equal(keepNames(s.addrs, old.Addrs), old.Addrs)) &&
+		(len(s.record) == 0 || bytes.Equal(s.record, old.Record))
 	if known && fresh && same && !(old.Hint && s.how == asSaved) {
 		return nil
 	}

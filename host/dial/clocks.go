@@ -1,8 +1,9 @@
 package dial
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: of the reason why a certificate is refused it keeps
-// the text alone, without the error of x509. Upstream: https://github.com/libp2p/go-libp2p-tls/pull/57.
-// clockError may use errors.As when TestOlderCertificate passes with it.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: of the reason why a certificate is refused it
+// keeps the text alone, without the error of x509. Upstream:
+// https://github.com/libp2p/go-libp2p-tls/pull/57. clockError may use errors.As when
+// TestOlderCertificate passes with it.
 
 import (
 	"crypto/x509"

@@ -1,5 +1,5 @@
-// Package dial has the order in which a peer's addresses are dialled, and the reasons, in words and as
-// error values, why none of them was good.
+// Package dial has the order in which a peer's addresses are dialled, and the reasons, in words and
+// as error values, why none of them was good.
 package dial
 
 import (
@@ -26,11 +26,11 @@ var (
 	ErrNoAddress = errors.New("no address is known")
 	// ErrUnreachable means that no address of the peer answers. Retry later.
 	ErrUnreachable = errors.New("peer is unreachable")
-	// ErrOtherPeer means that another peer answers at the address: a typo, a reinstalled machine, or an
-	// attack. Do not retry.
+	// ErrOtherPeer means that another peer answers at the address: a typo, a reinstalled machine,
+	// or an attack. Do not retry.
 	ErrOtherPeer = errors.New("another peer answers there")
-	// ErrTurnedAway means that a relay does not take this node for a member: it is none, or the relay's
-	// clock is wrong.
+	// ErrTurnedAway means that a relay does not take this node for a member: it is none, or the
+	// relay's clock is wrong.
 	ErrTurnedAway = errors.New("the relay turned us away")
 	// ErrClocks means that a certificate is not valid by the clock of the other side: one of the two
 	// clocks is wrong. Set it, and retry. Only programs older than this one have such certificates.
@@ -43,12 +43,14 @@ type Explainer struct {
 	Keyed bool
 	// Name returns the name of a saved peer, or nothing.
 	Name func(peer.ID) string
-	// Answered, if set, is called with each address at which another peer than the wanted one answered.
+	// Answered, if set, is called with each address at which another peer than the wanted one
+	// answered.
 	Answered func(peer.ID, multiaddr.Multiaddr)
 }
 
-// Explain makes one line of the errors of all attempts to reach p. The result matches ErrUnreachable or
-// ErrOtherPeer, ErrClocks where that is the reason, and the errors themselves; it is nil without any.
+// Explain makes one line of the errors of all attempts to reach p. The result matches
+// ErrUnreachable or ErrOtherPeer, ErrClocks where that is the reason, and the errors themselves; it
+// is nil without any.
 func (x *Explainer) Explain(p peer.ID, errs []error) error {
 	if len(errs) == 0 {
 		return nil

@@ -31,8 +31,8 @@ type DHT interface {
 	FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error)
 }
 
-// Find returns the addresses of p that the DHT knows; none where nobody answers in time. A process that
-// has just started is not a part of the DHT yet, so it first turns to others.
+// Find returns the addresses of p that the DHT knows; none where nobody answers in time. A process
+// that has just started is not a part of the DHT yet, so it first turns to others.
 func (l *Lookup) Find(ctx context.Context, p peer.ID) []multiaddr.Multiaddr {
 	most := lookupTime
 	if end, ok := ctx.Deadline(); ok {
@@ -50,8 +50,8 @@ func (l *Lookup) Find(ctx context.Context, p peer.ID) []multiaddr.Multiaddr {
 	return info.Addrs
 }
 
-// reachOthers connects with one of a few others, and reports whether any answered. Dials that are still
-// under way end with ctx.
+// reachOthers connects with one of a few others, and reports whether any answered. Dials that are
+// still under way end with ctx.
 func (l *Lookup) reachOthers(ctx context.Context, but peer.ID) bool {
 	others := slices.DeleteFunc(l.Others(), func(o peer.AddrInfo) bool { return o.ID == but })
 	others = others[:min(len(others), lookupPeers)]

@@ -1,9 +1,10 @@
 package dial
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: it dials eight addresses of a peer at a time, and one
-// circuit, in no order of trust. Upstream: https://github.com/libp2p/go-libp2p-swarm/issues/97,
-// https://github.com/libp2p/go-libp2p-swarm/pull/118. Order.Rank may go when the library lets its user
-// prefer addresses, and silent ones hold up no others.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it dials eight addresses of a peer at a time,
+// and one circuit, in no order of trust. Upstream:
+// https://github.com/libp2p/go-libp2p-swarm/issues/97,
+// https://github.com/libp2p/go-libp2p-swarm/pull/118. Order.Rank may go when the library lets its
+// user prefer addresses, and silent ones hold up no others.
 
 import (
 	"cmp"
@@ -25,9 +26,9 @@ const (
 	// announcedDelay is the head start of first-hand addresses over those that others have announced.
 	announcedDelay = 500 * time.Millisecond
 
-	// firstDials are the addresses of one peer that are dialled at once. The library dials eight at a
-	// time, and an address where nobody answers holds a place for 5 s: the last two places are for ways
-	// through relays, for as long as restDelay.
+	// firstDials are the addresses of one peer that are dialled at once. The library dials eight at
+	// a time, and an address where nobody answers holds a place for 5 s: the last two places are
+	// for ways through relays, for as long as restDelay.
 	firstDials     = 6
 	announcedFirst = 2 // of them at least for addresses that are only announced
 	restDelay      = 2 * time.Second
@@ -43,8 +44,8 @@ const (
 
 // Order knows in which order the addresses of a peer are dialled.
 type Order struct {
-	// relays are addresses of relays. They are dialled by QUIC first: hole punching works over UDP, and
-	// a node learns how its NAT maps UDP only by sending some to a relay.
+	// relays are addresses of relays. They are dialled by QUIC first: hole punching works over UDP,
+	// and a node learns how its NAT maps UDP only by sending some to a relay.
 	relays addrSet
 	// given are addresses that the owner has named or where this node has reached a peer. They are
 	// dialled before those that another peer has announced, which could be so many that the good one
@@ -68,7 +69,8 @@ func (o *Order) Given(a multiaddr.Multiaddr) bool { return o.given.has(a) }
 // Relay notes addresses of relays.
 func (o *Order) Relay(addrs ...multiaddr.Multiaddr) { o.relays.add(addrs...) }
 
-// addrSet is a set of addresses that knows which were added last, and forgets some when there are too many.
+// addrSet is a set of addresses that knows which were added last, and forgets some when there are
+// too many.
 type addrSet struct {
 	most int
 
@@ -106,9 +108,9 @@ func (s *addrSet) rank(a multiaddr.Multiaddr) uint64 {
 func (s *addrSet) has(a multiaddr.Multiaddr) bool { return s.rank(a) > 0 }
 
 // Rank orders the addresses of a peer as libp2p does, but with TCP before QUIC. When a machine's
-// process is killed, its kernel ends a TCP connection at once, while a QUIC connection looks alive for
-// 30 s more; and a round trip on a kept stream takes less over TCP. QUIC is for where TCP does not get
-// through, and a relay for where neither does.
+// process is killed, its kernel ends a TCP connection at once, while a QUIC connection looks alive
+// for 30 s more; and a round trip on a kept stream takes less over TCP. QUIC is for where TCP does
+// not get through, and a relay for where neither does.
 func (o *Order) Rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	circuits, direct := split(addrs, route.IsCircuit)
 	relay := slices.ContainsFunc(direct, o.relays.has)

@@ -54,8 +54,8 @@ func TestDialOrder(t *testing.T) {
 	}
 }
 
-// However many addresses a peer has, or somebody tells of: those that are trusted have their turn first, the newest before the
-// others, and some places are left for ways by relays that are there.
+// However many addresses a peer has, or somebody tells of: those that are trusted have their turn
+// first, the newest before the others, and some places are left for ways by relays that are there.
 func TestManyAddresses(t *testing.T) {
 	at := func(ip, port int) multiaddr.Multiaddr {
 		return multiaddr.StringCast(fmt.Sprintf("/ip4/16.1.0.%d/tcp/%d", ip, port))

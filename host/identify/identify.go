@@ -1,10 +1,12 @@
-// Package identify asks peers once more what they are, when they could not answer the library in time.
+// Package identify asks peers once more what they are, when they could not answer the library in
+// time.
 package identify
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: identify asks a peer once for a connection, and gives
-// it 5 s to answer (identify.DefaultTimeout). That is too short where a thousand machines come back at
-// once, or over a slow link. Upstream: https://github.com/libp2p/go-libp2p/issues/2983. The package may
-// go when TestLibraryIdentifiesOnce fails.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: identify asks a peer once for a connection, and
+// gives it 5 s to answer (identify.DefaultTimeout). That is too short where a thousand machines
+// come back at once, or over a slow link. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/2983. The package may go when
+// TestLibraryIdentifiesOnce fails.
 
 import (
 	"context"
@@ -38,8 +40,8 @@ const (
 	eventQueue = 256
 )
 
-// Again asks peers again. For as long as a connection lives, pubsub, the DHT and the search for relays
-// pass over a peer that has not answered.
+// Again asks peers again. For as long as a connection lives, pubsub, the DHT and the search for
+// relays pass over a peer that has not answered.
 type Again struct {
 	host corehost.Host
 	log  *slog.Logger
@@ -98,8 +100,8 @@ func (a *Again) start(ctx context.Context, p peer.ID) {
 	})
 }
 
-// keepAsking asks p until it answers, is gone or does not speak the protocol; at once after a token in
-// soon, and more and more rarely otherwise.
+// keepAsking asks p until it answers, is gone or does not speak the protocol; at once after a token
+// in soon, and more and more rarely otherwise.
 func (a *Again) keepAsking(ctx context.Context, p peer.ID, soon <-chan struct{}) {
 	pauses := backoff.Backoff{First: firstPause, Most: mostPause, Jitter: 0.25} // many may be late at the same time
 	for {
@@ -124,8 +126,8 @@ func (a *Again) keepAsking(ctx context.Context, p peer.ID, soon <-chan struct{})
 	}
 }
 
-// ask asks p what it is, and gives the answer to the library as one that p has pushed: in no other way
-// does the library take news of a peer.
+// ask asks p what it is, and gives the answer to the library as one that p has pushed: in no other
+// way does the library take news of a peer.
 func (a *Again) ask(ctx context.Context, p peer.ID) error {
 	ctx = network.WithNoDial(network.WithAllowLimitedConn(ctx, "identify"), "identify")
 	ctx, cancel := context.WithTimeout(ctx, answerTime)

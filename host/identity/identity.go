@@ -28,9 +28,10 @@ const (
 	pemPeerHeader = "Peer-Id"
 )
 
-// ErrRefused is the kind of every error about an identity file that exists but must not be used: damaged, readable by
-// others, owned by someone else, or no regular file. Such a file is never replaced, because the machine would
-// silently become another peer: a person has to look. Do not retry.
+// ErrRefused is the kind of every error about an identity file that exists but must not be used:
+// damaged, readable by others, owned by someone else, or no regular file. Such a file is never
+// replaced, because the machine would silently become another peer: a person has to look. Do not
+// retry.
 var ErrRefused = errors.New("identity file refused")
 
 // New makes an Ed25519 identity that is kept nowhere: for tests, and nodes that leave no trace.
@@ -78,7 +79,8 @@ func MakeDir(dir string) error {
 	return nil
 }
 
-// makeLasting makes a directory that survives a power cut: what is in it is only as lasting as its own name.
+// makeLasting makes a directory that survives a power cut: what is in it is only as lasting as its
+// own name.
 func makeLasting(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -108,8 +110,8 @@ func load(path string) (crypto.PrivKey, error) {
 	}
 	key, err := decode(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to get a new identity (other machines will not know it)",
-			ErrRefused, path, err)
+		return nil, fmt.Errorf("%w: %s: %w; restore it from a backup, or move it away to get a new identity "+
+			"(other machines will not know it)", ErrRefused, path, err)
 	}
 	return key, nil
 }
@@ -143,7 +145,8 @@ func readPrivate(path string) ([]byte, error) {
 // the access list of the user's profile; mode bits say nothing there.
 func checkOwner(path string, info fs.FileInfo) error {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("%w: others may read %s (mode %04o), so its key may be known to them; run `chmod 600 %s` if you trust every user of this machine, else move it away",
+		return fmt.Errorf("%w: others may read %s (mode %04o), so its key may be known to them; "+
+			"run `chmod 600 %s` if you trust every user of this machine, else move it away",
 			ErrRefused, path, info.Mode().Perm(), path)
 	}
 	if err := durable.CheckOwner(path, info); err != nil {
@@ -161,7 +164,8 @@ func encode(private ed25519.PrivateKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemType, Headers: map[string]string{pemPeerHeader: id.String()}, Bytes: der}), nil
+	named := map[string]string{pemPeerHeader: id.String()}
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Headers: named, Bytes: der}), nil
 }
 
 // decode is strict: what it accepts is byte for byte what encode writes for the same key.

@@ -104,7 +104,8 @@ func TestIdentityRefused(t *testing.T) {
 	}
 }
 
-// Wherever a bit of the file is wrong, the error says in a line that it is damaged and what to do, in no words of a library.
+// Wherever a bit of the file is wrong, the error says in a line that it is damaged and what to do,
+// in no words of a library.
 func TestIdentityWithAFlippedBit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), fileName)
 	idOf(t, path)

@@ -40,8 +40,8 @@ type FollowerConfig struct {
 	Dial func(context.Context, peer.AddrInfo) error
 	// Kept reports whether a peer is dialled in any case, and not from here.
 	Kept func(peer.ID) bool
-	// FirstHand reports whether an address is known from elsewhere: it is not removed when discovery no
-	// longer names it.
+	// FirstHand reports whether an address is known from elsewhere: it is not removed when
+	// discovery no longer names it.
 	FirstHand func(multiaddr.Multiaddr) bool
 	// Found is called for each peer that is found, also again, and Self for this node itself.
 	Found, Self func(discovery.Found)
@@ -137,8 +137,8 @@ type foundPeer struct {
 
 func newFoundPeers() *foundPeers { return &foundPeers{peers: make(map[peer.ID]*foundPeer)} }
 
-// add remembers f. It returns whether this way finds it for the first time, and else the addresses that
-// this way had named before and no longer names.
+// add remembers f. It returns whether this way finds it for the first time, and else the addresses
+// that this way had named before and no longer names.
 func (s *foundPeers) add(f discovery.Found) (first bool, before []multiaddr.Multiaddr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +156,8 @@ func (s *foundPeers) add(f discovery.Found) (first bool, before []multiaddr.Mult
 	return !known, slices.DeleteFunc(before, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(f.Addrs, a) })
 }
 
-// dropOldest makes room. Looking at all of them is fine: it happens only under a flood of made-up peers.
+// dropOldest makes room. Looking at all of them is fine: it happens only under a flood of made-up
+// peers.
 func (s *foundPeers) dropOldest() {
 	var oldest *foundPeer
 	for _, p := range s.peers {

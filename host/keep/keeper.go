@@ -1,10 +1,11 @@
-// Package keep decides which connections a node has: it keeps those with wanted peers up, follows how
-// it stands with each peer, dials a few of those that discovery finds, and gives up what nobody needs.
+// Package keep decides which connections a node has: it keeps those with wanted peers up, follows
+// how it stands with each peer, dials a few of those that discovery finds, and gives up those that
+// are not needed.
 package keep
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: it never dials a peer again that was lost, whatever its
-// tags. Upstream: https://github.com/libp2p/go-libp2p/pull/1334, closed. The file may go when the library
-// keeps connections that its user names.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it never dials a peer again that was lost,
+// whatever its tags. Upstream: https://github.com/libp2p/go-libp2p/pull/1334, closed. The file may
+// go when the library keeps connections that its user names.
 
 import (
 	"context"
@@ -20,8 +21,8 @@ import (
 // Tag protects kept peers from the connection manager.
 const Tag = "swarm-kept"
 
-// How often a kept peer that is away is dialled: fast for what a restart or a short outage takes, then
-// steadily, so that a machine that comes back after a night is there within half a minute.
+// How often a kept peer that is away is dialled: fast for what a restart or a short outage takes,
+// then steadily, so that a machine that comes back after a night is there within half a minute.
 const (
 	redialFast    = 4 * time.Second // so that a peer that restarts is back within 5 s
 	redialSlow    = 30 * time.Second
@@ -67,8 +68,8 @@ type kept struct {
 	stop context.CancelFunc
 }
 
-// NewKeeper returns a Keeper that dials by a function that returns at once when the peer is connected.
-// relay reports which peers are relays.
+// NewKeeper returns a Keeper that dials by a function that returns at once when the peer is
+// connected. relay reports which peers are relays.
 func NewKeeper(dial func(context.Context, peer.AddrInfo) error, relay func(peer.ID) bool, log *slog.Logger) *Keeper {
 	return &Keeper{dial: dial, relay: relay, log: log, peers: make(map[peer.ID]*kept)}
 }

@@ -1,9 +1,10 @@
 package keep
 
-// A repair of github.com/libp2p/go-libp2p-kad-dht v0.42.2: it dials every peer it hears of, and protects
-// most of them from the connection manager. Upstream:
-// https://github.com/libp2p/go-libp2p-kad-dht/pull/634, https://github.com/libp2p/go-libp2p-kad-dht/issues/283.
-// The file may go when the DHT closes the connections that it has opened for a question.
+// A repair of github.com/libp2p/go-libp2p-kad-dht v0.42.2: it dials every peer it hears of, and
+// protects most of them from the connection manager. Upstream:
+// https://github.com/libp2p/go-libp2p-kad-dht/pull/634,
+// https://github.com/libp2p/go-libp2p-kad-dht/issues/283. The file may go when the DHT closes the
+// connections that it has opened for a question.
 
 import (
 	"cmp"
@@ -26,7 +27,7 @@ const (
 	quietAge = 2 * time.Minute
 )
 
-// Quiet gives up connections that nobody needs. The DHT dials every peer it hears of, and every
+// Quiet gives up connections that are not needed. The DHT dials every peer it hears of, and every
 // connection costs its keepalives: a fleet of twenty would become a full mesh. A node ends only what
 // it has dialled itself, so that the two ends never disagree.
 type Quiet struct {
@@ -98,8 +99,8 @@ func (q *Quiet) idle(c network.Conn, now time.Time) bool {
 	return s.Direction == network.DirOutbound && now.Sub(s.Opened) > quietAge && !q.cfg.Busy(c)
 }
 
-// second returns the connection to give up where two nodes have dialled each other: the one dialled by
-// the node with the greater ID.
+// second returns the connection to give up where two nodes have dialled each other: the one dialled
+// by the node with the greater ID.
 func (q *Quiet) second(conns []network.Conn, now time.Time) network.Conn {
 	if len(conns) != 2 || conns[0].Stat().Direction == conns[1].Stat().Direction {
 		return nil

@@ -128,8 +128,8 @@ func (s *Standings) sweep() {
 
 func (s *Standing) connected() bool { return s.State == Direct || s.State == Relayed }
 
-// move changes the state of a peer, and reports it when its state or its path is another one then. c is the connection of evDirect and
-// evRelayed, err the cause of evFail.
+// move changes the state of a peer, and reports it when its state or its path is another one then.
+// c is the connection of evDirect and evRelayed, err the cause of evFail.
 func (s *Standings) move(p peer.ID, e happening, c network.Conn, err error) {
 	s.sweep()
 	s.mu.Lock()
@@ -208,7 +208,8 @@ func (s *Standings) Block(p peer.ID, yes bool) {
 	s.move(p, e, nil, nil)
 }
 
-// Watch returns the changes from now on. A reader that falls behind by 1,024 misses some; stop ends it.
+// Watch returns the changes from now on. A reader that falls behind by 1,024 misses some; stop ends
+// it.
 func (s *Standings) Watch() (changes <-chan Change, stop func()) {
 	ch := make(chan Change, standingsQueued)
 	s.mu.Lock()

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Budgets are what peers have left of something that is bounded in time, such as a *rate.Limiter. They
-// outlive streams and connections. Methods may be called concurrently.
+// Budgets are what peers have left of something that is bounded in time, such as a *rate.Limiter.
+// They outlive streams and connections. Methods may be called concurrently.
 type Budgets[B any] struct {
 	fresh func() B
 
@@ -17,8 +17,8 @@ type Budgets[B any] struct {
 	peers *simplelru.LRU[peer.ID, B]
 }
 
-// NewBudgets returns the budgets of up to most peers; that of the peer not heard of for the longest time
-// goes first. fresh makes that of a new peer.
+// NewBudgets returns the budgets of up to most peers; that of the peer not heard of for the longest
+// time goes first. fresh makes that of a new peer.
 func NewBudgets[B any](most int, fresh func() B) *Budgets[B] {
 	return &Budgets[B]{fresh: fresh, peers: newLRU[peer.ID, B](most)}
 }

@@ -14,9 +14,9 @@ import (
 // stream it answers at once, or waits for what this node has asked itself.
 type Admit func(ctx context.Context, c network.Conn, inbound bool) error
 
-// Guard returns h for the protocols of libraries, such as the DHT and pubsub: a stream of a peer that is
-// not admitted is reset before anything is read from it, and none is opened to such a peer. A nil admit
-// admits every peer.
+// Guard returns h for the protocols of libraries, such as the DHT and pubsub: a stream of a peer
+// that is not admitted is reset before anything is read from it, and none is opened to such a peer.
+// A nil admit admits every peer.
 func Guard(h corehost.Host, admit Admit) corehost.Host {
 	if admit == nil {
 		return h

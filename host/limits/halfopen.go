@@ -1,8 +1,9 @@
 package limits
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: a connection may take 15 s for its handshake, the
-// resource manager counts those of all addresses together, and one address can hold all places. No issue
-// is known: see docs/upstream.md. The file may go when the transient scope has a share for each network.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: a connection may take 15 s for its handshake,
+// the resource manager counts those of all addresses together, and one address can hold all places.
+// No issue is known: see docs/upstream.md. The file may go when the transient scope has a share for
+// each network.
 
 import (
 	"errors"
@@ -21,8 +22,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-// Connections that were accepted and are not yet ready for streams. Most of their handshake needs no key, so whoever can send
-// packets can make them; the library keeps each for 15 s.
+// Connections that were accepted and are not yet ready for streams. Most of their handshake needs no
+// key, so any sender of packets can make them; the library keeps each for 15 s.
 const (
 	halfOpenTime  = 5 * time.Second // for a whole handshake: three round trips, over the slowest of links
 	halfOpenGrace = time.Second     // while one is younger, it does not give way to another of its own address
@@ -33,8 +34,9 @@ const (
 
 var errCrowded = errors.New("too many connections of this network are in their handshake")
 
-// halfOpen keeps account of connections in their handshake. Where there are too many, of a network or of all, the oldest one of
-// the address that has the most gives way, so that one address, or one network, keeps out nobody but itself.
+// halfOpen counts connections in their handshake. Where there are too many, of a network or of all,
+// the oldest one of the address that has the most is closed, so that one address, or one network,
+// keeps out only itself.
 type halfOpen struct {
 	most, ofNet int
 
@@ -59,15 +61,15 @@ type half struct {
 	end   *time.Timer
 }
 
-// crowd is who shares a share: a network, over TCP and over QUIC, so that who is behind one address with an attacker can take
-// the other way.
+// crowd is what a share is for: a network, over TCP or over QUIC. A peer behind one address with an
+// attacker can use the other transport.
 type crowd struct {
 	net  netip.Prefix
 	quic bool
 }
 
-// newHalfOpen makes an account for a node whose limit for all handshakes is transient. A quarter of that is left to those
-// that were told to end, and have not yet.
+// newHalfOpen makes an account for a node whose limit for all handshakes is transient. A quarter of
+// that is left to those that are being closed.
 func newHalfOpen(transient int) *halfOpen {
 	return &halfOpen{
 		most: transient - transient/halfOpenShare, ofNet: transient / halfOpenShare,
@@ -75,7 +77,7 @@ func newHalfOpen(transient int) *halfOpen {
 	}
 }
 
-// accepted is told of a raw connection, right before the library asks for its resources.
+// accepted notes a raw connection, right before the library asks for its resources.
 func (h *halfOpen) accepted(c network.ConnMultiaddrs) {
 	raw, ok := c.(rawConn)
 	if !ok || c.RemoteMultiaddr() == nil {
@@ -86,8 +88,8 @@ func (h *halfOpen) accepted(c network.ConnMultiaddrs) {
 	h.came[c.RemoteMultiaddr().String()] = raw
 }
 
-// begin takes a connection into account, or refuses it. What has no address, is from this machine, or came by a relay, which
-// lets in members alone, is not counted: nil.
+// begin counts a connection, or refuses it. What has no address, is from this machine, or came
+// through a relay, which lets in members alone, is not counted: nil.
 func (h *halfOpen) begin(from multiaddr.Multiaddr, now time.Time) (*half, error) {
 	var conn rawConn
 	h.mu.Lock()
@@ -116,7 +118,7 @@ func (h *halfOpen) begin(from multiaddr.Multiaddr, now time.Time) (*half, error)
 	return c, err
 }
 
-// makeRoom takes one off the account for another, where there is no place. The caller holds mu.
+// makeRoom takes one off the account for another, where there is no room. The caller holds mu.
 func (h *halfOpen) makeRoom(c *half) (out *half, err error) {
 	counts, quic := make(map[crowd]int), 0
 	for o := range h.open {
@@ -163,7 +165,7 @@ func (h *halfOpen) makeRoom(c *half) (out *half, err error) {
 	return out, nil
 }
 
-// upgraded takes the connection off the account that is ready for streams now.
+// upgraded takes a connection off the account that is ready for streams.
 func (h *halfOpen) upgraded(c network.ConnMultiaddrs) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -220,7 +222,7 @@ func netOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// halfOpenGater tells the account of raw connections, behind another gater.
+// halfOpenGater reports raw connections to the account, behind another gater.
 type halfOpenGater struct {
 	connmgr.ConnectionGater
 	half *halfOpen
@@ -239,8 +241,8 @@ func (g *halfOpenGater) InterceptUpgraded(c network.Conn) (bool, control.Disconn
 	return g.ConnectionGater.InterceptUpgraded(c)
 }
 
-// halfOpenResources keep the account: the library asks them for each connection that it has accepted, and tells them when it
-// has ended.
+// halfOpenResources keep the account: the library asks them for each connection that it has
+// accepted, and releases it when it has ended.
 type halfOpenResources struct {
 	network.ResourceManager
 	half *halfOpen

@@ -37,7 +37,8 @@ func comes(h *halfOpen, addr string, port int) (*silent, *half, error) {
 	return s, c, err
 }
 
-// A network has its share of the handshakes and no more; the oldest of its busiest address gives way, once it had its second.
+// A network has its share of the handshakes and no more; the oldest of its busiest address gives
+// way, once it had its second.
 func TestHalfOpenShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHalfOpen(40) // 30 in all, 10 for a network
@@ -75,7 +76,8 @@ func TestHalfOpenShares(t *testing.T) {
 	})
 }
 
-// However many networks are in it together, who comes from another one gets in, and all together keep to the bound.
+// However many networks are in it together, who comes from another one gets in, and all together
+// keep to the bound.
 func TestHalfOpenBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHalfOpen(40)
@@ -141,7 +143,8 @@ func TestHalfOpenKnowsNoAddress(t *testing.T) {
 	}
 }
 
-// QUIC asks for resources first; its handshakes are counted, and give their places back with the key or the end.
+// QUIC asks for resources first; its handshakes are counted, and give their places back with the
+// key or the end.
 func TestHalfOpenOverQUIC(t *testing.T) {
 	rm, err := newResourceManager(100, nil)
 	if err != nil {

@@ -1,7 +1,7 @@
 package limits
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: a peer may propose any number of protocols on a stream,
-// and open streams of identify, ping and the DHT at any rate. Upstream:
+// A repair of github.com/libp2p/go-libp2p v0.51.0: a peer may propose any number of protocols on a
+// stream, and open streams of identify, ping and the DHT at any rate. Upstream:
 // https://github.com/libp2p/go-libp2p/issues/759. The part of proposals may go when
 // TestLibraryTakesAnyNumberOfProposals fails, the rest when streams can be limited by rate.
 
@@ -24,7 +24,8 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
-// How others choose the protocol of a stream. An honest one is done in two messages of some 50 bytes; pubsub knows five names.
+// How others choose the protocol of a stream. An honest choice takes two messages of some 50 bytes;
+// pubsub has five names.
 const (
 	proposalBytes   = 1 << 10
 	proposals       = 8                // of protocols that this node does not speak
@@ -32,8 +33,9 @@ const (
 	strangerChoices = 3 * time.Second  // of a stranger
 )
 
-// What a peer may have the library's own protocols do, which know no limits of rate: identify, ping, the DHT, pubsub. Streams
-// and bytes over these wait for their turn, so that an honest burst is late and not lost.
+// What a peer may ask of the library's own protocols, which have no limits of rate: identify, ping,
+// the DHT, pubsub. Streams and bytes over these wait for their turn, so that an honest burst is
+// late and not lost.
 const (
 	libraryStreams      = 20 // a second, of a member
 	libraryStreamBurst  = 60
@@ -47,13 +49,13 @@ const (
 	pubsubPrefix        = "/meshsub/"
 	floodsubPrefix      = "/floodsub/"
 	kademlia            = "/kad/"
-	unknown             = protocol.ID("") // of a stream whose protocol nobody has chosen
+	unknown             = protocol.ID("") // of a stream whose protocol is not chosen
 )
 
 var errChoice = errors.New("no protocol was chosen with a few short proposals")
 
-// incoming is the handler of all streams that others open, in the place of the library's, which lets them propose protocols for
-// as long as they like, and start as many streams as they like.
+// incoming handles all streams that others open, instead of the library's handler, which lets them
+// propose protocols and start streams without a limit.
 type incoming struct {
 	host   corehost.Host
 	member func(peer.ID) bool // nil where all are alike
@@ -137,8 +139,8 @@ func (i *incoming) turn(p peer.ID) error {
 	return nil
 }
 
-// isLibrary reports whether a protocol is one of the library's that any message of a peer makes work. Relays and hole punching
-// are not among them: of a relay's streams there are as many as it has peers.
+// isLibrary reports whether a protocol is one of the library's that works for any message of a peer.
+// Relays and hole punching are not among them: a relay has as many streams as it has peers.
 func isLibrary(id protocol.ID) bool {
 	switch id {
 	case identify.ID, identify.IDPush, ping.ID, autonatv2.DialProtocol, autonatv2.DialBackProtocol:
@@ -151,7 +153,8 @@ func isPubSub(id protocol.ID) bool {
 	return strings.HasPrefix(string(id), pubsubPrefix) || strings.HasPrefix(string(id), floodsubPrefix)
 }
 
-// choosing is a stream while its protocol is being chosen: few bytes, and few refusals, are all that there is.
+// choosing is a stream while its protocol is being chosen: few bytes, and few refusals, are all
+// that there is.
 type choosing struct {
 	network.Stream
 	bytes, times int

@@ -62,7 +62,8 @@ func TestProposalsAreBounded(t *testing.T) {
 	}
 }
 
-// Streams of the library's protocols come at a peer's rate; what is over it waits, and what would wait for long does not begin.
+// Streams of the library's protocols come at a peer's rate; what is over it waits, and what would
+// wait for long does not begin.
 func TestLibraryStreamsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var member atomic.Bool
@@ -100,7 +101,8 @@ func TestLibraryStreamsTakeTurns(t *testing.T) {
 	})
 }
 
-// What a peer says over the library's protocols is read at its rate, whether in large or in small pieces.
+// What a peer says over the library's protocols is read at its rate, whether in large or in small
+// pieces.
 func TestLibraryStreamsAreMetered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{32, libraryRead, 8 * libraryRead} {

@@ -1,6 +1,6 @@
-// Package limits bounds what peers can make a node do: connections and their handshakes, streams and the
-// choice of their protocol, bytes of strangers, networks. All is sized for a fleet that sits behind a few
-// addresses and comes back all at once, not for a public network of strangers.
+// Package limits bounds what peers can make a node do: connections and their handshakes, streams
+// and the choice of their protocol, bytes of strangers, networks. All is sized for a fleet that
+// sits behind a few addresses and comes back all at once, not for a public network of strangers.
 package limits
 
 import (
@@ -21,8 +21,8 @@ import (
 type Config struct {
 	// MaxPeers is how many peers all is sized for.
 	MaxPeers int
-	// Member reports whether a peer is a member, which may do more than a stranger. Nil means that there
-	// are no members: all peers are alike.
+	// Member reports whether a peer is a member, which may do more than a stranger. Nil means that
+	// there are no members: all peers are alike.
 	Member func(peer.ID) bool
 	// Gater is asked about every connection.
 	Gater  connmgr.ConnectionGater
@@ -75,7 +75,8 @@ func (l *Limits) Start(h corehost.Host) {
 	h.Network().SetStreamHandler(newIncoming(l.life, h, l.cfg.Member).handle)
 }
 
-// Close ends what waits. Call it before that of the node, which frees the rest. It may be called again.
+// Close ends what waits. Call it before that of the node, which frees the rest. It may be called
+// again.
 func (l *Limits) Close() {
 	l.end()
 	l.waste.end()

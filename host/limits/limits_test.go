@@ -13,7 +13,8 @@ import (
 
 const gib = 1 << 30
 
-// TestLimitsOfAFleet: with the default size, a thousand peers fit in every respect, and there still is an end.
+// TestLimitsOfAFleet: with the default size, a thousand peers fit in every respect, and there still
+// is an end.
 func TestLimitsOfAFleet(t *testing.T) {
 	limits := resourceLimits(1000, 16*gib).ToPartialLimitConfig()
 	tests := []struct {
@@ -44,7 +45,8 @@ func TestLimitsOfAFleet(t *testing.T) {
 	}
 }
 
-// TestOneAddress: the whole fleet may come from one address at once, twice the fleet may stay, and no more; loopback is exempt.
+// TestOneAddress: the whole fleet may come from one address at once, twice the fleet may stay, and
+// no more; loopback is exempt.
 func TestOneAddress(t *testing.T) {
 	const peers = 100
 	rm, err := newResourceManager(peers, nil)

@@ -1,8 +1,8 @@
 package limits
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: what strangers send is kept in memory, a whole window
-// of each stream, before anybody has decided to read it. No issue is known: see docs/upstream.md. The file
-// may go when a peer's window can depend on the peer.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: what strangers send is kept in memory, a whole
+// window of each stream, before anybody has decided to read it. No issue is known: see
+// docs/upstream.md. The file may go when a peer's window can depend on the peer.
 
 import (
 	"context"
@@ -17,8 +17,9 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
-// What is read of a stranger over TCP and WebSocket. A stream's first window is 256 KiB by the muxer's specification, and
-// all of it is kept in memory until the handler of the stream reads it: on a busy machine with many strangers that is late.
+// What is read of a stranger over TCP and WebSocket. A stream's first window is 256 KiB by the
+// muxer's specification, and all of it is kept in memory until the handler of the stream reads it:
+// on a busy machine with many strangers that is late.
 const (
 	strangerRate  = 256 << 10 // bytes a second
 	strangerBurst = 16 << 10  // bytes: a greeting
@@ -27,8 +28,8 @@ const (
 	strangersBurst = 1 << 20 // bytes
 )
 
-// newMuxer is yamux, which reads slowly of those who dialled this node and are no members. A nil member makes no difference
-// between peers.
+// newMuxer is yamux, which reads slowly from peers that have dialled this node and are no members.
+// A nil member makes no difference between peers.
 func newMuxer(member func(peer.ID) bool) network.Multiplexer {
 	if member == nil {
 		return yamux.DefaultTransport

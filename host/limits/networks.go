@@ -12,8 +12,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// Networks is a gater that permits some networks only, in front of another gater. What comes through a
-// relay is judged by the relay's address.
+// Networks is a gater that permits some networks only, in front of another gater. What comes
+// through a relay is judged by the relay's address.
 type Networks struct {
 	connmgr.ConnectionGater // nil permits all
 	// Allow, if there are any, are the only networks permitted; Deny those that never are.

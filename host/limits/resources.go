@@ -13,13 +13,15 @@ import (
 
 var errNotForStrangers = errors.New("this protocol is for members")
 
-// memberProtocols are those that the library registers by itself and that a Guard cannot stand in front of. Not among them
-// are the answer to a dial-back, which comes from an identity made for it, and hole punching, which the library takes only from
-// peers that this node has dialled over a relay.
+// memberProtocols are those that the library registers by itself and that a Guard cannot stand in
+// front of. Not among them are the answer to a dial-back, which comes from an identity made for it,
+// and hole punching, which the library takes only from peers that this node has dialled over a
+// relay.
 var memberProtocols = map[protocol.ID]bool{proto.ProtoIDv2Stop: true, autonatv2.DialProtocol: true, ping.ID: true}
 
-// guardedResources resets streams of strangers to the library's own protocols, as soon as the protocol is known and before
-// the handler runs. Nor is a stranger asked whether this node can be reached: it may say what it likes.
+// guardedResources resets streams of strangers to the library's own protocols, as soon as the
+// protocol is known and before the handler runs. Nor is a stranger asked whether this node can be
+// reached: it may say what it likes.
 type guardedResources struct {
 	network.ResourceManager
 	member func(peer.ID) bool

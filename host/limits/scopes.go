@@ -19,9 +19,9 @@ import (
 	"github.com/pbnjay/memory"
 )
 
-// The library's defaults are made for a public network of strangers: 8 connections for an address, 16 new ones in a
-// burst, some hundred in all. A fleet sits behind a few addresses and comes back all at once after a power cut,
-// so everything here is sized from the number of peers instead.
+// The library's defaults are made for a public network of strangers: 8 connections for an address,
+// 16 new ones in a burst, some hundred in all. A fleet sits behind a few addresses and comes back
+// all at once after a power cut, so everything here is sized from the number of peers instead.
 const (
 	connsPerPeer   = 64        // inbound; a controller's commands are separate processes with one identity
 	streamsPerPeer = 1024      // each way; above our own limit of 128 for a family, whose refusal tells the reason
@@ -29,7 +29,8 @@ const (
 	minStreams     = 4096      // so that a small MaxPeers does not limit one busy peer
 	streamWindow   = 256 << 10 // bytes the muxer reserves for each stream
 	minMemory      = 512 << 20 // bytes; above what the strangers of a worker can reserve, at 4 MiB each
-	// A stranger greets, asks for a place in the fleet, and is asked what it is; each stream may leave a whole window unread.
+	// A stranger greets, asks for a place in the fleet, and is asked what it is; each stream may
+	// leave a whole window unread.
 	strangerStreams = 4 // each way
 	strangerMemory  = 2 * strangerStreams * streamWindow
 	gracePeriod     = 30 * time.Second
@@ -56,8 +57,9 @@ func newConnManager(maxPeers int) (*connmgr.BasicConnMgr, error) {
 	return connmgr.NewConnManager(maxPeers, maxPeers+maxPeers/4+16, connmgr.WithGracePeriod(gracePeriod))
 }
 
-// resourceLimits is what the node grants in all, to connections in their handshake, and to each peer and protocol.
-// The number of file descriptors stays as the library derives it from the process' own limit.
+// resourceLimits is what the node grants in all, to connections in their handshake, and to each
+// peer and protocol. The number of file descriptors stays as the library derives it from the
+// process' own limit.
 func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 	streams := max(minStreams, maxPeers*streamShare)
 	mem := max(minMemory, min(int64(streams)*streamWindow, totalMemory/2))
@@ -77,17 +79,20 @@ func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 		ProtocolDefault:     family,
 		ProtocolPeerDefault: onePeerFamily,
 		PeerDefault:         onePeer,
-		// Every connection begins with these; the library's sums would fail the rest of a large fleet.
+		// Every connection begins with these; the library's sums would fail the rest of a large
+		// fleet.
 		Service:  map[string]rcmgr.ResourceLimits{identify.ServiceName: bounds(0, conns, mem/4), ping.ServiceName: bounds(0, conns, mem/4)},
 		Protocol: map[protocol.ID]rcmgr.ResourceLimits{},
 	}
-	// As a relay, a circuit is a stream on either side, and one peer may have as many as there are peers.
+	// As a relay, a circuit is a stream on either side, and one peer may have as many as there are
+	// peers.
 	circuits := bounds(0, conns, mem/2)
 	partial.Service[relay.ServiceName] = circuits
 	partial.ServicePeer = map[string]rcmgr.ResourceLimits{relay.ServiceName: circuits}
 	partial.ProtocolPeer = map[protocol.ID]rcmgr.ResourceLimits{proto.ProtoIDv2Hop: circuits, proto.ProtoIDv2Stop: circuits}
 	partial.Protocol[proto.ProtoIDv2Hop], partial.Protocol[proto.ProtoIDv2Stop] = circuits, circuits
-	// All circuits to a relay are streams of one connection, and when the fleet comes back all are punched at once.
+	// All circuits to a relay are streams of one connection, and when the fleet comes back all are
+	// punched at once.
 	punches := bounds(0, conns, mem/4)
 	partial.Service[holepunch.ServiceName], partial.Protocol[holepunch.Protocol] = punches, punches
 	for _, id := range []protocol.ID{identify.ID, identify.IDPush, ping.ID} {
@@ -101,7 +106,7 @@ func resourceLimits(maxPeers int, totalMemory int64) rcmgr.ConcreteLimitConfig {
 // handshakesFor is how many connections may be in their handshake, in each direction.
 func handshakesFor(maxPeers int) int { return maxPeers/2 + 64 }
 
-// memberLimiter gives peers that are no members less. Who becomes one has more at once.
+// memberLimiter gives peers that are no members less. A peer that becomes one has more at once.
 type memberLimiter struct {
 	rcmgr.Limiter
 	member func(peer.ID) bool
@@ -139,7 +144,8 @@ func (l *peerLimit) GetStreamTotalLimit() int {
 	return 2 * strangerStreams
 }
 
-// bounds limits connections and streams, in each direction and in sum, and memory in bytes. Zero leaves a default.
+// bounds limits connections and streams, in each direction and in sum, and memory in bytes. Zero
+// leaves a default.
 func bounds(conns, streams int, mem int64) rcmgr.ResourceLimits {
 	return rcmgr.ResourceLimits{
 		Conns: rcmgr.LimitVal(2 * conns), ConnsInbound: rcmgr.LimitVal(conns), ConnsOutbound: rcmgr.LimitVal(conns),

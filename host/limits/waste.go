@@ -1,7 +1,8 @@
 package limits
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: to open and end streams costs a peer nothing. Upstream:
-// https://github.com/libp2p/go-libp2p/issues/759. The file may go when streams can be limited by rate.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: to open and end streams costs a peer nothing.
+// Upstream: https://github.com/libp2p/go-libp2p/issues/759. The file may go when streams can be
+// limited by rate.
 
 import (
 	"log/slog"
@@ -21,20 +22,20 @@ import (
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-// A stream is wasted that ends before it was used, or that is over a limit. Each costs some 50 µs, however little its opener
-// pays, so a peer that wastes many is shut out for a while. An honest burst over a limit, of a thousand calls at once, is not
-// near these.
+// A stream is wasted that ends before it was used, or that is over a limit. Each costs some 50 µs,
+// however little its opener pays, so a peer that wastes many is shut out for a while. An honest
+// burst over a limit, of a thousand calls at once, is not near these.
 const (
 	wasteRate   = 50 // streams a second
 	wasteBurst  = 2000
 	shutOutTime = time.Minute
-	// Connections a second from an address of which a peer is shut out: a handshake costs 1 ms. Others behind
-	// the address share them.
+	// Connections a second from an address of which a peer is shut out: a handshake costs 1 ms.
+	// Others behind the address share them.
 	shutOutAccepts = 10
 	shutOutBurst   = 20
 )
 
-// waste keeps account of streams that peers waste.
+// waste counts the streams that peers waste.
 type waste struct {
 	log *slog.Logger
 
@@ -65,7 +66,7 @@ func newWaste(log *slog.Logger) *waste {
 	}
 }
 
-// wasted counts one stream of a peer, and shuts the peer out for whom it is one too many.
+// wasted counts one stream of a peer, and shuts the peer out if that is one too many.
 func (w *waste) wasted(p peer.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +88,7 @@ func (w *waste) wasted(p peer.ID) {
 	}
 }
 
-// begin is told of the network, which is made after what stands in front of it.
+// begin notes the network, which is made after what stands in front of it.
 func (w *waste) begin(n network.Network) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +135,8 @@ func wayOf(a multiaddr.Multiaddr) (way, bool) {
 	return way{addr.Unmap(), route.IsCircuit(a)}, ok
 }
 
-// crowded reports whether a connection comes a way that has had its share, because of a peer that is shut out.
+// crowded reports whether a connection comes a way that has had its share, because of a peer that
+// is shut out.
 func (w *waste) crowded(from network.ConnMultiaddrs) bool {
 	by, ok := wayOf(from.RemoteMultiaddr())
 	if !ok {
@@ -204,13 +206,14 @@ func (s *wasteScope) Done() {
 	s.StreamManagementScope.Done()
 }
 
-// usedStream is a stream whose protocol was chosen: it was used when anything was read from it or written to it.
+// usedStream is a stream whose protocol was chosen: it was used when anything was read from it or
+// written to it.
 type usedStream struct {
 	network.Stream
 	scope *wasteScope
 }
 
-// noteUse returns a stream that tells its scope of its use.
+// noteUse returns a stream that notes in its scope that it was used.
 func noteUse(s network.Stream) network.Stream {
 	if scope, ok := s.Scope().(*wasteScope); ok {
 		return &usedStream{s, scope}

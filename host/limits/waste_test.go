@@ -23,7 +23,8 @@ type comesFrom struct {
 
 func (c comesFrom) RemoteMultiaddr() multiaddr.Multiaddr { return c.remote }
 
-// One stream too many shuts a peer out, for a minute, and nobody else; its address has few connections meanwhile.
+// One stream too many shuts a peer out, for a minute, and nobody else; its address has few
+// connections meanwhile.
 func TestWasteShutsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWaste(slog.New(slog.DiscardHandler))
@@ -61,8 +62,8 @@ func TestWasteShutsOut(t *testing.T) {
 	})
 }
 
-// Streams that a peer opens and resets are counted; those that it has used are not. Too many cost it its connections, and it
-// is not let in again at once.
+// Streams that a peer opens and resets are counted; those that it has used are not. Too many cost
+// it its connections, and it is not let in again at once.
 func TestUnusedStreamsAreCounted(t *testing.T) {
 	const many = 60
 	node := func(listen string) (host.Host, *Limits) {

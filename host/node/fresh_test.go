@@ -121,8 +121,8 @@ func TestUnconfirmedRelayHoldsNobody(t *testing.T) {
 	if m, _ := fleetOf(worker).Known(id); m.Err != nil || !m.Unconfirmed {
 		t.Fatalf("unconfirmed %v, %v", m.Unconfirmed, m.Err)
 	}
-	news := greet.TwinsNews{Peer: worker.ID(), Twins: streams.Twins{Boots: []string{got.Hello.Boot, "worker-x"}}}
-	if _, err := streams.TellTwins.Do(t.Context(), relay.Client, worker.ID(), news); streams.CodeOf(err) != streams.CodeForbidden {
+	news := greet.TwinsNews{Peer: worker.ID(), Twins: greet.Twins{Boots: []string{got.Hello.Boot, "worker-x"}}}
+	if _, err := greet.TellTwins.Do(t.Context(), relay.Client, worker.ID(), news); streams.CodeOf(err) != streams.CodeForbidden {
 		t.Errorf("got %v, want %d", err, streams.CodeForbidden)
 	}
 	if _, held := worker.Twin(worker.ID()); held {

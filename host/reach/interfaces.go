@@ -1,10 +1,10 @@
 package reach
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: it keeps the machine's addresses for a minute, so a
-// machine that moved announces for that long where it had been, and nobody is told of the change.
-// Upstream: https://github.com/libp2p/go-libp2p/issues/112, and the cache in
-// https://github.com/libp2p/go-libp2p-swarm/pull/129. The file may go when the library follows changes of
-// the interfaces.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it keeps the machine's addresses for a minute,
+// so a machine that moved announces for that long where it had been; no event says so. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/112, and the cache in
+// https://github.com/libp2p/go-libp2p-swarm/pull/129. The file may go when the library follows
+// changes of the interfaces.
 
 import (
 	"context"
@@ -34,8 +34,7 @@ type NetworkChanged struct {
 	Lost, Got []netip.Addr
 }
 
-// Interfaces follow the machine's own IP addresses. The library (go-libp2p v0.51) keeps what it knows
-// of them for a minute, so a machine that moved announced for that long where it had been.
+// Interfaces follow the machine's own IP addresses.
 type Interfaces struct {
 	own func() ([]netip.Addr, error)
 
@@ -82,7 +81,9 @@ func (i *Interfaces) see(addrs []netip.Addr, at time.Time) (changed NetworkChang
 
 // Correct takes the addresses that were lost lately out of those that the library knows of, and adds
 // those that were got lately, where the node listens on all that the machine has.
-func (i *Interfaces) Correct(known []multiaddr.Multiaddr, listening func() []multiaddr.Multiaddr, at time.Time) []multiaddr.Multiaddr {
+func (i *Interfaces) Correct(
+	known []multiaddr.Multiaddr, listening func() []multiaddr.Multiaddr, at time.Time,
+) []multiaddr.Multiaddr {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var got []multiaddr.Multiaddr
@@ -105,7 +106,9 @@ func (i *Interfaces) Correct(known []multiaddr.Multiaddr, listening func() []mul
 		return !i.lost[a.Unmap()].IsZero()
 	})
 	if len(got) > 0 {
-		all := slices.DeleteFunc(slices.Clone(listening()), func(m multiaddr.Multiaddr) bool { return !manet.IsIPUnspecified(m) })
+		all := slices.DeleteFunc(slices.Clone(listening()), func(m multiaddr.Multiaddr) bool {
+			return !manet.IsIPUnspecified(m)
+		})
 		resolved, _ := manet.ResolveUnspecifiedAddresses(all, got) // an error says that there are none
 		for _, m := range resolved {
 			if !multiaddr.Contains(out, m) {

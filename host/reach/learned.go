@@ -45,8 +45,8 @@ type place struct {
 	holed string              // the ID of a connection through a hole that was punched
 }
 
-// Note takes down where a peer that has dialled this node has found it. The peer may be no member yet,
-// and lie. others are the connections with it.
+// Note takes down where a peer that has dialled this node has found it. The peer may be no member
+// yet, and lie. others are the connections with it.
 func (l *Learned) Note(e event.EvtPeerIdentificationCompleted, others []network.Conn) {
 	dialled := e.Conn.Stat().Direction == network.DirInbound && !route.IsCircuit(e.Conn.RemoteMultiaddr())
 	if !dialled || e.ObservedAddr == nil || !discovery.Usable(e.ObservedAddr, false) {
@@ -58,8 +58,8 @@ func (l *Learned) Note(e event.EvtPeerIdentificationCompleted, others []network.
 	if !known && len(l.seen) >= maxLearners && !l.makeRoom() {
 		return
 	}
-	// A direct connection beside one through a relay is a hole that was punched, which no other peer can
-	// use. The relay's is closed soon; later observations come over the same connection.
+	// A direct connection beside one through a relay is a hole that was punched, which no other
+	// peer can use. The relay's is closed soon; later observations come over the same connection.
 	if slices.ContainsFunc(others, func(c network.Conn) bool { return route.IsCircuit(c.RemoteMultiaddr()) }) {
 		before.holed = e.Conn.ID()
 		l.seen[e.Peer] = before
@@ -90,7 +90,8 @@ func (l *Learned) makeRoom() bool {
 	return oldest != ""
 }
 
-// Left notes that a peer is no longer connected. What a peer that was no member has observed is forgotten.
+// Left notes that a peer is no longer connected. What a peer that was no member has observed is
+// forgotten.
 func (l *Learned) Left(p peer.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-// NAT is what stands between this node and the Internet, as far as is known from what others have observed.
+// NAT is what stands between this node and the Internet, as far as is known from what others have
+// observed.
 type NAT string
 
 // The kinds of NAT.
@@ -82,10 +83,10 @@ func sameIP(a, b multiaddr.Multiaddr) bool {
 	return err == nil && err2 == nil && x.Equal(y)
 }
 
-// UDPPasses reports whether QUIC gets through to another network; nil when there was no occasion to see.
-// It judges by the connections that this node has dialled. Relays, for which isRelay returns true, are
-// dialled by QUIC first, so one that is connected by TCP did not answer to that; of others TCP says
-// nothing.
+// UDPPasses reports whether QUIC gets through to another network; nil when there was no occasion to
+// see. It judges by the connections that this node has dialled. Relays, for which isRelay returns
+// true, are dialled by QUIC first, so one that is connected by TCP did not answer to that; of
+// others TCP says nothing.
 func UDPPasses(n network.Network, isRelay func(peer.ID) bool) *bool {
 	var passes *bool
 	for _, c := range n.Conns() {

@@ -1,8 +1,8 @@
 package reach
 
-// A repair of github.com/libp2p/go-netroute v0.4.0: on Linux it refuses the route to 0.0.0.0, by which
-// the library's NAT manager looks for a router that speaks NAT-PMP only. No issue is known: see
-// docs/upstream.md. The file may go when TestNoRouteToNowhere fails.
+// A repair of github.com/libp2p/go-netroute v0.4.0: on Linux it refuses the route to 0.0.0.0, by
+// which the library's NAT manager looks for a router that speaks NAT-PMP only. No issue is known:
+// see docs/upstream.md. The file may go when TestNoRouteToNowhere fails.
 
 import (
 	"errors"
@@ -53,7 +53,10 @@ type port struct {
 
 // newPMPMapper fails when the router does not answer. It holds the ports until it is closed.
 func newPMPMapper(net network.Network, router pmpRouter) (*pmpMapper, error) {
-	m := &pmpMapper{net: net, router: router, wake: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{})}
+	m := &pmpMapper{
+		net: net, router: router,
+		wake: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{}),
+	}
 	stop := m.watchListeners()
 	if err := m.renew(); err != nil {
 		stop()
@@ -177,7 +180,8 @@ func (m *pmpMapper) Close() error {
 	return nil
 }
 
-// splitPort takes the port of an IPv4 listener that others in the LAN can reach, and what follows it, such as /quic-v1.
+// splitPort takes the port of an IPv4 listener that others in the LAN can reach, and what follows
+// it, such as /quic-v1.
 func splitPort(listener multiaddr.Multiaddr) (p port, rest multiaddr.Multiaddr, ok bool) {
 	ip, err := manet.ToIP(listener)
 	if err != nil || ip.To4() == nil || !ip.IsGlobalUnicast() && !ip.IsUnspecified() || len(listener) < 2 {

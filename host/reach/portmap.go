@@ -1,9 +1,10 @@
 package reach
 
 // A repair of github.com/libp2p/go-libp2p v0.51.0: its NAT manager looks for a router once, for ten
-// seconds after the start, and for another one only after a mapping has failed three times. Upstream:
-// https://github.com/libp2p/go-libp2p-nat/issues/15, https://github.com/libp2p/go-libp2p/pull/3367. The
-// file may go when NewNATManager looks again after it has found nothing.
+// seconds after the start, and for another one only after a mapping has failed three times.
+// Upstream: https://github.com/libp2p/go-libp2p-nat/issues/15,
+// https://github.com/libp2p/go-libp2p/pull/3367. The file may go when NewNATManager looks again
+// after it has found nothing.
 
 import (
 	"context"
@@ -26,19 +27,18 @@ import (
 const (
 	mapAgain = 5 * time.Minute  // from when no router has answered to the next time that it is asked
 	mapCheck = 10 * time.Second // between looks whether the router is another, or forwards no longer
-	mapLost  = 2 * time.Minute  // without a forwarded port until all begins anew
+	mapLost  = 2 * time.Minute  // without a forwarded port until the search begins again
 	mapFirst = time.Second      // between looks until the first port is forwarded
 )
 
-// PortMapper has the router forward the ports that we listen on, for as long as it runs. The library's own NAT manager looks for a
-// router once, for ten seconds, and finds none that speaks NAT-PMP only: on Linux it asks for the route to 0.0.0.0, which
-// go-netroute v0.4.0 refuses. So this one asks by NAT-PMP itself, then has the library ask by UPnP, and begins anew when nobody
-// has answered, or the machine has moved to another router.
+// PortMapper keeps the ports that we listen on forwarded by the router. It asks by NAT-PMP itself,
+// then by the library's UPnP, and begins again when neither was answered, or the machine has moved
+// to another router.
 type PortMapper struct {
 	net    network.Network
 	log    *slog.Logger
 	router func() net.IP                                                 // the one that packets to the internet go to; nil for none
-	ask    func(ctx context.Context, router net.IP) basichost.NATManager // nil when nobody answers
+	ask    func(ctx context.Context, router net.IP) basichost.NATManager // nil when none answers
 	end    context.CancelFunc
 	done   chan struct{}
 
@@ -62,7 +62,8 @@ func (m *PortMapper) start() {
 	go m.run(ctx)
 }
 
-// GetMapping returns where others reach a listener of ours through the router; nil where it forwards nothing.
+// GetMapping returns where others reach a listener of ours through the router; nil where it
+// forwards nothing.
 func (m *PortMapper) GetMapping(listener multiaddr.Multiaddr) multiaddr.Multiaddr {
 	if by := m.current(); by != nil {
 		return by.GetMapping(listener)
@@ -70,7 +71,7 @@ func (m *PortMapper) GetMapping(listener multiaddr.Multiaddr) multiaddr.Multiadd
 	return nil
 }
 
-// HasDiscoveredNAT tells whether a router has answered.
+// HasDiscoveredNAT reports whether a router has answered.
 func (m *PortMapper) HasDiscoveredNAT() bool { return m.current() != nil }
 
 // Close takes the forwarding back.
@@ -113,7 +114,8 @@ func (m *PortMapper) run(ctx context.Context) {
 		}
 		if !said && ctx.Err() == nil {
 			said = true
-			m.log.Warn("no router forwards a port to this machine, by NAT-PMP or UPnP; see whether that is on in the router, or forward the port there by hand and name it with --external")
+			m.log.Warn("no router forwards a port to this machine, by NAT-PMP or UPnP; see whether that is on in the router, " +
+				"or forward the port there by hand and name it with --external")
 		}
 		for began := time.Now(); time.Since(began) < mapAgain && router.Equal(m.router()); {
 			if !backoff.Wait(ctx, mapCheck) {
@@ -145,7 +147,8 @@ func (m *PortMapper) askRouter(ctx context.Context, router net.IP) basichost.NAT
 	return nil
 }
 
-// hold returns when ctx ends, the router is another, or it has not forwarded anything for a while. It reports whether it ever has.
+// hold returns when ctx ends, the router is another, or it has not forwarded anything for a while. It
+// reports whether it ever has.
 func (m *PortMapper) hold(ctx context.Context, router net.IP) bool {
 	last, said := time.Now(), ""
 	for time.Since(last) < mapLost && router.Equal(m.router()) {
@@ -167,7 +170,7 @@ func (m *PortMapper) hold(ctx context.Context, router net.IP) bool {
 	return said != ""
 }
 
-// listens says whether there is a port to forward.
+// listens reports whether there is a port to forward.
 func (m *PortMapper) listens() bool {
 	return slices.ContainsFunc(m.net.ListenAddresses(), func(a multiaddr.Multiaddr) bool {
 		_, _, ok := splitPort(a)

@@ -204,7 +204,8 @@ func (f *forwarding) GetMapping(multiaddr.Multiaddr) multiaddr.Multiaddr {
 	return nil
 }
 
-// A router may be started after this machine, stop to forward, or be another one, where a laptop has moved.
+// A router may be started after this machine, stop to forward, or be another one, where a laptop
+// has moved.
 func TestPortMapper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := listensAt()

@@ -30,7 +30,7 @@ func Elsewhere(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	})
 }
 
-// machineAddrs are all addresses of this machine, also those that nobody else may reach.
+// machineAddrs are all addresses of this machine, also those that no other machine may reach.
 func machineAddrs() (out []netip.Addr, err error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

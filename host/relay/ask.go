@@ -1,8 +1,8 @@
 package relay
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: the client of circuits takes any connection with the
-// relay, and refuses a reservation that is over by our clock, as it is wherever a machine's clock is
-// ahead. Upstream: https://github.com/libp2p/go-libp2p/pull/1199. The file may go when
+// A repair of github.com/libp2p/go-libp2p v0.51.0: the client of circuits takes any connection with
+// the relay, and refuses a reservation that is over by our clock, as it is wherever a machine's
+// clock is ahead. Upstream: https://github.com/libp2p/go-libp2p/pull/1199. The file may go when
 // TestLibraryGoesByTheClockOfTheRelay fails.
 
 import (
@@ -24,8 +24,8 @@ import (
 
 const maxReservation = 64 << 10 // bytes of a relay's answer
 
-// ask asks for a reservation over this very connection, and returns the relay's addresses, public ones
-// first.
+// ask asks for a reservation over this very connection, and returns the relay's addresses, public
+// ones first.
 func ask(ctx context.Context, c network.Conn) ([]multiaddr.Multiaddr, error) {
 	s, err := openStream(ctx, c, proto.ProtoIDv2Hop)
 	if err != nil {
@@ -57,8 +57,8 @@ func ask(ctx context.Context, c network.Conn) ([]multiaddr.Multiaddr, error) {
 	return addrs, nil
 }
 
-// openStream opens a stream over this very connection and waits until the other side has agreed to the
-// protocol.
+// openStream opens a stream over this very connection and waits until the other side has agreed to
+// the protocol.
 func openStream(ctx context.Context, c network.Conn, id protocol.ID) (network.Stream, error) {
 	s, err := c.NewStream(ctx)
 	if err != nil {

@@ -73,9 +73,9 @@ func (c *Circuits) Learn(p peer.ID) {
 	c.cfg.Learn(c.cfg.Book.Addrs(p)...)
 }
 
-// For returns a few relays by which p may be reached: connected ones first, then saved ones and, where
-// there are no members, any other that says that it is one. There are none for a relay, which holds
-// no reservation with another one.
+// For returns a few relays by which p may be reached: connected ones first, then saved ones and,
+// where there are no members, any other that says that it is one. There are none for a relay, which
+// holds no reservation with another one.
 func (c *Circuits) For(p peer.ID) []peer.AddrInfo {
 	if c.IsRelay(p) {
 		return nil
@@ -165,8 +165,8 @@ func (c *Circuits) dialBy(ctx, again context.Context, relay peer.AddrInfo, p pee
 	return err
 }
 
-// circuitsBy are ways to write the one address through a relay: while p is dialled in another way, too,
-// the library tries no address twice.
+// circuitsBy are ways to write the one address through a relay: while p is dialled in another way,
+// too, the library tries no address twice.
 func circuitsBy(relay peer.AddrInfo) []multiaddr.Multiaddr {
 	circuit := route.Circuit(relay.ID)
 	out := []multiaddr.Multiaddr{circuit}

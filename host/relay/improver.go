@@ -1,8 +1,9 @@
 package relay
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: it tries a direct path once, when a circuit opens, and
-// never closes a circuit that a better path has replaced. No issue is known: see docs/upstream.md. The
-// file may go when the library tries new addresses of a peer that is reached over a relay.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: it tries a direct path once, when a circuit
+// opens, and never closes a circuit that a better path has replaced. No issue is known: see
+// docs/upstream.md. The file may go when the library tries new addresses of a peer that is reached
+// over a relay.
 
 import (
 	"context"
@@ -26,14 +27,15 @@ const (
 	improveSlowest = 2 * time.Minute
 	improveTimeout = 3 * time.Second
 	improveDials   = 8 // at once
-	// leaveRelayAfter is how long a circuit stays when there is a better path, for what is under way on
-	// it to end.
+	// leaveRelayAfter is how long a circuit stays when there is a better path, for what is under
+	// way on it to end.
 	leaveRelayAfter = 5 * time.Second
 )
 
-// Improver looks for better paths to the peers that are reached over a relay, and closes circuits that
-// are no longer of use. Hole punching, which the library does once for each circuit, is not its
-// business; this is for machines that turn out to be in the same network, or get a public address.
+// Improver looks for better paths to the peers that are reached over a relay, and closes circuits
+// that are no longer of use. Hole punching, which the library does once for each circuit, is not
+// its business; this is for machines that turn out to be in the same network, or get a public
+// address.
 type Improver struct {
 	host corehost.Host
 	cfg  ImproverConfig
@@ -134,8 +136,8 @@ func (i *Improver) relayed() (out []peer.ID) {
 	return out
 }
 
-// leave closes circuits beside a better path, once that is some seconds old and nothing is under way on
-// them.
+// leave closes circuits beside a better path, once that is some seconds old and nothing is under
+// way on them.
 func (i *Improver) leave(conns, circuits []network.Conn) bool {
 	for _, c := range conns {
 		if route.Of(c) != route.Relay && time.Since(c.Stat().Opened) < leaveRelayAfter {

@@ -1,9 +1,9 @@
 package relay
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: a QUIC connection with a relay that was killed looks
-// alive for half a minute, and the period of its keepalive cannot be set. Upstream:
-// https://github.com/libp2p/go-libp2p/issues/2779, https://github.com/libp2p/go-libp2p/issues/2279. The
-// file may go when it can be set.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: a QUIC connection with a relay that was killed
+// looks alive for half a minute, and the period of its keepalive cannot be set. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/2779, https://github.com/libp2p/go-libp2p/issues/2279.
+// The file may go when it can be set.
 
 import (
 	"context"

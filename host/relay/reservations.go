@@ -1,9 +1,9 @@
 package relay
 
-// A repair of github.com/libp2p/go-libp2p v0.51.0: AutoRelay begins when AutoNAT has found out that the
-// node is private, waits minutes between looks, and knows nothing of members. Upstream:
-// https://github.com/libp2p/go-libp2p/issues/2399, https://github.com/libp2p/go-libp2p/issues/538. The
-// file may go when AutoRelay follows the connections, and lets its user choose among them.
+// A repair of github.com/libp2p/go-libp2p v0.51.0: AutoRelay begins when AutoNAT has found out that
+// the node is private, waits minutes between looks, and knows nothing of members. Upstream:
+// https://github.com/libp2p/go-libp2p/issues/2399, https://github.com/libp2p/go-libp2p/issues/538.
+// The file may go when AutoRelay follows the connections, and lets its user choose among them.
 
 import (
 	"cmp"
@@ -60,7 +60,8 @@ type ReservationsConfig struct {
 	Logger *slog.Logger
 }
 
-// reservation is one with a relay. Its times are by our own clock: that of the relay may be another one.
+// reservation is one with a relay. Its times are by our own clock: that of the relay may be another
+// one.
 type reservation struct {
 	conn  network.Conn          // over which it was given; another process of the relay knows nothing of it
 	addrs []multiaddr.Multiaddr // where we are, through this relay
@@ -152,8 +153,8 @@ func (r *Reservations) Run(ctx context.Context) error {
 	return nil
 }
 
-// look drops the reservations that are lost, and asks for others. It reports whether any have changed,
-// and whether one has failed, so that it is worth trying again soon.
+// look drops the reservations that are lost, and asks for others. It reports whether any have
+// changed, and whether one has failed, so that it is worth trying again soon.
 func (r *Reservations) look(ctx context.Context) (changed, failed bool) {
 	changed = r.drop(time.Now())
 	for _, p := range r.candidates() {

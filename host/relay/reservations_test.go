@@ -76,7 +76,8 @@ func (emptyBook) Addrs(peer.ID) []multiaddr.Multiaddr { return nil }
 func (emptyBook) IsRelay(peer.ID) bool                { return false }
 func (emptyBook) Relays() []peer.AddrInfo             { return nil }
 
-// A reservation lasts for its time by our own clock, whatever that of the relay says: many rigs have none.
+// A reservation lasts for its time by our own clock, whatever that of the relay says: many rigs
+// have none.
 func TestReservationByOurOwnClock(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"the same": 0, "an hour ahead": time.Hour, "an hour behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {

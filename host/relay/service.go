@@ -31,8 +31,8 @@ type Service struct {
 	meter *meter
 }
 
-// NewService begins to serve as a relay on h, for up to maxPeers peers. Both ends of a circuit must be
-// members; a nil member lets no peer through. Close ends it.
+// NewService begins to serve as a relay on h, for up to maxPeers peers. Both ends of a circuit must
+// be members; a nil member lets no peer through. Close ends it.
 func NewService(h corehost.Host, maxPeers int, member func(peer.ID) bool) (*Service, error) {
 	m := &meter{Host: h, sent: make(map[peer.ID]int64)}
 	r, err := relay.New(m,

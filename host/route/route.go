@@ -95,7 +95,9 @@ func has(a multiaddr.Multiaddr, code int) bool {
 
 // RelayOf returns the relay of a circuit address; empty for any other address.
 func RelayOf(a multiaddr.Multiaddr) peer.ID {
-	before, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_CIRCUIT })
+	before, _ := multiaddr.SplitFunc(a, func(c multiaddr.Component) bool {
+		return c.Protocol().Code == multiaddr.P_CIRCUIT
+	})
 	if !IsCircuit(a) || len(before) == 0 {
 		return ""
 	}
