@@ -36,8 +36,8 @@ type Config struct {
 	// Member reports whether p belongs to this node's circle, so that the limits for members apply
 	// to it. Nil: everyone is a stranger.
 	Member func(p peer.ID) bool
-	// Observe is told the outcome of each exchange, concurrently, after it ended; it must not
-	// block. Nil is allowed.
+	// Observe is called with the outcome of each exchange, concurrently, after it ended; it must
+	// not block. Nil is allowed.
 	Observe func(Outcome)
 	// Permit is asked by the client about a request that is not public: before a stream is opened
 	// for it, and again, with leaving, when it is about to leave on a connection that is Ready. An

@@ -95,7 +95,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // typeError is the type of an answer that is an error.
 const typeError Type = "error"
 
-// ErrorNotice tells a peer of an error that answers no request of its.
+// ErrorNotice reports an error to a peer that answers none of its requests.
 var ErrorNotice = Notice[*Error]{Family{Name: "error", Versions: []string{"1.0.0"}}, typeError, VerbPublic}
 
 // maxTrace is the longest trace ID, in bytes.

@@ -120,7 +120,7 @@ func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	return err
 }
 
-// askAgain is how often a running feed asks for the receiver's right anew. A right that was taken
+// askAgain is how often a running feed checks the receiver's right again. A right that was taken
 // away, or is over, ends what was begun with it.
 const askAgain = 10 * time.Second
 

@@ -32,8 +32,8 @@ func (x *exchange) admit() error {
 	return x.permitted()
 }
 
-// pause holds back the refusal of a member's request without effect: who asks without end then
-// waits, and does not have this node write refusals as fast as it can.
+// pause holds back the refusal of a member's request without effect, so that a peer that asks
+// without end waits and cannot keep this node busy writing refusals.
 func (x *exchange) pause() {
 	if x.entry.Verb.HasEffect() {
 		return

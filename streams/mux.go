@@ -117,13 +117,13 @@ func (m *Mux) resetAll() int {
 	return len(m.streams)
 }
 
-// SetClockOffset tells the mux how far the clock of c's peer is ahead of ours. The one who dials
-// measures it in the handshake; for inbound connections the mux does it by itself.
+// SetClockOffset tells the mux how far the clock of c's peer is ahead of ours. The dialling side
+// measures it in the handshake; for inbound connections the mux measures it itself.
 func (m *Mux) SetClockOffset(c network.Conn, ahead time.Duration) {
 	m.sessions.of(m.base, c).offset.Store(int64(ahead))
 }
 
-// FamilyInfo is a registered family as it is told to peers.
+// FamilyInfo is a registered family as peers see it in the handshake.
 type FamilyInfo struct {
 	Name     string   `json:"name"`
 	Versions []string `json:"versions"`

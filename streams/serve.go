@@ -321,7 +321,7 @@ func (x *exchange) handle() (err error) {
 	}()
 	ctx := x.ss.ctx
 	if x.entry.Verb.HasEffect() {
-		// What was begun is finished, whether the asker is still there or not.
+		// A request with an effect runs to its end even if the client disconnects.
 		ctx = x.mux.base
 	}
 	return x.entry.serve(ctx, x)

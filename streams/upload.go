@@ -163,7 +163,7 @@ func (c *Client) upload(
 }
 
 // sendBody sends the raw bytes of an upload. It returns, and resets the stream for, an error of
-// body itself; one of the stream is for the receiver to tell.
+// body itself; an error of the stream is reported by the receiver.
 func (r *request) sendBody(body io.Reader, size int64) error {
 	src := &source{Reader: body}
 	n, err := io.Copy(r.st.Stream, src)

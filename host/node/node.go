@@ -51,31 +51,30 @@ import (
 // Host.StateDir, or Host.Identity for a node that leaves no trace.
 type Config struct {
 	Host host.Config
-	// Role, Name and Labels are what members are told in the handshake. They are display data at
-	// the other side.
+	// Role, Name and Labels are sent to members in the handshake. They are display data there.
 	Role   string
 	Name   string
 	Labels map[string]string
-	// Judge decides who may do what; nil means that nobody may do anything.
+	// Judge decides the rights of peers; nil allows nothing.
 	Judge trust.Judge
 	// Fleet is the fleet this node is a member of, and then the Judge. It also gives the role, the
 	// name and the labels.
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
 	Tickets *trust.TicketBook
-	// Seed tells newcomers of an open network, which has no fleet, where others are. In a fleet
-	// every member tells members.
+	// Seed makes the node answer newcomers of an open network, which has no fleet, with the
+	// addresses of others. In a fleet every member answers members.
 	Seed bool
 	// AuditHead is the end of this node's audit log, for members to remember; nil for a node
 	// without one.
 	AuditHead func() greet.AuditHead
 	// Sole says that one process at a time runs with this identity in this role, as is so for a
-	// worker, a relay and a controller that serves, and not for commands. Such a node tells its
-	// boot in the handshake, and notices a second machine that has its identity: see Twin.
+	// worker, a relay and a controller that serves, and not for commands. Such a node sends its
+	// boot in the handshake, and notices a second machine with its identity: see Twin.
 	Sole bool
-	// Greeted is told of each peer that answered our greeting. It runs in a goroutine of its own.
+	// Greeted is called with each peer that answered our greeting, in a goroutine of its own.
 	Greeted func(greet.PeerInfo)
-	// Joined is told of each machine that redeemed one of Tickets.
+	// Joined is called with each machine that redeemed one of Tickets.
 	Joined func(peer.ID, trust.Grant)
 	// Topics are the pubsub topics this node may join; none means no pubsub.
 	Topics []string
@@ -83,7 +82,7 @@ type Config struct {
 	Limits streams.Limits
 	// Audit is called before a request has its effect, see streams.Config.
 	Audit func(context.Context, streams.Audited) (func(error), error)
-	// Observe is told the outcome of each exchange, after the scores were.
+	// Observe is called with the outcome of each exchange, after it has become a score.
 	Observe func(streams.Outcome)
 	// Logger gets what happens; nil is silent.
 	Logger *slog.Logger
@@ -303,8 +302,9 @@ func (n *Node) own(f func(context.Context)) {
 	}
 }
 
-// dialler opens streams by way of the host's own Connect, which knows the address book and says in
-// one line why a peer cannot be reached. A peer that has just turned us away is not simply offline.
+// dialler opens streams through the host's own Connect, which knows the address book and says in
+// one line why a peer cannot be reached. If the peer has just refused this node, its reason is the
+// error.
 type dialler struct {
 	*host.Host
 	greeter *greet.Greeter

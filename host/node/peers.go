@@ -102,8 +102,8 @@ func (n *Node) observe(o streams.Outcome) {
 	}
 }
 
-// report tells a peer that what it has pushed was refused, where it is connected: on a topic
-// nothing is answered, so that its owner would never know.
+// report tells a connected peer that a message it pushed was refused. A topic carries no answers,
+// so its owner would not find out otherwise.
 func (n *Node) report(o streams.Outcome) {
 	if n.Network().Connectedness(o.Peer) != network.Connected || !n.reports.Of(o.Peer).Allow() {
 		return
@@ -137,8 +137,8 @@ func (n *Node) outside(p peer.ID) bool {
 	return slices.ContainsFunc(m.AddrInfo().Addrs, manet.IsPublicAddr)
 }
 
-// counts reports whether a peer is one that this node looks after: a member, or without a fleet one
-// that its owner has saved.
+// counts reports whether this node watches over a peer: a member, or without a fleet a peer that
+// its owner has saved.
 func (n *Node) counts(p peer.ID) bool {
 	if n.cfg.Judge.Member(p) {
 		return true
@@ -147,8 +147,8 @@ func (n *Node) counts(p peer.ID) bool {
 	return n.cfg.Fleet == nil && saved && !m.Hint
 }
 
-// leads reports whether a member is one that machines stay connected with, and so sees who comes: no
-// worker may have another held, and nobody whom only an ended issuer has named.
+// leads reports whether machines stay connected with a member, so that it sees all of them: no worker
+// does, and nobody whom only an ended issuer has named.
 func (n *Node) leads(p peer.ID) bool {
 	f := n.cfg.Fleet
 	if f == nil {

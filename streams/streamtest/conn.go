@@ -190,7 +190,7 @@ func memoryAddr(id int) multiaddr.Multiaddr {
 	return multiaddr.StringCast(fmt.Sprintf("/memory/%d", id))
 }
 
-// Stat tells the direction, the time of opening and how many streams are open.
+// Stat returns the direction, the time of opening and the number of open streams.
 func (c *Conn) Stat() network.ConnStats {
 	stat := c.stat
 	stat.NumStreams = len(c.GetStreams())

@@ -28,7 +28,7 @@ func (s *Stream) ID() string { return s.id }
 // Conn returns the connection of this end.
 func (s *Stream) Conn() network.Conn { return s.conn }
 
-// Stat tells the direction and the time of opening.
+// Stat returns the direction and the time of opening.
 func (s *Stream) Stat() network.Stats { return s.stat }
 
 // Scope returns a scope without limits.

@@ -1,5 +1,5 @@
-// Package addrs tells members where members are, and newcomers of an open network where peers are,
-// and writes what is told into the address book.
+// Package addrs exchanges addresses: members tell members where members are, seeds tell newcomers
+// of an open network where peers are, and what a node learns goes into its address book.
 package addrs
 
 import (
@@ -139,7 +139,7 @@ func (d *Directory) Register(m *streams.Mux) error {
 func (d *Directory) Members() (out []Member) {
 	out = append(out, Member{d.host.ID(), d.host.SignedRecord(d.host.ID()), d.fleet.Chain().JSON()})
 	for _, m := range d.fleet.Members() {
-		waits := errors.Is(m.Err, trust.ErrSignerEnded) // to be signed anew, by one who finds it
+		waits := errors.Is(m.Err, trust.ErrSignerEnded) // for an issuer that finds it and signs again
 		if m.Err != nil && !waits || m.Peer == d.host.ID() {
 			continue
 		}
@@ -171,9 +171,9 @@ func (d *Directory) roleOf(p peer.ID) trust.Role {
 	return m.Grant.Role
 }
 
-// Save saves members that somebody has told of who may have no right at all: those that are none by
-// their grants are left out, and where they are they have signed themselves. It returns how many
-// were good.
+// Save adds members that a peer has named, which need not be a member itself, to the address book.
+// Entries whose grants do not count are left out, and addresses come from records that the members
+// have signed. It returns how many entries were good.
 func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
@@ -182,7 +182,7 @@ func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err err
 			continue
 		}
 		g, bad := f.Hear(m.Peer, c)
-		if errors.Is(bad, trust.ErrSignerEnded) { // it waits to be signed anew: so it has to be found
+		if errors.Is(bad, trust.ErrSignerEnded) { // an issuer has to find it, to sign it again
 			known, _ := f.Known(m.Peer)
 			g, bad = known.Grant, nil
 		}
@@ -201,7 +201,7 @@ func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err err
 	return good, err
 }
 
-// ApplyGrant writes what the fleet says of a member into its entry of the address book.
+// ApplyGrant writes the contents of a member's grant into its entry of the address book.
 func ApplyGrant(m *book.Entry, g *trust.Grant) {
 	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
 }
@@ -235,9 +235,9 @@ func (d *Directory) Learn(ctx context.Context, p peer.ID, roles ...trust.Role) (
 	return good, unsaved
 }
 
-// Remember notes in the address book what is known of a peer: of a member what its grant says, and
-// of others that are saved what they say of themselves. Only members are added; else it is the host
-// and the owner who decide who is saved.
+// Remember writes into the address book what is known of a peer: for a member the contents of its
+// grant, for another saved peer its own claims. Only members are added; the host and the owner
+// decide about all others.
 func (d *Directory) Remember(p greet.PeerInfo) {
 	old, ok := d.host.Book().Get(p.ID)
 	if g := p.Grant; g != nil {

@@ -22,8 +22,8 @@ const maxSeedPages = 4
 
 const askTimeout = 10 * time.Second // for all that one seed says
 
-// answerSeed tells newcomers of an open network where others are: those that are connected now and
-// can be dialled.
+// answerSeed answers newcomers of an open network with the peers that are connected now and can be
+// dialled.
 func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
 	var all []Member
 	for _, other := range d.host.Network().Peers() {
@@ -38,7 +38,7 @@ func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest)
 	return Addr{all[:min(len(all), MaxAnswered)], len(all) > MaxAnswered}, nil
 }
 
-// AskSeed asks a peer of an open network for others, if it is one that tells.
+// AskSeed asks a peer of an open network for others, if the peer is a seed.
 func (d *Directory) AskSeed(info greet.PeerInfo) {
 	tells := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == Family.Name })
 	if d.fleet != nil || !tells {
@@ -67,9 +67,9 @@ func (d *Directory) AskSeed(info greet.PeerInfo) {
 	})
 }
 
-// fromSeed leaves of what a seed passes on what is worth a dial: plain IP addresses, of the
-// loopback only when the seed is on this machine, and the way by the seed itself. Anybody may be a
-// peer and a seed, and has us look up no name and ask no relay.
+// fromSeed keeps the addresses of a seed's answer that are worth a dial: plain IP addresses (of the
+// loopback only when the seed is on this machine) and the circuit through the seed itself. Any peer
+// may call itself a seed, so its answer cannot make this node look up names or ask other relays.
 func fromSeed(rec *peer.PeerRecord, seed peer.ID, sameMachine bool) peer.AddrInfo {
 	out := peer.AddrInfo{ID: rec.PeerID}
 	bySeed := false

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// What a peer may have this node look at over pubsub. A fleet of 1,500 machines that push stats
+// How much of a peer's pubsub traffic this node looks at. A fleet of 1,500 machines that push stats
 // every 5 s makes 300 RPCs a second, if one peer passes all of them on.
 const (
 	rpcRate  = 300 // RPCs a second: less than 4 % of a core, if all of them subscribe
@@ -31,8 +31,8 @@ const (
 )
 
 // meteredStream is a stream of RPCs, each behind its length. It is read no faster than the peer's
-// budget lets it, so that one who sends more waits for us, and not others for the one who handles
-// RPCs.
+// budget allows, so that a peer which sends more waits, and does not delay others at the goroutine
+// that handles all RPCs.
 type meteredStream struct {
 	network.Stream
 	budget *rate.Limiter // of RPCs
@@ -58,8 +58,7 @@ type rpcCounter struct {
 	shift  int    // of the next byte of length
 }
 
-// add returns how many RPCs have begun in b. A length that makes no sense is for the one who
-// decodes it.
+// add returns how many RPCs have begun in b. A length that makes no sense is left to the decoder.
 func (c *rpcCounter) add(b []byte) (began int) {
 	for len(b) > 0 {
 		if c.left > 0 {

@@ -57,7 +57,7 @@ type pubsubHost struct {
 	corehost.Host
 	own   func(func(context.Context)) // runs a goroutine, whose context ends with the node
 	fresh event.Emitter               // of peers that are new to pubsub
-	rpcs  *limits.Rates               // what peers may have us look at
+	rpcs  *limits.Rates               // of the RPCs that are looked at
 	bytes *limits.Rates               // of it
 
 	mu  sync.Mutex

@@ -27,7 +27,7 @@ const (
 	noticeText  = 512         // bytes of a notice that are logged
 )
 
-// Config says who greets, and what becomes of it.
+// Config is what a Greeter works with.
 type Config struct {
 	Network network.Network
 	// Fleet judges the grants that peers show, and has the one that this node shows; nil without a
@@ -118,8 +118,8 @@ func (g *Greeter) greet(c network.Conn) *greeting {
 	return gr
 }
 
-// Ready waits for the handshake of a connection that this node dialled. The one that others dialled
-// is theirs to greet on.
+// Ready waits for the handshake of a connection that this node dialled. On an inbound connection
+// the peer begins the handshake, so Ready returns at once.
 func (g *Greeter) Ready(ctx context.Context, c network.Conn) error {
 	if c.Stat().Direction != network.DirOutbound {
 		return nil
@@ -142,8 +142,8 @@ func (g *Greeter) Await(ctx context.Context, c network.Conn) error {
 	return g.table.of(c).wait(ctx)
 }
 
-// shakeHands does the dialler's part. A peer that does not know the lifecycle family is let be:
-// what it answers to other requests will tell.
+// shakeHands does the dialler's part. A peer that does not know the lifecycle family may still
+// answer other requests, so its connection stays.
 func (g *Greeter) shakeHands(ctx context.Context, c network.Conn, gr *greeting) {
 	info, err := g.shake(ctx, c)
 	met := err == nil && info.ID != ""
@@ -191,7 +191,7 @@ func (g *Greeter) shake(ctx context.Context, c network.Conn) (info PeerInfo, err
 	if err := g.know(&info); err != nil {
 		level := slog.LevelWarn
 		if errors.Is(err, trust.ErrSignerEnded) {
-			level = slog.LevelInfo // it is about to be signed anew
+			level = slog.LevelInfo // it is about to be renewed
 		}
 		g.log.Log(ctx, level, "the peer is no member of our fleet", "peer", info.ID, "err", err)
 	}
@@ -215,7 +215,7 @@ func (g *Greeter) learnEnd(h Hello) {
 	}
 }
 
-// reason says why a handshake did not succeed, as told or as seen.
+// reason returns why a handshake was refused, in the peer's words where it gave any.
 func reason(h Hello) string {
 	if h.Reason != "" {
 		return h.Reason

@@ -45,8 +45,8 @@ const (
 	MaxReason     = 1024 // bytes of a reason in words
 	// MaxCredential is how many bytes of JSON a grant may have.
 	MaxCredential = 16 << 10
-	// MaxBoot is how many bytes the name of a run may have, and MaxTwins how many of them, and
-	// addresses, are told of one identity.
+	// MaxBoot is the longest boot in bytes; MaxTwins is how many boots, and addresses, one report
+	// names.
 	MaxBoot     = 64
 	MaxTwins    = 2
 	maxTwinAddr = 256
@@ -61,16 +61,16 @@ type Hello struct {
 	Labels   map[string]string    `json:"labels,omitzero"`
 	// Grant shows that the sender is a member of a fleet. See package host/node.
 	Grant jsontext.Value `json:"grant,omitzero"`
-	// Statements, in an answer to a member, names what the sender has of the fleet's signed
-	// statements for the one who asked: two that tell the same have the same.
+	// Statements, in an answer to a member, is a digest of the fleet's signed statements that the
+	// sender holds for the dialler. Equal digests mean equal statements.
 	Statements string `json:"statements,omitzero"`
-	// Revocation, in a refusal, is the signed statement by which the one who asked was revoked.
+	// Revocation, in a refusal, is the signed statement that revoked the dialler.
 	Revocation []byte `json:"revocation,omitzero"`
 	// Audit is the end of the sender's audit log, told to members only.
 	Audit *AuditHead `json:"audit,omitzero"`
-	// Boot names this run of the sender's program: its role and a random text. It is told by those
-	// that run once for an identity, so that two of them are noticed; a process that shares its
-	// identity with others tells none.
+	// Boot names this run of the sender's program: its role and a random text. Programs that run
+	// once for an identity send it, so that a second one is noticed; a process that shares its
+	// identity with others sends none.
 	Boot string `json:"boot,omitzero"`
 	// Twins is set by a sender that knows that another machine runs with its identity; told to
 	// members only.

@@ -97,7 +97,7 @@ func (g *greetings) get(c network.Conn) *greeting {
 	return gr
 }
 
-// begin returns the greeting of c, and whether the caller is to bring it about.
+// begin returns the greeting of c; first reports whether the caller has to do the handshake.
 func (g *greetings) begin(c network.Conn) (gr *greeting, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -132,8 +132,8 @@ func (gr *greeting) finish() {
 	}
 }
 
-// set notes what the one who dialled us says. Where we dialled, our own handshake counts, whatever
-// else the peer greets with.
+// set records the greeting of an inbound connection. Where this node dialled, only its own
+// handshake counts.
 func (g *greetings) set(c network.Conn, info PeerInfo) {
 	if c.Stat().Direction == network.DirOutbound {
 		return

@@ -73,7 +73,7 @@ func With(
 	}
 }
 
-// checkRedeemer refuses to give the secret to one who could not let us in.
+// checkRedeemer returns an error if the peer could not admit us, and so must not get the secret.
 func checkRedeemer(t *trust.Ticket, ack Ack) error {
 	c, err := trust.ParseChain(ack.Redeemer)
 	if err == nil {
@@ -108,7 +108,7 @@ func accept(self peer.ID, t *trust.Ticket, ack Ack) (*Joined, error) {
 	return &Joined{trust.Membership{Fleet: t.Fleet, Name: ack.Fleet, Chain: c}, ack.Statements, ack.Members}, nil
 }
 
-// ServeOffers takes the first ticket that somebody brings, for a machine that waits for its inviter
+// ServeOffers takes the first ticket that a peer brings, for a machine that waits for its inviter
 // to call. Register it before the machine listens.
 func ServeOffers(m *streams.Mux, offers chan<- string, log *slog.Logger) error {
 	return Offer.Handle(m, func(_ context.Context, p streams.Peer, r OfferRequest) (OfferAck, error) {

@@ -67,7 +67,7 @@ func (r Request) Validate() error {
 
 // Ack answers a Join.
 type Ack struct {
-	// Redeemer is the chain of the one who answers.
+	// Redeemer is the redeemer's own chain.
 	Redeemer jsontext.Value `json:"redeemer,omitzero"`
 	// Waiting says that a person has to confirm the joiner: ask again.
 	Waiting bool `json:"waiting,omitzero"`

@@ -38,7 +38,7 @@ type Config struct {
 	// Statements returns some of those that all members keep, no more than most.
 	Statements func(most int) [][]byte
 	Strangers  Strangers
-	// Joined is told of each machine that has joined; nil is allowed.
+	// Joined is called with each machine that has joined; nil is allowed.
 	Joined func(peer.ID, trust.Grant)
 	Logger *slog.Logger
 }
@@ -67,13 +67,14 @@ type Redeemer struct {
 // NewRedeemer makes a redeemer.
 func NewRedeemer(cfg Config) *Redeemer { return &Redeemer{cfg, cfg.Logger} }
 
-// Register serves those who join, and members that have us redeem tickets of theirs, on m.
+// Register serves joining machines, and members that hand over tickets for this node to redeem, on
+// m.
 func (r *Redeemer) Register(m *streams.Mux) error {
 	return errors.Join(Join.Handle(m, r.redeem), PutTicket.Handle(m, r.takeTicket))
 }
 
-// redeem lets in the bearer of a ticket. Only one who knows the ticket's ID learns who we are, and
-// only one who knows its secret learns what became of it.
+// redeem admits the bearer of a ticket. Only a peer that knows the ticket's ID learns who we are,
+// and only a peer that knows its secret learns what became of it.
 func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, error) {
 	if r.cfg.Tickets == nil || r.cfg.Fleet.Self().Grant.MayIssue == nil {
 		return Ack{}, streams.Errorf(streams.CodeUnsupported, "this machine redeems no tickets")
@@ -108,8 +109,8 @@ func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, 
 	}, nil
 }
 
-// letIn signs the joiner's grant. The ticket is used from then on, whether the answer arrives or
-// not.
+// letIn signs the joiner's grant. The ticket counts as used from then on, even if the answer is
+// lost.
 func (r *Redeemer) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := r.cfg.Fleet
 	if f.Revoked(p) {
@@ -170,8 +171,8 @@ func (r *Redeemer) joined(p streams.Peer, req Request, chain trust.Chain) {
 	r.cfg.Host.Keep(peer.AddrInfo{ID: p.ID})
 }
 
-// joinAddrs are where a joiner will listen: first the address that we see, with the ports that it
-// tells, then what it tells.
+// joinAddrs returns where a joiner will listen: first the address that we see, with the ports that
+// it names, then the addresses that it names.
 func joinAddrs(seen multiaddr.Multiaddr, told []string) (out []string) {
 	add := func(a multiaddr.Multiaddr) {
 		if text := a.String(); len(out) < maxAddrs && !slices.Contains(out, text) {
@@ -230,8 +231,8 @@ func ticketError(err error) error {
 	return err
 }
 
-// maySend tells why a member cannot have us redeem a ticket. One whom the owner of this machine
-// allows without a grant has the right to admit, and no more.
+// maySend returns why a member may not hand over a ticket for this node to redeem. A peer that this
+// machine's owner allows without a grant has the right to admit, and no more.
 func (r *Redeemer) maySend(p peer.ID, inv *trust.Invitation) error {
 	if err := r.cfg.Fleet.May(p, trust.VerbAdmit); err != nil {
 		return fmt.Errorf("%w: the one who made the ticket: %w", trust.ErrIssuer, err)
@@ -250,8 +251,8 @@ func (r *Redeemer) maySend(p peer.ID, inv *trust.Invitation) error {
 	return nil
 }
 
-// takeTicket keeps a ticket that another member made for us to redeem. It can give no more than our
-// own grant lets us, and no more than its maker's.
+// takeTicket keeps a ticket that another member made for this node to redeem. It grants no more
+// than our own grant may give, and no more than its maker may.
 func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketRequest) (TicketAck, error) {
 	own := r.cfg.Fleet.Self()
 	if r.cfg.Tickets == nil || own.Grant.MayIssue == nil {
@@ -285,8 +286,7 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 	return ack, nil
 }
 
-// someMembers are up to 32 members for one who joins: those that help to find the others come
-// first.
+// someMembers returns up to 32 members for a joiner; those that help to find the others come first.
 func (r *Redeemer) someMembers(but peer.ID) []addrs.Member {
 	all := slices.DeleteFunc(r.cfg.Members(),
 		func(m addrs.Member) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != r.cfg.Self })

@@ -103,8 +103,8 @@ func fitting(statements [][]byte) [][]byte {
 	return statements
 }
 
-// renewFor signs a member's grant anew when it is time, or its signer has ended, and this node
-// signs such things by itself. It reports whether the member has something new to be given.
+// renewFor renews a member's grant when it is due or its signer was revoked, and this node may do
+// so by itself. It reports whether the member has something new to be given.
 func (m *Membership) renewFor(ctx context.Context, to party) (bool, error) {
 	f, p := m.cfg.Fleet, to.peer
 	mem, ok := f.Known(p)
@@ -139,7 +139,7 @@ func (m *Membership) renewFor(ctx context.Context, to party) (bool, error) {
 	return true, nil
 }
 
-// due reports whether a grant is to be signed anew by itself.
+// due reports whether a grant is to be renewed without a person.
 func due(f *trust.Fleet, m *trust.Member) bool {
 	switch {
 	case m.Err == nil:
@@ -151,8 +151,7 @@ func due(f *trust.Fleet, m *trust.Member) bool {
 	}
 }
 
-// attend does for a member what an issuer's machine owes it: a grant that is due is signed, and
-// handed over.
+// attend renews a member's grant if that is due and up to this node, and hands it over.
 func (m *Membership) attend(ctx context.Context, to party) error {
 	renewed, err := m.renewFor(ctx, to)
 	if err != nil || !renewed {
@@ -170,7 +169,7 @@ func (m *Membership) attend(ctx context.Context, to party) error {
 	return nil
 }
 
-// knows lets through peers that have shown a grant of the fleet, whether it counts or not.
+// knows admits peers that have shown a grant of the fleet, whether it counts or not.
 func (m *Membership) knows(p peer.ID) error {
 	if _, ok := m.cfg.Fleet.Known(p); !ok || m.cfg.Fleet.Revoked(p) {
 		return streams.Errorf(streams.CodeUnauthenticated, "not for strangers: show a grant in the handshake")

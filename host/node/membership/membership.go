@@ -43,7 +43,7 @@ type Config struct {
 	Part func(context.Context, peer.ID, []network.Conn) error
 	// OnProbation reports whether the peer of a connection counts as a stranger already.
 	OnProbation func(network.Conn) bool
-	// Promote is told of peers that count as members now.
+	// Promote is called with peers that count as members now.
 	Promote func(peer.ID)
 	// Life ends with the node, and Go runs a function in a goroutine that the node waits for when
 	// it closes, with a context that ends with Life.
@@ -58,7 +58,7 @@ type Membership struct {
 	cfg      Config
 	log      *slog.Logger
 	unknown  *rate.Limiter // of statements that strangers bring
-	renewing sync.Mutex    // held while a grant is signed anew
+	renewing sync.Mutex    // held while a grant is renewed
 	unhook   func()
 }
 
@@ -78,9 +78,9 @@ func (m *Membership) Register(mux *streams.Mux) error {
 		PutStatements.Handle(mux, m.takeStatements))
 }
 
-// Met does what two members owe each other once they know who is there. The side that dialled has
-// compared statements already, because a command's process does not take requests; an issuer's
-// machine, on either side, signs what is due.
+// Met does what is due between two members that have greeted. The dialling side has compared
+// statements already, because a command's process does not serve requests; an issuer, on either
+// side, signs what is due.
 func (m *Membership) Met(c network.Conn) {
 	dialled := c.Stat().Direction == network.DirOutbound
 	m.cfg.Go(func(ctx context.Context) {
@@ -148,8 +148,8 @@ func (m *Membership) cut(p peer.ID, conns []network.Conn) {
 	})
 }
 
-// tellMembers greets all connected members again: it shows them our own grant, and compares
-// statements with them.
+// tellMembers greets all connected members again, shows them our own grant, and compares statements
+// with them.
 func (m *Membership) tellMembers() {
 	var told errgroup.Group
 	told.SetLimit(paperFanOut)

@@ -39,7 +39,7 @@ const (
 	maxSum          = 64       // bytes of one sum
 )
 
-// CompareRequest says, in short, what the asker has for the one who is asked.
+// CompareRequest summarises the statements that the sender holds for the receiver.
 type CompareRequest struct {
 	// Sums are trust.Buckets short hashes: of the IDs that begin with each byte; "" for none.
 	Sums []string `json:"sums"`
@@ -60,7 +60,7 @@ func (r CompareRequest) Validate() error {
 	return nil
 }
 
-// Compared names what the one who was asked has, where it differs.
+// Compared names the statements that the answering side holds in buckets that differ.
 type Compared struct {
 	IDs []trust.ID `json:"ids"`
 	// Buckets are the first bytes of the IDs that were compared.

@@ -26,7 +26,7 @@ const (
 type Config struct {
 	StateDir string // where the scores are saved; empty for nowhere
 	MaxPeers int    // for how many peers scores are kept
-	// Tagger is told of each change: a connection manager.
+	// Tagger gets each change; it is a connection manager.
 	Tagger scoring.Tagger
 	// Outside reports whether a peer is reached beyond this machine's own networks.
 	Outside func(peer.ID) bool
@@ -88,8 +88,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 // linkFresh is how long an answer proves that our own link works.
 const linkFresh = 30 * time.Second
 
-// links are when others have answered last, in our networks and beyond: where nobody does it may
-// well be our own link that is down, and that is nobody's fault.
+// links is when peers last answered, in our own networks and beyond. Where none answers, our own
+// link may be down, and no peer is to blame.
 type links struct {
 	mu       sync.Mutex // guards answered
 	answered map[bool]answer
@@ -145,7 +145,7 @@ func (k *Keeper) Observe(o streams.Outcome) {
 	}
 }
 
-// outcome says what an exchange tells of the peer; most that others ask of us tells nothing.
+// outcome reports how an exchange counts for the peer's score. Most inbound requests do not count.
 func (k *Keeper) outcome(o streams.Outcome) (_ scoring.Outcome, counts bool) {
 	code := streams.CodeOf(o.Err)
 	if o.Inbound {

@@ -94,7 +94,7 @@ func (s *Gater) InterceptAccept(a network.ConnMultiaddrs) bool {
 	return s.ConnectionGater == nil || s.ConnectionGater.InterceptAccept(a)
 }
 
-// InterceptSecured is where it is first known who is there.
+// InterceptSecured is the first hook that knows the peer's identity.
 func (s *Gater) InterceptSecured(d network.Direction, p peer.ID, a network.ConnMultiaddrs) bool {
 	if s.ConnectionGater != nil && !s.ConnectionGater.InterceptSecured(d, p, a) {
 		return false
@@ -262,7 +262,7 @@ func (s *Gater) overdue(now time.Time) map[network.Conn]greet.DisconnectCode {
 	return out
 }
 
-// lapsed puts peers on probation who were members when they came, and are no more.
+// lapsed puts peers on probation that were members when they connected and no longer are.
 func (s *Gater) lapsed(conns []network.Conn, now time.Time) {
 	if now.Sub(s.looked) < lookEvery {
 		return

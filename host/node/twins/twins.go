@@ -99,7 +99,7 @@ func (t *table) mark(found Twin, now time.Time) (news bool) {
 	if known {
 		found.Since = old.Since
 		if old.By == "" {
-			found.By = "" // what was seen here weighs more than what is told
+			found.By = "" // our own sighting outweighs a report
 		}
 		if len(found.Addrs) < len(old.Addrs) {
 			found.Addrs = old.Addrs

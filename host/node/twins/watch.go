@@ -22,9 +22,9 @@ const (
 	twinsEvery     = 30 * time.Second // between looks at what may have two machines
 	twinAsk        = 3 * time.Second  // for one question to one of them
 	twinSettle     = 2 * time.Second  // between two questions: one that gives way to the next may answer still
-	twinFresh      = time.Minute      // after which what was seen is not told on: else two could keep each other's knowledge alive
+	twinFresh      = time.Minute      // after which a sighting is not passed on: two nodes could otherwise keep it alive between them
 	maxElsewhere   = 8                // addresses at which this node is said to be
-	elsewherePause = 5 * time.Second  // between two looks there: anybody in the network can name addresses without end
+	elsewherePause = 5 * time.Second  // between two looks there: any peer can name addresses without end
 	maxTwinTold    = 64               // members that are told of our own twin
 	maxBootAddrs   = 8                // addresses of one peer that Boots asks
 )
@@ -41,10 +41,10 @@ type Config struct {
 	// Peers returns those who have greeted on open connections.
 	Peers  func() []greet.PeerInfo
 	Client *streams.Client
-	// Counts reports whether a peer is one that this node looks after.
+	// Counts reports whether this node watches over a peer.
 	Counts func(peer.ID) bool
-	// Leads reports whether a member is one that machines stay connected with, and so sees who
-	// comes: no worker may have another held.
+	// Leads reports whether machines stay connected with a member, so that it sees all of them. A
+	// worker does not lead: it must not be able to make another one hold its commands.
 	Leads func(peer.ID) bool
 	// Visitor makes a host with a passing identity, which the caller closes.
 	Visitor func() (*host.Host, error)
@@ -76,8 +76,9 @@ func (w *Watcher) Of(p peer.ID) (Twin, bool) { return w.table.of(p, time.Now()) 
 // is so until one of the two has not been seen for three minutes.
 func (w *Watcher) All() []Twin { return w.table.all(time.Now()) }
 
-// Held refuses what has an effect while another machine has our identity: nobody knows which of the
-// two it is meant for. What concerns trust goes on, because it is how the owner ends that.
+// Held refuses requests with an effect while another machine has our identity, because only the
+// owner knows which of the two is meant. Requests that concern rights go on: with them the owner
+// ends the state.
 func (w *Watcher) Held(v streams.Verb) error {
 	if !v.HasEffect() || slices.Contains([]string{trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke}, string(v)) {
 		return nil
@@ -107,8 +108,8 @@ func (w *Watcher) Own() *greet.Twins {
 	return &greet.Twins{Boots: t.boots, Addrs: t.Addrs}
 }
 
-// Heard takes what a member's greeting says of itself, before anybody who waits for the greeting
-// goes on.
+// Heard takes a member's own report of a twin from its greeting, before those who wait for the
+// greeting go on.
 func (w *Watcher) Heard(info greet.PeerInfo) {
 	if t := info.Hello.Twins; t != nil && w.cfg.Counts(info.ID) {
 		w.mark(Twin{Peer: info.ID, By: info.ID, boots: t.Boots, Addrs: legibleAddrs(t.Addrs)})
@@ -135,8 +136,8 @@ func (w *Watcher) Compare(info greet.PeerInfo) {
 	}
 }
 
-// askBoth has both runs answer now, and once more a moment later. When they do they are two
-// machines, and both are told.
+// askBoth asks both runs for an answer now, and once more a moment later. If both answer each time
+// they are two machines, and both are told.
 func (w *Watcher) askBoth(ctx context.Context, two pair) {
 	key := runKey{two[0].ID, kindOf(two[0].Hello.Boot)}
 	if !w.table.begin(key) {
@@ -290,7 +291,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// elsewhere are the addresses at which somebody says that this node is, and which are not its own.
+// elsewhere are addresses that are not this node's own and at which it is said to be.
 type elsewhere struct {
 	mu      sync.Mutex // guards what follows
 	addrs   []multiaddr.Multiaddr
@@ -340,8 +341,8 @@ func (e *elsewhere) end(empty []multiaddr.Multiaddr, now time.Time) {
 	e.addrs = slices.DeleteFunc(e.addrs, func(a multiaddr.Multiaddr) bool { return multiaddr.Contains(empty, a) })
 }
 
-// HeardSelf takes addresses of others at which this node is said to be: a hint by anybody, which is
-// looked into.
+// HeardSelf takes addresses of other machines at which this node is said to be. Any peer can say
+// so; the watcher looks there.
 func (w *Watcher) HeardSelf(source string, addrs []multiaddr.Multiaddr) {
 	w.log.Debug("this node is said to be elsewhere", "by", source, "addrs", addrs)
 	if w.elsewhere.add(addrs) {
@@ -349,8 +350,8 @@ func (w *Watcher) HeardSelf(source string, addrs []multiaddr.Multiaddr) {
 	}
 }
 
-// lookElsewhere asks at those addresses who is there. Only one that proves our own key, and tells
-// another boot, is another machine with our identity.
+// lookElsewhere connects to those addresses. Only a peer that proves our own key and sends another
+// boot is another machine with our identity.
 func (w *Watcher) lookElsewhere(ctx context.Context) {
 	wait, look := w.elsewhere.begin(time.Now())
 	if !look {
@@ -416,9 +417,9 @@ func (w *Watcher) bootsAt(ctx context.Context, p peer.ID, addrs []multiaddr.Mult
 	return out
 }
 
-// bootAt asks over a connection of its own, as somebody with a passing identity: a node cannot dial
-// its own key, and has one connection with a peer where it would need two. That p's key is there is
-// proven by the connection.
+// bootAt asks over a connection of its own, with a passing identity: a node cannot dial its own
+// key, and has one connection with a peer where it would need two. The connection proves that p's
+// key is there.
 func (w *Watcher) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, twinAsk)
 	defer cancel()
@@ -439,7 +440,7 @@ func (w *Watcher) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err
 	return "", fmt.Errorf("connect to %s: %w", p.ID, host.ErrUnreachable)
 }
 
-// legibleAddrs are those of the addresses told that are multiaddrs.
+// legibleAddrs returns the texts that are multiaddrs.
 func legibleAddrs(told []string) (out []string) {
 	for _, text := range told {
 		if a, err := multiaddr.NewMultiaddr(text); err == nil {
