@@ -1,6 +1,10 @@
 package trust_test
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -39,4 +43,32 @@ func TestClosedBookIsNotMissed(t *testing.T) {
 		must(t, f.Whole())
 		must(t, f.May(friend.id, "deploy"))
 	}
+}
+
+// What has its place on the disk has it after each start, whatever order the file is in.
+func TestWhatIsKeptStaysKept(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	_, thief, c := o.stolen()
+	friend := newPerson(t)
+	paper := o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})
+	o.learn(f, append(c, paper...)...)
+	for range 4 {
+		for range trust.MaxPerTarget {
+			o.learn(f, o.revocation(thief, c[0], friend.id, paper...))
+		}
+		_, err := f.Lift(o.signer, friend.id)
+		must(t, err)
+	}
+	for range trust.MaxPerTarget {
+		o.learn(f, o.revocation(thief, c[0], friend.id, paper...))
+	}
+	// As after the file was written anew: in another order.
+	path := filepath.Join(f.Dir(), "statements")
+	data, err := os.ReadFile(path)
+	must(t, err)
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	slices.Reverse(lines[1:])
+	must(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	must(t, o.again(f).Whole())
 }
