@@ -64,3 +64,18 @@ func (f *Fleet) Dir() string { return f.cfg.Dir }
 
 // MemoryDir returns a folder that is not on a disk where there is one.
 func MemoryDir(t testing.TB) string { return memoryDir(t) }
+
+// LearnUnsaved takes statements as another process does that has not read yet what this one has
+// written.
+func LearnUnsaved(t testing.TB, f *Fleet, statements ...[]byte) {
+	t.Helper()
+	for _, data := range statements {
+		st, err := f.id.Open(data)
+		if err == nil {
+			_, err = f.take([]*Statement{st}, true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -72,3 +72,25 @@ func TestWhatIsKeptStaysKept(t *testing.T) {
 	must(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 	must(t, o.again(f).Whole())
 }
+
+// Two processes of a machine that each take the last for which there is room leave it whole.
+func TestTwoProcessesAtABound(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(trust.MemoryDir(t), nil, nil)
+	_, thief, c := o.stolen()
+	o.learn(f, c...)
+	victim := newPerson(t)
+	paper := o.issue(o.second, trust.Grant{Subject: victim.id, Role: trust.RoleWorker, Name: "x"})
+	for range trust.MaxPerTarget - 1 {
+		o.learn(f, o.revocation(thief, c[0], victim.id, paper...))
+	}
+	other := o.again(f)
+	path := filepath.Join(f.Dir(), "lock")
+	_ = path
+	// Neither has read what the other has written.
+	a, b := o.revocation(thief, c[0], victim.id, paper...), o.revocation(thief, c[0], victim.id, paper...)
+	trust.LearnUnsaved(t, other, b)
+	o.learn(f, a)
+	other.Learn()
+	must(t, o.again(f).Whole())
+}
