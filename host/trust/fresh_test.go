@@ -94,3 +94,24 @@ func TestTwoProcessesAtABound(t *testing.T) {
 	other.Learn()
 	must(t, o.again(f).Whole())
 }
+
+// A reinstated signer revokes whom it had revoked often before its book was closed.
+func TestReinstatedRevokesOnceMore(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	_, p, c := o.stolen()
+	friend := newPerson(t)
+	paper := o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})
+	o.learn(f, append(c, paper...)...)
+	for range trust.MaxPerTarget {
+		o.learn(f, o.revocation(p, c[0], friend.id, paper...))
+	}
+	o.revoke(f, o.signer, p.id)
+	must(t, f.Close(o.signer, p.id, nil))
+	must(t, f.May(friend.id, "deploy"))
+	chain, err := f.Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
+	must(t, err)
+	if _, err := f.Learn(o.revocation(p, chain[0], friend.id, paper...)); err != nil || f.May(friend.id, "deploy") == nil {
+		t.Errorf("the new revocation does not count: %v", err)
+	}
+}
