@@ -61,7 +61,8 @@ func (f *Fleet) heard(data []byte) bool {
 	return false
 }
 
-// take adds statements to the set, and acts on what they change.
+// take adds statements to the set, and acts on what they change. Owed are those that are not on the
+// disk yet.
 func (f *Fleet) take(statements []*Statement, owed bool) (news bool, err error) {
 	var errs []error
 	var roots []int64
@@ -74,7 +75,8 @@ func (f *Fleet) take(statements []*Statement, owed bool) (news bool, err error) 
 	})
 	f.mu.Lock()
 	for _, st := range statements {
-		added, err := f.set.add(st, now)
+		_, missed := f.missing[st.ID]
+		added, err := f.set.add(st, now, !owed || missed)
 		if err != nil {
 			errs = append(errs, err)
 		}

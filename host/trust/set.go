@@ -40,7 +40,7 @@ type set struct {
 	closed  map[peer.ID]*book // of signers whose books are closed
 	waived  map[ID]struct{}   // statements that this node need not have
 	lowered map[ID]struct{}
-	owned   map[peer.ID]int // revocations by a signer in lines that it began
+	owned   map[peer.ID]int // revocations by a signer in lines that it began, as far as they count
 	signed  map[peer.ID]map[peer.ID]struct{}
 	seen    map[peer.ID]struct{} // members that have shown their grants themselves
 }
@@ -79,8 +79,9 @@ func newSet(root, self peer.ID) *set {
 }
 
 // add takes a statement that is valid in form. It reports whether it was new; the error matches
-// [ErrFull] where there is no room for it.
-func (s *set) add(st *Statement, now time.Time) (bool, error) {
+// [ErrFull] where there is no room for it. What the node has kept before has its room, in whatever
+// order it is read: else it would be missed.
+func (s *set) add(st *Statement, now time.Time, kept bool) (bool, error) {
 	if _, known := s.all[st.ID]; known {
 		return false, nil
 	}
@@ -90,7 +91,7 @@ func (s *set) add(st *Statement, now time.Time) (bool, error) {
 	case st.Grant != nil:
 		return s.addGrant(st, now)
 	case st.Revocation != nil:
-		return s.addRevocation(st)
+		return s.addRevocation(st, kept)
 	case st.Lift != nil:
 		s.addLift(st.Lift)
 	default:
@@ -112,31 +113,57 @@ func (s *set) addIssuer(st *Statement) (bool, error) {
 	return true, nil
 }
 
-func (s *set) addRevocation(st *Statement) (bool, error) {
-	r := st.Revocation
-	if s.over(st) {
-		return false, nil
-	}
-	if r.By != s.root {
-		same := 0
-		for _, o := range s.revs[r.target()] {
-			if _, lifted := s.lifted[o.ID]; o.Signer == r.By && !lifted {
-				same++
-			}
+func (s *set) addRevocation(st *Statement, kept bool) (bool, error) {
+	if !kept {
+		if s.over(st) {
+			return false, nil
 		}
-		switch {
-		case same >= maxPerTarget:
-			return false, fmt.Errorf("%w: %s has revoked the same %d times", ErrFull, r.By, same)
-		case r.own && s.owned[r.By] >= maxOwnRevoked:
-			return false, fmt.Errorf("%w: %s has revoked %d times in lines of its own", ErrFull, r.By, maxOwnRevoked)
-		}
-		if r.own {
-			s.owned[r.By]++
+		if err := s.roomToRevoke(st); err != nil {
+			return false, err
 		}
 	}
 	s.all[st.ID] = st
-	s.revs[r.target()] = append(s.revs[r.target()], st)
+	s.revs[st.Revocation.target()] = append(s.revs[st.Revocation.target()], st)
+	s.count(st)
 	return true, nil
+}
+
+// roomToRevoke returns why there is no room for a revocation. Those that do not count take none.
+func (s *set) roomToRevoke(st *Statement) error {
+	r := st.Revocation
+	if r.By == s.root || !s.live(st) {
+		return nil
+	}
+	same := 0
+	for _, o := range s.revs[r.target()] {
+		if o.Signer == r.By && s.live(o) {
+			same++
+		}
+	}
+	switch {
+	case same >= maxPerTarget:
+		return fmt.Errorf("%w: %s has revoked the same %d times", ErrFull, r.By, same)
+	case r.own && s.owned[r.By] >= maxOwnRevoked:
+		return fmt.Errorf("%w: %s has revoked %d times in lines of its own", ErrFull, r.By, maxOwnRevoked)
+	}
+	return nil
+}
+
+// count counts a revocation in a line that its signer began.
+func (s *set) count(st *Statement) {
+	if st.Revocation.own && s.live(st) {
+		s.owned[st.Signer]++
+	}
+}
+
+// recount counts anew after a lift.
+func (s *set) recount() {
+	clear(s.owned)
+	for _, list := range s.revs {
+		for _, st := range list {
+			s.count(st)
+		}
+	}
 }
 
 func (s *set) addLift(l *Lift) {
@@ -163,6 +190,7 @@ func (s *set) addLift(l *Lift) {
 			s.waived[id] = struct{}{}
 		}
 	}
+	s.recount()
 }
 
 // addGrant takes a member's grant. Of one signer the newest few are kept for each subject; those

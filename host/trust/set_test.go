@@ -35,7 +35,7 @@ func newMade() *made {
 func (m *made) put(st Statement) error {
 	m.next++
 	st.ID = sha256.Sum256(fmt.Append(nil, m.next))
-	_, err := m.add(&st, m.now)
+	_, err := m.add(&st, m.now, false)
 	return err
 }
 
