@@ -1,6 +1,9 @@
 package trust
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -78,4 +81,22 @@ func LearnUnsaved(t testing.TB, f *Fleet, statements ...[]byte) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// RewriteKilled writes the files anew, and is stopped when it comes to one of them.
+func RewriteKilled(t testing.TB, f *Fleet, at string) {
+	t.Helper()
+	path := filepath.Join(f.cfg.Dir, at)
+	was, err := os.ReadFile(path)
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(err, os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700))
+	if f.rewrite() == nil {
+		t.Fatalf("%s was written", at)
+	}
+	must(os.RemoveAll(path), os.WriteFile(path, was, 0o600))
 }

@@ -95,6 +95,27 @@ func TestTwoProcessesAtABound(t *testing.T) {
 	must(t, o.again(f).Whole())
 }
 
+// Kill -9 while the files are written anew, after a book was closed.
+func TestKilledWhileForgettingAClosedBook(t *testing.T) {
+	for _, at := range []string{"index", "statements"} {
+		o := newOwner(t)
+		f, _ := o.rig(t.TempDir(), nil, nil)
+		s, thief, c := o.stolen()
+		friend := newPerson(t)
+		o.learn(f, c...)
+		o.learn(f, o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})...)
+		must(t, f.Revoke(s, []peer.ID{friend.id}, nil))
+		o.revoke(f, o.signer, thief.id)
+		must(t, f.Close(o.signer, thief.id, nil))
+		trust.RewriteKilled(t, f, at)
+		for range 2 {
+			if err := o.again(f).Whole(); err != nil {
+				t.Errorf("killed at the %s: %v", at, err)
+			}
+		}
+	}
+}
+
 // A reinstated signer revokes whom it had revoked often before its book was closed.
 func TestReinstatedRevokesOnceMore(t *testing.T) {
 	o := newOwner(t)
