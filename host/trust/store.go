@@ -331,9 +331,13 @@ func appendTo(path string, data []byte) (info fs.FileInfo, err error) {
 	return f.Stat()
 }
 
-// rewrite writes both files anew: the statements that are kept, and what is missing. The caller
-// has the lock.
+// rewrite writes both files anew: the statements that are kept, and what is missing. What is
+// forgotten leaves the index first: whenever it is interrupted, the index names no body that is
+// gone. The caller has the lock.
 func (s *store) rewrite(statements []*Statement, missing []ID) error {
+	if err := s.forget(statements, missing); err != nil {
+		return err
+	}
 	var bodies, ids bytes.Buffer
 	fmt.Fprintln(&bodies, s.header)
 	fmt.Fprintln(&ids, indexHeader)
@@ -366,6 +370,35 @@ func (s *store) rewrite(statements []*Statement, missing []ID) error {
 			s.index[st.ID] = struct{}{}
 		}
 	}
+	return nil
+}
+
+// forget writes the index without what is neither kept nor missing, if there is such.
+func (s *store) forget(statements []*Statement, missing []ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := make(map[ID]struct{}, len(s.index))
+	var ids bytes.Buffer
+	fmt.Fprintln(&ids, indexHeader)
+	keep := func(id ID) {
+		if _, named := s.index[id]; named {
+			left[id] = struct{}{}
+			fmt.Fprintln(&ids, checked(id))
+		}
+	}
+	for _, st := range statements {
+		keep(st.ID)
+	}
+	for _, id := range missing {
+		keep(id)
+	}
+	if len(left) == len(s.index) {
+		return nil
+	}
+	if err := durable.WriteFile(s.path(indexFile), ids.Bytes(), 0o600); err != nil {
+		return err
+	}
+	s.index = left
 	return nil
 }
 
