@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -24,7 +25,7 @@ type Joined struct {
 // shown that it is the redeemer, by its key, and that the fleet lets it issue
 // such grants. waiting, if it is not nil, is called once when a person has to
 // confirm this machine; then JoinWith waits until ctx ends.
-func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, addrs []string, waiting func()) (*Joined, error) {
+func (n *Node) JoinWith(ctx context.Context, t *ticket.Ticket, addrs []string, waiting func()) (*Joined, error) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: t.Redeemer, Addrs: t.Addrs}); err != nil {
 		return nil, fmt.Errorf("the inviter is not to be reached: %w", err)
 	}
@@ -59,7 +60,7 @@ func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, addrs []string, wa
 }
 
 // checkRedeemer refuses to give the secret to one who could not let us in.
-func checkRedeemer(t *trust.Ticket, ack JoinAck) error {
+func checkRedeemer(t *ticket.Ticket, ack JoinAck) error {
 	c, err := trust.ParseChain(ack.Redeemer)
 	if err == nil {
 		var cred *trust.Credential
@@ -74,7 +75,7 @@ func checkRedeemer(t *trust.Ticket, ack JoinAck) error {
 }
 
 // accept checks that what came is what the ticket had promised.
-func accept(self peer.ID, t *trust.Ticket, ack JoinAck) (*Joined, error) {
+func accept(self peer.ID, t *ticket.Ticket, ack JoinAck) (*Joined, error) {
 	c, err := trust.ParseChain(ack.Grant)
 	if err != nil {
 		return nil, err

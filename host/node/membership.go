@@ -139,7 +139,7 @@ func (r OfferRequest) Validate() error {
 type OfferAck struct{}
 
 // TicketRequest is an invitation that another member shall redeem: see
-// trust.Invitation. Hash is the SHA-256 of the secret.
+// ticket.Invitation. Hash is the SHA-256 of the secret.
 type TicketRequest struct {
 	Invitation jsontext.Value `json:"invitation"`
 	Secret     []byte         `json:"secret"`

@@ -32,6 +32,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -51,7 +52,7 @@ type Config struct {
 	// gives the role, the name and the labels.
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
-	Tickets *trust.TicketBook
+	Tickets *ticket.Book
 	// Seed tells newcomers of an open network, which has no fleet, where others are. In a fleet
 	// every member tells members.
 	Seed bool

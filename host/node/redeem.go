@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -56,7 +57,7 @@ func (n *Node) redeem(_ context.Context, p streams.Peer, r JoinRequest) (JoinAck
 
 // letIn signs the joiner's grant. The ticket is used from then on, whether the
 // answer arrives or not.
-func (n *Node) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
+func (n *Node) letIn(inv *ticket.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := n.cfg.Fleet
 	if f.Revoked(p) {
 		return nil, fmt.Errorf("%w: %s; the owner lifts that with: swarm revoke --lift %s", trust.ErrRevokedPeer, p, p)
@@ -146,13 +147,13 @@ func joinAddrs(seen multiaddr.Multiaddr, told []string) (out []string) {
 	return out
 }
 
-func (n *Node) refused(ticket string, p peer.ID, err error) {
-	if errors.Is(err, trust.ErrTicketUnknown) {
+func (n *Node) refused(id string, p peer.ID, err error) {
+	if errors.Is(err, ticket.ErrUnknown) {
 		return // a stranger without the secret is no event of this ticket
 	}
-	n.log.Warn("a ticket was refused", "ticket", ticket, "peer", p, "why", err)
-	if err := n.cfg.Tickets.Refused(ticket, p); err != nil {
-		n.log.Warn("a refusal could not be noted", "ticket", ticket, "err", err)
+	n.log.Warn("a ticket was refused", "ticket", id, "peer", p, "why", err)
+	if err := n.cfg.Tickets.Refused(id, p); err != nil {
+		n.log.Warn("a refusal could not be noted", "ticket", id, "err", err)
 	}
 }
 
@@ -161,15 +162,15 @@ func ticketError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, trust.ErrTicketUnknown):
+	case errors.Is(err, ticket.ErrUnknown):
 		return streams.Errorf(streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
-	case errors.Is(err, trust.ErrTicketUsed):
+	case errors.Is(err, ticket.ErrUsed):
 		return streams.Errorf(streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
-	case errors.Is(err, trust.ErrTicketExpired):
+	case errors.Is(err, ticket.ErrExpired):
 		return streams.Errorf(streams.CodeForbidden, "the ticket has expired; ask for a new one: swarm invite")
-	case errors.Is(err, trust.ErrTicketPeer):
+	case errors.Is(err, ticket.ErrOtherPeer):
 		return streams.Errorf(streams.CodeForbidden, "the ticket is for another machine")
-	case errors.Is(err, trust.ErrTicketDenied):
+	case errors.Is(err, ticket.ErrDenied):
 		return streams.Errorf(streams.CodeForbidden, "the inviter did not confirm this machine")
 	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant), errors.Is(err, trust.ErrRevokedPeer):
 		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v", err)
@@ -179,7 +180,7 @@ func ticketError(err error) error {
 
 // maySend tells why a member cannot have us redeem a ticket. One whom the owner
 // of this machine allows without a grant has the right to admit, and no more.
-func (n *Node) maySend(p peer.ID, inv *trust.Invitation) error {
+func (n *Node) maySend(p peer.ID, inv *ticket.Invitation) error {
 	if err := n.cfg.Fleet.May(p, trust.VerbAdmit); err != nil {
 		return fmt.Errorf("%w: the one who made the ticket: %w", trust.ErrIssuer, err)
 	}
@@ -187,7 +188,7 @@ func (n *Node) maySend(p peer.ID, inv *trust.Invitation) error {
 	if !known || sender.Err != nil {
 		sender.Grant = &trust.Grant{Name: p.String()}
 	}
-	if err := sender.Grant.MayInvite(inv); err != nil {
+	if err := sender.Grant.MayInvite(inv.Grant()); err != nil {
 		return err
 	}
 	if sender.Grant.Sponsor != "" && inv.Commands() {
@@ -203,7 +204,7 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 	if n.cfg.Tickets == nil || own.Grant.MayIssue == nil {
 		return TicketAck{}, streams.Errorf(streams.CodeRefused, "this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
 	}
-	var inv trust.Invitation
+	var inv ticket.Invitation
 	if err := json.Unmarshal(r.Invitation, &inv); err != nil {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
 	}

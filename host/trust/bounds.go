@@ -78,3 +78,38 @@ func (c *Credential) MayLetIn(r Role) error {
 		return nil
 	}
 }
+
+// MayInvite returns why the holder of a grant may not have another member redeem a ticket that
+// gives m. The right to admit alone lets in machines that command nobody; beyond that a member may
+// invite to what it may issue, or has itself for good.
+func (g *Grant) MayInvite(m *Grant) error {
+	if len(m.Verbs) == 0 && (m.Role == RoleWorker || m.Role == RoleRelay) {
+		return nil
+	}
+	if g.MayIssue != nil && g.mayGive(m) == nil {
+		return nil
+	}
+	switch {
+	case m.Role != g.Role:
+		return fmt.Errorf("%w: %s may not invite anybody as %s", ErrIssuer, g.Name, m.Role)
+	case g.NoRenew:
+		return fmt.Errorf("%w: %s is a member for a while, and may invite only workers and relays without verbs", ErrIssuer, g.Name)
+	}
+	for _, v := range m.Verbs {
+		if !slices.ContainsFunc(g.rights(), func(r Right) bool { return r.hasForGood(v, m.On) }) {
+			return fmt.Errorf("%w: %s has not the right %s on all of these machines for good, so it may not pass it on", ErrIssuer, g.Name, v)
+		}
+	}
+	return nil
+}
+
+// hasForGood reports whether the right holds on all machines of a selector, without an end of its
+// own.
+func (r Right) hasForGood(verb, on string) bool {
+	outer, err := ParseSelector(r.On)
+	if err != nil || r.Expires != 0 || !coversOne(r.Verbs, verb) {
+		return false
+	}
+	inner, err := ParseSelector(on)
+	return err == nil && inner.Within(outer)
+}

@@ -12,7 +12,6 @@ import (
 // Bounds for tests outside of the package.
 const (
 	MaxOrphans    = maxOrphans
-	MaxBrought    = maxBrought
 	MaxPerTarget  = maxPerTarget
 	MaxOwnRevoked = maxOwnRevoked
 	MaxPerSigner  = maxPerSigner

@@ -257,11 +257,19 @@ func readMembership(cfg FleetConfig) (m Membership, own *Credential, err error) 
 }
 
 func (m Membership) named() error {
-	if m.Name == "" || len(m.Name) > maxFleetName || !plain(m.Name) {
-		return fmt.Errorf("%w: %q is no name for a fleet", ErrInvalid, shorten(m.Name))
+	if err := ValidateFleetName(m.Name); err != nil {
+		return err
 	}
 	_, err := ParseFleetID(string(m.Fleet))
 	return err
+}
+
+// ValidateFleetName returns why a word cannot name a fleet. The error matches [ErrInvalid].
+func ValidateFleetName(name string) error {
+	if name == "" || len(name) > maxFleetName || !plain(name) {
+		return fmt.Errorf("%w: %q is no name for a fleet", ErrInvalid, shorten(name))
+	}
+	return nil
 }
 
 // ID returns the ID of the fleet.

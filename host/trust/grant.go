@@ -223,7 +223,7 @@ func (g *Grant) validate() error {
 	if err := g.Subject.Validate(); err != nil {
 		return fmt.Errorf("subject: %w", err)
 	}
-	if err := validateGiven(g.Role, g.Verbs, g.On, g.Name, g.Labels); err != nil {
+	if err := g.ValidateTexts(); err != nil {
 		return err
 	}
 	switch {
@@ -302,21 +302,21 @@ func (g *Grant) validateAlso() error {
 // maxMillis is the year 9999, so that sums of times never overflow.
 const maxMillis = 253_402_300_799_000
 
-// validateGiven checks the texts that a person chooses, in grants and tickets.
-func validateGiven(role Role, verbs []string, on, name string, labels map[string]string) error {
-	if err := role.validate(); err != nil {
+// ValidateTexts checks what a person chooses in a grant: role, verbs, selector, name and labels.
+func (g *Grant) ValidateTexts() error {
+	if err := g.Role.validate(); err != nil {
 		return err
 	}
-	if err := validateVerbs(verbs); err != nil {
+	if err := validateVerbs(g.Verbs); err != nil {
 		return err
 	}
-	if _, err := ParseSelector(on); err != nil {
+	if _, err := ParseSelector(g.On); err != nil {
 		return err
 	}
-	if err := ValidateName(name); err != nil {
+	if err := ValidateName(g.Name); err != nil {
 		return err
 	}
-	return validateLabels(labels)
+	return validateLabels(g.Labels)
 }
 
 // ValidateName returns why a word cannot name a machine: it could be taken for something else, a

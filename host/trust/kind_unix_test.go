@@ -53,12 +53,5 @@ func TestNoFileInPlaceOfOne(t *testing.T) {
 		if _, err := f.store.read(); !errors.Is(err, durable.ErrUnsafe) {
 			t.Errorf("%s in place of the statements while it runs: %v", kind, err)
 		}
-		key := filepath.Join(memoryDir(t), "root.key")
-		if err := put(key); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := LoadRoot(key, ""); !errors.Is(err, durable.ErrUnsafe) {
-			t.Errorf("%s in place of the root key: %v", kind, err)
-		}
 	}
 }

@@ -108,7 +108,7 @@ func (s *Signer) MayGive(g *Grant) error {
 	if m.Verbs == nil {
 		m.Verbs = m.Role.Verbs()
 	}
-	if err := validateGiven(m.Role, m.Verbs, m.On, m.Name, m.Labels); err != nil {
+	if err := m.ValidateTexts(); err != nil {
 		return err
 	}
 	if s.own == nil {

@@ -382,7 +382,7 @@ func (w *world) stepTicket() []*node {
 	n := w.anyIssuer()
 	s := n.signs()
 	c2, known := n.f.Known(w.ids["c2"])
-	if !w.stolen["c2"] || s == nil || !known || c2.Err != nil || c2.Grant.MayInvite(&Invitation{Role: RoleController, Name: "x", Verbs: c2.Grant.Verbs}) != nil {
+	if !w.stolen["c2"] || s == nil || !known || c2.Err != nil || c2.Grant.MayInvite(&Grant{Role: RoleController, Name: "x", Verbs: c2.Grant.Verbs}) != nil {
 		return []*node{n}
 	}
 	p := oneOf(w, thiefNames()...)

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -156,21 +155,4 @@ func TestNothingIsPassedOver(t *testing.T) {
 	if !serve.Revoked(evil.id) || serve.MaySend(evil.id, true) == nil {
 		t.Error("the revocation was passed over")
 	}
-}
-
-// One member's tickets leave room for the owner's.
-func TestBroughtTicketsAreFew(t *testing.T) {
-	book, err := trust.OpenTicketBook(t.TempDir())
-	must(t, err)
-	sender := newPerson(t).id
-	add := func(by peer.ID) error {
-		inv := trust.Invitation{ID: trust.NewSerial()[:13], Name: "x", Role: trust.RoleWorker, Expires: time.Now().Add(time.Hour), Sender: by}
-		return book.Add(inv, make([]byte, 16))
-	}
-	for n := range trust.MaxBrought + 1 {
-		if err := add(sender); (err == nil) != (n < trust.MaxBrought) {
-			t.Errorf("ticket %d: %v", n+1, err)
-		}
-	}
-	must(t, add(""))
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 )
 
 var errNotExist = fs.ErrNotExist
@@ -34,7 +36,7 @@ var (
 // do this at a time.
 type Admin struct {
 	Fleet   *trust.Fleet
-	Tickets *trust.TicketBook
+	Tickets *ticket.Book
 	Book    *host.Book
 
 	stateDir string
@@ -71,7 +73,7 @@ func OpenAdmin(stateDir string, log *slog.Logger) (*Admin, error) {
 // empty path means root.key in the state directory.
 func (a *Admin) UnlockRoot(path, passphrase string) error {
 	path = cmp.Or(path, RootKeyPath(a.stateDir))
-	root, err := trust.LoadRoot(path, passphrase)
+	root, err := rootkey.Load(path, passphrase)
 	if errors.Is(err, errNotExist) {
 		return fmt.Errorf("%w, and there is none at %s: bring it here, or name its file with --root", ErrNeedRoot, path)
 	}
@@ -198,19 +200,19 @@ type Ticket struct {
 
 // Invite makes a ticket, and notes in the book of this machine what it is worth.
 // The invitation is for another redeemer's book.
-func (a *Admin) Invite(t Ticket) (*trust.Ticket, *trust.Invitation, error) {
+func (a *Admin) Invite(t Ticket) (*ticket.Ticket, *ticket.Invitation, error) {
 	if m, err := a.Find(t.Name); err == nil && m.Grant.Name == t.Name && m.Peer != t.Peer {
 		return nil, nil, fmt.Errorf("there is a member %s already (%s): choose another name, or rename that one: swarm rename", t.Name, m.Peer)
 	}
 	now := a.Fleet.Now()
-	out, err := trust.NewTicket(trust.Ticket{
+	out, err := ticket.New(ticket.Ticket{
 		Fleet: a.Fleet.ID(), FleetName: a.Fleet.Name(), Redeemer: t.Redeemer.ID, Addrs: t.Redeemer.Addrs,
 		Role: t.Role, Name: t.Name, Labels: t.Labels, Expires: now.Add(t.TTL),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	inv := &trust.Invitation{
+	inv := &ticket.Invitation{
 		ID: out.ID, Name: t.Name, Role: t.Role, Verbs: t.Verbs, On: t.On, Labels: t.Labels, LifetimeMs: t.Lifetime.Milliseconds(),
 		Expires: out.Expires, Peer: t.Peer, By: a.Fleet.Self().Grant.Name,
 	}
@@ -228,7 +230,7 @@ func (a *Admin) self() peer.ID { return a.Fleet.Self().Grant.Subject }
 
 // presign signs what the redeemer cannot, and tries what it can: a ticket that
 // could not be redeemed is told now.
-func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
+func (a *Admin) presign(t Ticket, inv *ticket.Invitation) error {
 	g := trust.Grant{Subject: t.Peer, Role: t.Role, Name: t.Name, Verbs: t.Verbs, On: t.On, Labels: t.Labels}
 	if t.Lifetime > 0 {
 		g.Expires, g.NoRenew = a.Fleet.Now().Add(t.Lifetime).UnixMilli(), true
@@ -249,7 +251,7 @@ func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
 	}
 	own := a.Fleet.Self().Grant
 	if a.root == nil && own.MayIssue == nil && t.Redeemer.ID != a.self() {
-		return own.MayInvite(inv) // the redeemer signs, on our word
+		return own.MayInvite(inv.Grant()) // the redeemer signs, on our word
 	}
 	s, err := a.signer()
 	if err != nil {
@@ -435,11 +437,11 @@ func (a *Admin) Orphans(issuer peer.ID) (out []trust.Member) {
 }
 
 // Sheet returns what is to be kept on paper. The root has to be unlocked.
-func (a *Admin) Sheet() (*trust.Sheet, error) {
+func (a *Admin) Sheet() (*rootkey.Sheet, error) {
 	if a.root == nil {
 		return nil, ErrNeedRoot
 	}
-	s := &trust.Sheet{Root: a.root, FleetName: a.Fleet.Name(), Controller: a.self()}
+	s := &rootkey.Sheet{Root: a.root, FleetName: a.Fleet.Name(), Controller: a.self()}
 	for _, saved := range a.Book.All() {
 		m, ok := a.Fleet.Known(saved.Peer)
 		if !ok || m.Err != nil || !saved.HasAddr() || saved.Peer == a.self() {
