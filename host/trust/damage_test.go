@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 )
 
 // damaged is a machine that has heard of a revocation, and the owner's laptop.
@@ -46,7 +48,7 @@ func newDamaged(t testing.TB) *damaged {
 		t.Fatal(err)
 	}
 	d.create(d.rig, c.chains["w1"], append(known, d.laptop.Common()...))
-	for _, name := range []string{statementsFile, indexFile, floorFile, membershipFile} {
+	for _, name := range []string{store.StatementsFile, store.IndexFile, store.FloorFile, membershipFile} {
 		data, err := os.ReadFile(filepath.Join(d.rig.Dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -173,7 +175,7 @@ func TestDamageOneAfterTheOther(t *testing.T) {
 		"half":          func(b []byte) []byte { return b[:len(b)/2] },
 		"cut at a line": func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)/2], '\n')+1] },
 	}
-	names := []string{statementsFile, indexFile, floorFile, membershipFile}
+	names := []string{store.StatementsFile, store.IndexFile, store.FloorFile, membershipFile}
 	for _, first := range names {
 		for firstHow, spoil := range hows {
 			for _, second := range names {

@@ -32,7 +32,7 @@ type Decision struct {
 func (f *Fleet) signing(fn func(*set, time.Time) ([]*Statement, error)) (err error) {
 	f.saving.Lock()
 	defer f.saving.Unlock()
-	unlock, err := f.store.lock()
+	unlock, err := f.store.Lock()
 	if err != nil {
 		if f.Left() {
 			return ErrNoFleet

@@ -34,7 +34,7 @@ func (f *Fleet) commonDigest() *digest {
 			d.ids = append(d.ids, id)
 		}
 	}
-	slices.SortFunc(d.ids, ID.compare)
+	slices.SortFunc(d.ids, ID.Compare)
 	h := sha256.New()
 	writeIDs(h, d.ids)
 	h.Sum(d.sum[:0])
@@ -82,7 +82,7 @@ func (f *Fleet) between(p peer.ID) (out [Buckets][]ID) {
 		}
 	}
 	if len(grants) > 0 {
-		ids = slices.SortedFunc(slices.Values(slices.Concat(ids, grants)), ID.compare)
+		ids = slices.SortedFunc(slices.Values(slices.Concat(ids, grants)), ID.Compare)
 		ids = slices.Compact(ids)
 	}
 	for _, id := range ids {
@@ -142,7 +142,7 @@ func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []I
 		}
 		buckets = append(buckets, i)
 		for _, id := range have[i] {
-			if after != (ID{}) && id.compare(after) <= 0 {
+			if after != (ID{}) && id.Compare(after) <= 0 {
 				continue
 			}
 			if len(ids) >= most {

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
@@ -70,8 +71,8 @@ type Fleet struct {
 	id    FleetID
 	root  peer.ID
 	name  string
-	store *store
-	floor *floor
+	store *store.Store
+	floor *store.Floor
 
 	// saving is held while statements go to the disk. It is taken before mu, so that May never
 	// waits for the disk.
@@ -136,8 +137,7 @@ func create(dir string, m Membership, first []*Statement) error {
 	if err != nil {
 		return err
 	}
-	s := &store{dir: made, header: m.header()}
-	if err := s.create(first); err != nil {
+	if err := m.store(made).Create(entries(first)); err != nil {
 		return err
 	}
 	if err := durable.WriteFile(filepath.Join(made, membershipFile), data, 0o600); err != nil {
@@ -152,12 +152,14 @@ func create(dir string, m Membership, first []*Statement) error {
 	return durable.SyncDir(filepath.Dir(dir))
 }
 
-// header is the first line of the statements: it says which fleet they are of.
-func (m Membership) header() string { return statementsHeader + string(m.Fleet) + " " + m.Name }
+// store returns the store in a folder. Its statements begin with the fleet that they are of.
+func (m Membership) store(dir string) *store.Store {
+	return store.New(dir, string(m.Fleet)+" "+m.Name, MaxStatement)
+}
 
 // InFleet reports whether the folder holds a membership, or what is left of one.
 func InFleet(dir string) bool {
-	for _, name := range []string{membershipFile, statementsFile} {
+	for _, name := range []string{membershipFile, store.StatementsFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return true
 		}
@@ -197,13 +199,13 @@ func openFleet(cfg FleetConfig, m Membership, own *Credential) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	fl, err := openFloor(cfg.Dir, cfg.Clock, cfg.Built)
+	fl, err := store.OpenFloor(cfg.Dir, cfg.Clock, cfg.Built)
 	if err != nil {
 		cfg.Logger.Warn("the time floor was damaged, and is computed again", "err", err)
 	}
 	f := &Fleet{
 		cfg: cfg, log: cfg.Logger, id: m.Fleet, root: root, name: m.Name, floor: fl,
-		store: &store{dir: cfg.Dir, header: m.header()}, set: newSet(root, cfg.Self),
+		store: m.store(cfg.Dir), set: newSet(root, cfg.Self),
 		missing: map[ID]struct{}{}, refused: map[peer.ID]error{}, declined: map[ID]struct{}{},
 		allowed: map[peer.ID]struct{}{}, hooks: map[int]func(){},
 	}
@@ -228,7 +230,7 @@ func (m Membership) verify(self peer.ID) (*Credential, error) {
 // damaged one is healed.
 func readMembership(cfg FleetConfig) (m Membership, own *Credential, err error) {
 	path := filepath.Join(cfg.Dir, membershipFile)
-	data, err := readBounded(path, maxMembershipFile)
+	data, err := durable.ReadFile(path, maxMembershipFile)
 	if err == nil {
 		err = json.Unmarshal(data, &m)
 	}
@@ -241,12 +243,12 @@ func readMembership(cfg FleetConfig) (m Membership, own *Credential, err error) 
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, durable.ErrUnsafe) {
 		return m, nil, fmt.Errorf("membership in %s: %w", cfg.Dir, err)
 	}
-	line := (&store{dir: cfg.Dir}).headerOf()
-	fleet, name, _ := strings.Cut(strings.TrimPrefix(line, statementsHeader), " ")
+	owner := m.store(cfg.Dir).Owner()
+	fleet, name, _ := strings.Cut(owner, " ")
 	told := m
 	m = Membership{Fleet: FleetID(fleet), Name: name}
 	switch {
-	case line != "" && m.named() == nil:
+	case owner != "" && m.named() == nil:
 	case told.named() == nil:
 		return told, nil, nil // its own grant is damaged, and the statements are gone
 	default:
@@ -284,13 +286,13 @@ func (f *Fleet) Root() peer.ID { return f.root }
 // Now returns the time that grants are judged and signed by: our clock, unless
 // it is known to be behind.
 func (f *Fleet) Now() time.Time {
-	now, _ := f.floor.now()
+	now, _ := f.floor.Now()
 	return now
 }
 
 // ClockSane reports whether our clock can be right at all.
 func (f *Fleet) ClockSane() bool {
-	_, sane := f.floor.now()
+	_, sane := f.floor.Now()
 	return sane
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/record"
 
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
@@ -102,9 +103,9 @@ func (f *Fleet) take(statements []*Statement, owed bool) (news bool, err error) 
 	}
 	f.mu.Unlock()
 	for _, at := range roots {
-		f.floor.learn(at)
+		f.floor.Learn(at)
 	}
-	if err := f.floor.fault(); err != nil && len(roots) > 0 {
+	if err := f.floor.Fault(); err != nil && len(roots) > 0 {
 		f.log.Warn("the time floor could not be kept", "err", err)
 	}
 	if own != f.ownID() {
@@ -148,7 +149,7 @@ func (f *Fleet) saveOwed() error {
 	}
 	f.saving.Lock()
 	defer f.saving.Unlock()
-	unlock, err := f.store.lock()
+	unlock, err := f.store.Lock()
 	if err != nil {
 		if f.Left() {
 			return ErrNoFleet
@@ -171,12 +172,12 @@ func (f *Fleet) save() error {
 	f.mu.Unlock()
 	switch {
 	case len(owed) == 0:
-	case f.crowded(), f.store.lost():
+	case f.crowded(), f.store.Lost():
 		if err := f.rewrite(); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotSaved, err)
 		}
 	default:
-		if err := f.store.add(owed); err != nil {
+		if err := f.store.Add(entries(owed)); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotSaved, err)
 		}
 		f.mu.Lock()
@@ -188,7 +189,7 @@ func (f *Fleet) save() error {
 
 // showsOwn reports whether fleet.json holds what this node shows of itself. The caller holds mu.
 func (f *Fleet) showsOwn() bool {
-	now, _ := f.floor.now()
+	now, _ := f.floor.Now()
 	c, err := f.set.member(f.cfg.Self, now)
 	if err != nil {
 		return c == nil || len(f.shown) > 0 // what was good once is kept
@@ -225,36 +226,36 @@ func (f *Fleet) saveShown() error {
 // open reads the files of the membership. What is damaged is healed where it can be computed
 // again; what is missing is kept in mind.
 func (f *Fleet) open(own *Credential) error {
-	indexDamaged, err := f.store.readIndex()
+	indexDamaged, err := f.store.ReadIndex()
 	if err != nil {
 		return fmt.Errorf("membership in %s: %w", f.cfg.Dir, err)
 	}
-	c, err := f.store.read()
+	c, err := f.store.Read()
 	if err != nil {
 		return fmt.Errorf("membership in %s: %w", f.cfg.Dir, err)
 	}
-	damaged := f.takeRead(c) || c.damaged
+	damaged := f.takeRead(c) || c.Damaged
 	short := f.unnamed()
 	if own != nil {
 		if _, err := f.take(own.statements(), true); err != nil {
 			return err
 		}
 	}
-	for _, id := range c.missing { // the index was cut, too: it must name them before the other file is lost
-		short = short || !f.store.names(id)
+	for _, id := range c.Missing { // the index was cut, too: it must name them before the other file is lost
+		short = short || !f.store.Names(id)
 	}
-	f.store.expect(c.missing...)
+	f.store.Expect(c.Missing...)
 	if damaged && indexDamaged {
 		// Neither file can say what the other has lost.
 		var unknown ID
 		rand.Read(unknown[:]) // never fails
-		f.store.expect(unknown)
+		f.store.Expect(unknown)
 	}
 	f.compare()
 	if err := f.whole(); err != nil {
 		f.log.Error("the statements of the fleet are damaged: no command is taken until they are whole again", "err", err)
 	}
-	if damaged || indexDamaged || short || f.untold(c.missing) || f.crowded() {
+	if damaged || indexDamaged || short || f.untold(c.Missing) || f.crowded() {
 		f.heal(damaged, indexDamaged)
 	}
 	if err := f.saveOwed(); err != nil {
@@ -269,7 +270,7 @@ func (f *Fleet) unnamed() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	for id, st := range f.set.all {
-		if st.kept() && !f.store.names(id) {
+		if st.kept() && !f.store.Names(id) {
 			return true
 		}
 	}
@@ -290,8 +291,8 @@ func (f *Fleet) untold(told []ID) bool {
 }
 
 // takeRead takes what was read from the disk. It reports whether a line meant nothing.
-func (f *Fleet) takeRead(c contents) (damaged bool) {
-	news := slices.DeleteFunc(c.statements, f.heard)
+func (f *Fleet) takeRead(c store.Contents) (damaged bool) {
+	news := slices.DeleteFunc(c.Statements, f.heard)
 	parsed, err := f.openAll(news)
 	if err != nil {
 		damaged = true
@@ -329,7 +330,7 @@ func (f *Fleet) openAll(data [][]byte) (good []*Statement, err error) {
 
 // compare finds out what the index names and the set lacks.
 func (f *Fleet) compare() {
-	index := f.store.indexed()
+	index := f.store.Indexed()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing = map[ID]struct{}{}
@@ -347,19 +348,19 @@ func (f *Fleet) crowded() bool {
 	const slack = 1_000
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.store.count() > 2*len(f.set.all)+slack
+	return f.store.Count() > 2*len(f.set.all)+slack
 }
 
 // heal writes the files anew. On a disk that takes nothing, the same is found at the next start.
 func (f *Fleet) heal(damaged, indexDamaged bool) {
 	f.saving.Lock()
 	defer f.saving.Unlock()
-	unlock, err := f.store.lock()
+	unlock, err := f.store.Lock()
 	if err == nil {
 		err = f.reload() // what other processes have written since
-		for name, bad := range map[string]bool{statementsFile: damaged, indexFile: indexDamaged} {
+		for name, bad := range map[string]bool{store.StatementsFile: damaged, store.IndexFile: indexDamaged} {
 			if bad {
-				err = errors.Join(err, f.store.setAside(name))
+				err = errors.Join(err, f.store.SetAside(name))
 			}
 		}
 		err = errors.Join(err, f.rewrite(), unlock())
@@ -381,10 +382,10 @@ func (f *Fleet) rewrite() error {
 			all = append(all, st)
 		}
 	}
-	missing := slices.SortedFunc(maps.Keys(f.missing), ID.compare)
+	missing := slices.SortedFunc(maps.Keys(f.missing), ID.Compare)
 	f.mu.Unlock()
-	slices.SortFunc(all, func(a, b *Statement) int { return a.ID.compare(b.ID) })
-	if err := f.store.rewrite(all, missing); err != nil {
+	slices.SortFunc(all, func(a, b *Statement) int { return a.ID.Compare(b.ID) })
+	if err := f.store.Rewrite(entries(all), missing); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -410,7 +411,7 @@ func (f *Fleet) Whole() error { return f.whole() }
 func (f *Fleet) Missing() []ID {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return slices.SortedFunc(maps.Keys(f.missing), ID.compare)
+	return slices.SortedFunc(maps.Keys(f.missing), ID.Compare)
 }
 
 // Reload reads what other processes of this node have learned since.
@@ -425,7 +426,7 @@ func (f *Fleet) Reload() error {
 }
 
 func (f *Fleet) reload() error {
-	c, err := f.store.read()
+	c, err := f.store.Read()
 	if err != nil {
 		return err
 	}
@@ -435,7 +436,7 @@ func (f *Fleet) reload() error {
 
 // refresh reads what other processes have learned, if they have written since it was last read.
 func (f *Fleet) refresh() error {
-	if !f.store.stale() {
+	if !f.store.Stale() {
 		return nil
 	}
 	return f.reload()

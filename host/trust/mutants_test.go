@@ -64,7 +64,7 @@ func flawsOfCounting() []flaw {
 		return `if r.Signer ` + which + ` s.root {
 			for _, l := range s.revs {
 				for _, o := range l {
-					if o.Signer == r.Signer && cmp.Or(cmp.Compare(o.Revocation.Issued, r.Revocation.Issued), o.ID.compare(r.ID)) > 0 {
+					if o.Signer == r.Signer && cmp.Or(cmp.Compare(o.Revocation.Issued, r.Revocation.Issued), o.ID.Compare(r.ID)) > 0 {
 						return false
 					}
 				}
@@ -111,7 +111,7 @@ func flawsOfMemory() []flaw {
 	return []flaw{
 		{name: "floor_any", from: "L4", what: "any signer moves the floor by a day", edits: []edit{
 			{"learn.go", "if st.Signer == f.root {", "if st.Signer == f.root || st.Grant != nil {"},
-			{"floor.go", "if signed.After(clock) && sane {\n\t\tsigned = clock", "if signed.After(clock.Add(day)) && sane {\n\t\tsigned = clock.Add(day)"}}},
+			{"store/floor.go", "if signed.After(clock) && sane {\n\t\tsigned = clock", "if signed.After(clock.Add(24 * time.Hour)) && sane {\n\t\tsigned = clock.Add(24 * time.Hour)"}}},
 		{name: "fail_open", from: "case 9", what: "a lost file forgets revocations", edits: []edit{{"learn.go", "if n := len(f.missing); n > 0 {", "if n := len(f.missing); n < 0 {"}}},
 		{name: "compact_by_clock", from: "draft", what: "revocations are compacted by the own clock", edits: []edit{{"learn.go", "if news {\n\t\tf.digest = nil", `for t, list := range f.set.revs {
 		count, ended := 0, true
@@ -173,7 +173,7 @@ func (f flaw) overlay(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		replace[path] = filepath.Join(dir, file)
+		replace[path] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
 		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -271,7 +271,7 @@ func repeats(st *Statement, others []*Statement) bool {
 
 // compareNumbers orders grants by number, and those of the same number by ID.
 func compareNumbers(a, b *Statement) int {
-	return cmp.Or(cmp.Compare(a.Grant.N, b.Grant.N), a.ID.compare(b.ID))
+	return cmp.Or(cmp.Compare(a.Grant.N, b.Grant.N), a.ID.Compare(b.ID))
 }
 
 // roomFor returns why a grant of a subject that is not known yet cannot be kept.

@@ -2,13 +2,13 @@ package trust
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
+
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 )
 
 // MaxStatement is the size of the largest statement, a [Lift] with a long list; all others
@@ -16,26 +16,7 @@ import (
 const MaxStatement = maxLiftBytes
 
 // ID names a statement: the SHA-256 of its domain string, a zero byte, and what was signed.
-type ID [sha256.Size]byte
-
-// String returns 43 characters of unpadded base64url.
-func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
-
-// MarshalText is String.
-func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
-
-// UnmarshalText reads what String returns.
-func (id *ID) UnmarshalText(text []byte) error {
-	data, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
-	if err != nil || len(data) != len(id) {
-		return fmt.Errorf("%w: %q is no ID of a statement", ErrInvalid, shorten(string(text)))
-	}
-	copy(id[:], data)
-	return nil
-}
-
-// compare orders IDs, so that a tie is broken in the same way everywhere.
-func (id ID) compare(o ID) int { return bytes.Compare(id[:], o[:]) }
+type ID = store.ID
 
 // Line is what a person once decided about a member. Renewals stay in the line and raise
 // [Grant.N]; a new decision begins a new line.
@@ -79,6 +60,15 @@ func (s *Statement) kept() bool { return s.Revocation != nil || s.issuer() }
 // common reports whether every node of the fleet keeps the statement: all but the grants of
 // members.
 func (s *Statement) common() bool { return s.Grant == nil || s.issuer() }
+
+// entries are statements as they lie on the disk.
+func entries(list []*Statement) []store.Entry {
+	out := make([]store.Entry, len(list))
+	for i, st := range list {
+		out[i] = store.Entry{ID: st.ID, Data: st.Data, Kept: st.kept()}
+	}
+	return out
+}
 
 // issued returns when the signer says that it signed, in Unix milliseconds.
 func (s *Statement) issued() int64 {

@@ -349,6 +349,13 @@ func (n *node) create(c Chain) {
 	n.hear(c...)
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // clock is what the machine's clock shows.
 func (n *node) clock() time.Time {
 	if n.no {
@@ -438,7 +445,7 @@ func (n *node) collect(author byte) (news []*fact) {
 			n.hear(st.Data) // the root has signed the same elsewhere in the same moment
 		}
 	}
-	slices.SortFunc(news, func(a, b *fact) int { return a.ID.compare(b.ID) })
+	slices.SortFunc(news, func(a, b *fact) int { return a.ID.Compare(b.ID) })
 	for i, st := range news {
 		news[i] = n.w.note(*st)
 		n.hear(st.Data)

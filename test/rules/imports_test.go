@@ -15,7 +15,8 @@ var mayImport = map[string][]string{
 	"host":                  {"host/discovery", "internal/durable"},
 	"host/node":             {"host", "host/discovery", "host/trust/...", "streams", "scoring", "internal/durable"},
 	"host/discovery":        {},
-	"host/trust":            {"internal/durable"},
+	"host/trust":            {"host/trust/store", "internal/durable"},
+	"host/trust/store":      {"internal/durable"},
 	"host/trust/...":        {"host/trust", "internal/durable"}, // tickets, and the root key at rest
 	"streams":               {},
 	"streams/streamtest":    {"streams"},
