@@ -136,3 +136,29 @@ func TestReinstatedRevokesOnceMore(t *testing.T) {
 		t.Errorf("the new revocation does not count: %v", err)
 	}
 }
+
+// What a key says that the root has never named is not kept: not of a member, not of the machine
+// itself, not of who says it.
+func TestNobodysGrantsAreNotKept(t *testing.T) {
+	o := newOwner(t)
+	f, rig := o.rig(t.TempDir(), nil, nil)
+	member, stranger := newPerson(t), newPerson(t)
+	o.learn(f, o.issue(o.second, trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x"})...)
+	before := len(f.Papers(member.id)) + len(f.Papers(rig.id))
+	for range 200 {
+		nobody := newPerson(t)
+		for _, p := range []peer.ID{member.id, rig.id, stranger.id} {
+			f.Learn(trust.SealGrant(t, &trust.Grant{Fleet: o.root.Fleet(), By: nobody.id, Line: trust.Line{By: nobody.id, Serial: trust.NewSerial()},
+				N: 1<<40 - 2, Subject: p, Role: trust.RoleWorker, Name: "y", Expires: 1, Paper: trust.NewSerial()}, nobody.key))
+		}
+	}
+	if n := len(f.Papers(member.id)) + len(f.Papers(rig.id)); n != before {
+		t.Errorf("%d papers of two members, %d before", n, before)
+	}
+	if _, known := f.Known(stranger.id); known {
+		t.Error("the stranger is known by its own word")
+	}
+	if n := f.NextNumber(member.id); n > 10 {
+		t.Errorf("the next number is %d", n)
+	}
+}
