@@ -41,7 +41,8 @@ func TestRevocationsAreBounded(t *testing.T) {
 func TestFewOrphansAreKept(t *testing.T) {
 	o := newOwner(t)
 	f, _ := o.rig(t.TempDir(), nil, nil)
-	vps, thief, _ := o.limited("", "")
+	vps, thief, paper := o.limited("", "")
+	o.learn(f, paper...)
 	before := len(f.Members())
 	o.revoke(f, o.signer, thief.id)
 	var all [][]byte

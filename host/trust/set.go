@@ -89,7 +89,7 @@ func (s *set) add(st *Statement, now time.Time, kept bool) (bool, error) {
 	case st.issuer():
 		return s.addIssuer(st)
 	case st.Grant != nil:
-		return s.addGrant(st, now)
+		return s.addGrant(st, now, kept)
 	case st.Revocation != nil:
 		return s.addRevocation(st, kept)
 	case st.Lift != nil:
@@ -194,9 +194,13 @@ func (s *set) addLift(l *Lift) {
 }
 
 // addGrant takes a member's grant. Of one signer the newest few are kept for each subject; those
-// of other signers stay beside them, since they count again when that signer ends.
-func (s *set) addGrant(st *Statement, now time.Time) (bool, error) {
+// of other signers stay beside them, since they count again when that signer ends. Of a key that the
+// root has never named as an issuer nothing is kept: anybody has such keys, without number.
+func (s *set) addGrant(st *Statement, now time.Time, kept bool) (bool, error) {
 	g := st.Grant
+	if !kept && g.By != s.root && len(s.issuers[g.By]) == 0 {
+		return false, noSigner(g.By)
+	}
 	if err := s.roomFor(g, now); err != nil {
 		return false, err
 	}

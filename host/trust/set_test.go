@@ -10,7 +10,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// made is a set with two issuers, and statements that nobody has signed: its bounds do not look at
+// made is a set with three issuers, one of whom has ended, and statements that nobody has signed: its bounds do not look at
 // signatures.
 type made struct {
 	*set
@@ -19,15 +19,16 @@ type made struct {
 }
 
 const (
-	madeRoot, madeSelf, madeAll, madeLimited = peer.ID("root"), peer.ID("self"), peer.ID("for all"), peer.ID("limited")
+	madeRoot, madeSelf, madeAll, madeLimited, madeEnded = peer.ID("root"), peer.ID("self"), peer.ID("for all"), peer.ID("limited"), peer.ID("ended")
 )
 
 func newMade() *made {
 	m := &made{set: newSet(madeRoot, madeSelf), now: begin()}
-	for _, p := range []peer.ID{madeAll, madeLimited} {
+	for _, p := range []peer.ID{madeAll, madeLimited, madeEnded} {
 		m.put(Statement{Signer: madeRoot, Grant: &Grant{By: madeRoot, Subject: p, Name: string(p), Line: Line{madeRoot, string(p)}, N: 1, Expires: maxMillis,
 			MayIssue: &Bounds{ForAll: p == madeAll, Roles: []Role{RoleWorker}}}})
 	}
+	m.put(Statement{Signer: madeRoot, Revocation: &Revocation{By: madeRoot, Peer: madeEnded}})
 	return m
 }
 
@@ -55,7 +56,7 @@ func TestSetBounds(t *testing.T) {
 		add  func(m *made) error
 	}{
 		{"members of an issuer that is not for all", maxDelegates, func(m *made) error { return m.grant(madeLimited, m.subject(), 1) }},
-		{"members of an ended signer", maxOrphans, func(m *made) error { return m.grant("nobody", m.subject(), 1) }},
+		{"members of an ended signer", maxOrphans, func(m *made) error { return m.grant(madeEnded, m.subject(), 1) }},
 		{"revocations in lines that the signer began", maxOwnRevoked, func(m *made) error {
 			line := Line{madeAll, fmt.Sprint(m.next)}
 			return m.put(Statement{Signer: madeAll, Revocation: &Revocation{By: madeAll, Line: &line, own: true}})
