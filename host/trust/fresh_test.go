@@ -162,3 +162,23 @@ func TestNobodysGrantsAreNotKept(t *testing.T) {
 		t.Errorf("the next number is %d", n)
 	}
 }
+
+// A delegate's key says nothing about the numbers of those who never asked it.
+func TestDelegateUsesUpNoNumbers(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	_, vps, c := o.limited("", "")
+	member := newPerson(t)
+	o.learn(f, o.issue(o.second, trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x"})...)
+	paper, err := o.root.Fleet().Open(c[0])
+	must(t, err)
+	for _, n := range []int64{1<<40 - 2, 1<<40 - 1} {
+		o.learn(f, c[0], trust.SealGrant(t, &trust.Grant{Fleet: o.root.Fleet(), By: vps.id, Line: trust.Line{By: vps.id, Serial: trust.NewSerial()},
+			N: n, Subject: member.id, Role: trust.RoleWorker, Name: "y", Expires: 1, Paper: paper.Grant.Line.Serial}, vps.key))
+	}
+	for n := range 20 {
+		if _, err := f.Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}}); err != nil {
+			t.Fatalf("decision %d: %v", n+1, err)
+		}
+	}
+}
