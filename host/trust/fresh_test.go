@@ -182,3 +182,36 @@ func TestDelegateUsesUpNoNumbers(t *testing.T) {
 		}
 	}
 }
+
+// After the end of a thief who used up the numbers the honest issuer goes on to decide.
+func TestNumbersComeBack(t *testing.T) {
+	for _, first := range []string{"the machine renews", "a person decides", "the root decides"} {
+		t.Run(first, func(t *testing.T) {
+			o := newOwner(t)
+			f, _ := o.rig(t.TempDir(), nil, nil)
+			s, thief, c := o.stolen()
+			x := newPerson(t)
+			decide := func(by *trust.Signer) error {
+				_, err := f.Decide(by, trust.Decision{Grant: trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}})
+				return err
+			}
+			o.learn(f, c...)
+			o.learn(f, o.issue(o.second, trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x"})...)
+			o.learn(f, o.issue(s, trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", N: 1<<40 - 2})...)
+			switch first {
+			case "the machine renews":
+				f.Renew(o.second, x.id)
+			case "a person decides":
+				decide(o.second)
+			case "the root decides":
+				decide(o.signer)
+			}
+			o.revoke(f, o.signer, thief.id)
+			for n := range 20 {
+				if err := decide(o.second); err != nil {
+					t.Fatalf("decision %d after the end: %v", n+1, err)
+				}
+			}
+		})
+	}
+}
