@@ -430,7 +430,7 @@ func (n *node) learn(facts ...*fact) {
 		_, err = n.f.take(news, true)
 		err = errors.Join(err, n.f.saveOwed())
 	}
-	if err != nil && !errors.Is(err, ErrFull) {
+	if err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrSignerEnded) {
 		n.w.fail("%s refuses what is valid: %v", n.name, err)
 	}
 	n.hear(data...)
