@@ -76,10 +76,13 @@ func (n *Node) letIn(inv *ticket.Invitation, p peer.ID, accept []byte) (trust.Ch
 		}
 		g := trust.Grant{
 			Subject: p, Role: inv.Role, Name: inv.Name, Verbs: inv.Verbs, On: inv.On, Labels: inv.Labels,
-			Line: trust.TicketLine(f.ID(), n.ID(), p, inv.ID), Accept: accept, Sponsor: inv.Sender, N: f.NextNumber(p),
+			Line: trust.TicketLine(f.ID(), n.ID(), p, inv.ID), Accept: accept, Sponsor: inv.Sender,
 		}
 		if inv.LifetimeMs > 0 {
 			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
+		}
+		if err := f.Number(s, &g); err != nil {
+			return nil, err
 		}
 		if chain, err = s.Issue(g, f.Now()); err != nil {
 			return nil, err

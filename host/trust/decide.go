@@ -162,32 +162,60 @@ func (s *set) ended(p peer.ID, despite []ID) (out []ID) {
 	return out
 }
 
-// NextNumber returns the number that a member's next grant by an issuer has to have.
-func (f *Fleet) NextNumber(p peer.ID) int64 {
+// Number gives a grant that is about to be signed the number that it has to have.
+func (f *Fleet) Number(s *Signer, g *Grant) error {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.set.next(p, maxDelegated-1)
+	return f.set.number(g, s)
 }
 
-// next returns the number that follows all below most that are known of a member and may count.
-func (s *set) next(p peer.ID, most int64) int64 {
-	n := int64(1)
-	for _, st := range s.papers(p) {
-		if st.Grant.N < most && !s.dead(st.Grant) {
-			n = max(n, st.Grant.N+1)
+// reach is how far beyond the numbers of the root and of its own a signer follows those of others. No
+// person decides so often; a thief who signed with the highest number, and was followed, would leave
+// no number to anybody for good.
+const reach = 1 << 20
+
+// next returns the number that follows all of the grants that what the signer signs is compared with:
+// of those that never count, or count after it whatever their number, nobody has to know.
+func (s *set) next(grants []*Statement, by *Signer) (int64, error) {
+	own, top := int64(0), int64(0)
+	var last *Statement
+	for _, st := range grants {
+		if !s.ranks(st, classOf(by)) {
+			continue
+		}
+		if st.Signer == s.root || st.Signer == by.id {
+			own = max(own, st.Grant.N)
+		}
+		if st.Grant.N > top {
+			top, last = st.Grant.N, st
 		}
 	}
-	return n
+	if top-own > reach {
+		return 0, fmt.Errorf("%w: %w: %s has signed for %s with the number %d, out of reach of others; end it first, with the root key: swarm revoke %s --as-root",
+			ErrNeedsPerson, ErrOutranked, s.nameOf(last.Signer), last.Grant.Name, top, last.Signer)
+	}
+	return top + 1, nil
 }
 
-// number gives a grant the number that follows all that are known of its subject.
-func (s *set) number(g *Grant, by *Signer) error {
-	most := int64(maxNumber)
-	if !by.Root() {
-		most = maxDelegated - 1
+// ranks reports whether a grant stands above or beside those of a class, as far as its signer's time
+// and bounds go.
+func (s *set) ranks(st *Statement, least int) bool {
+	if st.Signer == s.root || st.issuer() {
+		return true
 	}
-	g.N = s.next(g.Subject, most)
-	return nil
+	i := highest(s.issuers[st.Signer])
+	return i != nil && !s.dead(st.Grant) && class(i) >= least && i.Grant.stands(st.Grant) == nil
+}
+
+// number gives a grant the number that follows all that it is compared with: those of issuers are
+// compared with each other.
+func (s *set) number(g *Grant, by *Signer) (err error) {
+	grants := s.plain[g.Subject]
+	if g.MayIssue != nil {
+		grants = s.issuers[g.Subject]
+	}
+	g.N, err = s.next(grants, by)
+	return err
 }
 
 // dead reports whether a member's grant never counts again: its signer has another line by now, or

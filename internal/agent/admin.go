@@ -263,7 +263,9 @@ func (a *Admin) presign(t Ticket, inv *ticket.Invitation) error {
 	if a.Fleet.Revoked(t.Peer) {
 		return fmt.Errorf("%s was revoked: lift that first, with the root key: swarm revoke --lift %s", t.Peer, t.Peer)
 	}
-	g.N = a.Fleet.NextNumber(t.Peer)
+	if err := a.Fleet.Number(s, &g); err != nil {
+		return err
+	}
 	inv.Chain, err = s.Issue(g, a.Fleet.Now())
 	return err
 }
