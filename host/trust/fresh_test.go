@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,5 +215,28 @@ func TestNumbersComeBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Two keys of issuers cannot make up revocations without end: each as evidence for the other.
+func TestTwoThievesRevokeNotWithoutEnd(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(trust.MemoryDir(t), nil, nil)
+	_, thief, c := o.stolen()
+	_, vps, limited := o.limited("", "")
+	paper, err := o.root.Fleet().Open(limited[0])
+	must(t, err)
+	o.learn(f, c[0], limited[0])
+	var batch [][]byte
+	for n := range trust.MaxOwnRevoked + 100 {
+		x := peer.ID("\x00\x24\x08\x01\x12\x20" + string(bytes.Repeat([]byte{byte(n), byte(n >> 8)}, 16)))
+		made := trust.SealGrant(t, &trust.Grant{Fleet: o.root.Fleet(), By: vps.id, Line: trust.Line{By: vps.id, Serial: trust.NewSerial()},
+			N: 1, Subject: x, Role: trust.RoleWorker, Name: "x", Expires: 1, Paper: paper.Grant.Line.Serial}, vps.key)
+		batch = append(batch, o.revocation(thief, c[0], x, limited[0], made))
+	}
+	_, err = f.Learn(batch...)
+	wantErr(t, "revocations with made-up evidence", err, trust.ErrFull)
+	if n := len(f.Revocations()); n > trust.MaxOwnRevoked {
+		t.Errorf("%d are kept", n)
 	}
 }
