@@ -40,9 +40,10 @@ type Revocation struct {
 	// Issued is when it was signed by the signer's clock, in Unix milliseconds: display only.
 	Issued int64 `json:"issued"`
 
-	forAll bool   // set by checkRevocation: the signer was named for all, with the right to revoke
-	own    bool   // set by checkRevocation: the signer could have made up the evidence itself
-	paper  string // set by checkRevocation: the serial of the signer's own line; empty for the root
+	forAll bool    // set by checkRevocation: the signer was named for all, with the right to revoke
+	own    bool    // set by checkRevocation: the signer could have made up the evidence itself
+	shown  peer.ID // set by checkRevocation: the signer of the evidence, who could have made it up; empty for the root
+	paper  string  // set by checkRevocation: the serial of the signer's own line; empty for the root
 }
 
 // target is what a revocation names.
@@ -83,6 +84,9 @@ func (f FleetID) checkRevocation(r *Revocation, signer, root peer.ID) error {
 		return fmt.Errorf("the evidence of the revocation: %w", err)
 	}
 	r.forAll = paper.MayIssue.ForAll && paper.Has(VerbRevoke)
+	if e.Paper != "" {
+		r.shown = e.By
+	}
 	r.own = e.Line.By == signer || e.By == signer
 	r.paper = paper.Line.Serial
 	return nil

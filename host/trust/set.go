@@ -20,7 +20,7 @@ const (
 	maxPerSigner    = 4      // grants of one subject by one signer
 	maxOwnPapers    = 64     // grants of this node itself, by one signer
 	maxPerTarget    = 8      // revocations of one target by one signer
-	maxOwnRevoked   = 4_096  // revocations by one signer in lines that it began itself
+	maxOwnRevoked   = 4_096  // revocations by one signer in lines that it began itself, or on the word of one other issuer
 	maxSigners      = 64
 	maxIssuerGrants = 1_024 // of one peer; the root alone makes them
 )
@@ -40,7 +40,7 @@ type set struct {
 	closed  map[peer.ID]*book // of signers whose books are closed
 	waived  map[ID]struct{}   // statements that this node need not have
 	lowered map[ID]struct{}
-	owned   map[peer.ID]int // revocations by a signer in lines that it began, as far as they count
+	owned   map[word]int // revocations on the word of an issuer, as far as they count
 	signed  map[peer.ID]map[peer.ID]struct{}
 	seen    map[peer.ID]struct{} // members that have shown their grants themselves
 }
@@ -74,7 +74,7 @@ func newSet(root, self peer.ID) *set {
 		root: root, self: self, all: map[ID]*Statement{},
 		plain: map[peer.ID][]*Statement{}, issuers: map[peer.ID][]*Statement{}, revs: map[target][]*Statement{},
 		lifted: map[ID]struct{}{}, closed: map[peer.ID]*book{}, seen: map[peer.ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
-		owned: map[peer.ID]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
+		owned: map[word]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
 	}
 }
 
@@ -143,16 +143,27 @@ func (s *set) roomToRevoke(st *Statement) error {
 	switch {
 	case same >= maxPerTarget:
 		return fmt.Errorf("%w: %s has revoked the same %d times", ErrFull, r.By, same)
-	case r.own && s.owned[r.By] >= maxOwnRevoked:
-		return fmt.Errorf("%w: %s has revoked %d times in lines of its own", ErrFull, r.By, maxOwnRevoked)
+	case s.owned[r.word()] >= maxOwnRevoked:
+		return fmt.Errorf("%w: %s has revoked %d times on the word of %s", ErrFull, r.By, maxOwnRevoked, r.word().shown)
 	}
 	return nil
 }
 
-// count counts a revocation in a line that its signer began.
+// word is who revokes, and who has signed the evidence: a thief who has both keys makes up as much as
+// it likes. What the root has given nobody makes up.
+type word struct{ by, shown peer.ID }
+
+func (r *Revocation) word() word {
+	if r.own {
+		return word{r.By, r.By}
+	}
+	return word{r.By, r.shown}
+}
+
+// count counts a revocation on the word of an issuer.
 func (s *set) count(st *Statement) {
-	if st.Revocation.own && s.live(st) {
-		s.owned[st.Signer]++
+	if w := st.Revocation.word(); w.shown != "" && s.live(st) {
+		s.owned[w]++
 	}
 }
 
