@@ -240,3 +240,34 @@ func TestTwoThievesRevokeNotWithoutEnd(t *testing.T) {
 		t.Errorf("%d are kept", n)
 	}
 }
+
+// A made-up member with the right to admit brings in a made-up worker. When the thief who made it
+// has ended, the worker waits for a person.
+func TestWorkersOfAMadeUpSponsorAreUnconfirmed(t *testing.T) {
+	for _, how := range []string{"peer", "line"} {
+		o := newOwner(t)
+		f, _ := o.rig(t.TempDir(), nil, nil)
+		thief := newPerson(t)
+		g := laptop(thief.id)
+		g.MayIssue.Verbs = append(g.MayIssue.Verbs, trust.VerbAdmit) // as that of each laptop
+		c := o.issue(o.signer, g)
+		s, err := trust.NewIssuer(o.root.Fleet(), thief.key, c)
+		must(t, err)
+		gate, x, y := newPerson(t), newPerson(t), newPerson(t)
+		o.learn(f, o.issue(s, trust.Grant{Subject: gate.id, Role: trust.RoleController, Name: "gate", Verbs: []string{trust.VerbAdmit}})...)
+		o.learn(f, o.issue(o.second, trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", Sponsor: gate.id})...)
+		o.learn(f, o.issue(o.second, trust.Grant{Subject: y.id, Role: trust.RoleWorker, Name: "y", Sponsor: thief.id})...)
+		if how == "peer" {
+			o.revoke(f, o.signer, thief.id)
+		} else {
+			paper, err := o.root.Fleet().Open(c[0])
+			must(t, err)
+			must(t, f.Revoke(o.signer, nil, []trust.Line{paper.Grant.Line}))
+		}
+		for _, p := range []person{x, y} {
+			if m, _ := f.Known(p.id); m.Err != nil || !m.Unconfirmed {
+				t.Errorf("the thief's %s was revoked; %s: unconfirmed %v, %v", how, m.Grant.Name, m.Unconfirmed, m.Err)
+			}
+		}
+	}
+}
