@@ -2,6 +2,7 @@ package trust
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -614,15 +615,24 @@ func (s *set) nearest(p peer.ID, now time.Time, issuer *Statement, ended error) 
 // doubtful reports whether a grant stands on the word of somebody who has ended: an issuer, or the
 // member whose ticket brought the subject in.
 func (s *set) doubtful(g *Grant, now time.Time) bool {
-	if g.Sponsor != "" && !g.commands() {
-		if st, _ := s.pick(g.Sponsor, now); s.peerRevoked(g.Sponsor) != nil || st != nil && s.revoked(st.Grant) != nil {
-			return true
-		}
+	if g.Sponsor != "" && !g.commands() && s.disowned(g.Sponsor, now) {
+		return true
 	}
 	return slices.ContainsFunc(g.Origins, func(o Origin) bool {
 		i, err := s.issuer(o.By, now)
 		return err != nil || i.Grant.Line.Serial != o.Paper
 	})
+}
+
+// disowned reports whether a member was thrown out, or made by one who was, or is not known at all. One
+// whose time is over, or its signer's, was a good member.
+func (s *set) disowned(p peer.ID, now time.Time) bool {
+	if s.peerRevoked(p) != nil {
+		return true
+	}
+	_, err := s.judge(p, now, false)
+	over := errors.Is(err, ErrExpired) && !errors.Is(err, ErrRevokedPeer) && !errors.Is(err, ErrRevokedLine)
+	return err != nil && !over
 }
 
 // bySponsor returns why the rights that a grant gives are not held by the one whose ticket brought
