@@ -271,3 +271,20 @@ func TestWorkersOfAMadeUpSponsorAreUnconfirmed(t *testing.T) {
 		}
 	}
 }
+
+// A label that a person gives confirms no rights: they end with the one whose ticket gave them.
+func TestLabelConfirmsNoRights(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	night, puppet := newPerson(t), newPerson(t)
+	o.learn(f, o.issue(o.signer, trust.Grant{Subject: night.id, Role: trust.RoleController, Name: "night", Verbs: []string{trust.AllVerbs, trust.VerbAdmit}})...)
+	o.learn(f, o.issue(o.second, trust.Grant{Subject: puppet.id, Role: trust.RoleController, Name: "puppet", Verbs: []string{trust.AllVerbs}, Sponsor: night.id})...)
+	m, _ := f.Known(puppet.id)
+	g := *m.Grant
+	g.Labels = map[string]string{"site": "a"}
+	_, err := f.Decide(o.second, trust.Decision{Grant: g})
+	must(t, err)
+	must(t, f.May(puppet.id, "deploy"))
+	o.revoke(f, o.second, night.id)
+	wantErr(t, "after its sponsor", f.May(puppet.id, "deploy"), trust.ErrSponsorEnded)
+}
