@@ -288,3 +288,14 @@ func TestLabelConfirmsNoRights(t *testing.T) {
 	o.revoke(f, o.second, night.id)
 	wantErr(t, "after its sponsor", f.May(puppet.id, "deploy"), trust.ErrSponsorEnded)
 }
+
+// Who was brought in by a ticket is signed anew without an error.
+func TestBroughtMemberIsRenewed(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	night, puppet := newPerson(t), newPerson(t)
+	o.learn(f, o.issue(o.signer, trust.Grant{Subject: night.id, Role: trust.RoleController, Name: "night", Verbs: []string{trust.AllVerbs, trust.VerbAdmit}})...)
+	o.learn(f, o.issue(o.second, trust.Grant{Subject: puppet.id, Role: trust.RoleController, Name: "puppet", Verbs: []string{trust.AllVerbs}, Sponsor: night.id})...)
+	_, err := f.Renew(o.second, puppet.id)
+	must(t, err)
+}
