@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (f *Fleet) Decide(s *Signer, d Decision) (Chain, error) {
 // counted returns [ErrOutranked] when another grant of the member goes on to count.
 func (f *Fleet) counted(p peer.ID, c Chain) error {
 	m, known := f.Known(p)
-	if known && m.Err == nil && m.Chain.Equal(c) {
+	if known && m.Err == nil && bytes.Equal(m.Chain[len(m.Chain)-1], c[len(c)-1]) {
 		return nil
 	}
 	if known && m.Err != nil {
@@ -99,7 +100,7 @@ func (f *Fleet) counted(p peer.ID, c Chain) error {
 // fill completes the grant of a decision.
 func (s *set) fill(d *Decision, by *Signer, now time.Time) error {
 	g := &d.Grant
-	g.Line, g.Origins, g.Sponsor, g.Accept = by.newLine(), nil, "", nil
+	g.Line, g.Origins, g.Sponsor, g.Accept = by.newLine(), nil, s.broughtBy(d, now), nil
 	if g.MayIssue != nil {
 		return s.fillIssuer(d, by)
 	}
@@ -120,6 +121,22 @@ func (s *set) fill(d *Decision, by *Signer, now time.Time) error {
 		}
 	}
 	return s.number(g, by)
+}
+
+// broughtBy returns whose ticket gave the rights that a decision leaves as they are: a new name or label
+// is no word on them.
+func (s *set) broughtBy(d *Decision, now time.Time) peer.ID {
+	c, err := s.member(d.Grant.Subject, now)
+	if err != nil || d.Narrow || d.Grant.MayIssue != nil || !c.Grant.commands() || !sameRights(c.Grant, &d.Grant) {
+		return ""
+	}
+	return c.Grant.Sponsor
+}
+
+func sameRights(a, b *Grant) bool {
+	return slices.EqualFunc(a.rights(), b.rights(), func(a, b Right) bool {
+		return slices.Equal(a.Verbs, b.Verbs) && a.On == b.On && a.Expires == b.Expires
+	})
 }
 
 func (s *set) fillIssuer(d *Decision, by *Signer) error {
