@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Bounds for tests outside of the package.
@@ -99,3 +100,29 @@ func RewriteKilled(t testing.TB, f *Fleet, at string) {
 	}
 	must(os.RemoveAll(path), os.WriteFile(path, was, 0o600))
 }
+
+// Full is a fleet full of members that were signed anew by themselves on the word of one who has ended.
+type Full struct{ *made }
+
+// NewFull returns one.
+func NewFull(t testing.TB) Full {
+	t.Helper()
+	m := newMade()
+	for range maxSubjects {
+		g := &Grant{By: madeAll, Subject: m.subject(), Role: RoleWorker, Name: "x", Paper: string(madeAll), Line: Line{madeAll, "x"}, N: 1, Expires: maxMillis,
+			Origins: []Origin{{madeEnded, string(madeEnded)}}}
+		if err := m.put(Statement{Signer: madeAll, Grant: g}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Full{m}
+}
+
+// Show is of a machine that shows its grant itself, and Tell of one that others tell of.
+func (m Full) Show(p peer.ID) error {
+	m.seen[p] = struct{}{}
+	return m.Tell(p)
+}
+
+// Tell is of a machine that others tell of.
+func (m Full) Tell(p peer.ID) error { return m.grant(madeEnded, p, 1) }

@@ -299,3 +299,33 @@ func TestBroughtMemberIsRenewed(t *testing.T) {
 	_, err := f.Renew(o.second, puppet.id)
 	must(t, err)
 }
+
+// Made-up machines that show their grants, too, or are told of with them, keep no real one out.
+func TestLargeFleetComesBackWhoeverShows(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(trust.MemoryDir(t), nil, nil)
+	s, lost, _ := o.stolen()
+	o.revoke(f, o.signer, lost.id)
+	for range trust.MaxOrphans {
+		p := newPerson(t).id
+		f.Admit(p, o.issue(s, trust.Grant{Subject: p, Role: trust.RoleWorker, Name: "made-up"}))
+	}
+	for range 10 {
+		p := newPerson(t)
+		f.Admit(p.id, o.issue(s, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "rig"}))
+		if _, err := f.Renew(o.second, p.id); err != nil || !f.Member(p.id) {
+			t.Fatalf("it is lost: %v", err)
+		}
+	}
+}
+
+// Made-up machines that were signed anew by themselves keep no real one out of a full fleet.
+func TestUnconfirmedKeepNobodyOut(t *testing.T) {
+	m := trust.NewFull(t)
+	if err := m.Show("rig"); err != nil {
+		t.Error(err)
+	}
+	if err := m.Tell("another that was told of"); err == nil {
+		t.Error("who was only told of pushes out another")
+	}
+}
