@@ -301,26 +301,36 @@ func (s *set) roomFor(g *Grant, now time.Time) error {
 		return fmt.Errorf("%w: %d members with grants by %s, which has ended", ErrFull, maxOrphans, g.By)
 	case err == nil && !i.Grant.MayIssue.ForAll && len(s.signed[g.By]) >= maxDelegates:
 		return fmt.Errorf("%w: %d members with grants by %s", ErrFull, maxDelegates, g.By)
-	case len(s.plain) >= maxSubjects && !s.makeRoom(now):
+	case len(s.plain) >= maxSubjects && !s.makeRoom(g, now):
 		return fmt.Errorf("%w: %d members are known", ErrFull, maxSubjects)
 	}
 	return nil
 }
 
 // roomForOrphan reports whether there is room for another member that only an ended signer speaks
-// for. Those that were signed anew do not count. One that was revoked makes room, and for a machine
-// that shows its grant itself one that others only told of.
+// for. Those that were signed anew do not count. One that was revoked makes room; and for a machine that
+// shows its grant itself any other does, one that was only told of before one that has shown itself: a
+// real one comes again, and is there when it is signed anew.
 func (s *set) roomForOrphan(g *Grant, now time.Time) bool {
 	_, shows := s.seen[g.Subject]
-	orphans, gone := 0, peer.ID("")
+	orphans, gone, least := 0, peer.ID(""), 0
 	for p := range s.signed[g.By] {
 		if _, err := s.member(p, now); err == nil || p == s.self {
 			continue
 		}
 		orphans++
 		_, seen := s.seen[p]
-		if shows && !seen || s.peerRevoked(p) != nil {
-			gone = p
+		worth := 0
+		switch {
+		case s.peerRevoked(p) != nil:
+			worth = 3
+		case shows && !seen:
+			worth = 2
+		case shows:
+			worth = 1
+		}
+		if worth > least {
+			gone, least = p, worth
 		}
 	}
 	if orphans < maxOrphans {
@@ -332,18 +342,28 @@ func (s *set) roomForOrphan(g *Grant, now time.Time) bool {
 	return gone != ""
 }
 
-// makeRoom forgets the grants of a peer that is no member any more.
-func (s *set) makeRoom(now time.Time) bool {
+// makeRoom forgets the grants of a peer that is no member any more; or, for a machine that shows its
+// grant itself, of one that no person has confirmed.
+func (s *set) makeRoom(g *Grant, now time.Time) bool {
+	_, shows := s.seen[g.Subject]
+	gone := peer.ID("")
 	for p := range s.plain {
 		if p == s.self {
 			continue
 		}
-		if _, err := s.member(p, now); err != nil {
-			s.forgetPeer(p)
-			return true
+		c, err := s.member(p, now)
+		if _, seen := s.seen[p]; err != nil && (shows || !seen || IsRevoked(err)) {
+			gone = p
+			break
+		}
+		if shows && err == nil && c.Unconfirmed {
+			gone = p
 		}
 	}
-	return false
+	if gone != "" {
+		s.forgetPeer(gone)
+	}
+	return gone != ""
 }
 
 // forgetPeer drops the grants of a member.
