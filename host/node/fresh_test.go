@@ -52,3 +52,44 @@ func TestStrangerLearnsNothingByItsOwnWord(t *testing.T) {
 		}
 	}
 }
+
+// Members that somebody tells of are not taken for those that have shown themselves: they push out
+// nobody who waits to be signed anew.
+func TestToldOfIsNotShown(t *testing.T) {
+	f := newFounder(t)
+	fleet := fleetOf(f.laptop)
+	key, id := newKey(t)
+	chain, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleIssuer, Name: "lost", Verbs: []string{trust.AllVerbs},
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}, ForAll: true}}, time.Now())
+	must(t, err)
+	lost, err := trust.NewIssuer(f.root.Fleet(), key, chain)
+	must(t, err)
+	f.revoke(f.laptop, id)
+	made := func() node.MemberAddr {
+		_, p := newKey(t)
+		c, err := lost.Issue(trust.Grant{Subject: p, Role: trust.RoleWorker, Name: "x"}, time.Now())
+		must(t, err)
+		return node.MemberAddr{Peer: p, Grant: c.JSON()}
+	}
+	var real []node.MemberAddr
+	for range 512 { // as many as wait for a person
+		m := made()
+		c, err := trust.ParseChain(m.Grant)
+		must(t, err)
+		fleet.Admit(m.Peer, c)
+		real = append(real, m)
+	}
+	for range 64 {
+		_, err := node.SaveMembers(f.laptop.Book(), fleet, []node.MemberAddr{made()})
+		must(t, err)
+	}
+	gone := 0
+	for _, m := range real {
+		if _, known := fleet.Known(m.Peer); !known {
+			gone++
+		}
+	}
+	if gone > 0 {
+		t.Errorf("%d machines that were there are forgotten", gone)
+	}
+}
