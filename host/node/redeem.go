@@ -298,7 +298,7 @@ func SaveMembers(book *host.Book, f *trust.Fleet, members []MemberAddr) (good in
 		if bad != nil || m.Peer == self {
 			continue
 		}
-		g, bad := f.Admit(m.Peer, c)
+		g, bad := f.Hear(m.Peer, c)
 		if errors.Is(bad, trust.ErrSignerEnded) { // it waits to be signed anew: so it has to be found
 			known, _ := f.Known(m.Peer)
 			g, bad = known.Grant, nil

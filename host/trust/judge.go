@@ -23,7 +23,12 @@ type Member struct {
 
 // Admit takes the grant that a peer presents, and judges the peer by all that is known of it. The
 // grant that counts is returned.
-func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
+func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) { return f.admit(p, c, true) }
+
+// Hear is Admit where another member tells of the peer: it has not shown itself.
+func (f *Fleet) Hear(p peer.ID, c Chain) (*Grant, error) { return f.admit(p, c, false) }
+
+func (f *Fleet) admit(p peer.ID, c Chain, shows bool) (*Grant, error) {
 	if _, err := f.id.Verify(c, p); err != nil {
 		// What others have signed in the meantime may count for it all the same.
 		if g, known := f.granted(p); known == nil {
@@ -32,12 +37,9 @@ func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
 		f.refuse(p, err)
 		return nil, err
 	}
-	f.mu.Lock()
-	if len(f.set.seen) >= maxSubjects {
-		clear(f.set.seen)
+	if shows {
+		f.shows(p)
 	}
-	f.set.seen[p] = struct{}{}
-	f.mu.Unlock()
 	_, full := f.Learn(c...)
 	g, err := f.granted(p)
 	if errors.Is(err, ErrStranger) && full != nil {
@@ -51,6 +53,16 @@ func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) {
 	delete(f.refused, p)
 	f.mu.Unlock()
 	return g, nil
+}
+
+// shows notes that a peer has shown its grant itself.
+func (f *Fleet) shows(p peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.set.seen) >= maxSubjects {
+		clear(f.set.seen)
+	}
+	f.set.seen[p] = struct{}{}
 }
 
 // granted returns the grant of a peer that counts now.
