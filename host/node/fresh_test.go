@@ -93,3 +93,36 @@ func TestToldOfIsNotShown(t *testing.T) {
 		t.Errorf("%d machines that were there are forgotten", gone)
 	}
 }
+
+// A relay that a thief made up, and that was signed anew by itself, has no machine's commands held.
+func TestUnconfirmedRelayHoldsNobody(t *testing.T) {
+	f := newFounder(t)
+	_, lost := newKey(t)
+	chain, err := f.signer.Issue(trust.Grant{Subject: lost, Role: trust.RoleIssuer, Name: "lost", Verbs: []string{trust.AllVerbs},
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}, ForAll: true}}, time.Now())
+	must(t, err)
+	paper, err := f.root.Fleet().Open(chain[0])
+	must(t, err)
+	own, self := newKey(t)
+	worker := f.start(own, f.grant(self, trust.RoleWorker, "rig-01", time.Now()), node.Config{Role: "worker", Sole: true}, nil)
+	_, err = fleetOf(worker).Learn(chain[0])
+	must(t, err)
+	f.revoke(worker, lost)
+	key, id := newKey(t)
+	made, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleRelay, Name: "x", Origins: []trust.Origin{{By: lost, Paper: paper.Grant.Line.Serial}}}, time.Now())
+	must(t, err)
+	relay := f.start(key, made, node.Config{Role: "relay"}, nil)
+	must(t, relay.Connect(t.Context(), info(worker)))
+	got, err := relay.Greeting(t.Context(), worker.ID())
+	must(t, err)
+	if m, _ := fleetOf(worker).Known(id); m.Err != nil || !m.Unconfirmed {
+		t.Fatalf("unconfirmed %v, %v", m.Unconfirmed, m.Err)
+	}
+	news := streams.TwinsNews{Peer: worker.ID(), Twins: streams.Twins{Boots: []string{got.Hello.Boot, "worker-x"}}}
+	if _, err := streams.TellTwins.Do(t.Context(), relay.Client, worker.ID(), news); streams.CodeOf(err) != streams.CodeForbidden {
+		t.Errorf("got %v, want %d", err, streams.CodeForbidden)
+	}
+	if _, held := worker.Twin(worker.ID()); held {
+		t.Error("its commands are held")
+	}
+}
