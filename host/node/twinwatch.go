@@ -197,14 +197,14 @@ func (n *Node) counts(p peer.ID) bool {
 }
 
 // leads reports whether a member is one that machines stay connected with, and so sees who comes: no worker may have
-// another held.
+// another held, and nobody whom only an ended issuer has named.
 func (n *Node) leads(p peer.ID) bool {
 	f := n.cfg.Fleet
 	if f == nil {
 		return n.cfg.Judge.Member(p)
 	}
 	m, ok := f.Known(p)
-	return ok && m.Err == nil && m.Grant.Role != trust.RoleWorker && m.Grant.Role != trust.RoleViewer
+	return ok && m.Err == nil && !m.Unconfirmed && m.Grant.Role != trust.RoleWorker && m.Grant.Role != trust.RoleViewer
 }
 
 // tellLeaders says of ourselves that another machine has our identity.
