@@ -430,12 +430,21 @@ func Waits(m trust.Member) bool { return waits(m) }
 // any.
 func (a *Admin) Orphans(issuer peer.ID) (out []trust.Member) {
 	for _, m := range a.Fleet.Members() {
-		from := WordOf(m.Grant)
-		if waits(m) && (issuer == "" || from == issuer || m.Grant.By == issuer || m.Grant.Sponsor == issuer) {
+		if waits(m) && (issuer == "" || a.onWordOf(m.Grant, issuer)) {
 			out = append(out, m)
 		}
 	}
 	return out
+}
+
+// onWordOf reports whether a grant stands on the word of an issuer: its own, or that on which another has
+// signed, or by the ticket of a member that it made.
+func (a *Admin) onWordOf(g *trust.Grant, issuer peer.ID) bool {
+	signed := func(g *trust.Grant) bool {
+		return g.By == issuer || slices.ContainsFunc(g.Origins, func(o trust.Origin) bool { return o.By == issuer })
+	}
+	sponsor, known := a.Fleet.Known(g.Sponsor)
+	return signed(g) || g.Sponsor == issuer || known && signed(sponsor.Grant)
 }
 
 // Sheet returns what is to be kept on paper. The root has to be unlocked.
