@@ -221,7 +221,7 @@ func (n *Node) answerHandshake(_ context.Context, p streams.Peer, theirs streams
 		ours.Reason = short(err.Error())
 	}
 	if f := n.cfg.Fleet; f != nil && info.shown {
-		ours.Statements = f.Digest(p.ID)
+		ours.Statements = f.Exchange().Digest(p.ID)
 	}
 	if member {
 		n.strangers.promote(p.ID)

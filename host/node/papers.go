@@ -52,19 +52,19 @@ type party struct {
 // both. Told is what the peer says of its own; where it says the same as we, there is nothing to do.
 func (n *Node) sync(ctx context.Context, to party, told string) error {
 	f := n.cfg.Fleet
-	if told != "" && told == f.Digest(to.peer) {
+	if told != "" && told == f.Exchange().Digest(to.peer) {
 		return nil
 	}
-	r := CompareRequest{Sums: f.Sums(to.peer)}
+	r := CompareRequest{Sums: f.Exchange().Sums(to.peer)}
 	for {
 		got, err := ask(ctx, n, to, Compare, r)
 		if err != nil {
 			return err
 		}
-		if err := n.give(ctx, to, f.Beyond(to.peer, got.IDs, got.Buckets)); err != nil {
+		if err := n.give(ctx, to, f.Exchange().Beyond(to.peer, got.IDs, got.Buckets)); err != nil {
 			return err
 		}
-		if err := n.fetch(ctx, to, f.Lacks(got.IDs)); err != nil {
+		if err := n.fetch(ctx, to, f.Exchange().Lacks(got.IDs)); err != nil {
 			return err
 		}
 		if !got.More || len(got.IDs) == 0 {
@@ -85,7 +85,7 @@ func (n *Node) fetch(ctx context.Context, to party, ids []trust.ID) error {
 		if _, err := n.cfg.Fleet.Learn(got.Statements...); err != nil {
 			n.log.Debug("a statement of the fleet was refused", "peer", to.peer, "err", err)
 		}
-		left := n.cfg.Fleet.Lacks(ids)
+		left := n.cfg.Fleet.Exchange().Lacks(ids)
 		if len(left) == len(ids) {
 			left = ids[len(some):] // forgotten there meanwhile, or refused here
 		}
@@ -140,7 +140,7 @@ func (n *Node) renewFor(ctx context.Context, to party) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := f.Renew(s, p); err != nil {
+	if _, err := f.Issuance().Renew(s, p); err != nil {
 		if errors.Is(err, trust.ErrNeedsPerson) {
 			n.log.Warn("a member waits for a person", "name", m.Grant.Name, "peer", p, "why", err)
 			return false, nil
@@ -201,7 +201,7 @@ func (n *Node) answerCompare(_ context.Context, p streams.Peer, r CompareRequest
 			return Compared{}, streams.Errorf(streams.CodeInvalid, "after: %v", err)
 		}
 	}
-	ids, buckets, more := n.cfg.Fleet.Differing(p.ID, r.Sums, after, maxCompared)
+	ids, buckets, more := n.cfg.Fleet.Exchange().Differing(p.ID, r.Sums, after, maxCompared)
 	return Compared{ids, buckets, more}, nil
 }
 
@@ -209,7 +209,7 @@ func (n *Node) answerStatements(_ context.Context, p streams.Peer, r StatementsR
 	if err := n.knows(p.ID); err != nil {
 		return Statements{}, err
 	}
-	return Statements{fitting(n.cfg.Fleet.Bodies(p.ID, r.IDs))}, nil
+	return Statements{fitting(n.cfg.Fleet.Exchange().Bodies(p.ID, r.IDs))}, nil
 }
 
 // takeStatements keeps what a peer brings, a stranger too: statements prove themselves, and the

@@ -81,7 +81,7 @@ func (n *Node) letIn(inv *ticket.Invitation, p peer.ID, accept []byte) (trust.Ch
 		if inv.LifetimeMs > 0 {
 			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
 		}
-		if err := f.Number(s, &g); err != nil {
+		if err := f.Issuance().Number(s, &g); err != nil {
 			return nil, err
 		}
 		if chain, err = s.Issue(g, f.Now()); err != nil {
@@ -93,7 +93,7 @@ func (n *Node) letIn(inv *ticket.Invitation, p peer.ID, accept []byte) (trust.Ch
 
 // common returns as many of the statements that all keep as a joiner is given at once.
 func (n *Node) common() [][]byte {
-	all := fitting(n.cfg.Fleet.Common())
+	all := fitting(n.cfg.Fleet.Exchange().Common())
 	return all[:min(len(all), maxCommon)]
 }
 

@@ -135,3 +135,47 @@ func (f FleetID) verify(c Chain, subject peer.ID) (*Credential, Chain, error) {
 	}
 	return credential(st, by), c[:len(c)-1], by.Grant.stands(st.Grant)
 }
+
+// Credential is what was found of a member.
+type Credential struct {
+	Grant *Grant
+	// Issuer is the grant of the issuer who signed; nil when the root did.
+	Issuer *Grant
+	// Unconfirmed says that a machine has signed the grant by itself on the word of a signer that
+	// has ended. The member is left out of groups until a person has looked.
+	Unconfirmed bool
+
+	st, by  *Statement
+	sponsor *Credential // of the one whose ticket brought the member in; nil where there is none
+}
+
+func credential(st, by *Statement) *Credential {
+	c := &Credential{Grant: st.Grant, st: st, by: by}
+	if by != nil {
+		c.Issuer = by.Grant
+	}
+	return c
+}
+
+// statements are those that the credential was found in.
+func (c *Credential) statements() (out []*Statement) {
+	if c.sponsor != nil {
+		out = c.sponsor.statements()
+	}
+	if c.by != nil {
+		out = append(out, c.by)
+	}
+	return append(out, c.st)
+}
+
+// chain returns the signed form of the credential.
+func (c *Credential) chain() (out Chain) {
+	for _, st := range c.statements() {
+		out = append(out, st.Data)
+	}
+	return out
+}
+
+func (c *Credential) clone() Credential {
+	return Credential{c.Grant.clone(), c.Issuer.clone(), c.Unconfirmed, c.st, c.by, c.sponsor}
+}

@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
-	"maps"
 	"slices"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -23,14 +23,25 @@ type digest struct {
 	sum [sha256.Size]byte
 }
 
-// common returns the digest of the common statements. The caller holds mu for writing.
-func (f *Fleet) commonDigest() *digest {
-	if f.digest != nil {
-		return f.digest
+// Exchange compares the statements of this node with those of other nodes. It is used concurrently.
+type Exchange struct {
+	memory *memory
+
+	mu     sync.Mutex // taken after that of memory; guards what follows
+	digest *digest    // of the common statements; nil when it was never asked for
+	at     int        // the change after which it was computed
+}
+
+// common returns the digest of the common statements. The caller holds the lock of memory.
+func (e *Exchange) common() *digest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.digest != nil && e.at == e.memory.changes {
+		return e.digest
 	}
-	d := &digest{}
-	for id, st := range f.set.all {
-		if f.set.common(st) {
+	d, have := &digest{}, e.memory.set
+	for id, st := range have.all {
+		if have.common(st) {
 			d.ids = append(d.ids, id)
 		}
 	}
@@ -38,7 +49,7 @@ func (f *Fleet) commonDigest() *digest {
 	h := sha256.New()
 	writeIDs(h, d.ids)
 	h.Sum(d.sum[:0])
-	f.digest = d
+	e.digest, e.at = d, e.memory.changes
 	return d
 }
 
@@ -50,14 +61,14 @@ func writeIDs(h hash.Hash, ids []ID) {
 
 // Digest names what this node has for a peer: the statements that all keep, and the grants of both,
 // and of their sponsors, with the highest numbers. Two nodes that tell the same need not compare further.
-func (f *Fleet) Digest(p peer.ID) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (e *Exchange) Digest(p peer.ID) string {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
 	h := sha256.New()
-	sum := f.commonDigest().sum
+	sum := e.common().sum
 	h.Write(sum[:])
-	for _, q := range slices.Sorted(slices.Values(f.set.concerned(p, f.cfg.Self))) {
-		if st := highest(f.set.undead(q)); st != nil {
+	for _, q := range slices.Sorted(slices.Values(e.memory.set.concerned(p, e.memory.cfg.Self))) {
+		if st := highest(e.memory.set.undead(q)); st != nil {
 			h.Write(st.ID[:])
 		} else {
 			h.Write(make([]byte, sha256.Size))
@@ -72,12 +83,12 @@ func (s *set) undead(p peer.ID) []*Statement {
 }
 
 // between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,
-// and all grants of both. The caller holds mu for writing.
-func (f *Fleet) between(p peer.ID) (out [Buckets][]ID) {
-	ids := f.commonDigest().ids
+// and all grants of both. The caller holds the lock of memory.
+func (e *Exchange) between(p peer.ID) (out [Buckets][]ID) {
+	ids := e.common().ids
 	var grants []ID
-	for _, q := range f.set.concerned(p, f.cfg.Self) {
-		for _, st := range f.set.plain[q] {
+	for _, q := range e.memory.set.concerned(p, e.memory.cfg.Self) {
+		for _, st := range e.memory.set.plain[q] {
 			grants = append(grants, st.ID)
 		}
 	}
@@ -105,10 +116,10 @@ func (s *set) concerned(peers ...peer.ID) []peer.ID {
 }
 
 // Sums returns, for each bucket, a short hash of what this node has for a peer; "" for nothing.
-func (f *Fleet) Sums(p peer.ID) []string {
-	f.mu.Lock()
-	buckets := f.between(p)
-	f.mu.Unlock()
+func (e *Exchange) Sums(p peer.ID) []string {
+	e.memory.mu.RLock()
+	buckets := e.between(p)
+	e.memory.mu.RUnlock()
 	out := make([]string, Buckets)
 	for i, ids := range buckets {
 		out[i] = sumOf(ids)
@@ -128,10 +139,10 @@ func sumOf(ids []ID) string {
 // Differing returns the IDs of what this node has for a peer, after one of them, in the buckets
 // whose sums differ from the peer's, and the numbers of these buckets: at most so many IDs, whole
 // buckets but for the last.
-func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
-	f.mu.Lock()
-	have := f.between(p)
-	f.mu.Unlock()
+func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
+	e.memory.mu.RLock()
+	have := e.between(p)
+	e.memory.mu.RUnlock()
 	for i := int(after[0]); i < Buckets; i++ {
 		theirs := ""
 		if i < len(sums) {
@@ -155,12 +166,12 @@ func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []I
 }
 
 // Lacks returns which of the statements this node has not, and would keep.
-func (f *Fleet) Lacks(ids []ID) (out []ID) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+func (e *Exchange) Lacks(ids []ID) (out []ID) {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
 	for _, id := range ids {
-		_, have := f.set.all[id]
-		if _, declined := f.declined[id]; !have && !declined {
+		_, have := e.memory.set.all[id]
+		if _, declined := e.memory.declined[id]; !have && !declined {
 			out = append(out, id)
 		}
 	}
@@ -169,14 +180,14 @@ func (f *Fleet) Lacks(ids []ID) (out []ID) {
 
 // Beyond returns what this node has for a peer in some buckets, and the peer's IDs do not name:
 // send it, what the root has signed first.
-func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
+func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	has := make(map[ID]struct{}, len(theirs))
 	for _, id := range theirs {
 		has[id] = struct{}{}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	have := f.between(p)
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	have := e.between(p)
 	var rest [][]byte
 	for _, b := range buckets {
 		if b < 0 || b >= Buckets {
@@ -186,7 +197,7 @@ func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 			if _, known := has[id]; known {
 				continue
 			}
-			if st := f.set.all[id]; st.Signer == f.root {
+			if st := e.memory.set.all[id]; st.Signer == e.memory.root {
 				out = append(out, st.Data)
 			} else {
 				rest = append(rest, st.Data)
@@ -198,13 +209,13 @@ func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 
 // Bodies returns statements by their IDs, those that are for everybody or that concern this peer or
 // this node, as far as they are known.
-func (f *Fleet) Bodies(p peer.ID, ids []ID) (out [][]byte) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	concerned := f.set.concerned(p, f.cfg.Self)
+func (e *Exchange) Bodies(p peer.ID, ids []ID) (out [][]byte) {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	concerned := e.memory.set.concerned(p, e.memory.cfg.Self)
 	for _, id := range ids {
-		st, have := f.set.all[id]
-		if have && (f.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject)) {
+		st, have := e.memory.set.all[id]
+		if have && (e.memory.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject)) {
 			out = append(out, st.Data)
 		}
 	}
@@ -212,32 +223,11 @@ func (f *Fleet) Bodies(p peer.ID, ids []ID) (out [][]byte) {
 }
 
 // Common returns the statements that every node keeps, signed as they came.
-func (f *Fleet) Common() (out [][]byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, id := range f.commonDigest().ids {
-		out = append(out, f.set.all[id].Data)
-	}
-	return out
-}
-
-// Revocations returns all that are known, in no order.
-func (f *Fleet) Revocations() []*Statement {
-	return f.statements(func(s *Statement) bool { return s.Revocation != nil })
-}
-
-// Lifts returns all that are known, in no order.
-func (f *Fleet) Lifts() []*Statement {
-	return f.statements(func(s *Statement) bool { return s.Lift != nil })
-}
-
-func (f *Fleet) statements(which func(*Statement) bool) (out []*Statement) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	for st := range maps.Values(f.set.all) {
-		if which(st) {
-			out = append(out, st)
-		}
+func (e *Exchange) Common() (out [][]byte) {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	for _, id := range e.common().ids {
+		out = append(out, e.memory.set.all[id].Data)
 	}
 	return out
 }

@@ -45,10 +45,10 @@ func TestNoFileInPlaceOfOne(t *testing.T) {
 		if err := errors.Join(os.Remove(path), put(path)); err != nil {
 			t.Fatal(err)
 		}
-		if !f.store.Stale() {
+		if !f.memory.store.Stale() {
 			t.Errorf("%s in place of the statements while it runs is not seen", kind)
 		}
-		if _, err := f.store.Read(); !errors.Is(err, durable.ErrUnsafe) {
+		if _, err := f.memory.store.Read(); !errors.Is(err, durable.ErrUnsafe) {
 			t.Errorf("%s in place of the statements while it runs: %v", kind, err)
 		}
 	}

@@ -128,7 +128,7 @@ func (n *node) renewBy(s *Signer, p string) bool {
 	if s == nil {
 		return false
 	}
-	_, err := n.f.Renew(s, n.w.ids[p])
+	_, err := n.f.Issuance().Renew(s, n.w.ids[p])
 	news := n.collect('a')
 	if len(news) > 0 {
 		n.w.say("%s signs %s anew by itself: %s", n.name, p, n.w.tell(news[0]))
@@ -162,7 +162,7 @@ func (n *node) decide(p string, d Decision) bool {
 	if d.Grant.Verbs == nil {
 		d.Grant.Verbs = []string{}
 	}
-	_, err := n.f.Decide(s, d)
+	_, err := n.f.Issuance().Decide(s, d)
 	news := n.collect('o')
 	if len(news) == 0 {
 		return false
@@ -202,7 +202,7 @@ func (n *node) revoke(s *Signer, p string) {
 	if s == nil {
 		return
 	}
-	err := n.f.Revoke(s, []peer.ID{w.ids[p]}, nil)
+	err := n.f.Issuance().Revoke(s, []peer.ID{w.ids[p]}, nil)
 	news := n.collect('o')
 	if len(news) == 0 && err != nil {
 		return // refused, and said so
@@ -250,7 +250,7 @@ func (w *world) rootAt() *node {
 
 func (w *world) stepLift() []*node {
 	n, p := w.rootAt(), oneOf(w, "e", "c1", "c2")
-	lifted, err := n.f.Lift(w.signer, w.ids[p])
+	lifted, err := n.f.Issuance().Lift(w.signer, w.ids[p])
 	if err != nil {
 		w.fail("lift: %v", err)
 	}
@@ -269,11 +269,11 @@ func (w *world) stepHours() []*node {
 // extend is what the root does for an issuer: a further life in its line.
 func (w *world) stepExtend() []*node {
 	n, p := w.rootAt(), oneOf(w, issuerNames()...)
-	if w.stolen[p] || n.f.set.all[w.paper[p].ID] == nil {
+	if w.stolen[p] || n.f.memory.set.all[w.paper[p].ID] == nil {
 		return []*node{n}
 	}
 	g := w.issuerGrant(p)
-	if _, err := n.f.Decide(w.signer, Decision{Grant: g, Extend: true}); err != nil {
+	if _, err := n.f.Issuance().Decide(w.signer, Decision{Grant: g, Extend: true}); err != nil {
 		return []*node{n}
 	}
 	for _, st := range n.collect('o') {
@@ -314,7 +314,7 @@ func (w *world) stepReinstate() []*node {
 	if !ended {
 		return []*node{n}
 	}
-	if _, err := n.f.Decide(w.signer, Decision{Grant: w.issuerGrant(p), Reinstate: true}); err != nil {
+	if _, err := n.f.Issuance().Decide(w.signer, Decision{Grant: w.issuerGrant(p), Reinstate: true}); err != nil {
 		w.fail("P7 the root cannot bring %s back: %v", p, err)
 	}
 	delete(w.stolen, p)
@@ -322,7 +322,7 @@ func (w *world) stepReinstate() []*node {
 	for _, st := range n.collect('o') {
 		w.paper[p] = st
 	}
-	if _, err := n.f.Lift(w.signer, w.ids[p]); err != nil {
+	if _, err := n.f.Issuance().Lift(w.signer, w.ids[p]); err != nil {
 		w.fail("lift: %v", err)
 	}
 	n.collect('o')
@@ -360,7 +360,7 @@ func (w *world) closeBook(n *node, p string) {
 			standing = append(standing, r.ID)
 		}
 	}
-	if err := n.f.Close(w.signer, w.ids[p], standing); err != nil {
+	if err := n.f.Issuance().Close(w.signer, w.ids[p], standing); err != nil {
 		return // it was not ended as far as this machine knows
 	}
 	n.collect('o')
@@ -608,8 +608,8 @@ func (w *world) stepMalformed() []*node {
 	if err != nil {
 		w.fail("malformed: %v", err)
 	}
-	before := len(n.f.set.all)
-	if _, err := n.f.Learn(data); err == nil || len(n.f.set.all) != before {
+	before := len(n.f.memory.set.all)
+	if _, err := n.f.Learn(data); err == nil || len(n.f.memory.set.all) != before {
 		w.fail("P4/P6 %s takes %s, signed by %s", n.name, what, by)
 	}
 	w.say("the thief shows %s %s, in vain", n.name, what)

@@ -263,7 +263,7 @@ func (a *Admin) presign(t Ticket, inv *ticket.Invitation) error {
 	if a.Fleet.Revoked(t.Peer) {
 		return fmt.Errorf("%s was revoked: lift that first, with the root key: swarm revoke --lift %s", t.Peer, t.Peer)
 	}
-	if err := a.Fleet.Number(s, &g); err != nil {
+	if err := a.Fleet.Issuance().Number(s, &g); err != nil {
 		return err
 	}
 	inv.Chain, err = s.Issue(g, a.Fleet.Now())
@@ -312,7 +312,7 @@ func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 	if !d.Grant.NoRenew {
 		d.Grant.Expires = 0
 	}
-	if _, err := a.Fleet.Decide(s, d); err != nil {
+	if _, err := a.Fleet.Issuance().Decide(s, d); err != nil {
 		return nil, err
 	}
 	return a.keep(m.Peer)
@@ -338,7 +338,7 @@ func (a *Admin) RenewDue(m trust.Member) (*trust.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.Fleet.Renew(s, m.Peer); err != nil {
+	if _, err := a.Fleet.Issuance().Renew(s, m.Peer); err != nil {
 		return nil, err
 	}
 	return a.keep(m.Peer)
@@ -355,7 +355,7 @@ func (a *Admin) Renew(m trust.Member) (*trust.Grant, error) {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
 	}
 	if m.Err == nil && !m.Unconfirmed {
-		if _, err := a.Fleet.Renew(s, m.Peer); err == nil || !errors.Is(err, trust.ErrNeedsPerson) {
+		if _, err := a.Fleet.Issuance().Renew(s, m.Peer); err == nil || !errors.Is(err, trust.ErrNeedsPerson) {
 			if err != nil {
 				return nil, err
 			}
@@ -375,7 +375,7 @@ func (a *Admin) Revoke(peers []peer.ID, lines []trust.Line) error {
 	if slices.Contains(peers, a.self()) && a.root == nil {
 		return errors.New("that is this machine itself: to throw it out use another one, or the root key; to go by yourself: swarm leave")
 	}
-	return a.Fleet.Revoke(s, peers, lines)
+	return a.Fleet.Issuance().Revoke(s, peers, lines)
 }
 
 // Lift ends the revocations of a peer or a line. It needs the root.
@@ -387,7 +387,7 @@ func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return a.Fleet.Lift(s, p, lines...)
+	return a.Fleet.Issuance().Lift(s, p, lines...)
 }
 
 // Close ends all that an ended issuer has revoked, but for what stands. It needs the root.
@@ -399,7 +399,7 @@ func (a *Admin) Close(issuer peer.ID, standing []trust.ID) error {
 	if err != nil {
 		return err
 	}
-	return a.Fleet.Close(s, issuer, standing)
+	return a.Fleet.Issuance().Close(s, issuer, standing)
 }
 
 // Waive lets a machine obey again without statements that it has lost. It needs the root.
@@ -411,7 +411,7 @@ func (a *Admin) Waive(machine peer.ID, ids []trust.ID) error {
 	if err != nil {
 		return err
 	}
-	return a.Fleet.Waive(s, machine, ids)
+	return a.Fleet.Issuance().Waive(s, machine, ids)
 }
 
 // WordOf returns the signer on whose word a grant stands first of all.
