@@ -102,13 +102,13 @@ func (s *set) ended(p peer.ID, despite []ID) (out []ID) {
 // no number to anybody for good.
 const reach = 1 << 20
 
-// next returns the number that follows all of the grants that what the signer signs is compared with:
-// of those that never count, or count after it whatever their number, nobody has to know.
+// next returns the number that follows all of the grants that what the signer signs is compared with.
+// Numbers in what never counts are nobody's concern.
 func (s draft) next(grants []*Statement) (int64, error) {
 	own, top := int64(0), int64(0)
 	var last *Statement
 	for _, st := range grants {
-		if !s.ranks(st, classOf(s.by)) {
+		if !s.ranks(st) {
 			continue
 		}
 		if st.Signer == s.root || st.Signer == s.by.id {
@@ -125,14 +125,13 @@ func (s draft) next(grants []*Statement) (int64, error) {
 	return top + 1, nil
 }
 
-// ranks reports whether a grant stands above or beside those of a class, as far as its signer's time
-// and bounds go.
-func (s *set) ranks(st *Statement, least int) bool {
+// ranks reports whether a grant counts, or would if no time were over.
+func (s *set) ranks(st *Statement) bool {
 	if st.Signer == s.root || st.issuer() {
 		return true
 	}
 	i := highest(s.issuers[st.Signer])
-	return i != nil && !s.dead(st.Grant) && class(i) >= least && i.Grant.stands(st.Grant) == nil
+	return i != nil && !s.dead(st.Grant) && i.Grant.stands(st.Grant) == nil
 }
 
 // number gives a grant the number that follows all that it is compared with: those of issuers are

@@ -68,7 +68,7 @@ func (e *Exchange) Digest(p peer.ID) string {
 	sum := e.common().sum
 	h.Write(sum[:])
 	for _, q := range slices.Sorted(slices.Values(e.memory.set.concerned(p, e.memory.cfg.Self))) {
-		if st := highest(e.memory.set.undead(q)); st != nil {
+		if st := highest(e.memory.set.ranked(q)); st != nil {
 			h.Write(st.ID[:])
 		} else {
 			h.Write(make([]byte, sha256.Size))
@@ -77,9 +77,10 @@ func (e *Exchange) Digest(p peer.ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// undead returns the grants of a member that may count, now or at some time.
-func (s *set) undead(p peer.ID) []*Statement {
-	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return s.dead(st.Grant) })
+// ranked returns the grants of a member that count, or would if no time were over: those with which
+// another is compared.
+func (s *set) ranked(p peer.ID) []*Statement {
+	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return !s.ranks(st) })
 }
 
 // between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,

@@ -329,3 +329,51 @@ func TestUnconfirmedKeepNobodyOut(t *testing.T) {
 		t.Error("who was only told of pushes out another")
 	}
 }
+
+// Members that a thief names as each other's sponsors, or as their own, are judged all the same; and the
+// workers of a good member whom another brought in are good.
+func TestSponsorsInACircle(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	a, b, night, gate, x := newPerson(t), newPerson(t), newPerson(t), newPerson(t), newPerson(t)
+	admit := []string{trust.VerbAdmit}
+	for _, g := range []trust.Grant{
+		{Subject: a.id, Role: trust.RoleWorker, Name: "a", Sponsor: b.id}, {Subject: b.id, Role: trust.RoleWorker, Name: "b", Sponsor: a.id},
+		{Subject: night.id, Role: trust.RoleController, Name: "night", Verbs: admit},
+		{Subject: gate.id, Role: trust.RoleController, Name: "gate", Verbs: admit, Sponsor: night.id},
+		{Subject: x.id, Role: trust.RoleWorker, Name: "x", Sponsor: gate.id},
+	} {
+		o.learn(f, o.issue(o.signer, g)...)
+	}
+	for _, m := range f.Members() {
+		if m.Err != nil || m.Unconfirmed {
+			t.Errorf("%s: unconfirmed %v, %v", m.Grant.Name, m.Unconfirmed, m.Err)
+		}
+	}
+	o.revoke(f, o.second, night.id)
+	if m, _ := f.Known(x.id); !m.Unconfirmed {
+		t.Error("it is confirmed after the end of the one who began this")
+	}
+}
+
+// What never counts hides no new grant from those who compare what they have.
+func TestJunkHidesNoNewGrant(t *testing.T) {
+	o := newOwner(t)
+	rig, p := o.rig(t.TempDir(), nil, nil)
+	other, _ := o.rig(t.TempDir(), nil, nil)
+	_, vps, c := o.limited("", "")
+	paper, err := o.root.Fleet().Open(c[0])
+	must(t, err)
+	junk := trust.SealGrant(t, &trust.Grant{Fleet: o.root.Fleet(), By: vps.id, Line: trust.Line{By: vps.id, Serial: trust.NewSerial()},
+		N: 1<<40 - 1, Subject: p.id, Role: trust.RoleWorker, Name: "y", Expires: 1, Paper: paper.Grant.Line.Serial}, vps.key)
+	o.learn(other, rig.Chain()...)
+	for _, f := range []*trust.Fleet{rig, other} {
+		o.learn(f, c[0], junk)
+	}
+	before := other.Exchange().Digest(p.id)
+	_, err = other.Issuance().Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "new", Verbs: []string{}}})
+	must(t, err)
+	if other.Exchange().Digest(p.id) == before {
+		t.Error("the new grant makes no difference")
+	}
+}

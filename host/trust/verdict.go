@@ -112,9 +112,14 @@ func (s verdict) outcast(p peer.ID) *Statement {
 // member returns what a peer holds now, or why it holds nothing: then with the grant that would
 // come nearest, or nil where none is known.
 func (s verdict) member(p peer.ID) (*Credential, error) {
-	return s.judge(p, true)
+	c, err := s.judge(p, true)
+	if err == nil {
+		c.Unconfirmed = s.doubtful(c.Grant)
+	}
+	return c, err
 }
 
+// judge is member without the question whether the member is confirmed.
 func (s verdict) judge(p peer.ID, sponsored bool) (*Credential, error) {
 	i, ended := s.issuer(p)
 	if ended == nil {
@@ -131,7 +136,6 @@ func (s verdict) judge(p peer.ID, sponsored bool) (*Credential, error) {
 	if err := st.Grant.expired(s.now); err != nil {
 		return c, err
 	}
-	c.Unconfirmed = s.doubtful(st.Grant)
 	return c, s.bySponsor(c, sponsored)
 }
 
@@ -173,7 +177,7 @@ func (s verdict) disowned(p peer.ID) bool {
 	if s.peerRevoked(p) != nil {
 		return true
 	}
-	_, err := s.judge(p, false)
+	_, err := s.judge(p, true)
 	over := errors.Is(err, ErrExpired) && !errors.Is(err, ErrRevokedPeer) && !errors.Is(err, ErrRevokedLine)
 	return err != nil && !over
 }
