@@ -97,7 +97,7 @@ func flawsOfMemory() []flaw {
 		{name: "floor_any", from: "L4", what: "any signer moves the floor by a day", edits: []edit{
 			{"memory.go", "if st.Signer == m.root {", "if st.Signer == m.root || st.Grant != nil {"},
 			{"store/floor.go", "if signed.After(clock) && sane {\n\t\tsigned = clock", "if signed.After(clock.Add(24 * time.Hour)) && sane {\n\t\tsigned = clock.Add(24 * time.Hour)"}}},
-		{name: "fail_open", from: "case 9", what: "a lost file forgets revocations", edits: []edit{{"memory.go", "if n := len(m.missing); n > 0 {", "if n := len(m.missing); n < 0 {"}}},
+		{name: "fail_open", from: "case 9", what: "a lost file forgets revocations", edits: []edit{{"disk.go", "if n := len(m.missing); n > 0 {", "if n := len(m.missing); n < 0 {"}}},
 		{name: "compact_by_clock", from: "draft", what: "revocations are compacted by the own clock", edits: []edit{{"memory.go", "if news {\n\t\tm.changes++", `for t, list := range m.set.revs {
 		count, ended := 0, true
 		for _, g := range m.set.all {
@@ -128,8 +128,8 @@ func flawsFound() []flaw {
 			{"verdict.go", "return err != nil || i.Grant.Line.Serial != o.Paper", "return err != nil && i != nil || err != nil"}}},
 		{name: "other_paper", from: "found", what: "beside a revoked paper another is signed anew", edits: []edit{
 			{"decide.go", "if !s.by.gave(g) && g.By != s.root && slices.ContainsFunc(", "if false && slices.ContainsFunc("}}},
-		{name: "index_cut", from: "found", what: "an index that was cut is not written anew", edits: []edit{{"memory.go", "indexDamaged || short || m.untold", "indexDamaged || short && false || m.untold"}}},
-		{name: "missing_untold", from: "found", what: "what is missing is not noted in the other file", edits: []edit{{"memory.go", "short || m.untold(c.Missing) ||", "short ||"}}},
+		{name: "index_cut", from: "found", what: "an index that was cut is not written anew", edits: []edit{{"disk.go", "indexDamaged || short || m.untold", "indexDamaged || short && false || m.untold"}}},
+		{name: "missing_untold", from: "found", what: "what is missing is not noted in the other file", edits: []edit{{"disk.go", "short || m.untold(c.Missing) ||", "short ||"}}},
 	}
 }
 

@@ -153,14 +153,6 @@ func (f *Fleet) settled(s verdict, p peer.ID) (bool, error) {
 	return allowed, nil
 }
 
-// label returns what a peer is called, or its ID.
-func (s *set) label(p peer.ID) string {
-	if st := highest(s.papers(p)); st != nil {
-		return st.Grant.Name
-	}
-	return p.String()
-}
-
 // Words returns why something is not permitted, and what to do next.
 func Words(err error) string {
 	next := ""

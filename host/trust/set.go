@@ -78,6 +78,9 @@ func newSet(root, self peer.ID) *set {
 	}
 }
 
+// at returns what judges by the set at a time.
+func (s *set) at(now time.Time) verdict { return verdict{s, now} }
+
 // add takes a statement that is valid in form. It reports whether it was new; the error matches
 // [ErrFull] where there is no room for it. What the node has kept before has its room, in whatever
 // order it is read: else it would be missed.
@@ -201,15 +204,10 @@ func (s *set) addGrant(st *Statement, now time.Time, kept bool) (bool, error) {
 	}
 	s.signed[g.By][g.Subject] = struct{}{}
 	gone := s.surplus(g)
-	return gone != st, s.dropped(gone)
-}
-
-// dropped forgets a grant, if there is one to forget.
-func (s *set) dropped(st *Statement) error {
-	if st != nil {
-		s.forget(st)
+	if gone != nil {
+		s.forget(gone)
 	}
-	return nil
+	return gone != st, nil
 }
 
 // compareNumbers orders grants by number, and those of the same number by ID.
@@ -301,6 +299,14 @@ func (s *set) revokedWords(r *Statement, g *Grant) error {
 // nameOf returns what an issuer is called, or its ID.
 func (s *set) nameOf(p peer.ID) string {
 	if st := highest(s.issuers[p]); st != nil {
+		return st.Grant.Name
+	}
+	return p.String()
+}
+
+// label returns what a peer is called, or its ID.
+func (s *set) label(p peer.ID) string {
+	if st := highest(s.papers(p)); st != nil {
 		return st.Grant.Name
 	}
 	return p.String()

@@ -16,8 +16,6 @@ type verdict struct {
 	now time.Time
 }
 
-func (s *set) at(now time.Time) verdict { return verdict{s, now} }
-
 // issuer returns the grant by which a peer signs for others now. Of all that it ever had only
 // the one with the highest number counts: a signer has one line at a time. A lift brings no
 // signer back; a new grant that stands in spite of the revocation does.
