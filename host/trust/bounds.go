@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// mayGive returns why an issuer's bounds do not let it give what the grant m gives.
+// mayGive returns why the bounds of the issuer with grant g do not let it give what m gives.
 func (g *Grant) mayGive(m *Grant) error {
 	b := g.MayIssue
 	if b == nil {
@@ -34,8 +34,8 @@ func (g *Grant) mayGive(m *Grant) error {
 	return g.covers(m.Labels)
 }
 
-// covers holds the labels that g gives to the machines that g has rights on: its
-// rights follow the labels.
+// covers returns why the holder of g may not give these labels. It gives labels only to machines that
+// it has rights on: its rights follow the labels.
 func (g *Grant) covers(labels map[string]string) error {
 	on, err := ParseSelector(g.On)
 	if err == nil && len(labels) > 0 && !on.Match(labels) {
@@ -44,7 +44,7 @@ func (g *Grant) covers(labels map[string]string) error {
 	return err
 }
 
-// narrower holds a right to the machines that g has rights on.
+// narrower returns why m is a right on other machines than those that g has rights on.
 func (g *Grant) narrower(m Right) error {
 	if len(m.Verbs) == 0 {
 		return nil
@@ -67,7 +67,7 @@ func within(inner, outer string) bool {
 
 func (b *Bounds) hasRole(r Role) bool { return slices.Contains(b.Roles, r) }
 
-// MayLetIn returns why the holder of the credential cannot give a ticket's role.
+// MayLetIn returns why the holder of the credential may not give a ticket's role.
 func (c *Credential) MayLetIn(r Role) error {
 	switch b := c.Grant.MayIssue; {
 	case r == RoleIssuer && b != nil:

@@ -73,7 +73,7 @@ func TestFewGrantsOfOneSignerAreKept(t *testing.T) {
 			role = trust.RoleController
 		}
 		o.learn(f, o.issue(o.second, trust.Grant{Subject: p.id, Role: role, Name: "c", N: n})...)
-		if n := len(f.Papers(p.id)); n > trust.MaxPerSigner {
+		if n := len(f.Grants(p.id)); n > trust.MaxPerSigner {
 			t.Fatalf("%d are kept", n)
 		}
 	}
@@ -109,7 +109,7 @@ func TestEndedLinePushesNothingOut(t *testing.T) {
 		}
 	}
 	o.learn(f, good...)
-	if n := len(f.Papers(p.id)); n > trust.MaxPerSigner {
+	if n := len(f.Grants(p.id)); n > trust.MaxPerSigner {
 		t.Errorf("%d are kept", n)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// draft is what a signer may sign at a time, by what is known.
+// draft says what a signer may sign at a time, by what is known.
 type draft struct {
 	verdict
 	by *Signer
@@ -195,12 +195,12 @@ func (s draft) revokeLines(p peer.ID) (out []*Statement, err error) {
 	return out, nil
 }
 
-// evidence is a member's grant with that of its signer.
+// evidence returns a member's grant with that of its issuer.
 func (s *set) evidence(st *Statement) *Credential {
 	return credential(st, highest(s.issuers[st.Signer]))
 }
 
-// underRevocation reports whether a signer has revoked a target, and that was not lifted.
+// underRevocation reports whether the signer has revoked the target, and nobody lifted that.
 func (s draft) underRevocation(t target) bool {
 	var despite []ID // what an issuer stands in spite of does not end it
 	if st := highest(s.issuers[t.peer]); st != nil && s.by.Root() {
@@ -244,7 +244,7 @@ func (s draft) renewal(p peer.ID) (*Grant, error) {
 	return g, s.number(g)
 }
 
-// extension is an issuer's grant for a further life, by the root.
+// extension returns an issuer's grant for a further life, which only the root signs.
 func (s draft) extension(st *Statement) (*Grant, error) {
 	if !s.by.Root() {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrIssuer, st.Grant.Name)
@@ -257,7 +257,7 @@ func (s draft) extension(st *Statement) (*Grant, error) {
 	return g, s.number(g)
 }
 
-// basis returns the grant that is carried on, and who signed it.
+// basis returns the grant that is carried on, and its signer.
 func (s draft) basis(p peer.ID) (*Statement, peer.ID, error) {
 	known := s.formerly(p)
 	st, _ := s.pick(p)
@@ -310,7 +310,7 @@ func (s *set) formerly(p peer.ID) (out []*Statement) {
 	return out
 }
 
-// agree reports whether grants tell the same name and labels.
+// agree reports whether all grants give the same name and labels.
 func agree(known []*Statement) bool {
 	return !slices.ContainsFunc(known, func(st *Statement) bool {
 		return st.Grant.Name != known[0].Grant.Name || !maps.Equal(st.Grant.Labels, known[0].Grant.Labels)

@@ -10,14 +10,14 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Buckets is in how many parts two nodes compare what they have.
+// Buckets is the number of parts in which two nodes compare what they have.
 const Buckets = 256
 
-// sumLength is how many bytes of a hash stand for a bucket. Who finds two sets of statements of
-// its own making with the same one keeps them from being exchanged, and nothing else.
+// sumLength is how many bytes of a hash stand for a bucket. A peer that finds two sets of its own
+// statements with the same sum keeps these from being exchanged, and nothing else.
 const sumLength = 8
 
-// digest is what is said of the common statements.
+// digest is the hash of the common statements.
 type digest struct {
 	ids []ID // sorted
 	sum [sha256.Size]byte
@@ -59,8 +59,9 @@ func writeIDs(h hash.Hash, ids []ID) {
 	}
 }
 
-// Digest names what this node has for a peer: the statements that all keep, and the grants of both,
-// and of their sponsors, with the highest numbers. Two nodes that tell the same need not compare further.
+// Digest returns a hash of what this node has for a peer: the statements that all nodes keep, and the
+// grants with the highest numbers of both nodes and of their sponsors. Two nodes with the same digest
+// need not compare further.
 func (e *Exchange) Digest(p peer.ID) string {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
@@ -103,7 +104,7 @@ func (e *Exchange) between(p peer.ID) (out [Buckets][]ID) {
 	return out
 }
 
-// concerned returns some peers with the sponsors of theirs.
+// concerned returns some peers and their sponsors.
 func (s *set) concerned(peers ...peer.ID) []peer.ID {
 	out := peers
 	for _, p := range peers {
@@ -116,7 +117,7 @@ func (s *set) concerned(peers ...peer.ID) []peer.ID {
 	return out
 }
 
-// Sums returns, for each bucket, a short hash of what this node has for a peer; "" for nothing.
+// Sums returns for each bucket a short hash of what this node has for a peer; "" for nothing.
 func (e *Exchange) Sums(p peer.ID) []string {
 	e.memory.mu.RLock()
 	buckets := e.between(p)
@@ -137,9 +138,9 @@ func sumOf(ids []ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:sumLength])
 }
 
-// Differing returns the IDs of what this node has for a peer, after one of them, in the buckets
-// whose sums differ from the peer's, and the numbers of these buckets: at most so many IDs, whole
-// buckets but for the last.
+// Differing returns the IDs of what this node has for a peer in the buckets whose sums differ from the
+// peer's, and the numbers of these buckets. It begins after an ID and returns most IDs at most: whole
+// buckets but for the last. more reports whether there are further ones.
 func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
 	e.memory.mu.RLock()
 	have := e.between(p)
@@ -166,7 +167,7 @@ func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids 
 	return ids, buckets, false
 }
 
-// Lacks returns which of the statements this node has not, and would keep.
+// Lacks returns which of these statements this node does not have, and would keep.
 func (e *Exchange) Lacks(ids []ID) (out []ID) {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
@@ -179,8 +180,8 @@ func (e *Exchange) Lacks(ids []ID) (out []ID) {
 	return out
 }
 
-// Beyond returns what this node has for a peer in some buckets, and the peer's IDs do not name:
-// send it, what the root has signed first.
+// Beyond returns the statements that this node has for a peer in some buckets and that are not among
+// the peer's IDs: what to send it, with what the root signed first.
 func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	has := make(map[ID]struct{}, len(theirs))
 	for _, id := range theirs {
@@ -208,8 +209,8 @@ func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) 
 	return append(out, rest...)
 }
 
-// Bodies returns statements by their IDs, those that are for everybody or that concern this peer or
-// this node, as far as they are known.
+// Bodies returns those of the statements that are known, and that are for everybody or concern the
+// peer or this node.
 func (e *Exchange) Bodies(p peer.ID, ids []ID) (out [][]byte) {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
@@ -223,7 +224,7 @@ func (e *Exchange) Bodies(p peer.ID, ids []ID) (out [][]byte) {
 	return out
 }
 
-// Common returns the statements that every node keeps, signed as they came.
+// Common returns the statements that every node keeps, as they were signed.
 func (e *Exchange) Common() (out [][]byte) {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()

@@ -145,7 +145,7 @@ func TestNobodysGrantsAreNotKept(t *testing.T) {
 	f, rig := o.rig(t.TempDir(), nil, nil)
 	member, stranger := newPerson(t), newPerson(t)
 	o.learn(f, o.issue(o.second, trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x"})...)
-	before := len(f.Papers(member.id)) + len(f.Papers(rig.id))
+	before := len(f.Grants(member.id)) + len(f.Grants(rig.id))
 	for range 200 {
 		nobody := newPerson(t)
 		for _, p := range []peer.ID{member.id, rig.id, stranger.id} {
@@ -153,7 +153,7 @@ func TestNobodysGrantsAreNotKept(t *testing.T) {
 				N: 1<<40 - 2, Subject: p, Role: trust.RoleWorker, Name: "y", Expires: 1, Paper: trust.NewSerial()}, nobody.key))
 		}
 	}
-	if n := len(f.Papers(member.id)) + len(f.Papers(rig.id)); n != before {
+	if n := len(f.Grants(member.id)) + len(f.Grants(rig.id)); n != before {
 		t.Errorf("%d papers of two members, %d before", n, before)
 	}
 	if _, known := f.Known(stranger.id); known {

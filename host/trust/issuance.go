@@ -9,19 +9,19 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// ErrNeedsPerson: a machine does not sign this by itself. A person looks, and decides.
+// ErrNeedsPerson: a machine does not sign this by itself. A person has to look and decide.
 var ErrNeedsPerson = errors.New("a person has to decide")
 
 // Decision is what a person decides about a member. Fleet, line, number and times of the grant
 // are set by Decide.
 type Decision struct {
 	Grant Grant
-	// Narrow ends all that the member held: its lines are revoked in the same message.
+	// Narrow ends all that the member held: its lines are revoked at the same time.
 	Narrow bool
-	// Extend keeps the line that an issuer's grant is in, so that all that it signed goes on to
-	// count. Without it a new line begins, and what it signed before is over.
+	// Extend keeps the line of an issuer's grant, so that all that it signed goes on to count.
+	// Without it a new line begins, and what the issuer signed before is over.
 	Extend bool
-	// Reinstate lets an issuer stand in spite of the revocations that are known.
+	// Reinstate gives an issuer its rights back in spite of the revocations that are known.
 	Reinstate bool
 }
 
@@ -56,8 +56,8 @@ func (f Issuance) signing(by *Signer, fn func(draft) ([]*Statement, error)) (err
 	return f.memory.save()
 }
 
-// Decide signs what a person has decided, and takes it. It fails when something else goes on to
-// count for the member.
+// Decide signs what a person has decided, and takes it. The error matches [ErrOutranked] where another
+// grant of the member goes on to count.
 func (f Issuance) Decide(s *Signer, d Decision) (Chain, error) {
 	var chain Chain
 	err := f.signing(s, func(have draft) (out []*Statement, err error) {
@@ -103,9 +103,9 @@ func (f Issuance) Number(s *Signer, g *Grant) error {
 	return draft{have, s}.number(g)
 }
 
-// Renew signs a member's grant for a further life, in the line that it is in: what a machine does
-// by itself at contact. The error matches [ErrNeedsPerson] where a person has to decide: rights
-// that another issuer gave, and a machine of which several papers tell different things.
+// Renew signs a member's grant for a further life, in the same line, as a machine does by itself at
+// contact. The error matches [ErrNeedsPerson] where a person has to decide: about rights that another
+// issuer gave, and about a machine whose grants give different names or labels.
 func (f Issuance) Renew(s *Signer, p peer.ID) (Chain, error) {
 	var chain Chain
 	err := f.signing(s, func(have draft) ([]*Statement, error) {
@@ -129,9 +129,9 @@ func (f Issuance) Renew(s *Signer, p peer.ID) (Chain, error) {
 	return chain, f.counted(p, chain)
 }
 
-// Revoke signs revocations of peers and lines, and takes them. When it returns nil, each of them
-// holds on this machine. For a peer that is an issuer it takes the root; for the lines of others
-// the root, or an issuer for all.
+// Revoke signs revocations of peers and lines, and takes them. When the error is nil, each of them
+// counts on this machine. Only the root revokes a peer that is an issuer; only the root, or an issuer
+// for all, revokes lines that others began.
 func (f Issuance) Revoke(s *Signer, peers []peer.ID, lines []Line) error {
 	err := f.signing(s, func(have draft) (out []*Statement, err error) {
 		for _, p := range peers {
@@ -156,7 +156,7 @@ func (f Issuance) Revoke(s *Signer, peers []peer.ID, lines []Line) error {
 	return f.holds(peers, lines)
 }
 
-// holds returns an error where something that was revoked goes on to count.
+// holds returns [ErrOutranked] where something that was revoked goes on to count.
 func (f Issuance) holds(peers []peer.ID, lines []Line) error {
 	s, done := f.memory.read()
 	defer done()
@@ -178,8 +178,8 @@ func (f Issuance) holds(peers []peer.ID, lines []Line) error {
 	return nil
 }
 
-// Lift ends revocations: those of a peer and of its lines. Only the root can. It brings no issuer
-// back: that takes a new grant, see [Decision]. It returns how many there were.
+// Lift ends the revocations of a peer and of its lines, as the root, and returns how many there were.
+// It does not bring an issuer back: that takes a new grant, see [Decision].
 func (f Issuance) Lift(root *Signer, p peer.ID, lines ...Line) (lifted int, err error) {
 	err = f.signing(root, func(have draft) ([]*Statement, error) {
 		targets := []target{{peer: p}}
@@ -208,8 +208,8 @@ func (f Issuance) Lift(root *Signer, p peer.ID, lines ...Line) (lifted int, err 
 	return lifted, err
 }
 
-// Close closes the book of a signer that has ended: of all that it revoked only what stands goes
-// on to count, also of what nobody here has heard yet.
+// Close ends, as the root, all revocations by a signer that has ended but those named as standing:
+// also those that are not known here yet.
 func (f Issuance) Close(root *Signer, signer peer.ID, standing []ID) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
 		if st := highest(have.issuers[signer]); st != nil && have.endedBy(st) == nil {
@@ -226,14 +226,16 @@ func (f Issuance) Close(root *Signer, signer peer.ID, standing []ID) error {
 	})
 }
 
-// Waive lets a machine obey again without statements that it has lost and that nobody has.
+// Waive lets, as the root, a machine obey again without statements that it has lost and that nobody
+// else has.
 func (f Issuance) Waive(root *Signer, machine peer.ID, ids []ID) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
 		return root.liftAll(Lift{Machine: machine}, ids, have.now)
 	})
 }
 
-// AskMinProtocol asks the whole fleet for a protocol version; an empty one ends all that was asked.
+// AskMinProtocol asks the whole fleet, as the root, for a lowest protocol version. An empty one ends
+// all that was asked before.
 func (f Issuance) AskMinProtocol(root *Signer, version string) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
 		p := Policy{MinProtocol: version}

@@ -14,15 +14,15 @@ type Member struct {
 	Peer  peer.ID
 	Chain Chain
 	Credential
-	// Err tells why it counts as no member now; nil when it does.
+	// Err is why the peer does not count as a member now; nil when it does.
 	Err error
 }
 
-// Admit takes the grant that a peer presents, and judges the peer by all that is known of it. The
-// grant that counts is returned.
+// Admit takes the chain that a peer presents, judges the peer by all that is known of it, and returns
+// the grant that counts.
 func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) { return f.admit(p, c, true) }
 
-// Hear is Admit where another member tells of the peer: it has not shown itself.
+// Hear is Admit for a chain that another member passed on: the peer has not shown itself.
 func (f *Fleet) Hear(p peer.ID, c Chain) (*Grant, error) { return f.admit(p, c, false) }
 
 func (f *Fleet) admit(p peer.ID, c Chain, shows bool) (*Grant, error) {
@@ -70,8 +70,8 @@ func (f *Fleet) Known(p peer.ID) (Member, bool) {
 	return Member{p, c.chain(), c.clone(), err}, true
 }
 
-// Papers returns all grants of a peer that are known, those of issuers first.
-func (f *Fleet) Papers(p peer.ID) (out []Grant) {
+// Grants returns all grants of a peer that are known, those of an issuer first.
+func (f *Fleet) Grants(p peer.ID) (out []Grant) {
 	f.memory.mu.RLock()
 	defer f.memory.mu.RUnlock()
 	for _, st := range f.memory.set.papers(p) {
@@ -80,8 +80,8 @@ func (f *Fleet) Papers(p peer.ID) (out []Grant) {
 	return out
 }
 
-// Members returns all that are known, also those whose grants have ended, in the order of their
-// names.
+// Members returns all members that are known, also those whose grants have ended, in the order of
+// their names.
 func (f *Fleet) Members() []Member {
 	s, done := f.memory.read()
 	var out []Member
@@ -106,8 +106,8 @@ func (f *Fleet) Member(p peer.ID) bool {
 	return err == nil
 }
 
-// May returns nil when p may do the verb on this node, and a [*Denied] that tells why not
-// otherwise: the one place where that is decided.
+// May returns nil when p may do the verb on this node, and a [*Denied] otherwise. It is the one place
+// where that is decided.
 func (f *Fleet) May(p peer.ID, verb string) error {
 	err := f.may(p, verb)
 	if err == nil {
@@ -173,8 +173,8 @@ func Words(err error) string {
 	return err.Error() + next
 }
 
-// Revoked reports whether a peer was revoked: itself, or all that it holds. One whose signer has
-// ended is not: it waits to be signed anew.
+// Revoked reports whether a peer was revoked: itself, or all that it holds. A peer whose issuer has
+// ended was not revoked: it waits to be signed anew.
 func (f *Fleet) Revoked(p peer.ID) bool {
 	s, done := f.memory.read()
 	defer done()
@@ -185,7 +185,7 @@ func (f *Fleet) Revoked(p peer.ID) bool {
 	return IsRevoked(err)
 }
 
-// Revocation returns the revocation that a peer is under, or nil.
+// Revocation returns the revocation that ended a peer's rights, or nil.
 func (f *Fleet) Revocation(p peer.ID) *Statement {
 	s, done := f.memory.read()
 	defer done()
@@ -201,9 +201,9 @@ func (f *Fleet) Revocation(p peer.ID) *Statement {
 	return nil
 }
 
-// MaySend returns why nothing may be sent to a peer: this node's own view says so, whatever the
-// peer thinks. What other processes of this machine have heard by now counts. Before a connection
-// is made, only a revocation does: the peer may have a grant that is not known yet.
+// MaySend returns why nothing may be sent to a peer, by this node's own view, whatever the peer says.
+// What other processes of this machine have heard by now counts. Before there is a connection only a
+// revocation counts: the peer may have a grant that is not known yet.
 func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 	if err := f.memory.refresh(); err != nil {
 		return err
@@ -218,7 +218,7 @@ func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 		return nil
 	}
 	if _, own := s.member(f.memory.cfg.Self); own != nil && err != nil {
-		return fmt.Errorf("%w: %w", ErrOwnGrant, own) // so that nobody tells us who it is
+		return fmt.Errorf("%w: %w", ErrOwnGrant, own) // which is why no peer says what it is
 	}
 	if errors.Is(err, ErrStranger) {
 		return fmt.Errorf("%w: the peer has shown no grant of the fleet %s (what belongs to no fleet is commanded from another state directory, --state)", ErrStranger, f.memory.name)
@@ -226,7 +226,7 @@ func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 	return err
 }
 
-// IsRevoked reports whether an error says that a member was itself revoked. One whose signer or
+// IsRevoked reports whether an error says that a member was itself revoked. A member whose issuer or
 // sponsor has ended was not: it may be signed anew.
 func IsRevoked(err error) bool {
 	return (errors.Is(err, ErrRevokedPeer) || errors.Is(err, ErrRevokedLine)) &&

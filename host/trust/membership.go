@@ -32,14 +32,14 @@ const (
 	makingSuffix      = ".new"
 )
 
-// FleetConfig says where the membership of a node is kept, and whose it is.
+// FleetConfig says where the membership of a node is kept, and which node it is.
 type FleetConfig struct {
 	// Dir is the folder of the membership, for instance STATE/fleet.
 	Dir string
 	// Self is this node.
 	Self peer.ID
-	// Allow are peers that may do everything here without a grant: the owner of
-	// the machine says so. Revocation beats it.
+	// Allow are peers that the owner of the machine lets do everything here without a grant. A
+	// revocation ends that.
 	Allow []peer.ID
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
@@ -49,7 +49,7 @@ type FleetConfig struct {
 	Logger *slog.Logger
 }
 
-// Membership is what makes a node a member: what it is given when it joins.
+// Membership is what a node is given when it joins a fleet.
 type Membership struct {
 	Fleet FleetID `json:"fleet"`
 	// Name of the fleet, for people.
@@ -58,8 +58,8 @@ type Membership struct {
 	Chain Chain `json:"chain"`
 }
 
-// CreateFleet makes the node a member and opens its fleet. The error matches [ErrInFleet] when
-// it is one already. Statements are those that the giver knows.
+// CreateFleet makes the node a member and opens its fleet. The statements are those that the issuer
+// knew. The error matches [ErrInFleet] when the node is a member already.
 func CreateFleet(cfg FleetConfig, m Membership, statements [][]byte) (*Fleet, error) {
 	own, err := m.verify(cfg.Self)
 	if err != nil {
@@ -83,7 +83,7 @@ func CreateFleet(cfg FleetConfig, m Membership, statements [][]byte) (*Fleet, er
 	return openFleet(cfg, m, own)
 }
 
-// create makes the folder of a membership whole, and then puts it in place in one step: a crash
+// create makes the whole folder of a membership, and then puts it in place in one step: a crash
 // leaves no membership, or all of it.
 func create(dir string, m Membership, first []*Statement) error {
 	made := dir + makingSuffix
@@ -117,7 +117,7 @@ func (m Membership) store(dir string) *store.Store {
 	return store.New(dir, string(m.Fleet)+" "+m.Name, MaxStatement)
 }
 
-// InFleet reports whether the folder holds a membership, or what is left of one.
+// InFleet reports whether a folder holds a membership, or what is left of one.
 func InFleet(dir string) bool {
 	for _, name := range []string{membershipFile, store.StatementsFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
@@ -127,7 +127,8 @@ func InFleet(dir string) bool {
 	return false
 }
 
-// OpenFleet opens the membership that the folder holds, or fails with [ErrNoFleet].
+// OpenFleet opens the membership in cfg.Dir. The error matches [ErrNoFleet] when there is none, and
+// [ErrDamaged] when too little is left of it.
 func OpenFleet(cfg FleetConfig) (*Fleet, error) {
 	if !InFleet(cfg.Dir) {
 		return nil, ErrNoFleet
@@ -232,7 +233,7 @@ func ValidateFleetName(name string) error {
 	return nil
 }
 
-// LeaveFleet forgets the fleet of a folder. It works for a damaged one, too.
+// LeaveFleet forgets the membership in a folder, also a damaged one.
 func LeaveFleet(dir string) error {
 	if !InFleet(dir) {
 		return ErrNoFleet

@@ -16,8 +16,8 @@ import (
 // text32 is base32 in lower case without padding: easy to read out and to select.
 var text32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// FleetID is the public key of a fleet's root as text: 52 characters of a-z
-// and 2-7. The empty FleetID means no fleet.
+// FleetID is the public key of a fleet's root as text: 52 characters of a-z and 2-7. The empty FleetID
+// means no fleet.
 type FleetID string
 
 // shortLength is the number of characters in protocol IDs and topics.
@@ -35,8 +35,7 @@ func ParseFleetID(text string) (FleetID, error) {
 // Short returns the first 16 characters, or all of a shorter text.
 func (f FleetID) Short() string { return string(f[:min(len(f), shortLength)]) }
 
-// Fingerprint returns eight words that two people can compare: 64 bits of the
-// SHA-256 of the ID.
+// Fingerprint returns eight words that two people can compare: 64 bits of the SHA-256 of the ID.
 func (f FleetID) Fingerprint() string {
 	sum := sha256.Sum256([]byte(f))
 	list := strings.Fields(words)
@@ -71,9 +70,8 @@ func (f FleetID) signer() (peer.ID, error) {
 	return peer.IDFromPublicKey(key)
 }
 
-// Root is the key that a fleet begins with. Whoever has it is the owner: keep
-// it apart from the controller's daily key. It is not changed after it is made
-// and may be used concurrently. Its zero value is of no use.
+// Root is the key that a fleet begins with. Whoever has it owns the fleet: keep it apart from the
+// controller's daily key. It never changes and may be used concurrently. Its zero value is of no use.
 type Root struct {
 	key ed25519.PrivateKey
 }
@@ -92,7 +90,7 @@ func (r *Root) Fleet() FleetID {
 	return FleetOf(r.key.Public().(ed25519.PublicKey))
 }
 
-// Signer returns what signs grants and records as the root.
+// Signer returns what signs statements as the root.
 func (r *Root) Signer() (*Signer, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(bytes.Clone(r.key))
 	if err != nil {

@@ -25,9 +25,9 @@ const (
 	maxIssuerGrants = 1_024 // of one peer; the root alone makes them
 )
 
-// set is a grow-only set of statements, and what follows from it. A verdict depends on the
-// statements and on the time that it is asked for, and on nothing else: not on their order of
-// arrival, not on dates in them, not on what was decided before. The caller guards it.
+// set is a grow-only set of statements. A verdict depends on the statements and on the time that it is
+// asked for, and on nothing else: not on their order of arrival, not on dates in them, not on what was
+// decided before. The caller guards it.
 type set struct {
 	root peer.ID
 	self peer.ID
@@ -37,16 +37,16 @@ type set struct {
 	issuers map[peer.ID][]*Statement // grants of issuers, by subject
 	revs    map[target][]*Statement
 	lifted  map[ID]struct{}
-	closed  map[peer.ID]*book // of signers whose books are closed
-	waived  map[ID]struct{}   // statements that this node need not have
+	closed  map[peer.ID]*closure // by signer
+	waived  map[ID]struct{}      // statements that this node need not have
 	lowered map[ID]struct{}
 	owned   map[word]int // revocations on the word of an issuer, as far as they count
 	signed  map[peer.ID]map[peer.ID]struct{}
 	seen    map[peer.ID]struct{} // members that have shown their grants themselves
 }
 
-// book is what a signer has revoked, once the root has closed it.
-type book struct {
+// closure is what the root said when it closed the book of a signer: which of its revocations count.
+type closure struct {
 	all      bool // under whatever line
 	lines    map[string]struct{}
 	standing map[ID]struct{}
@@ -73,7 +73,7 @@ func newSet(root, self peer.ID) *set {
 	return &set{
 		root: root, self: self, all: map[ID]*Statement{},
 		plain: map[peer.ID][]*Statement{}, issuers: map[peer.ID][]*Statement{}, revs: map[target][]*Statement{},
-		lifted: map[ID]struct{}{}, closed: map[peer.ID]*book{}, seen: map[peer.ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
+		lifted: map[ID]struct{}{}, closed: map[peer.ID]*closure{}, seen: map[peer.ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
 		owned: map[word]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
 	}
 }
@@ -131,8 +131,8 @@ func (s *set) addRevocation(st *Statement, kept bool) (bool, error) {
 	return true, nil
 }
 
-// word is who revokes, and who has signed the evidence: a thief who has both keys makes up as much as
-// it likes. What the root has given nobody makes up.
+// word is a signer of revocations with the signer of the evidence: a thief with both keys makes up as
+// much as it likes. Nobody makes up what the root gave.
 type word struct{ by, shown peer.ID }
 
 func (r *Revocation) word() word {
@@ -164,7 +164,7 @@ func (s *set) addLift(l *Lift) {
 	case l.Signer != "":
 		b := s.closed[l.Signer]
 		if b == nil {
-			b = &book{lines: map[string]struct{}{}, standing: map[ID]struct{}{}}
+			b = &closure{lines: map[string]struct{}{}, standing: map[ID]struct{}{}}
 			s.closed[l.Signer] = b
 		}
 		b.all = b.all || len(l.Lines) == 0
@@ -325,7 +325,7 @@ func (s *set) minProtocol() (least string) {
 	return least
 }
 
-// subjects returns all peers of whom a grant is known, sorted.
+// subjects returns all peers with a grant that is known, sorted.
 func (s *set) subjects() []peer.ID {
 	seen := map[peer.ID]struct{}{}
 	for p := range s.plain {

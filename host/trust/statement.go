@@ -18,10 +18,10 @@ const MaxStatement = maxLiftBytes
 // ID names a statement: the SHA-256 of its domain string, a zero byte, and what was signed.
 type ID = store.ID
 
-// Line is what a person once decided about a member. Renewals stay in the line and raise
-// [Grant.N]; a new decision begins a new line.
+// Line names what a person once decided about a member. Renewals stay in the line and raise [Grant.N];
+// a new decision begins a new line.
 type Line struct {
-	// By is the peer ID of the signer that began the line, as the signer of the grant says.
+	// By is the signer that began the line, by the word of the signer of the grant.
 	By peer.ID `json:"by"`
 	// Serial is 26 characters with at least 128 random bits.
 	Serial string `json:"serial"`
@@ -34,23 +34,22 @@ func (l Line) validate() error {
 	return validateSerial(l.Serial)
 }
 
-// Statement is one verified signed thing: a grant, a revocation, a lift or a policy. It is
-// valid in form, which never changes; whether it counts is for a [Fleet] to judge. It is not
-// changed after it is made.
+// Statement is one verified signed grant, revocation, lift or policy. It is valid in form, and that
+// never changes; a [Fleet] judges whether it counts. It is not changed after it is made.
 type Statement struct {
 	ID     ID
 	Signer peer.ID
 	// Data is the signed envelope.
 	Data []byte
 
-	// One of these is set.
+	// One of these is not nil.
 	Grant      *Grant
 	Revocation *Revocation
 	Lift       *Lift
 	Policy     *Policy
 }
 
-// issuer reports whether the statement is the grant of an issuer.
+// issuer reports whether the statement is an issuer's grant.
 func (s *Statement) issuer() bool { return s.Grant != nil && s.Grant.MayIssue != nil }
 
 // kept reports whether a node must not forget the statement: a revocation, or an issuer's
@@ -70,7 +69,7 @@ func entries(list []*Statement) []store.Entry {
 	return out
 }
 
-// issued returns when the signer says that it signed, in Unix milliseconds.
+// issued returns the time of signing by the signer's clock, in Unix milliseconds.
 func (s *Statement) issued() int64 {
 	switch {
 	case s.Grant != nil:
@@ -84,9 +83,8 @@ func (s *Statement) issued() int64 {
 	}
 }
 
-// Open verifies a statement's signature, and that it is valid in form: that its signer may say
-// such things at all. It does not look at clocks or at other statements, so its answer never
-// changes.
+// Open verifies a statement's signature, and that it is valid in form: that its signer may ever say
+// such a thing. It looks at no clock and at no other statement, so its answer never changes.
 func (f FleetID) Open(data []byte) (*Statement, error) {
 	root, err := f.signer()
 	if err != nil {
@@ -140,7 +138,7 @@ func (f FleetID) checkForm(s *Statement, root peer.ID) error {
 	}
 }
 
-// checkRoots holds what only the root says to its form.
+// checkRoots checks the form of what only the root may say.
 func (f FleetID) checkRoots(of FleetID, signer, root peer.ID, bad error) error {
 	switch {
 	case of != f:
@@ -158,7 +156,7 @@ func otherFleet(of, f FleetID) error {
 	return fmt.Errorf("%w: %s, and this one is %s", ErrOtherFleet, of.Short(), f.Short())
 }
 
-// sign seals a value, and verifies it as everybody else will.
+// sign seals a value, and verifies it as all others will.
 func sign[T any](f FleetID, k kind, value *T, key crypto.PrivKey) (*Statement, error) {
 	data, err := seal(k, value, key)
 	if err != nil {

@@ -59,7 +59,7 @@ func (s verdict) counts(g *Grant) (*Statement, error) {
 	return i, i.Grant.stands(g)
 }
 
-// stands returns why the issuer who holds i may not have signed the grant g.
+// stands returns why the issuer with grant i may not sign the grant g.
 func (i *Grant) stands(g *Grant) error {
 	if err := i.mayGive(g); err != nil {
 		return fmt.Errorf("%w: %w", ErrIssuer, err)
@@ -157,7 +157,7 @@ func (s verdict) nearest(p peer.ID, issuer *Statement, ended error) (*Credential
 	return c, err
 }
 
-// doubtful reports whether a grant stands on the word of somebody who has ended: an issuer, or the
+// doubtful reports whether a grant stands on the word of a peer that has ended: an issuer, or the
 // member whose ticket brought the subject in.
 func (s verdict) doubtful(g *Grant) bool {
 	if g.Sponsor != "" && !g.commands() && s.disowned(g.Sponsor) {
@@ -169,8 +169,8 @@ func (s verdict) doubtful(g *Grant) bool {
 	})
 }
 
-// disowned reports whether a member was thrown out, or made by one who was, or is not known at all. One
-// whose time is over, or its signer's, was a good member.
+// disowned reports whether a member was revoked, or made by an issuer that was, or is not known at
+// all. A member whose time is over, or its issuer's, was a good one.
 func (s verdict) disowned(p peer.ID) bool {
 	if s.peerRevoked(p) != nil {
 		return true

@@ -129,8 +129,8 @@ func (f *Floor) move(signed time.Time) (moved bool) {
 	return moved
 }
 
-// save writes the floor. It can be computed again but for the time that a machine without a
-// clock was up, so a fault is told and nothing else. The time can be asked for meanwhile.
+// save writes the floor. It can be computed again but for the time that a machine without a clock was
+// up, so a fault is only noted. Now does not wait for it.
 func (f *Floor) save() {
 	f.disk.Lock()
 	defer f.disk.Unlock()

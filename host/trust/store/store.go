@@ -107,7 +107,7 @@ func parseChecked(text []byte) (id ID, ok bool) {
 	return id, ok
 }
 
-// checkOf returns a few characters that tell whether a text was damaged.
+// checkOf returns a few characters by which a damaged text is found out.
 func checkOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
@@ -121,7 +121,7 @@ func (s *Store) Create(first []Entry) error {
 	return s.Rewrite(first, nil)
 }
 
-// Lock keeps other processes from writing.
+// Lock keeps other processes from writing until unlock is called.
 func (s *Store) Lock() (unlock func() error, err error) {
 	if _, err := os.Stat(s.dir); err != nil {
 		return nil, err // another process has left the fleet
@@ -441,7 +441,7 @@ func (s *Store) forget(statements []Entry, missing []ID) error {
 	return nil
 }
 
-// SetAside keeps a copy of a damaged file beside it, for who wants to look.
+// SetAside keeps a copy of a damaged file beside it, for a person to look at.
 func (s *Store) SetAside(name string) error {
 	data, err := durable.ReadFile(s.path(name), maxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
