@@ -28,6 +28,7 @@ func (w *world) recover() {
 	}
 	for _, p := range workerNames() {
 		w.checkRecovered(n, w.nodes[p])
+		w.nodes[p].reopen() // what it has kept is whole at its next start
 	}
 }
 

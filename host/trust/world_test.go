@@ -264,6 +264,7 @@ type node struct {
 	ever   map[ID]*fact
 	list   []*fact // of ever
 	waived map[ID]bool
+	hurt   bool // a file of it was damaged
 }
 
 // broken is a promise that does not hold.
@@ -374,8 +375,11 @@ func (n *node) reopen() {
 		n.w.fail("P7 %s does not start: %v", n.name, err)
 	}
 	n.f = f
-	if f.Whole() != nil {
+	if err := f.Whole(); err != nil {
 		n.w.seen["not whole"] = true
+		if !n.hurt {
+			n.w.fail("P7 %s misses what no damage has taken: %v", n.name, err)
+		}
 	}
 }
 
@@ -546,6 +550,7 @@ func (n *node) damage(file, how string) {
 	if err != nil {
 		n.w.fail("damage: %v", err)
 	}
+	n.hurt = true
 	n.reopen()
 }
 
