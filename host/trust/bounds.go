@@ -34,8 +34,8 @@ func (g *Grant) mayGive(m *Grant) error {
 	return g.covers(m.Labels)
 }
 
-// covers returns why the holder of g may not give these labels. It gives labels only to machines that
-// it has rights on: its rights follow the labels.
+// covers returns why the holder of g may not give these labels. It gives labels only to machines
+// that it has rights on: its rights follow the labels.
 func (g *Grant) covers(labels map[string]string) error {
 	on, err := ParseSelector(g.On)
 	if err == nil && len(labels) > 0 && !on.Match(labels) {
@@ -93,11 +93,13 @@ func (g *Grant) MayInvite(m *Grant) error {
 	case m.Role != g.Role:
 		return fmt.Errorf("%w: %s may not invite anybody as %s", ErrIssuer, g.Name, m.Role)
 	case g.NoRenew:
-		return fmt.Errorf("%w: %s is a member for a while, and may invite only workers and relays without verbs", ErrIssuer, g.Name)
+		return fmt.Errorf("%w: %s is a member for a while, and may invite only workers and relays without verbs",
+			ErrIssuer, g.Name)
 	}
 	for _, v := range m.Verbs {
 		if !slices.ContainsFunc(g.rights(), func(r Right) bool { return r.hasForGood(v, m.On) }) {
-			return fmt.Errorf("%w: %s has not the right %s on all of these machines for good, so it may not pass it on", ErrIssuer, g.Name, v)
+			return fmt.Errorf("%w: %s has not the right %s on all of these machines for good, so it may not pass it on",
+				ErrIssuer, g.Name, v)
 		}
 	}
 	return nil

@@ -26,7 +26,8 @@ func (s draft) fill(d *Decision) error {
 		return fmt.Errorf("%w; lift that first, with the root key: swarm revoke --lift %s", s.revokedWords(r, g), g.Subject)
 	}
 	if st := highest(s.issuers[g.Subject]); st != nil && s.endedBy(st) == nil && s.now.UnixMilli() < st.Grant.Expires {
-		return fmt.Errorf("%w: %s is an issuer, whose grant only the root replaces by another issuer's grant", ErrIssuer, st.Grant.Name)
+		return fmt.Errorf("%w: %s is an issuer, whose grant only the root replaces by another issuer's grant",
+			ErrIssuer, st.Grant.Name)
 	}
 	if !s.by.ForAll() {
 		st, _ := s.pick(g.Subject)
@@ -41,8 +42,8 @@ func (s draft) fill(d *Decision) error {
 	return s.number(g)
 }
 
-// broughtBy returns whose ticket gave the rights that a decision leaves as they are: a new name or label
-// is no word on them.
+// broughtBy returns whose ticket gave the rights that a decision leaves as they are: a new name or
+// label is no word on them.
 func (s draft) broughtBy(d *Decision) peer.ID {
 	c, err := s.member(d.Grant.Subject)
 	if err != nil || d.Narrow || d.Grant.MayIssue != nil || !c.Grant.commands() || !sameRights(c.Grant, &d.Grant) {
@@ -97,13 +98,13 @@ func (s *set) ended(p peer.ID, despite []ID) (out []ID) {
 	return out
 }
 
-// reach is how far beyond the numbers of the root and of its own a signer follows those of others. No
-// person decides so often; a thief who signed with the highest number, and was followed, would leave
-// no number to anybody for good.
+// reach is how far beyond the numbers of the root and of its own a signer follows those of others.
+// No person decides so often; a thief who signed with the highest number, and was followed, would
+// leave no number to anybody for good.
 const reach = 1 << 20
 
-// next returns the number that follows all of the grants that what the signer signs is compared with.
-// Numbers in what never counts are nobody's concern.
+// next returns the number that follows all of the grants that what the signer signs is compared
+// with. Numbers in what never counts are nobody's concern.
 func (s draft) next(grants []*Statement) (int64, error) {
 	own, top := int64(0), int64(0)
 	var last *Statement
@@ -286,7 +287,8 @@ func (s draft) basis(p peer.ID) (*Statement, peer.ID, error) {
 		return nil, "", fmt.Errorf("%w: several papers of %s tell different names or labels", ErrNeedsPerson, g.Name)
 	}
 	// Of two papers the one that was not revoked may be the work of a thief.
-	if !s.by.gave(g) && g.By != s.root && slices.ContainsFunc(known, func(o *Statement) bool { return s.revoked(o.Grant) != nil }) {
+	revoked := func(o *Statement) bool { return s.revoked(o.Grant) != nil }
+	if !s.by.gave(g) && g.By != s.root && slices.ContainsFunc(known, revoked) {
 		return nil, "", fmt.Errorf("%w: another paper of %s was revoked", ErrNeedsPerson, g.Name)
 	}
 	return st, g.By, nil
@@ -327,8 +329,9 @@ func (s draft) revokePeer(p peer.ID) ([]*Statement, error) {
 		if st := highest(s.issuers[p]); st != nil {
 			return nil, fmt.Errorf("%w: %s is an issuer, whom only the root revokes (--as-root)", ErrIssuer, st.Grant.Name)
 		}
-		own := slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return !s.by.ForAll() && st.Grant.Line.By != s.by.id })
-		st := highest(own)
+		st := highest(slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool {
+			return !s.by.ForAll() && st.Grant.Line.By != s.by.id
+		}))
 		switch {
 		case st == nil && len(s.plain[p]) > 0:
 			return nil, fmt.Errorf("%w: %s joined by a ticket of another issuer", ErrIssuer, s.label(p))

@@ -280,7 +280,8 @@ func (m *memory) whole() error {
 // damage is whole for a caller that holds mu.
 func (m *memory) damage() error {
 	if n := len(m.missing); n > 0 {
-		return fmt.Errorf("%w: %d statements are missing; any member that has them brings them at the next contact", ErrDamaged, n)
+		return fmt.Errorf("%w: %d statements are missing; any member that has them brings them at the next contact",
+			ErrDamaged, n)
 	}
 	return nil
 }

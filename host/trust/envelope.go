@@ -20,8 +20,8 @@ type kind struct {
 	max    int // bytes of the whole envelope
 }
 
-// sealed makes a value the payload of a libp2p envelope. It is passed to libp2p and never registered
-// there, since that registry is one for the whole process.
+// sealed makes a value the payload of a libp2p envelope. It is passed to libp2p and never
+// registered there, since that registry is one for the whole process.
 type sealed[T any] struct {
 	kind  kind
 	value *T
@@ -65,8 +65,8 @@ type opened[T any] struct {
 	id     ID
 }
 
-// open checks size, signature, kind and form of a signed value. The caller judges which signer it is,
-// and whether that may say this.
+// open checks size, signature, kind and form of a signed value. The caller judges which signer it
+// is, and whether that may say this.
 func open[T any](k kind, data []byte) (*opened[T], error) {
 	if len(data) > k.max {
 		return nil, fmt.Errorf("%w: %s of %d bytes, more than %d", ErrInvalid, k.domain, len(data), k.max)

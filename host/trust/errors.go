@@ -2,8 +2,8 @@ package trust
 
 import "errors"
 
-// Reasons to refuse a credential, a statement or a request, for errors.Is. None of them goes away by
-// trying again.
+// Reasons to refuse a credential, a statement or a request, for errors.Is. None of them goes away
+// by trying again.
 var (
 	// ErrInvalid: the bytes are cut, altered, too long or signed wrongly.
 	ErrInvalid = errors.New("not a valid signed paper")
@@ -41,8 +41,8 @@ var (
 	// ErrDamaged: a file of the membership is damaged, and nothing may be decided by what is
 	// left. It heals at the next contact with a member that has what is missing.
 	ErrDamaged = errors.New("this machine's memory of revocations is damaged")
-	// ErrNotSaved: a statement counts, but is not on the disk yet. It is written as soon as the disk
-	// takes it.
+	// ErrNotSaved: a statement counts, but is not on the disk yet. It is written as soon as the
+	// disk takes it.
 	ErrNotSaved = errors.New("the statement could not be saved")
 	// ErrFull: a bounded table has no room.
 	ErrFull = errors.New("no room")

@@ -59,9 +59,9 @@ func writeIDs(h hash.Hash, ids []ID) {
 	}
 }
 
-// Digest returns a hash of what this node has for a peer: the statements that all nodes keep, and the
-// grants with the highest numbers of both nodes and of their sponsors. Two nodes with the same digest
-// need not compare further.
+// Digest returns a hash of what this node has for a peer: the statements that all nodes keep, and
+// the grants with the highest numbers of both nodes and of their sponsors. Two nodes with the same
+// digest need not compare further.
 func (e *Exchange) Digest(p peer.ID) string {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
@@ -138,9 +138,9 @@ func sumOf(ids []ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:sumLength])
 }
 
-// Differing returns the IDs of what this node has for a peer in the buckets whose sums differ from the
-// peer's, and the numbers of these buckets. It begins after an ID and returns most IDs at most: whole
-// buckets but for the last. more reports whether there are further ones.
+// Differing returns the IDs of what this node has for a peer in the buckets whose sums differ from
+// the peer's, and the numbers of these buckets. It begins after an ID and returns most IDs at most:
+// whole buckets but for the last. more reports whether there are further ones.
 func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
 	e.memory.mu.RLock()
 	have := e.between(p)
@@ -180,8 +180,8 @@ func (e *Exchange) Lacks(ids []ID) (out []ID) {
 	return out
 }
 
-// Beyond returns the statements that this node has for a peer in some buckets and that are not among
-// the peer's IDs: what to send it, with what the root signed first.
+// Beyond returns the statements that this node has for a peer in some buckets and that are not
+// among the peer's IDs: what to send it, with what the root signed first.
 func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	has := make(map[ID]struct{}, len(theirs))
 	for _, id := range theirs {

@@ -164,8 +164,8 @@ func (g *Grant) rights() []Right {
 }
 
 // Allows returns why the grant does not give the verb on a machine with these labels at this time:
-// [ErrVerb], [ErrSelector], or [ErrExpired] for a further right whose time is over. It does not look
-// at the times of the grant itself.
+// [ErrVerb], [ErrSelector], or [ErrExpired] for a further right whose time is over. It does not
+// look at the times of the grant itself.
 func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) error {
 	err := fmt.Errorf("%w: %s is not among the rights of %s", ErrVerb, verb, g.Name)
 	for _, r := range g.rights() {
@@ -188,7 +188,8 @@ func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) err
 // expired returns [ErrExpired] in words once the grant's time is over.
 func (g *Grant) expired(now time.Time) error {
 	if at := now.UnixMilli(); at >= g.Expires {
-		return fmt.Errorf("%w: the grant of %s ended on %s, and our clock says %s", ErrExpired, g.Name, when(g.Expires), when(at))
+		return fmt.Errorf("%w: the grant of %s ended on %s, and our clock says %s",
+			ErrExpired, g.Name, when(g.Expires), when(at))
 	}
 	return nil
 }
@@ -322,7 +323,8 @@ func (g *Grant) ValidateTexts() error {
 // peer ID, a serial, an address, a path or an option.
 func ValidateName(name string) error {
 	if name == "" || len(name) > maxName || !plain(name) || !alphanumeric(name[0]) {
-		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /, beginning with a letter or digit", shorten(name), maxName)
+		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /, beginning with a letter or digit",
+			shorten(name), maxName)
 	}
 	if LooksLikePeer(name) || LooksLikeSerial(name) {
 		return fmt.Errorf("%q is no name: it could be taken for a peer ID or a serial", name)

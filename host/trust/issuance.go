@@ -56,8 +56,8 @@ func (f Issuance) signing(by *Signer, fn func(draft) ([]*Statement, error)) (err
 	return f.memory.save()
 }
 
-// Decide signs what a person has decided, and takes it. The error matches [ErrOutranked] where another
-// grant of the member goes on to count.
+// Decide signs what a person has decided, and takes it. The error matches [ErrOutranked] where
+// another grant of the member goes on to count.
 func (f Issuance) Decide(s *Signer, d Decision) (Chain, error) {
 	var chain Chain
 	err := f.signing(s, func(have draft) (out []*Statement, err error) {
@@ -104,8 +104,8 @@ func (f Issuance) Number(s *Signer, g *Grant) error {
 }
 
 // Renew signs a member's grant for a further life, in the same line, as a machine does by itself at
-// contact. The error matches [ErrNeedsPerson] where a person has to decide: about rights that another
-// issuer gave, and about a machine whose grants give different names or labels.
+// contact. The error matches [ErrNeedsPerson] where a person has to decide: about rights that
+// another issuer gave, and about a machine whose grants give different names or labels.
 func (f Issuance) Renew(s *Signer, p peer.ID) (Chain, error) {
 	var chain Chain
 	err := f.signing(s, func(have draft) ([]*Statement, error) {
@@ -130,8 +130,8 @@ func (f Issuance) Renew(s *Signer, p peer.ID) (Chain, error) {
 }
 
 // Revoke signs revocations of peers and lines, and takes them. When the error is nil, each of them
-// counts on this machine. Only the root revokes a peer that is an issuer; only the root, or an issuer
-// for all, revokes lines that others began.
+// counts on this machine. Only the root revokes a peer that is an issuer; only the root, or an
+// issuer for all, revokes lines that others began.
 func (f Issuance) Revoke(s *Signer, peers []peer.ID, lines []Line) error {
 	err := f.signing(s, func(have draft) (out []*Statement, err error) {
 		for _, p := range peers {
@@ -178,8 +178,8 @@ func (f Issuance) holds(peers []peer.ID, lines []Line) error {
 	return nil
 }
 
-// Lift ends the revocations of a peer and of its lines, as the root, and returns how many there were.
-// It does not bring an issuer back: that takes a new grant, see [Decision].
+// Lift ends the revocations of a peer and of its lines, as the root, and returns how many there
+// were. It does not bring an issuer back: that takes a new grant, see [Decision].
 func (f Issuance) Lift(root *Signer, p peer.ID, lines ...Line) (lifted int, err error) {
 	err = f.signing(root, func(have draft) ([]*Statement, error) {
 		targets := []target{{peer: p}}
@@ -234,8 +234,8 @@ func (f Issuance) Waive(root *Signer, machine peer.ID, ids []ID) error {
 	})
 }
 
-// AskMinProtocol asks the whole fleet, as the root, for a lowest protocol version. An empty one ends
-// all that was asked before.
+// AskMinProtocol asks the whole fleet, as the root, for a lowest protocol version. An empty one
+// ends all that was asked before.
 func (f Issuance) AskMinProtocol(root *Signer, version string) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
 		p := Policy{MinProtocol: version}

@@ -18,8 +18,8 @@ type Member struct {
 	Err error
 }
 
-// Admit takes the chain that a peer presents, judges the peer by all that is known of it, and returns
-// the grant that counts.
+// Admit takes the chain that a peer presents, judges the peer by all that is known of it, and
+// returns the grant that counts.
 func (f *Fleet) Admit(p peer.ID, c Chain) (*Grant, error) { return f.admit(p, c, true) }
 
 // Hear is Admit for a chain that another member passed on: the peer has not shown itself.
@@ -106,8 +106,8 @@ func (f *Fleet) Member(p peer.ID) bool {
 	return err == nil
 }
 
-// May returns nil when p may do the verb on this node, and a [*Denied] otherwise. It is the one place
-// where that is decided.
+// May returns nil when p may do the verb on this node, and a [*Denied] otherwise. It is the one
+// place where that is decided.
 func (f *Fleet) May(p peer.ID, verb string) error {
 	err := f.may(p, verb)
 	if err == nil {
@@ -201,9 +201,9 @@ func (f *Fleet) Revocation(p peer.ID) *Statement {
 	return nil
 }
 
-// MaySend returns why nothing may be sent to a peer, by this node's own view, whatever the peer says.
-// What other processes of this machine have heard by now counts. Before there is a connection only a
-// revocation counts: the peer may have a grant that is not known yet.
+// MaySend returns why nothing may be sent to a peer, by this node's own view, whatever the peer
+// says. What other processes of this machine have heard by now counts. Before there is a connection
+// only a revocation counts: the peer may have a grant that is not known yet.
 func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 	if err := f.memory.refresh(); err != nil {
 		return err
@@ -226,8 +226,8 @@ func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 	return err
 }
 
-// IsRevoked reports whether an error says that a member was itself revoked. A member whose issuer or
-// sponsor has ended was not: it may be signed anew.
+// IsRevoked reports whether an error says that a member was itself revoked. A member whose issuer
+// or sponsor has ended was not: it may be signed anew.
 func IsRevoked(err error) bool {
 	return (errors.Is(err, ErrRevokedPeer) || errors.Is(err, ErrRevokedLine)) &&
 		!errors.Is(err, ErrSignerEnded) && !errors.Is(err, ErrSponsorEnded)

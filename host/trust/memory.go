@@ -151,8 +151,8 @@ func (m *memory) take(statements []*Statement, owed bool) (news bool, err error)
 	var roots []int64
 	now := m.now()
 	own := m.ownID()
-	// Which grants of a signer are kept depends on its own, and which revocations on what was lifted:
-	// these come first.
+	// Which grants of a signer are kept depends on its own, and which revocations on what was
+	// lifted: these come first.
 	slices.SortStableFunc(statements, func(a, b *Statement) int {
 		return cmp.Compare(rank(b.issuer() || b.Lift != nil), rank(a.issuer() || a.Lift != nil))
 	})

@@ -31,8 +31,8 @@ type Revocation struct {
 	Line *Line   `json:"line,omitzero"`
 	// Paper is the signer's own grant, signed by the root; empty for the root.
 	Paper []byte `json:"paper,omitzero"`
-	// Evidence is a grant of what is revoked. Before it comes the grant of its issuer, where that is
-	// not the signer of the revocation. The root needs no evidence.
+	// Evidence is a grant of what is revoked. Before it comes the grant of its issuer, where that
+	// is not the signer of the revocation. The root needs no evidence.
 	Evidence [][]byte `json:"evidence,omitzero"`
 	// Nonce makes each revocation a new statement, so that one can be lifted and the next counts.
 	Nonce string `json:"nonce"`
@@ -149,8 +149,8 @@ func (f FleetID) openEvidence(r *Revocation) (*Grant, error) {
 
 // Lift ends revocations. Only the root signs it. It has one of three forms: IDs names revocations;
 // Signer, Lines and Standing end all revocations that an ended signer made under these lines, but
-// those that stand; Machine and IDs let a machine obey again without statements that it once had and
-// that nobody has any more.
+// those that stand; Machine and IDs let a machine obey again without statements that it once had
+// and that nobody has any more.
 type Lift struct {
 	Fleet  FleetID `json:"fleet"`
 	IDs    []ID    `json:"ids,omitzero"`

@@ -30,8 +30,8 @@ func (s *set) roomToRevoke(st *Statement) error {
 }
 
 // surplus returns the grant that has to go when a signer has signed too many for one subject. The
-// highest that counts stays, whatever the thief of a key signs in a line of it that has ended; and of
-// those that tell the same name and labels one stays, so that it is known when others differ.
+// highest that counts stays, whatever the thief of a key signs in a line of it that has ended; and
+// of those that tell the same name and labels one stays, so that it is known when others differ.
 func (s *set) surplus(g *Grant) *Statement {
 	most := maxPerSigner
 	if g.Subject == s.self {
@@ -63,8 +63,10 @@ func (s *set) leastOf(same []*Statement) *Statement {
 		}
 		return compareNumbers(a, b)
 	})
-	return slices.MinFunc(slices.DeleteFunc(slices.Clone(same), func(st *Statement) bool { return st == top }), func(a, b *Statement) int {
-		return cmp.Or(cmp.Compare(rank(repeats(b, same)), rank(repeats(a, same))), cmp.Compare(rank(ended(b)), rank(ended(a))), compareNumbers(a, b))
+	rest := slices.DeleteFunc(slices.Clone(same), func(st *Statement) bool { return st == top })
+	return slices.MinFunc(rest, func(a, b *Statement) int {
+		return cmp.Or(cmp.Compare(rank(repeats(b, same)), rank(repeats(a, same))),
+			cmp.Compare(rank(ended(b)), rank(ended(a))), compareNumbers(a, b))
 	})
 }
 
@@ -98,9 +100,9 @@ func (s verdict) roomFor(g *Grant) error {
 }
 
 // roomForOrphan reports whether there is room for another member that only an ended signer speaks
-// for. Those that were signed anew do not count. One that was revoked makes room; and for a machine that
-// shows its grant itself any other does, one that was only told of before one that has shown itself: a
-// real one comes again, and is there when it is signed anew.
+// for. Those that were signed anew do not count. One that was revoked makes room; and for a machine
+// that shows its grant itself any other does, one that was only told of before one that has shown
+// itself: a real one comes again, and is there when it is signed anew.
 func (s verdict) roomForOrphan(g *Grant) bool {
 	_, shows := s.seen[g.Subject]
 	orphans, gone, least := 0, peer.ID(""), 0
@@ -132,8 +134,8 @@ func (s verdict) roomForOrphan(g *Grant) bool {
 	return gone != ""
 }
 
-// makeRoom forgets the grants of a peer that is no member any more; or, for a machine that shows its
-// grant itself, of one that no person has confirmed.
+// makeRoom forgets the grants of a peer that is no member any more; or, for a machine that shows
+// its grant itself, of one that no person has confirmed.
 func (s verdict) makeRoom(g *Grant) bool {
 	_, shows := s.seen[g.Subject]
 	gone := peer.ID("")

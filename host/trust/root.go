@@ -16,8 +16,8 @@ import (
 // text32 is base32 in lower case without padding: easy to read out and to select.
 var text32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// FleetID is the public key of a fleet's root as text: 52 characters of a-z and 2-7. The empty FleetID
-// means no fleet.
+// FleetID is the public key of a fleet's root as text: 52 characters of a-z and 2-7. The empty
+// FleetID means no fleet.
 type FleetID string
 
 // shortLength is the number of characters in protocol IDs and topics.
@@ -71,7 +71,8 @@ func (f FleetID) signer() (peer.ID, error) {
 }
 
 // Root is the key that a fleet begins with. Whoever has it owns the fleet: keep it apart from the
-// controller's daily key. It never changes and may be used concurrently. Its zero value is of no use.
+// controller's daily key. It never changes and may be used concurrently. Its zero value is of no
+// use.
 type Root struct {
 	key ed25519.PrivateKey
 }

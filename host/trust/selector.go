@@ -12,8 +12,8 @@ const (
 	maxLabelLength = 63 // of a key, and of a value
 )
 
-// Selector chooses machines by their labels: all of its terms must hold. The zero value chooses every
-// machine. A Selector never changes and may be used concurrently.
+// Selector chooses machines by their labels: all of its terms must hold. The zero value chooses
+// every machine. A Selector never changes and may be used concurrently.
 type Selector struct {
 	terms []term
 }
@@ -31,8 +31,8 @@ func (t term) String() string {
 	return t.key + "=" + t.value
 }
 
-// ParseSelector reads terms separated by commas: "gpu=3080,site" chooses the machines whose label gpu
-// is 3080 and that have a label site. The empty text chooses all.
+// ParseSelector reads terms separated by commas: "gpu=3080,site" chooses the machines whose label
+// gpu is 3080 and that have a label site. The empty text chooses all.
 func ParseSelector(text string) (Selector, error) {
 	var s Selector
 	if text == "" {
@@ -105,8 +105,8 @@ func validateLabel(key, value string) error {
 	return nil
 }
 
-// plain reports whether a text holds only letters, digits and a few signs that mean nothing to shells,
-// terminals and selectors.
+// plain reports whether a text holds only letters, digits and a few signs that mean nothing to
+// shells, terminals and selectors.
 func plain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		switch {

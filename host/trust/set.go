@@ -25,9 +25,9 @@ const (
 	maxIssuerGrants = 1_024 // of one peer; the root alone makes them
 )
 
-// set is a grow-only set of statements. A verdict depends on the statements and on the time that it is
-// asked for, and on nothing else: not on their order of arrival, not on dates in them, not on what was
-// decided before. The caller guards it.
+// set is a grow-only set of statements. A verdict depends on the statements and on the time that it
+// is asked for, and on nothing else: not on their order of arrival, not on dates in them, not on
+// what was decided before. The caller guards it.
 type set struct {
 	root peer.ID
 	self peer.ID
@@ -45,7 +45,8 @@ type set struct {
 	seen    map[peer.ID]struct{} // members that have shown their grants themselves
 }
 
-// closure is what the root said when it closed the book of a signer: which of its revocations count.
+// closure is what the root said when it closed the book of a signer: which of its revocations
+// count.
 type closure struct {
 	all      bool // under whatever line
 	lines    map[string]struct{}
@@ -73,7 +74,8 @@ func newSet(root, self peer.ID) *set {
 	return &set{
 		root: root, self: self, all: map[ID]*Statement{},
 		plain: map[peer.ID][]*Statement{}, issuers: map[peer.ID][]*Statement{}, revs: map[target][]*Statement{},
-		lifted: map[ID]struct{}{}, closed: map[peer.ID]*closure{}, seen: map[peer.ID]struct{}{}, waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
+		lifted: map[ID]struct{}{}, closed: map[peer.ID]*closure{}, seen: map[peer.ID]struct{}{},
+		waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
 		owned: map[word]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
 	}
 }
@@ -131,8 +133,8 @@ func (s *set) addRevocation(st *Statement, kept bool) (bool, error) {
 	return true, nil
 }
 
-// word is a signer of revocations with the signer of the evidence: a thief with both keys makes up as
-// much as it likes. Nobody makes up what the root gave.
+// word is a signer of revocations with the signer of the evidence: a thief with both keys makes up
+// as much as it likes. Nobody makes up what the root gave.
 type word struct{ by, shown peer.ID }
 
 func (r *Revocation) word() word {
@@ -186,8 +188,8 @@ func (s *set) addLift(l *Lift) {
 	s.recount()
 }
 
-// addGrant takes a member's grant. Of one signer the newest few are kept for each subject; those
-// of other signers stay beside them, since they count again when that signer ends. Of a key that the
+// addGrant takes a member's grant. Of one signer the newest few are kept for each subject; those of
+// other signers stay beside them, since they count again when that signer ends. Of a key that the
 // root has never named as an issuer nothing is kept: anybody has such keys, without number.
 func (s *set) addGrant(st *Statement, now time.Time, kept bool) (bool, error) {
 	g := st.Grant

@@ -63,9 +63,9 @@ func (s *Signer) gave(g *Grant) bool {
 // newLine begins a line.
 func (s *Signer) newLine() Line { return Line{By: s.id, Serial: newSerial()} }
 
-// Issue signs a grant. It sets fleet, signer and time of signing. An empty Line begins one; N 0 means
-// 1, Expires 0 the lifetime of the role, and nil Verbs those of the role. It refuses what members
-// would refuse by the signer's own bounds.
+// Issue signs a grant. It sets fleet, signer and time of signing. An empty Line begins one; N 0
+// means 1, Expires 0 the lifetime of the role, and nil Verbs those of the role. It refuses what
+// members would refuse by the signer's own bounds.
 func (s *Signer) Issue(g Grant, now time.Time) (Chain, error) {
 	_, c, err := s.issue(g, now)
 	return c, err

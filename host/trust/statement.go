@@ -18,8 +18,8 @@ const MaxStatement = maxLiftBytes
 // ID names a statement: the SHA-256 of its domain string, a zero byte, and what was signed.
 type ID = store.ID
 
-// Line names what a person once decided about a member. Renewals stay in the line and raise [Grant.N];
-// a new decision begins a new line.
+// Line names what a person once decided about a member. Renewals stay in the line and raise
+// [Grant.N]; a new decision begins a new line.
 type Line struct {
 	// By is the signer that began the line, by the word of the signer of the grant.
 	By peer.ID `json:"by"`

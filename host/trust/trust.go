@@ -10,7 +10,8 @@
 // strangers. A node in a fleet has a [Fleet]. Both are a [Judge], and every right goes through one.
 //
 // The packages below keep apart what stands by itself: trust/store has the files, trust/ticket
-// one-time tickets, and trust/rootkey the root key at rest. DESIGN.md gives the rules and the reasons.
+// one-time tickets, and trust/rootkey the root key at rest. DESIGN.md gives the rules and the
+// reasons.
 package trust
 
 import (
@@ -47,8 +48,8 @@ func (d *Denied) Error() string { return d.Reason }
 // Unwrap returns the reason for errors.Is.
 func (d *Denied) Unwrap() error { return d.Err }
 
-// Unauthenticated reports whether the peer has shown no credential that counts: it is a stranger, or
-// its grant is not good. Otherwise the peer is known, and may not do this.
+// Unauthenticated reports whether the peer has shown no credential that counts: it is a stranger,
+// or its grant is not good. Otherwise the peer is known, and may not do this.
 func (d *Denied) Unauthenticated() bool {
 	for _, reason := range []error{
 		ErrStranger, ErrInvalid, ErrOtherFleet, ErrOtherPeer, ErrExpired, ErrIssuer, ErrDepth,
@@ -61,8 +62,8 @@ func (d *Denied) Unauthenticated() bool {
 	return false
 }
 
-// Open is the judge of a node without a fleet: all verbs for the peers on its list, none for others.
-// It is used concurrently.
+// Open is the judge of a node without a fleet: all verbs for the peers on its list, none for
+// others. It is used concurrently.
 type Open struct {
 	mu      sync.RWMutex
 	allowed map[peer.ID]struct{}

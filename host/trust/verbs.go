@@ -130,7 +130,8 @@ func validateVerb(v string) error {
 	if v == AllVerbs || v == ReadVerbs {
 		return nil
 	}
-	if v == "" || len(v) > maxVerbLength || strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || strings.ContainsAny(v, "* ,") {
+	odd := strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || strings.ContainsAny(v, "* ,")
+	if v == "" || len(v) > maxVerbLength || odd {
 		return fmt.Errorf("%q is no verb", v)
 	}
 	return nil

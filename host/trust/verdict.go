@@ -54,7 +54,8 @@ func (s verdict) counts(g *Grant) (*Statement, error) {
 	case err != nil:
 		return i, fmt.Errorf("%w: the grant of %s: %w", ErrSignerEnded, g.Name, err)
 	case i.Grant.Line.Serial != g.Paper:
-		return i, fmt.Errorf("%w: %s signed the grant of %s under a line that has ended", ErrSignerEnded, i.Grant.Name, g.Name)
+		return i, fmt.Errorf("%w: %s signed the grant of %s under a line that has ended",
+			ErrSignerEnded, i.Grant.Name, g.Name)
 	}
 	return i, i.Grant.stands(g)
 }

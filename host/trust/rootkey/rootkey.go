@@ -41,8 +41,8 @@ type Seal struct {
 	WorkFactor int
 }
 
-// Save writes a root key to a new file, readable by its owner alone. The key is on the disk when the
-// error is nil. A file that is already there is kept, and the error matches fs.ErrExist.
+// Save writes a root key to a new file, readable by its owner alone. The key is on the disk when
+// the error is nil. A file that is already there is kept, and the error matches fs.ErrExist.
 func Save(path string, root *trust.Root, s Seal) error {
 	data := []byte(prefix + seedOf(root) + "\n")
 	if s.Passphrase != "" {

@@ -111,8 +111,9 @@ func checkLine(n int, part string) string {
 	return text32.EncodeToString(sum[:])[:sheetCheck]
 }
 
-// ParseSheet reads what was printed and typed in again: white space, empty lines and comments do not
-// matter, nor does upper or lower case in the key. The error matches [ErrSheet] and names the line.
+// ParseSheet reads what was printed and typed in again: white space, empty lines and comments do
+// not matter, nor does upper or lower case in the key. The error matches [ErrSheet] and names the
+// line.
 func ParseSheet(text string) (*Sheet, error) {
 	if len(text) > maxSheet {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrSheet, maxSheet)

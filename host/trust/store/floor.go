@@ -24,8 +24,9 @@ const (
 // Floor is the earliest time that it can be, so that a clock that was set back brings no right back
 // to life. Only the dates of the root's statements move it. Where the clock can be right, a date
 // counts only as far as the clock agrees: a clock that is ahead for a while, or a date that is,
-// leaves nothing behind. Where it cannot, as on a machine without a battery, the time is known to be
-// later than what the root has signed, and to go on while the machine runs. It is used concurrently.
+// leaves nothing behind. Where it cannot, as on a machine without a battery, the time is known to
+// be later than what the root has signed, and to go on while the machine runs. It is used
+// concurrently.
 type Floor struct {
 	path  string
 	clock func() time.Time
@@ -129,8 +130,8 @@ func (f *Floor) move(signed time.Time) (moved bool) {
 	return moved
 }
 
-// save writes the floor. It can be computed again but for the time that a machine without a clock was
-// up, so a fault is only noted. Now does not wait for it.
+// save writes the floor. It can be computed again but for the time that a machine without a clock
+// was up, so a fault is only noted. Now does not wait for it.
 func (f *Floor) save() {
 	f.disk.Lock()
 	defer f.disk.Unlock()

@@ -142,7 +142,8 @@ func (b *Book) Add(inv Invitation, secret []byte) error {
 	case open >= maxOpen:
 		return fmt.Errorf("%w: %d tickets are open", trust.ErrFull, open)
 	case inv.Sender != "" && (brought.bySender >= maxBrought || brought.all >= maxBroughtAll):
-		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought", trust.ErrFull, brought.bySender, brought.all)
+		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought",
+			trust.ErrFull, brought.bySender, brought.all)
 	}
 	sum := sha256.Sum256(secret)
 	return b.create(inv.ID, suffixTicket, ticketFile{inv, sum[:]})
