@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -50,7 +51,7 @@ func (a *app) admin(s *signing) (*agent.Admin, error) {
 // unlock loads the root key; only a sealed one needs a passphrase.
 func (a *app) unlock(adm *agent.Admin, path string) error {
 	err := adm.UnlockRoot(path, "")
-	if !errors.Is(err, trust.ErrNeedPassphrase) {
+	if !errors.Is(err, rootkey.ErrNeedPassphrase) {
 		return err
 	}
 	p, err := a.passphrase(false)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -215,7 +216,7 @@ func redeemAddrs(self peer.ID, addrs []string) (peer.AddrInfo, error) {
 	return agent.BestAddrs(infos[0]), nil
 }
 
-func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error {
+func (a *app) printTicket(t *ticket.Ticket, inv *ticket.Invitation, qr bool) error {
 	text, err := t.Encode()
 	if err != nil {
 		return err
@@ -249,7 +250,7 @@ func (a *app) warnSigner(adm *agent.Admin, signer peer.ID) {
 }
 
 // bring takes the ticket to a machine that waits for it.
-func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *trust.Ticket) error {
+func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *ticket.Ticket) error {
 	infos, err := host.ParsePeers(to)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
@@ -269,7 +270,7 @@ func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *trus
 // linger it stays a little longer, because only this process can tell a second machine.
 func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger bool) error {
 	var (
-		seen  trust.TicketState
+		seen  ticket.State
 		asked peer.ID
 		until time.Time
 	)
@@ -329,7 +330,7 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 }
 
 // confirmJoiner asks whether the machine that brings the ticket is the right one.
-func (a *app) confirmJoiner(adm *agent.Admin, s trust.TicketState) error {
+func (a *app) confirmJoiner(adm *agent.Admin, s ticket.State) error {
 	a.print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
 	yes, err := a.confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -81,7 +82,7 @@ func (a *app) join(ctx context.Context, j joining, word string) (err error) {
 			return fmt.Errorf("read the ticket: %w", err)
 		}
 	}
-	t, err := trust.ParseTicket(text)
+	t, err := ticket.Parse(text)
 	if err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (a *app) joiner(j joining, role trust.Role) (*agent.Joiner, error) {
 }
 
 // consent shows what the ticket is for, and asks.
-func (a *app) consent(t *trust.Ticket, j *joining) error {
+func (a *app) consent(t *ticket.Ticket, j *joining) error {
 	if j.fleet != "" && trust.FleetID(j.fleet) != t.Fleet {
 		return fmt.Errorf("the ticket is for another fleet, %s", t.Fleet)
 	}
@@ -172,7 +173,7 @@ type joinedLine struct {
 	Enabled   []string          `json:"enabled,omitzero"`
 }
 
-func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *trust.Ticket) error {
+func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *ticket.Ticket) error {
 	role := agent.StateRole(t.Role)
 	dir, err := a.stateDir(role)
 	if err != nil {
@@ -207,7 +208,7 @@ func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *
 }
 
 // joinCalled waits, with a ticket, for its redeemer to call.
-func (a *app) joinCalled(ctx context.Context, j joining, t *trust.Ticket) (err error) {
+func (a *app) joinCalled(ctx context.Context, j joining, t *ticket.Ticket) (err error) {
 	if err := a.consent(t, &j); err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
 	if err != nil {
 		return fmt.Errorf("nobody called: %w", err)
 	}
-	t, err := trust.ParseTicket(text)
+	t, err := ticket.Parse(text)
 	if err != nil {
 		return err
 	}

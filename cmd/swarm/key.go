@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -91,7 +92,7 @@ of it at their next contact.`,
 			if err != nil {
 				return fmt.Errorf("read the sheet: %w", err)
 			}
-			if r.Sheet, err = trust.ParseSheet(string(text)); err != nil {
+			if r.Sheet, err = rootkey.ParseSheet(string(text)); err != nil {
 				return err
 			}
 			if !noPassphrase {

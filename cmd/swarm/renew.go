@@ -102,7 +102,7 @@ func orphanText(adm *agent.Admin, m trust.Member) string {
 	}
 	var text strings.Builder
 	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, labelText(g.Labels), verbs, signerName(adm, agent.WordOf(g)), state))
-	for _, other := range adm.Fleet.Papers(m.Peer) {
+	for _, other := range adm.Fleet.Grants(m.Peer) {
 		if other.Name != g.Name || !maps.Equal(other.Labels, g.Labels) || !slices.Equal(other.Verbs, g.Verbs) {
 			text.WriteString(fmt.Sprintf("\n  another paper, by %s, tells: %s, labels %s, verbs %v", signerName(adm, other.By), other.Name, labelText(other.Labels), other.Verbs))
 		}

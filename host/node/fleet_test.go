@@ -29,6 +29,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/join"
 	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -39,7 +40,7 @@ type founder struct {
 	signer *trust.Signer // the root's
 	issuer *trust.Signer
 	laptop *node.Node
-	book   *trust.TicketBook
+	book   *ticket.Book
 	n      int64 // of the last grant
 }
 
@@ -52,7 +53,7 @@ func newFounder(t *testing.T) *founder {
 	must(t, err)
 	f.signer, err = f.root.Signer()
 	must(t, err)
-	f.book, err = trust.OpenTicketBook(t.TempDir())
+	f.book, err = ticket.OpenBook(t.TempDir())
 	must(t, err)
 	key, id := newKey(t)
 	all := []string{trust.AllVerbs, trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke}
@@ -332,23 +333,23 @@ func TestNewerGrantWaits(t *testing.T) {
 	waitFor(t, "the friend to have it", func() bool { return len(fleetOf(friend).Self().Grant.Verbs) == 0 })
 }
 
-func (f *founder) ticket(change func(*trust.Ticket)) *trust.Ticket {
+func (f *founder) ticket(change func(*ticket.Ticket)) *ticket.Ticket {
 	f.t.Helper()
-	t := trust.Ticket{
+	t := ticket.Ticket{
 		Fleet: f.root.Fleet(), FleetName: "home", Redeemer: f.laptop.ID(), Addrs: f.laptop.Addrs(),
 		Role: trust.RoleWorker, Name: "rig-09", Expires: time.Now().Add(time.Hour),
 	}
 	if change != nil {
 		change(&t)
 	}
-	out, err := trust.NewTicket(t)
+	out, err := ticket.New(t)
 	must(f.t, err)
 	return out
 }
 
-func (f *founder) note(k *trust.Ticket, change func(*trust.Invitation)) *trust.Ticket {
+func (f *founder) note(k *ticket.Ticket, change func(*ticket.Invitation)) *ticket.Ticket {
 	f.t.Helper()
-	inv := trust.Invitation{ID: k.ID, Name: k.Name, Role: k.Role, Expires: k.Expires}
+	inv := ticket.Invitation{ID: k.ID, Name: k.Name, Role: k.Role, Expires: k.Expires}
 	if change != nil {
 		change(&inv)
 	}
@@ -386,20 +387,20 @@ func TestJoinRefused(t *testing.T) {
 	_, stranger := newKey(t)
 	tests := []struct {
 		name   string
-		ticket *trust.Ticket
+		ticket *ticket.Ticket
 		code   streams.Code
 		words  string
 	}{
 		{"not in the book", f.ticket(nil), streams.CodeNotFound, "swarm invite"},
-		{"for another machine", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Peer = stranger }), streams.CodeForbidden, "another machine"},
-		{"expired", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Expires = time.Now().Add(-time.Second) }), streams.CodeForbidden, "expired"},
-		{"another role than promised", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Role = trust.RoleViewer }), streams.CodeForbidden, "the ticket is for"},
+		{"for another machine", f.note(f.ticket(nil), func(i *ticket.Invitation) { i.Peer = stranger }), streams.CodeForbidden, "another machine"},
+		{"expired", f.note(f.ticket(nil), func(i *ticket.Invitation) { i.Expires = time.Now().Add(-time.Second) }), streams.CodeForbidden, "expired"},
+		{"another role than promised", f.note(f.ticket(nil), func(i *ticket.Invitation) { i.Role = trust.RoleViewer }), streams.CodeForbidden, "the ticket is for"},
 	}
 	wrong := *f.note(f.ticket(nil), nil)
 	wrong.Secret = bytes.Repeat([]byte{1}, 16)
 	tests = append(tests, struct {
 		name   string
-		ticket *trust.Ticket
+		ticket *ticket.Ticket
 		code   streams.Code
 		words  string
 	}{"a wrong secret", &wrong, streams.CodeNotFound, "altered"})
@@ -417,7 +418,7 @@ func TestJoinRefused(t *testing.T) {
 func TestJoinConfirmed(t *testing.T) {
 	f := newFounder(t)
 	for _, yes := range []bool{true, false} {
-		k := f.note(f.ticket(func(t *trust.Ticket) { t.Role, t.Name = trust.RoleController, "laptop2" }), func(i *trust.Invitation) { i.Confirm = true })
+		k := f.note(f.ticket(func(t *ticket.Ticket) { t.Role, t.Name = trust.RoleController, "laptop2" }), func(i *ticket.Invitation) { i.Confirm = true })
 		joiner := newNode(t, node.Config{})
 		_, err := joiner.JoinWith(t.Context(), k, nil, func() {
 			s, err := f.book.State(k.ID)
@@ -463,7 +464,7 @@ func TestSecretIsNotForImpostors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			fake := newNode(t, node.Config{})
 			must(t, join.Join.Handle(fake.Mux, impostor(tc.chain)))
-			k := f.ticket(func(t *trust.Ticket) { t.Redeemer, t.Addrs = fake.ID(), fake.Addrs() })
+			k := f.ticket(func(t *ticket.Ticket) { t.Redeemer, t.Addrs = fake.ID(), fake.Addrs() })
 			if tc.addrs != nil {
 				k.Addrs = tc.addrs
 			}
@@ -571,12 +572,12 @@ func TestGetAddr(t *testing.T) {
 }
 
 // put has a member bring a ticket for the laptop to redeem.
-func (f *founder) put(from *node.Node, change func(*trust.Ticket, *trust.Invitation)) (*trust.Ticket, error) {
+func (f *founder) put(from *node.Node, change func(*ticket.Ticket, *ticket.Invitation)) (*ticket.Ticket, error) {
 	f.t.Helper()
-	k := trust.Ticket{Fleet: f.root.Fleet(), FleetName: "home", Redeemer: f.laptop.ID(), Addrs: f.laptop.Addrs(), Role: trust.RoleWorker, Name: "x", Expires: time.Now().Add(time.Hour)}
-	inv := trust.Invitation{Expires: k.Expires}
+	k := ticket.Ticket{Fleet: f.root.Fleet(), FleetName: "home", Redeemer: f.laptop.ID(), Addrs: f.laptop.Addrs(), Role: trust.RoleWorker, Name: "x", Expires: time.Now().Add(time.Hour)}
+	inv := ticket.Invitation{Expires: k.Expires}
 	change(&k, &inv)
-	out, err := trust.NewTicket(k)
+	out, err := ticket.New(k)
 	must(f.t, err)
 	inv.ID, inv.Name, inv.Role = out.ID, out.Name, out.Role
 	text, err := json.Marshal(inv)
@@ -630,7 +631,7 @@ func TestBroughtTicketGivesNoMoreThanItsMakerMay(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := f.put(tc.by, func(k *trust.Ticket, inv *trust.Invitation) {
+			_, err := f.put(tc.by, func(k *ticket.Ticket, inv *ticket.Invitation) {
 				k.Role, inv.Verbs, inv.On = tc.role, tc.verbs, tc.on
 				if tc.named {
 					inv.Peer = id
@@ -648,9 +649,9 @@ func TestBroughtTicketEndsWithItsMaker(t *testing.T) {
 	f := newFounder(t)
 	friend := f.member(trust.RoleViewer, "friend", func(g *trust.Grant) { g.Verbs = []string{"admit"} })
 	must(t, friend.Connect(t.Context(), info(f.laptop)))
-	one, err := f.put(friend, func(k *trust.Ticket, _ *trust.Invitation) { k.Name = "one" })
+	one, err := f.put(friend, func(k *ticket.Ticket, _ *ticket.Invitation) { k.Name = "one" })
 	must(t, err)
-	two, err := f.put(friend, func(k *trust.Ticket, _ *trust.Invitation) { k.Name = "two" })
+	two, err := f.put(friend, func(k *ticket.Ticket, _ *ticket.Invitation) { k.Name = "two" })
 	must(t, err)
 	_, err = newNode(t, node.Config{}).JoinWith(t.Context(), one, nil, nil)
 	must(t, err)

@@ -43,6 +43,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/strangers"
 	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/scoring"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -61,7 +62,7 @@ type Config struct {
 	// name and the labels.
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
-	Tickets *trust.TicketBook
+	Tickets *ticket.Book
 	// Seed makes the node answer newcomers of an open network, which has no fleet, with the
 	// addresses of others. In a fleet every member answers members.
 	Seed bool

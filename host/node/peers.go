@@ -20,6 +20,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -267,7 +268,7 @@ func (n *Node) LearnMembers(ctx context.Context, p peer.ID, roles ...trust.Role)
 }
 
 // JoinWith redeems a ticket for this node: see join.With.
-func (n *Node) JoinWith(ctx context.Context, t *trust.Ticket, listens []string, waiting func()) (*join.Joined, error) {
+func (n *Node) JoinWith(ctx context.Context, t *ticket.Ticket, listens []string, waiting func()) (*join.Joined, error) {
 	return join.With(ctx, n, n.Client, t, listens, waiting)
 }
 

@@ -13,7 +13,7 @@ const maxAcceptBytes = 1 << 10
 
 func acceptKind() kind { return kind{"swarm-accept", "/swarm/accept/1", maxAcceptBytes} }
 
-// acceptance is what a machine signs once, when it joins: that it asked the one who began the
+// acceptance is what a machine signs once, when it joins: that it asked the issuer that began the
 // line to let it in.
 type acceptance struct {
 	Fleet FleetID `json:"fleet"`
@@ -36,9 +36,9 @@ func (f FleetID) checkAccept(g *Grant) error {
 	return nil
 }
 
-// TicketLine returns the line that a ticket's redeemer begins for a joiner. Both can tell it
-// beforehand, so the joiner's acceptance travels with its request; and it differs for each
-// joiner, so nobody can have itself put into the line of another.
+// TicketLine returns the line that a ticket's redeemer begins for a joiner. Both ends compute it
+// beforehand, so the joiner's acceptance travels with its request. It differs for each joiner, so
+// that no joiner gets into the line of another.
 func TicketLine(f FleetID, redeemer, joiner peer.ID, ticket string) Line {
 	sum := sha256.Sum256(fmt.Appendf(nil, "swarm-line %s %s %s %s", f, redeemer, joiner, ticket))
 	return Line{By: redeemer, Serial: base32.StdEncoding.EncodeToString(sum[:])[:serialLength]}

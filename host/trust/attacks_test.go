@@ -106,7 +106,7 @@ func (s *scene) takeOver(lost []string, reached ...*Fleet) *Fleet {
 	for _, p := range lost {
 		ids = append(ids, s.ids[p])
 	}
-	s.must(n.Revoke(s.signer, ids, nil))
+	s.must(n.Issuance().Revoke(s.signer, ids, nil))
 	for _, f := range reached {
 		s.meet(n, f)
 	}
@@ -160,10 +160,10 @@ func TestAttacks(t *testing.T) {
 			n := s.takeOver([]string{"J1"}, s.rig)
 			signer, err := n.Signer(s.keys["N"])
 			s.must(err)
-			if _, err := n.Renew(signer, s.ids["x1"]); !errors.Is(err, ErrNeedsPerson) {
+			if _, err := n.Issuance().Renew(signer, s.ids["x1"]); !errors.Is(err, ErrNeedsPerson) {
 				t.Errorf("renewed by itself: %v", err)
 			}
-			_, err = n.Renew(signer, s.ids["w1"])
+			_, err = n.Issuance().Renew(signer, s.ids["w1"])
 			s.must(err)
 			s.meet(n, s.rig)
 			s.refused("x1", "J1")
@@ -178,24 +178,24 @@ func TestAttacks(t *testing.T) {
 			s.refused("x1", "J1")
 		}},
 		{"C3: the next word of an issuer lifts what it had revoked", func(t *testing.T, s *scene) {
-			s.must(s.laptop.Revoke(s.signs(), []peer.ID{s.ids["e"]}, nil))
+			s.must(s.laptop.Issuance().Revoke(s.signs(), []peer.ID{s.ids["e"]}, nil))
 			s.meet(s.laptop, s.rig)
 			s.revokes(s.rig, "J1", "nobody")
 			s.refused("e")
 		}},
 		{"C4: a restore that reaches nobody lifts what the root had revoked", func(t *testing.T, s *scene) {
-			s.must(s.rig.Revoke(s.signer, []peer.ID{s.ids["e"]}, nil))
+			s.must(s.rig.Issuance().Revoke(s.signer, []peer.ID{s.ids["e"]}, nil))
 			s.meet(s.takeOver([]string{"J1"}), s.rig)
 			s.refused("e")
 		}},
 		{"C5: after a lift a revocation has no effect", func(t *testing.T, s *scene) {
-			s.must(s.laptop.Revoke(s.signs(), []peer.ID{s.ids["e"]}, nil))
-			if n, err := s.laptop.Lift(s.signer, s.ids["e"]); n != 1 || err != nil {
+			s.must(s.laptop.Issuance().Revoke(s.signs(), []peer.ID{s.ids["e"]}, nil))
+			if n, err := s.laptop.Issuance().Lift(s.signer, s.ids["e"]); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
 			s.meet(s.laptop, s.rig)
 			s.obeyed("e")
-			s.must(s.laptop.Revoke(s.signs(), []peer.ID{s.ids["e"]}, nil))
+			s.must(s.laptop.Issuance().Revoke(s.signs(), []peer.ID{s.ids["e"]}, nil))
 			s.meet(s.laptop, s.rig)
 			s.refused("e")
 		}},
@@ -228,7 +228,7 @@ func TestAttacks(t *testing.T) {
 		}},
 		{"C9: a controller goes on sending to what it has revoked", func(t *testing.T, s *scene) {
 			s.must(s.laptop.MaySend(s.ids["w1"], true))
-			s.must(s.laptop.Revoke(s.signs(), []peer.ID{s.ids["w1"]}, nil))
+			s.must(s.laptop.Issuance().Revoke(s.signs(), []peer.ID{s.ids["w1"]}, nil))
 			if err := s.laptop.MaySend(s.ids["w1"], true); !errors.Is(err, ErrRevokedPeer) {
 				t.Errorf("the attack holds: %v", err)
 			}
@@ -256,7 +256,7 @@ func TestAttacks(t *testing.T) {
 			s.meet(n, s.rig)
 			signer, err := n.Signer(s.keys["N"])
 			s.must(err)
-			_, err = n.Renew(signer, s.ids["w1"])
+			_, err = n.Issuance().Renew(signer, s.ids["w1"])
 			s.must(err)
 			s.meet(n, s.rig)
 			s.obeyed("N", "J2")
@@ -265,7 +265,7 @@ func TestAttacks(t *testing.T) {
 			line := Line{s.ids["J1"], newSerial()}
 			s.shows(s.rig, "J1", "x1", Grant{Verbs: fullVerbs(), Line: line, Accept: s.accept(t, "x1", line), Sponsor: s.ids["c2"]})
 			s.obeyed("x1")
-			s.must(s.laptop.Revoke(s.signer, []peer.ID{s.ids["c2"]}, nil))
+			s.must(s.laptop.Issuance().Revoke(s.signer, []peer.ID{s.ids["c2"]}, nil))
 			s.meet(s.laptop, s.rig)
 			s.refused("x1", "c2")
 		}},
@@ -290,9 +290,9 @@ func TestAttacks(t *testing.T) {
 func TestReinstatedSignerConfirmsNothing(t *testing.T) {
 	s := newScene(t)
 	old := s.shows(s.laptop, "J2", "x1", Grant{Role: RoleWorker})
-	_, err := s.laptop.Renew(s.signs(), s.ids["x1"])
+	_, err := s.laptop.Issuance().Renew(s.signs(), s.ids["x1"])
 	s.must(err)
-	s.must(s.laptop.Revoke(s.signer, []peer.ID{s.ids["J2"]}, nil))
+	s.must(s.laptop.Issuance().Revoke(s.signer, []peer.ID{s.ids["J2"]}, nil))
 	unconfirmed := func(f *Fleet, want bool) {
 		t.Helper()
 		if m, _ := f.Known(s.ids["x1"]); m.Err != nil || m.Unconfirmed != want {
@@ -300,16 +300,16 @@ func TestReinstatedSignerConfirmsNothing(t *testing.T) {
 		}
 	}
 	unconfirmed(s.laptop, true)
-	c, err := s.laptop.Decide(s.signer, Decision{Grant: s.issuerGrant("J2"), Reinstate: true})
+	c, err := s.laptop.Issuance().Decide(s.signer, Decision{Grant: s.issuerGrant("J2"), Reinstate: true})
 	s.must(err)
 	unconfirmed(s.laptop, true)
-	second := s.open("J2", c, append(s.laptop.Common(), old.Data))
+	second := s.open("J2", c, append(s.laptop.Exchange().Common(), old.Data))
 	signer, err := second.Signer(s.keys["J2"])
 	s.must(err)
-	_, err = second.Renew(signer, s.ids["x1"])
+	_, err = second.Issuance().Renew(signer, s.ids["x1"])
 	s.must(err)
 	unconfirmed(second, true)
-	_, err = second.Decide(signer, Decision{Grant: Grant{Subject: s.ids["x1"], Role: RoleWorker, Name: "m-x1", Verbs: []string{}}})
+	_, err = second.Issuance().Decide(signer, Decision{Grant: Grant{Subject: s.ids["x1"], Role: RoleWorker, Name: "m-x1", Verbs: []string{}}})
 	s.must(err)
 	unconfirmed(second, false)
 }
@@ -321,14 +321,14 @@ func TestRenewalRespectsRevocationOfAnotherPaper(t *testing.T) {
 	vps := s.open("V", s.chains["V"], s.known)
 	signer, err := vps.Signer(s.keys["V"])
 	s.must(err)
-	s.must(vps.Revoke(signer, []peer.ID{s.ids["w3"]}, nil))
+	s.must(vps.Issuance().Revoke(signer, []peer.ID{s.ids["w3"]}, nil))
 	s.shows(vps, "J1", "w3", Grant{Role: RoleWorker, Labels: map[string]string{"site": "a"}, Line: Line{s.rootID, newSerial()}, N: 3})
 	n := s.takeOver([]string{"J1", "V"}, vps)
 	own, err := n.Signer(s.keys["N"])
 	s.must(err)
-	if _, err := n.Renew(own, s.ids["w3"]); !errors.Is(err, ErrNeedsPerson) {
+	if _, err := n.Issuance().Renew(own, s.ids["w3"]); !errors.Is(err, ErrNeedsPerson) {
 		t.Errorf("renewed by itself: %v", err)
 	}
-	_, err = n.Decide(s.signer, Decision{Grant: Grant{Subject: s.ids["w3"], Role: RoleWorker, Name: "m-w3", Verbs: []string{}}})
+	_, err = n.Issuance().Decide(s.signer, Decision{Grant: Grant{Subject: s.ids["w3"], Role: RoleWorker, Name: "m-w3", Verbs: []string{}}})
 	s.must(err)
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// mayGive returns why an issuer's bounds do not let it give what the grant m gives.
+// mayGive returns why the bounds of the issuer with grant g do not let it give what m gives.
 func (g *Grant) mayGive(m *Grant) error {
 	b := g.MayIssue
 	if b == nil {
@@ -34,8 +34,8 @@ func (g *Grant) mayGive(m *Grant) error {
 	return g.covers(m.Labels)
 }
 
-// covers holds the labels that g gives to the machines that g has rights on: its
-// rights follow the labels.
+// covers returns why the holder of g may not give these labels. It gives labels only to machines
+// that it has rights on: its rights follow the labels.
 func (g *Grant) covers(labels map[string]string) error {
 	on, err := ParseSelector(g.On)
 	if err == nil && len(labels) > 0 && !on.Match(labels) {
@@ -44,7 +44,7 @@ func (g *Grant) covers(labels map[string]string) error {
 	return err
 }
 
-// narrower holds a right to the machines that g has rights on.
+// narrower returns why m is a right on other machines than those that g has rights on.
 func (g *Grant) narrower(m Right) error {
 	if len(m.Verbs) == 0 {
 		return nil
@@ -67,7 +67,7 @@ func within(inner, outer string) bool {
 
 func (b *Bounds) hasRole(r Role) bool { return slices.Contains(b.Roles, r) }
 
-// MayLetIn returns why the holder of the credential cannot give a ticket's role.
+// MayLetIn returns why the holder of the credential may not give a ticket's role.
 func (c *Credential) MayLetIn(r Role) error {
 	switch b := c.Grant.MayIssue; {
 	case r == RoleIssuer && b != nil:
@@ -77,4 +77,41 @@ func (c *Credential) MayLetIn(r Role) error {
 	default:
 		return nil
 	}
+}
+
+// MayInvite returns why the holder of a grant may not have another member redeem a ticket that
+// gives m. The right to admit alone lets in machines that command nobody; beyond that a member may
+// invite to what it may issue, or has itself for good.
+func (g *Grant) MayInvite(m *Grant) error {
+	if len(m.Verbs) == 0 && (m.Role == RoleWorker || m.Role == RoleRelay) {
+		return nil
+	}
+	if g.MayIssue != nil && g.mayGive(m) == nil {
+		return nil
+	}
+	switch {
+	case m.Role != g.Role:
+		return fmt.Errorf("%w: %s may not invite anybody as %s", ErrIssuer, g.Name, m.Role)
+	case g.NoRenew:
+		return fmt.Errorf("%w: %s is a member for a while, and may invite only workers and relays without verbs",
+			ErrIssuer, g.Name)
+	}
+	for _, v := range m.Verbs {
+		if !slices.ContainsFunc(g.rights(), func(r Right) bool { return r.hasForGood(v, m.On) }) {
+			return fmt.Errorf("%w: %s has not the right %s on all of these machines for good, so it may not pass it on",
+				ErrIssuer, g.Name, v)
+		}
+	}
+	return nil
+}
+
+// hasForGood reports whether the right holds on all machines of a selector, without an end of its
+// own.
+func (r Right) hasForGood(verb, on string) bool {
+	outer, err := ParseSelector(r.On)
+	if err != nil || r.Expires != 0 || !coversOne(r.Verbs, verb) {
+		return false
+	}
+	inner, err := ParseSelector(on)
+	return err == nil && inner.Within(outer)
 }

@@ -28,12 +28,12 @@ func TestRevocationsAreBounded(t *testing.T) {
 	}
 	// The root is not bounded, and what it lifts frees the target.
 	o.revoke(f, o.signer, p.id)
-	if n, err := f.Lift(o.signer, p.id); n != trust.MaxPerTarget+1 || err != nil {
+	if n, err := f.Issuance().Lift(o.signer, p.id); n != trust.MaxPerTarget+1 || err != nil {
 		t.Errorf("lifted %d: %v", n, err)
 	}
 	o.learn(f, chain...)
 	must(t, f.May(p.id, "deploy"))
-	must(t, f.Revoke(o.signer, []peer.ID{p.id}, nil))
+	must(t, f.Issuance().Revoke(o.signer, []peer.ID{p.id}, nil))
 }
 
 // Who has the key of an issuer that was thrown out can make up members without end: few of them
@@ -73,7 +73,7 @@ func TestFewGrantsOfOneSignerAreKept(t *testing.T) {
 			role = trust.RoleController
 		}
 		o.learn(f, o.issue(o.second, trust.Grant{Subject: p.id, Role: role, Name: "c", N: n})...)
-		if n := len(f.Papers(p.id)); n > trust.MaxPerSigner {
+		if n := len(f.Grants(p.id)); n > trust.MaxPerSigner {
 			t.Fatalf("%d are kept", n)
 		}
 	}
@@ -96,11 +96,11 @@ func TestEndedLinePushesNothingOut(t *testing.T) {
 		evil(trust.MaxDelegated - 1)
 	}
 	o.revoke(f, o.signer, o.issuer.id)
-	c, err := f.Decide(o.signer, trust.Decision{Grant: laptop(o.issuer.id), Reinstate: true})
+	c, err := f.Issuance().Decide(o.signer, trust.Decision{Grant: laptop(o.issuer.id), Reinstate: true})
 	must(t, err)
 	s, err := trust.NewIssuer(o.root.Fleet(), o.issuer.key, c)
 	must(t, err)
-	good, err := f.Decide(s, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "good"}})
+	good, err := f.Issuance().Decide(s, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleController, Name: "good"}})
 	must(t, err)
 	for range 2 * trust.MaxPerSigner {
 		evil(trust.MaxDelegated - 1)
@@ -109,7 +109,7 @@ func TestEndedLinePushesNothingOut(t *testing.T) {
 		}
 	}
 	o.learn(f, good...)
-	if n := len(f.Papers(p.id)); n > trust.MaxPerSigner {
+	if n := len(f.Grants(p.id)); n > trust.MaxPerSigner {
 		t.Errorf("%d are kept", n)
 	}
 }
@@ -134,7 +134,7 @@ func TestManyGrantsHideNoOther(t *testing.T) {
 	for _, f := range []*trust.Fleet{f, other} {
 		o.learn(f, c...)
 		o.revoke(f, o.signer, o.issuer.id)
-		_, err := f.Renew(s, rig.id)
+		_, err := f.Issuance().Renew(s, rig.id)
 		wantErr(t, "signed anew by itself", err, trust.ErrNeedsPerson)
 	}
 }
@@ -147,7 +147,7 @@ func TestWaiverOfMany(t *testing.T) {
 	for i := range ids {
 		ids[i] = trust.ID{byte(i), byte(i >> 8), 1}
 	}
-	must(t, f.Waive(o.signer, rig.id, ids))
+	must(t, f.Issuance().Waive(o.signer, rig.id, ids))
 	if n := len(f.Lifts()); n != 2 {
 		t.Errorf("%d lifts", n)
 	}
@@ -186,7 +186,7 @@ func TestLiftedRevocationsTakeNoRoom(t *testing.T) {
 		must(t, f.May(p.id, "deploy"))
 		o.revoke(f, o.second, p.id)
 		wantErr(t, "revoked", f.May(p.id, "deploy"), trust.ErrRevokedPeer)
-		if n, err := f.Lift(o.signer, p.id); n != 1 || err != nil {
+		if n, err := f.Issuance().Lift(o.signer, p.id); n != 1 || err != nil {
 			t.Fatalf("lifted %d: %v", n, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestLiftedRevocationsTakeNoRoom(t *testing.T) {
 	again, err := trust.OpenFleet(trust.FleetConfig{Dir: f.Dir(), Self: rig.id})
 	must(t, err)
 	other, _ := o.rig(t.TempDir(), nil, nil)
-	o.learn(other, f.Common()...)
+	o.learn(other, f.Exchange().Common()...)
 	for _, f := range []*trust.Fleet{again, other} {
 		if err := f.Whole(); err != nil || len(f.Revocations()) != 2*trust.MaxPerTarget {
 			t.Errorf("%d revocations: %v", len(f.Revocations()), err)

@@ -15,9 +15,9 @@ const (
 	chainDepth = 4        // that of a sponsor, before that of the member
 )
 
-// Chain is what a member shows: its signed grant, after that of its signer when it was not the
-// root who signed; and before these the chain of its sponsor, when a member's ticket brought it in.
-// It holds nothing secret.
+// Chain is the credential that a member shows: one to four signed grants. Its own grant is the last
+// one. Before it comes the grant of its issuer, unless the root signed; and before these the chain
+// of its sponsor, where a member's ticket brought it in. It holds nothing secret.
 type Chain [][]byte
 
 // ParseChain reads the JSON form: an array of one to four base64 texts.
@@ -52,10 +52,10 @@ func (c Chain) JSON() jsontext.Value {
 	return data
 }
 
-// MarshalJSON of a chain in a file is that of the wire.
+// MarshalJSON returns JSON.
 func (c Chain) MarshalJSON() ([]byte, error) { return c.JSON(), nil }
 
-// UnmarshalJSON is ParseChain.
+// UnmarshalJSON reads what ParseChain reads.
 func (c *Chain) UnmarshalJSON(data []byte) error {
 	parsed, err := ParseChain(data)
 	if err != nil {
@@ -79,9 +79,9 @@ func (c Chain) checkDepth() error {
 	}
 }
 
-// Verify checks a chain that a peer presents: signatures from the fleet's root down, that the
-// grant is the subject's, and that its signer stays within the bounds of the grant that it
-// shows. It looks at no clock and no revocation, so its answer never changes.
+// Verify checks a chain that a peer presents: the signatures from the fleet's root down, that the
+// last grant is the subject's, and that the issuer stayed within its bounds. It looks at no clock
+// and no revocation, so its answer never changes.
 func (f FleetID) Verify(c Chain, subject peer.ID) (*Credential, error) {
 	cred, rest, err := f.verify(c, subject)
 	switch {
@@ -103,7 +103,7 @@ func (f FleetID) Verify(c Chain, subject peer.ID) (*Credential, error) {
 	return cred, nil
 }
 
-// verify checks the last grant of a chain, with that of its signer, and returns what is before
+// verify checks the last grant of a chain with that of its issuer, and returns what comes before
 // them.
 func (f FleetID) verify(c Chain, subject peer.ID) (*Credential, Chain, error) {
 	if err := c.checkDepth(); err != nil {
@@ -134,4 +134,48 @@ func (f FleetID) verify(c Chain, subject peer.ID) (*Credential, Chain, error) {
 		return nil, nil, fmt.Errorf("%w: signed under another line of %s", ErrSignerEnded, by.Grant.Name)
 	}
 	return credential(st, by), c[:len(c)-1], by.Grant.stands(st.Grant)
+}
+
+// Credential is a member's grant with the issuer that signed it.
+type Credential struct {
+	Grant *Grant
+	// Issuer is the grant of the issuer that signed; nil when the root did.
+	Issuer *Grant
+	// Unconfirmed is set where a machine signed the grant by itself, on the word of an issuer that
+	// has ended. The member is left out of groups until a person has looked.
+	Unconfirmed bool
+
+	st, by  *Statement
+	sponsor *Credential // of the member whose ticket brought this one in; nil for none
+}
+
+func credential(st, by *Statement) *Credential {
+	c := &Credential{Grant: st.Grant, st: st, by: by}
+	if by != nil {
+		c.Issuer = by.Grant
+	}
+	return c
+}
+
+// statements returns what the credential was found in, in the order of its chain.
+func (c *Credential) statements() (out []*Statement) {
+	if c.sponsor != nil {
+		out = c.sponsor.statements()
+	}
+	if c.by != nil {
+		out = append(out, c.by)
+	}
+	return append(out, c.st)
+}
+
+// chain returns the signed form of the credential.
+func (c *Credential) chain() (out Chain) {
+	for _, st := range c.statements() {
+		out = append(out, st.Data)
+	}
+	return out
+}
+
+func (c *Credential) clone() Credential {
+	return Credential{c.Grant.clone(), c.Issuer.clone(), c.Unconfirmed, c.st, c.by, c.sponsor}
 }

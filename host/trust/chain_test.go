@@ -212,11 +212,6 @@ func TestBitFlips(t *testing.T) {
 		}
 		return err == nil
 	})
-	text := ticketText(t, o)
-	flip("ticket", []byte(text), func(b []byte) bool {
-		_, err := trust.ParseTicket(string(b))
-		return err == nil
-	})
 }
 
 func TestChainBounds(t *testing.T) {
@@ -336,18 +331,6 @@ func TestLifetimes(t *testing.T) {
 			}
 		}
 	}
-}
-
-func ticketText(t testing.TB, o *owner) string {
-	t.Helper()
-	k, err := trust.NewTicket(trust.Ticket{
-		Fleet: o.root.Fleet(), FleetName: "home", Redeemer: o.issuer.id, Role: trust.RoleWorker, Name: "rig-01",
-		Labels: map[string]string{"gpu": "3080"}, Expires: time.Now().Add(time.Hour),
-	})
-	must(t, err)
-	text, err := k.Encode()
-	must(t, err)
-	return text
 }
 
 func must(t testing.TB, err error) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 )
 
 // damaged is a machine that has heard of a revocation, and the owner's laptop.
@@ -39,14 +41,14 @@ func newDamaged(t testing.TB) *damaged {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.laptop.Revoke(s, []peer.ID{c.ids["e"]}, nil); err != nil {
+	if err := d.laptop.Issuance().Revoke(s, []peer.ID{c.ids["e"]}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.laptop.Revoke(c.signer, []peer.ID{c.ids["J2"]}, nil); err != nil {
+	if err := d.laptop.Issuance().Revoke(c.signer, []peer.ID{c.ids["J2"]}, nil); err != nil {
 		t.Fatal(err)
 	}
-	d.create(d.rig, c.chains["w1"], append(known, d.laptop.Common()...))
-	for _, name := range []string{statementsFile, indexFile, floorFile, membershipFile} {
+	d.create(d.rig, c.chains["w1"], append(known, d.laptop.Exchange().Common()...))
+	for _, name := range []string{store.StatementsFile, store.IndexFile, store.FloorFile, membershipFile} {
 		data, err := os.ReadFile(filepath.Join(d.rig.Dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -123,11 +125,11 @@ func (d *damaged) revokedStay(what string, f *Fleet) {
 // contact is what a rig and a laptop do: each shows its grant, and what one lacks the other gives.
 func (d *damaged) contact(f *Fleet) {
 	d.t.Helper()
-	ids, buckets, _ := d.laptop.Differing(d.rig.Self, f.Sums(d.laptop.cfg.Self), ID{}, 3000)
-	if _, err := f.Learn(d.laptop.Bodies(d.rig.Self, f.Lacks(ids))...); err != nil {
+	ids, buckets, _ := d.laptop.Exchange().Differing(d.rig.Self, f.Exchange().Sums(d.laptop.memory.cfg.Self), ID{}, 3000)
+	if _, err := f.Learn(d.laptop.Exchange().Bodies(d.rig.Self, f.Exchange().Lacks(ids))...); err != nil {
 		d.t.Errorf("learn: %v", err)
 	}
-	if _, err := d.laptop.Learn(f.Beyond(d.laptop.cfg.Self, ids, buckets)...); err != nil {
+	if _, err := d.laptop.Learn(f.Exchange().Beyond(d.laptop.memory.cfg.Self, ids, buckets)...); err != nil {
 		d.t.Errorf("learn: %v", err)
 	}
 	m, _ := d.laptop.Known(d.ids["c1"])
@@ -173,7 +175,7 @@ func TestDamageOneAfterTheOther(t *testing.T) {
 		"half":          func(b []byte) []byte { return b[:len(b)/2] },
 		"cut at a line": func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)/2], '\n')+1] },
 	}
-	names := []string{statementsFile, indexFile, floorFile, membershipFile}
+	names := []string{store.StatementsFile, store.IndexFile, store.FloorFile, membershipFile}
 	for _, first := range names {
 		for firstHow, spoil := range hows {
 			for _, second := range names {

@@ -12,16 +12,16 @@ import (
 	"github.com/libp2p/go-libp2p/core/record"
 )
 
-// kind is one kind of signed thing: its domain string keeps a signature from
-// being used for another kind, its codec names the payload inside.
+// kind is one kind of signed value. Its domain string keeps a signature from being used for another
+// kind, and its codec names the payload inside.
 type kind struct {
 	domain string
 	codec  string
 	max    int // bytes of the whole envelope
 }
 
-// sealed makes a value the payload of a libp2p envelope. It is passed to
-// libp2p and never registered there, since its registry is one for the process.
+// sealed makes a value the payload of a libp2p envelope. It is passed to libp2p and never
+// registered there, since that registry is one for the whole process.
 type sealed[T any] struct {
 	kind  kind
 	value *T
@@ -58,15 +58,15 @@ func seal[T any](k kind, value *T, key crypto.PrivKey) ([]byte, error) {
 	return data, nil
 }
 
-// opened is a value whose signature is right, by whomever.
+// opened is a value with a right signature, whoever's it is.
 type opened[T any] struct {
 	value  T
 	signer peer.ID
 	id     ID
 }
 
-// open checks size, signature, kind and form of a signed value. Who the signer
-// is, and whether it may say this, is for the caller to judge.
+// open checks size, signature, kind and form of a signed value. The caller judges which signer it
+// is, and whether that may say this.
 func open[T any](k kind, data []byte) (*opened[T], error) {
 	if len(data) > k.max {
 		return nil, fmt.Errorf("%w: %s of %d bytes, more than %d", ErrInvalid, k.domain, len(data), k.max)
@@ -79,8 +79,8 @@ func open[T any](k kind, data []byte) (*opened[T], error) {
 	if !bytes.Equal(env.PayloadType, []byte(k.codec)) {
 		return nil, fmt.Errorf("%w: %s with a payload of another kind", ErrInvalid, k.domain)
 	}
-	// One signed thing has one form: fields that protobuf would skip, or an
-	// odd spelling of the known ones, are refused.
+	// A signed value has one form: fields that protobuf would skip, or an odd spelling of the known
+	// ones, are refused.
 	if again, err := env.Marshal(); err != nil || !bytes.Equal(again, data) {
 		return nil, fmt.Errorf("%w: %s is not in its plain form", ErrInvalid, k.domain)
 	}

@@ -2,47 +2,47 @@ package trust
 
 import "errors"
 
-// Reasons to refuse a credential, a record or a request. They are matched with
-// errors.Is; none of them goes away by trying again.
+// Reasons to refuse a credential, a statement or a request, for errors.Is. None of them goes away
+// by trying again.
 var (
 	// ErrInvalid: the bytes are cut, altered, too long or signed wrongly.
 	ErrInvalid = errors.New("not a valid signed paper")
 	// ErrOtherFleet: signed under another fleet's root.
 	ErrOtherFleet = errors.New("belongs to another fleet")
-	// ErrOtherPeer: a good grant, but of another peer than the one that shows it.
+	// ErrOtherPeer: the grant is good, but it is of another peer than the one that shows it.
 	ErrOtherPeer = errors.New("belongs to another peer")
-	// ErrExpired: its time is over; the peer must renew it.
+	// ErrExpired: the grant's time is over; an issuer has to renew it.
 	ErrExpired = errors.New("expired")
 	// ErrIssuer: the issuer signed more than it may give.
 	ErrIssuer = errors.New("beyond the rights of its issuer")
-	// ErrDepth: a grant by somebody who is neither the root nor named by it.
+	// ErrDepth: the signer is neither the root nor an issuer that the root named.
 	ErrDepth = errors.New("the chain of issuers is too long")
 	// ErrRevokedLine: the grant's line was revoked.
 	ErrRevokedLine = errors.New("the grant was revoked")
 	// ErrRevokedPeer: the peer itself was revoked.
 	ErrRevokedPeer = errors.New("the peer was revoked")
-	// ErrSignerEnded: the one who signed the grant was revoked, its own grant has ended, or
-	// nobody here has heard of it; the root or another issuer must sign anew.
+	// ErrSignerEnded: the issuer of the grant was revoked, its own grant has ended, or it is not
+	// known here; the root or another issuer has to sign anew.
 	ErrSignerEnded = errors.New("its signer has ended")
-	// ErrSponsorEnded: the one whose ticket brought the peer in has not these rights any more.
+	// ErrSponsorEnded: the member whose ticket brought the peer in no longer holds these rights.
 	ErrSponsorEnded = errors.New("its sponsor has ended")
-	// ErrNotAsked: an issuer that is not for all has signed for a peer that never asked it.
+	// ErrNotAsked: an issuer that is not for all signed for a peer that never asked it.
 	ErrNotAsked = errors.New("the peer has not asked this issuer")
 	// ErrStranger: the peer has shown no grant.
 	ErrStranger = errors.New("not a member")
-	// ErrVerb: a member, whose grant lacks the verb.
+	// ErrVerb: the member's grant lacks the verb.
 	ErrVerb = errors.New("the grant does not have this right")
-	// ErrSelector: a member, whose grant is for other machines.
+	// ErrSelector: the member's grant is for other machines.
 	ErrSelector = errors.New("the grant is for other machines")
 	// ErrOwnGrant: this node's own grant is over, so it takes no commands.
 	ErrOwnGrant = errors.New("this machine's own grant has ended")
-	// ErrOutranked: another grant of the peer goes on to count.
+	// ErrOutranked: another grant of the peer counts in place of the new one.
 	ErrOutranked = errors.New("another grant counts")
 	// ErrDamaged: a file of the membership is damaged, and nothing may be decided by what is
 	// left. It heals at the next contact with a member that has what is missing.
 	ErrDamaged = errors.New("this machine's memory of revocations is damaged")
-	// ErrNotSaved: a statement counts, and is not on the disk yet. It is written as soon as that
-	// works.
+	// ErrNotSaved: a statement counts, but is not on the disk yet. It is written as soon as the
+	// disk takes it.
 	ErrNotSaved = errors.New("the statement could not be saved")
 	// ErrFull: a bounded table has no room.
 	ErrFull = errors.New("no room")

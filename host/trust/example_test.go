@@ -32,13 +32,13 @@ func ExampleFleet() {
 		trust.Membership{Fleet: root.Fleet(), Name: "home", Chain: own}, nil)
 	check(err)
 
-	chain, err := fleet.Decide(owner, trust.Decision{Grant: trust.Grant{Subject: controller, Role: trust.RoleController, Name: "laptop"}})
+	chain, err := fleet.Issuance().Decide(owner, trust.Decision{Grant: trust.Grant{Subject: controller, Role: trust.RoleController, Name: "laptop"}})
 	check(err)
 	_, err = fleet.Admit(controller, chain) // it shows this when it connects
 	check(err)
 	fmt.Println(fleet.May(controller, "miner.control"))
 
-	check(fleet.Revoke(owner, []peer.ID{controller}, nil))
+	check(fleet.Issuance().Revoke(owner, []peer.ID{controller}, nil))
 	fmt.Println(fleet.May(controller, "miner.control") == nil)
 	// Output:
 	// <nil>

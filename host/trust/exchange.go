@@ -4,41 +4,52 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
-	"maps"
 	"slices"
+	"sync"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Buckets is in how many parts two nodes compare what they have.
+// Buckets is the number of parts in which two nodes compare what they have.
 const Buckets = 256
 
-// sumLength is how many bytes of a hash stand for a bucket. Who finds two sets of statements of
-// its own making with the same one keeps them from being exchanged, and nothing else.
+// sumLength is how many bytes of a hash stand for a bucket. A peer that finds two sets of its own
+// statements with the same sum keeps these from being exchanged, and nothing else.
 const sumLength = 8
 
-// digest is what is said of the common statements.
+// digest is the hash of the common statements.
 type digest struct {
 	ids []ID // sorted
 	sum [sha256.Size]byte
 }
 
-// common returns the digest of the common statements. The caller holds mu for writing.
-func (f *Fleet) commonDigest() *digest {
-	if f.digest != nil {
-		return f.digest
+// Exchange compares the statements of this node with those of other nodes. It is used concurrently.
+type Exchange struct {
+	memory *memory
+
+	mu     sync.Mutex // taken after that of memory; guards what follows
+	digest *digest    // of the common statements; nil when it was never asked for
+	at     int        // the change after which it was computed
+}
+
+// common returns the digest of the common statements. The caller holds the lock of memory.
+func (e *Exchange) common() *digest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.digest != nil && e.at == e.memory.changes {
+		return e.digest
 	}
-	d := &digest{}
-	for id, st := range f.set.all {
-		if f.set.common(st) {
+	d, have := &digest{}, e.memory.set
+	for id, st := range have.all {
+		if have.common(st) {
 			d.ids = append(d.ids, id)
 		}
 	}
-	slices.SortFunc(d.ids, ID.compare)
+	slices.SortFunc(d.ids, ID.Compare)
 	h := sha256.New()
 	writeIDs(h, d.ids)
 	h.Sum(d.sum[:0])
-	f.digest = d
+	e.digest, e.at = d, e.memory.changes
 	return d
 }
 
@@ -48,16 +59,17 @@ func writeIDs(h hash.Hash, ids []ID) {
 	}
 }
 
-// Digest names what this node has for a peer: the statements that all keep, and the grants of both,
-// and of their sponsors, with the highest numbers. Two nodes that tell the same need not compare further.
-func (f *Fleet) Digest(p peer.ID) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// Digest returns a hash of what this node has for a peer: the statements that all nodes keep, and
+// the grants with the highest numbers of both nodes and of their sponsors. Two nodes with the same
+// digest need not compare further.
+func (e *Exchange) Digest(p peer.ID) string {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
 	h := sha256.New()
-	sum := f.commonDigest().sum
+	sum := e.common().sum
 	h.Write(sum[:])
-	for _, q := range slices.Sorted(slices.Values(f.set.concerned(p, f.cfg.Self))) {
-		if st := highest(f.set.ranked(q)); st != nil {
+	for _, q := range slices.Sorted(slices.Values(e.memory.set.concerned(p, e.memory.cfg.Self))) {
+		if st := highest(e.memory.set.ranked(q)); st != nil {
 			h.Write(st.ID[:])
 		} else {
 			h.Write(make([]byte, sha256.Size))
@@ -73,17 +85,17 @@ func (s *set) ranked(p peer.ID) []*Statement {
 }
 
 // between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,
-// and all grants of both. The caller holds mu for writing.
-func (f *Fleet) between(p peer.ID) (out [Buckets][]ID) {
-	ids := f.commonDigest().ids
+// and all grants of both. The caller holds the lock of memory.
+func (e *Exchange) between(p peer.ID) (out [Buckets][]ID) {
+	ids := e.common().ids
 	var grants []ID
-	for _, q := range f.set.concerned(p, f.cfg.Self) {
-		for _, st := range f.set.plain[q] {
+	for _, q := range e.memory.set.concerned(p, e.memory.cfg.Self) {
+		for _, st := range e.memory.set.plain[q] {
 			grants = append(grants, st.ID)
 		}
 	}
 	if len(grants) > 0 {
-		ids = slices.SortedFunc(slices.Values(slices.Concat(ids, grants)), ID.compare)
+		ids = slices.SortedFunc(slices.Values(slices.Concat(ids, grants)), ID.Compare)
 		ids = slices.Compact(ids)
 	}
 	for _, id := range ids {
@@ -92,7 +104,7 @@ func (f *Fleet) between(p peer.ID) (out [Buckets][]ID) {
 	return out
 }
 
-// concerned returns some peers with the sponsors of theirs.
+// concerned returns some peers and their sponsors.
 func (s *set) concerned(peers ...peer.ID) []peer.ID {
 	out := peers
 	for _, p := range peers {
@@ -105,11 +117,11 @@ func (s *set) concerned(peers ...peer.ID) []peer.ID {
 	return out
 }
 
-// Sums returns, for each bucket, a short hash of what this node has for a peer; "" for nothing.
-func (f *Fleet) Sums(p peer.ID) []string {
-	f.mu.Lock()
-	buckets := f.between(p)
-	f.mu.Unlock()
+// Sums returns for each bucket a short hash of what this node has for a peer; "" for nothing.
+func (e *Exchange) Sums(p peer.ID) []string {
+	e.memory.mu.RLock()
+	buckets := e.between(p)
+	e.memory.mu.RUnlock()
 	out := make([]string, Buckets)
 	for i, ids := range buckets {
 		out[i] = sumOf(ids)
@@ -126,13 +138,13 @@ func sumOf(ids []ID) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:sumLength])
 }
 
-// Differing returns the IDs of what this node has for a peer, after one of them, in the buckets
-// whose sums differ from the peer's, and the numbers of these buckets: at most so many IDs, whole
-// buckets but for the last.
-func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
-	f.mu.Lock()
-	have := f.between(p)
-	f.mu.Unlock()
+// Differing returns the IDs of what this node has for a peer in the buckets whose sums differ from
+// the peer's, and the numbers of these buckets. It begins after an ID and returns most IDs at most:
+// whole buckets but for the last. more reports whether there are further ones.
+func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
+	e.memory.mu.RLock()
+	have := e.between(p)
+	e.memory.mu.RUnlock()
 	for i := int(after[0]); i < Buckets; i++ {
 		theirs := ""
 		if i < len(sums) {
@@ -143,7 +155,7 @@ func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []I
 		}
 		buckets = append(buckets, i)
 		for _, id := range have[i] {
-			if after != (ID{}) && id.compare(after) <= 0 {
+			if after != (ID{}) && id.Compare(after) <= 0 {
 				continue
 			}
 			if len(ids) >= most {
@@ -155,29 +167,29 @@ func (f *Fleet) Differing(p peer.ID, sums []string, after ID, most int) (ids []I
 	return ids, buckets, false
 }
 
-// Lacks returns which of the statements this node has not, and would keep.
-func (f *Fleet) Lacks(ids []ID) (out []ID) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
+// Lacks returns which of these statements this node does not have, and would keep.
+func (e *Exchange) Lacks(ids []ID) (out []ID) {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
 	for _, id := range ids {
-		_, have := f.set.all[id]
-		if _, declined := f.declined[id]; !have && !declined {
+		_, have := e.memory.set.all[id]
+		if _, declined := e.memory.declined[id]; !have && !declined {
 			out = append(out, id)
 		}
 	}
 	return out
 }
 
-// Beyond returns what this node has for a peer in some buckets, and the peer's IDs do not name:
-// send it, what the root has signed first.
-func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
+// Beyond returns the statements that this node has for a peer in some buckets and that are not
+// among the peer's IDs: what to send it, with what the root signed first.
+func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	has := make(map[ID]struct{}, len(theirs))
 	for _, id := range theirs {
 		has[id] = struct{}{}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	have := f.between(p)
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	have := e.between(p)
 	var rest [][]byte
 	for _, b := range buckets {
 		if b < 0 || b >= Buckets {
@@ -187,7 +199,7 @@ func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 			if _, known := has[id]; known {
 				continue
 			}
-			if st := f.set.all[id]; st.Signer == f.root {
+			if st := e.memory.set.all[id]; st.Signer == e.memory.root {
 				out = append(out, st.Data)
 			} else {
 				rest = append(rest, st.Data)
@@ -197,48 +209,27 @@ func (f *Fleet) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
 	return append(out, rest...)
 }
 
-// Bodies returns statements by their IDs, those that are for everybody or that concern this peer or
-// this node, as far as they are known.
-func (f *Fleet) Bodies(p peer.ID, ids []ID) (out [][]byte) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	concerned := f.set.concerned(p, f.cfg.Self)
+// Bodies returns those of the statements that are known, and that are for everybody or concern the
+// peer or this node.
+func (e *Exchange) Bodies(p peer.ID, ids []ID) (out [][]byte) {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	concerned := e.memory.set.concerned(p, e.memory.cfg.Self)
 	for _, id := range ids {
-		st, have := f.set.all[id]
-		if have && (f.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject)) {
+		st, have := e.memory.set.all[id]
+		if have && (e.memory.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject)) {
 			out = append(out, st.Data)
 		}
 	}
 	return out
 }
 
-// Common returns the statements that every node keeps, signed as they came.
-func (f *Fleet) Common() (out [][]byte) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, id := range f.commonDigest().ids {
-		out = append(out, f.set.all[id].Data)
-	}
-	return out
-}
-
-// Revocations returns all that are known, in no order.
-func (f *Fleet) Revocations() []*Statement {
-	return f.statements(func(s *Statement) bool { return s.Revocation != nil })
-}
-
-// Lifts returns all that are known, in no order.
-func (f *Fleet) Lifts() []*Statement {
-	return f.statements(func(s *Statement) bool { return s.Lift != nil })
-}
-
-func (f *Fleet) statements(which func(*Statement) bool) (out []*Statement) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	for st := range maps.Values(f.set.all) {
-		if which(st) {
-			out = append(out, st)
-		}
+// Common returns the statements that every node keeps, as they were signed.
+func (e *Exchange) Common() (out [][]byte) {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	for _, id := range e.common().ids {
+		out = append(out, e.memory.set.all[id].Data)
 	}
 	return out
 }

@@ -13,7 +13,6 @@ import (
 // Bounds for tests outside of the package.
 const (
 	MaxOrphans    = maxOrphans
-	MaxBrought    = maxBrought
 	MaxPerTarget  = maxPerTarget
 	MaxOwnRevoked = maxOwnRevoked
 	MaxPerSigner  = maxPerSigner
@@ -64,7 +63,7 @@ func SealPolicy(t testing.TB, p *Policy, s *Signer) []byte {
 func NewSerial() string { return newSerial() }
 
 // Dir is where the fleet is kept.
-func (f *Fleet) Dir() string { return f.cfg.Dir }
+func (f *Fleet) Dir() string { return f.memory.cfg.Dir }
 
 // MemoryDir returns a folder that is not on a disk where there is one.
 func MemoryDir(t testing.TB) string { return memoryDir(t) }
@@ -74,9 +73,9 @@ func MemoryDir(t testing.TB) string { return memoryDir(t) }
 func LearnUnsaved(t testing.TB, f *Fleet, statements ...[]byte) {
 	t.Helper()
 	for _, data := range statements {
-		st, err := f.id.Open(data)
+		st, err := f.memory.id.Open(data)
 		if err == nil {
-			_, err = f.take([]*Statement{st}, true)
+			_, err = f.memory.take([]*Statement{st}, true)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +86,7 @@ func LearnUnsaved(t testing.TB, f *Fleet, statements ...[]byte) {
 // RewriteKilled writes the files anew, and is stopped when it comes to one of them.
 func RewriteKilled(t testing.TB, f *Fleet, at string) {
 	t.Helper()
-	path := filepath.Join(f.cfg.Dir, at)
+	path := filepath.Join(f.memory.cfg.Dir, at)
 	was, err := os.ReadFile(path)
 	must := func(errs ...error) {
 		t.Helper()
@@ -96,7 +95,7 @@ func RewriteKilled(t testing.TB, f *Fleet, at string) {
 		}
 	}
 	must(err, os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o700))
-	if f.rewrite() == nil {
+	if f.memory.rewrite() == nil {
 		t.Fatalf("%s was written", at)
 	}
 	must(os.RemoveAll(path), os.WriteFile(path, was, 0o600))

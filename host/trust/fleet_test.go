@@ -97,7 +97,7 @@ func (o *owner) learn(f *trust.Fleet, statements ...[]byte) {
 
 func (o *owner) revoke(f *trust.Fleet, s *trust.Signer, p peer.ID) {
 	o.t.Helper()
-	must(o.t, f.Revoke(s, []peer.ID{p}, nil))
+	must(o.t, f.Issuance().Revoke(s, []peer.ID{p}, nil))
 }
 
 // limited is an issuer with rights of its own on some machines, who may let workers in.
@@ -213,7 +213,7 @@ func TestFleetRevocation(t *testing.T) {
 	grant, err := f.Admit(p.id, chain)
 	must(t, err)
 	must(t, f.May(p.id, "deploy"))
-	must(t, f.Revoke(o.second, nil, []trust.Line{grant.Line}))
+	must(t, f.Issuance().Revoke(o.second, nil, []trust.Line{grant.Line}))
 	if err := f.May(p.id, "deploy"); !errors.Is(err, trust.ErrRevokedLine) || !f.Revoked(p.id) || calls != 1 {
 		t.Errorf("revoked by its line: %v, %d calls", err, calls)
 	}
@@ -222,7 +222,7 @@ func TestFleetRevocation(t *testing.T) {
 	if news, err := f.Learn(f.Revocations()[0].Data); news || err != nil {
 		t.Errorf("the same again: %v %v", news, err)
 	}
-	must(t, f.Revoke(o.second, nil, []trust.Line{grant.Line})) // nothing is signed twice
+	must(t, f.Issuance().Revoke(o.second, nil, []trust.Line{grant.Line})) // nothing is signed twice
 	if n := len(f.Revocations()); n != 1 {
 		t.Errorf("%d revocations", n)
 	}
@@ -271,7 +271,7 @@ func TestFleetOwnGrant(t *testing.T) {
 	if err := f.May(p.id, "deploy"); !errors.Is(err, trust.ErrOwnGrant) || !strings.Contains(err.Error(), "swarm renew") {
 		t.Errorf("expired itself: %v", err)
 	}
-	renewed, err := f.Renew(o.second, rig.id)
+	renewed, err := f.Issuance().Renew(o.second, rig.id)
 	must(t, err)
 	if news, err := f.Learn(renewed...); news || err != nil {
 		t.Errorf("the same again: %v %v", news, err)
@@ -366,7 +366,7 @@ func TestFleetLeave(t *testing.T) {
 	}
 	wantErr(t, "left twice", trust.LeaveFleet(f.Dir()), trust.ErrNoFleet)
 	wantErr(t, "another process reloads", other.Reload(), trust.ErrNoFleet)
-	wantErr(t, "another process revokes", other.Revoke(o.signer, []peer.ID{newPerson(t).id}, nil), trust.ErrNoFleet)
+	wantErr(t, "another process revokes", other.Issuance().Revoke(o.signer, []peer.ID{newPerson(t).id}, nil), trust.ErrNoFleet)
 	_, err = trust.OpenFleet(cfg)
 	wantErr(t, "open", err, trust.ErrNoFleet)
 }
@@ -385,11 +385,11 @@ func TestSeveralProcesses(t *testing.T) {
 	for i, f := range []*trust.Fleet{first, second} {
 		go func() {
 			for n := range 10 {
-				_, err := f.Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleController, Name: fmt.Sprintf("c-%d-%d", i, n)}})
+				_, err := f.Issuance().Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleController, Name: fmt.Sprintf("c-%d-%d", i, n)}})
 				if err != nil && !errors.Is(err, trust.ErrOutranked) { // the other one was quicker
 					errs[i] = errors.Join(errs[i], err)
 				}
-				errs[i] = errors.Join(errs[i], f.Revoke(o.signer, []peer.ID{newPerson(t).id}, nil))
+				errs[i] = errors.Join(errs[i], f.Issuance().Revoke(o.signer, []peer.ID{newPerson(t).id}, nil))
 			}
 			done <- struct{}{}
 		}()
@@ -475,12 +475,12 @@ func TestWhoReplacesWhom(t *testing.T) {
 			must(t, err)
 			next := old
 			next.Name = "new"
-			_, err = f.Decide(tc.new, trust.Decision{Grant: next})
+			_, err = f.Issuance().Decide(tc.new, trust.Decision{Grant: next})
 			wantErr(t, "decide", err, tc.err)
 			if m, _ := f.Known(p.id); m.Err != nil || (m.Grant.Name == "new") != (tc.err == nil) {
 				t.Errorf("known: %+v", m.Grant)
 			}
-			_, err = f.Decide(tc.new, trust.Decision{Grant: laptop(p.id)})
+			_, err = f.Issuance().Decide(tc.new, trust.Decision{Grant: laptop(p.id)})
 			if tc.new != o.signer {
 				wantErr(t, "makes an issuer", err, trust.ErrDepth)
 			}
@@ -510,10 +510,10 @@ func TestOrderDoesNotMatter(t *testing.T) {
 		o.learn(f, c...)
 	}
 	o.revoke(f, o.second, p.id)
-	_, err := f.Lift(o.signer, p.id)
+	_, err := f.Issuance().Lift(o.signer, p.id)
 	must(t, err)
 	o.revoke(f, o.second, p.id)
-	all := f.Common()
+	all := f.Exchange().Common()
 	for _, peer := range []peer.ID{p.id, q.id} {
 		m, _ := f.Known(peer)
 		all = append(all, m.Chain...)

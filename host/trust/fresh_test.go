@@ -36,9 +36,9 @@ func TestClosedBookIsNotMissed(t *testing.T) {
 	friend := newPerson(t)
 	o.learn(f, c...)
 	o.learn(f, o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})...)
-	must(t, f.Revoke(s, []peer.ID{friend.id}, nil))
+	must(t, f.Issuance().Revoke(s, []peer.ID{friend.id}, nil))
 	o.revoke(f, o.signer, thief.id)
-	must(t, f.Close(o.signer, thief.id, nil))
+	must(t, f.Issuance().Close(o.signer, thief.id, nil))
 	for range 3 {
 		f = o.again(f)
 		must(t, f.Whole())
@@ -58,7 +58,7 @@ func TestWhatIsKeptStaysKept(t *testing.T) {
 		for range trust.MaxPerTarget {
 			o.learn(f, o.revocation(thief, c[0], friend.id, paper...))
 		}
-		_, err := f.Lift(o.signer, friend.id)
+		_, err := f.Issuance().Lift(o.signer, friend.id)
 		must(t, err)
 	}
 	for range trust.MaxPerTarget {
@@ -105,9 +105,9 @@ func TestKilledWhileForgettingAClosedBook(t *testing.T) {
 		friend := newPerson(t)
 		o.learn(f, c...)
 		o.learn(f, o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})...)
-		must(t, f.Revoke(s, []peer.ID{friend.id}, nil))
+		must(t, f.Issuance().Revoke(s, []peer.ID{friend.id}, nil))
 		o.revoke(f, o.signer, thief.id)
-		must(t, f.Close(o.signer, thief.id, nil))
+		must(t, f.Issuance().Close(o.signer, thief.id, nil))
 		trust.RewriteKilled(t, f, at)
 		for range 2 {
 			if err := o.again(f).Whole(); err != nil {
@@ -129,9 +129,9 @@ func TestReinstatedRevokesOnceMore(t *testing.T) {
 		o.learn(f, o.revocation(p, c[0], friend.id, paper...))
 	}
 	o.revoke(f, o.signer, p.id)
-	must(t, f.Close(o.signer, p.id, nil))
+	must(t, f.Issuance().Close(o.signer, p.id, nil))
 	must(t, f.May(friend.id, "deploy"))
-	chain, err := f.Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
+	chain, err := f.Issuance().Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
 	must(t, err)
 	if _, err := f.Learn(o.revocation(p, chain[0], friend.id, paper...)); err != nil || f.May(friend.id, "deploy") == nil {
 		t.Errorf("the new revocation does not count: %v", err)
@@ -145,7 +145,7 @@ func TestNobodysGrantsAreNotKept(t *testing.T) {
 	f, rig := o.rig(t.TempDir(), nil, nil)
 	member, stranger := newPerson(t), newPerson(t)
 	o.learn(f, o.issue(o.second, trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x"})...)
-	before := len(f.Papers(member.id)) + len(f.Papers(rig.id))
+	before := len(f.Grants(member.id)) + len(f.Grants(rig.id))
 	for range 200 {
 		nobody := newPerson(t)
 		for _, p := range []peer.ID{member.id, rig.id, stranger.id} {
@@ -153,14 +153,14 @@ func TestNobodysGrantsAreNotKept(t *testing.T) {
 				N: 1<<40 - 2, Subject: p, Role: trust.RoleWorker, Name: "y", Expires: 1, Paper: trust.NewSerial()}, nobody.key))
 		}
 	}
-	if n := len(f.Papers(member.id)) + len(f.Papers(rig.id)); n != before {
+	if n := len(f.Grants(member.id)) + len(f.Grants(rig.id)); n != before {
 		t.Errorf("%d papers of two members, %d before", n, before)
 	}
 	if _, known := f.Known(stranger.id); known {
 		t.Error("the stranger is known by its own word")
 	}
 	next := trust.Grant{Subject: member.id}
-	if err := f.Number(o.second, &next); next.N > 10 || err != nil {
+	if err := f.Issuance().Number(o.second, &next); next.N > 10 || err != nil {
 		t.Errorf("the next number is %d: %v", next.N, err)
 	}
 }
@@ -179,7 +179,7 @@ func TestDelegateUsesUpNoNumbers(t *testing.T) {
 			N: n, Subject: member.id, Role: trust.RoleWorker, Name: "y", Expires: 1, Paper: paper.Grant.Line.Serial}, vps.key))
 	}
 	for n := range 20 {
-		if _, err := f.Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}}); err != nil {
+		if _, err := f.Issuance().Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: member.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}}); err != nil {
 			t.Fatalf("decision %d: %v", n+1, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestNumbersComeBack(t *testing.T) {
 			s, thief, c := o.stolen()
 			x := newPerson(t)
 			decide := func(by *trust.Signer) error {
-				_, err := f.Decide(by, trust.Decision{Grant: trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}})
+				_, err := f.Issuance().Decide(by, trust.Decision{Grant: trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}})
 				return err
 			}
 			o.learn(f, c...)
@@ -202,7 +202,7 @@ func TestNumbersComeBack(t *testing.T) {
 			o.learn(f, o.issue(s, trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", N: 1<<40 - 2})...)
 			switch first {
 			case "the machine renews":
-				f.Renew(o.second, x.id)
+				f.Issuance().Renew(o.second, x.id)
 			case "a person decides":
 				decide(o.second)
 			case "the root decides":
@@ -262,7 +262,7 @@ func TestWorkersOfAMadeUpSponsorAreUnconfirmed(t *testing.T) {
 		} else {
 			paper, err := o.root.Fleet().Open(c[0])
 			must(t, err)
-			must(t, f.Revoke(o.signer, nil, []trust.Line{paper.Grant.Line}))
+			must(t, f.Issuance().Revoke(o.signer, nil, []trust.Line{paper.Grant.Line}))
 		}
 		for _, p := range []person{x, y} {
 			if m, _ := f.Known(p.id); m.Err != nil || !m.Unconfirmed {
@@ -282,7 +282,7 @@ func TestLabelConfirmsNoRights(t *testing.T) {
 	m, _ := f.Known(puppet.id)
 	g := *m.Grant
 	g.Labels = map[string]string{"site": "a"}
-	_, err := f.Decide(o.second, trust.Decision{Grant: g})
+	_, err := f.Issuance().Decide(o.second, trust.Decision{Grant: g})
 	must(t, err)
 	must(t, f.May(puppet.id, "deploy"))
 	o.revoke(f, o.second, night.id)
@@ -296,7 +296,7 @@ func TestBroughtMemberIsRenewed(t *testing.T) {
 	night, puppet := newPerson(t), newPerson(t)
 	o.learn(f, o.issue(o.signer, trust.Grant{Subject: night.id, Role: trust.RoleController, Name: "night", Verbs: []string{trust.AllVerbs, trust.VerbAdmit}})...)
 	o.learn(f, o.issue(o.second, trust.Grant{Subject: puppet.id, Role: trust.RoleController, Name: "puppet", Verbs: []string{trust.AllVerbs}, Sponsor: night.id})...)
-	_, err := f.Renew(o.second, puppet.id)
+	_, err := f.Issuance().Renew(o.second, puppet.id)
 	must(t, err)
 }
 
@@ -313,7 +313,7 @@ func TestLargeFleetComesBackWhoeverShows(t *testing.T) {
 	for range 10 {
 		p := newPerson(t)
 		f.Admit(p.id, o.issue(s, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "rig"}))
-		if _, err := f.Renew(o.second, p.id); err != nil || !f.Member(p.id) {
+		if _, err := f.Issuance().Renew(o.second, p.id); err != nil || !f.Member(p.id) {
 			t.Fatalf("it is lost: %v", err)
 		}
 	}
@@ -370,10 +370,10 @@ func TestJunkHidesNoNewGrant(t *testing.T) {
 	for _, f := range []*trust.Fleet{rig, other} {
 		o.learn(f, c[0], junk)
 	}
-	before := other.Digest(p.id)
-	_, err = other.Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "new", Verbs: []string{}}})
+	before := other.Exchange().Digest(p.id)
+	_, err = other.Issuance().Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "new", Verbs: []string{}}})
 	must(t, err)
-	if other.Digest(p.id) == before {
+	if other.Exchange().Digest(p.id) == before {
 		t.Error("the new grant makes no difference")
 	}
 }

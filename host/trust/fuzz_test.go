@@ -6,9 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
@@ -114,42 +111,6 @@ func FuzzFiles(f *testing.F) {
 	})
 }
 
-func FuzzTicket(f *testing.F) {
-	text := ticketText(f, newOwner(f))
-	f.Add(text)
-	f.Add(text[:len(text)-1])
-	f.Add("swarm1-")
-	f.Fuzz(func(t *testing.T, text string) {
-		k, err := trust.ParseTicket(text)
-		if err != nil {
-			return
-		}
-		again, err := k.Encode()
-		must(t, err)
-		if _, err := trust.ParseTicket(again); err != nil {
-			t.Errorf("%q became %q: %v", text, again, err)
-		}
-	})
-}
-
-func FuzzSheet(f *testing.F) {
-	root, err := trust.NewRoot()
-	must(f, err)
-	s := &trust.Sheet{Root: root, FleetName: "home", Controller: newPerson(f).id, Issuers: []peer.ID{newPerson(f).id}}
-	f.Add(s.Text())
-	f.Add("key 1 a b")
-	f.Add((&trust.Sheet{Root: root, FleetName: "home"}).Text()) // nobody typed the other lines
-	f.Fuzz(func(t *testing.T, text string) {
-		s, err := trust.ParseSheet(text)
-		if err != nil {
-			return
-		}
-		if again, err := trust.ParseSheet(s.Text()); err != nil || again.Root.Fleet() != s.Root.Fleet() || len(again.Issuers) != len(s.Issuers) {
-			t.Errorf("%q is not the same again: %v", text, err)
-		}
-	})
-}
-
 func FuzzSelector(f *testing.F) {
 	f.Add("gpu=3080,site")
 	f.Add(",=")
@@ -160,43 +121,6 @@ func FuzzSelector(f *testing.F) {
 		}
 		if s.String() != text || !s.Within(s) {
 			t.Errorf("%q became %q", text, s)
-		}
-	})
-}
-
-func FuzzRootFile(f *testing.F) {
-	root, err := trust.NewRoot()
-	must(f, err)
-	path := filepath.Join(f.TempDir(), "root")
-	must(f, root.Save(path, trust.Seal{Passphrase: "x", WorkFactor: 1}))
-	data, err := os.ReadFile(path)
-	must(f, err)
-	f.Add(data)
-	f.Add([]byte("swarm-root-1 aaaa"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(t.TempDir(), "root")
-		must(t, os.WriteFile(path, data, 0o600))
-		if root, err := trust.LoadRoot(path, "wrong"); err == nil && root.Fleet() == "" {
-			t.Error("a root without a fleet")
-		}
-	})
-}
-
-// FuzzTicketBook: nothing but the secret of a ticket lets in.
-func FuzzTicketBook(f *testing.F) {
-	inv, secret := entry(1, nil)
-	f.Add(secret)
-	f.Add([]byte("{"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		book, err := trust.OpenTicketBook(t.TempDir())
-		must(t, err)
-		must(t, book.Add(inv, secret))
-		list, err := book.List()
-		if err != nil || len(list) != 1 {
-			t.Fatal(list, err)
-		}
-		if _, _, err := book.Check(inv.ID, data, "x", time.Now()); (err == nil) != bytes.Equal(data, secret) {
-			t.Errorf("secret %q: %v", data, err)
 		}
 	})
 }

@@ -28,14 +28,14 @@ const (
 	maxDespite   = 64 // revocations in spite of which a signer stands
 )
 
-// Grant is what a signer says of one member. It is data: a [Fleet] judges whether it counts.
-// Times are in Unix milliseconds.
+// Grant is what the root or an issuer gives to one member. It is data: a [Fleet] judges whether it
+// counts. Times are in Unix milliseconds.
 type Grant struct {
 	Fleet FleetID `json:"fleet"`
 	// By is the signer: the root, or an issuer.
 	By peer.ID `json:"by"`
 	// Line is the decision that the grant carries out, and N its number: of several grants of a
-	// peer the one with the highest number counts. No date decides.
+	// peer the one with the highest number counts. Dates do not decide.
 	Line    Line    `json:"line"`
 	N       int64   `json:"n"`
 	Subject peer.ID `json:"subject"`
@@ -48,39 +48,38 @@ type Grant struct {
 	Also   []Right           `json:"also,omitempty"`
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels,omitempty"`
-	// Issued is when it was signed by the signer's clock. Nobody is judged by it.
+	// Issued is when it was signed by the signer's clock. Nothing is judged by it.
 	Issued  int64 `json:"issued"`
 	Expires int64 `json:"expires"`
-	// NoRenew keeps the grant from being renewed by itself: it was given for a time.
+	// NoRenew keeps machines from renewing the grant by themselves: it was given for a time.
 	NoRenew bool `json:"noRenew,omitempty"`
 	// MayIssue lets an issuer sign for others; nil for everybody else.
 	MayIssue *Bounds `json:"mayIssue,omitempty"`
-	// Paper is the serial of the line of the issuer's own grant under which it signs; empty for
-	// the root.
+	// Paper is the serial of the issuer's own line at the time of signing; empty for the root.
 	Paper string `json:"paper,omitempty"`
-	// Accept is the subject's own signature over the line: it asked Line.By to let it in.
+	// Accept is the subject's signature over the line: it asked Line.By to let it in.
 	Accept []byte `json:"accept,omitempty"`
-	// Sponsor is the member whose ticket brought the subject in. Rights count while the sponsor
-	// holds them itself.
+	// Sponsor is the member whose ticket brought the subject in. The subject's rights count while
+	// the sponsor holds them too.
 	Sponsor peer.ID `json:"sponsor,omitempty"`
-	// Despite are revocations by the root in spite of which an issuer's new grant stands.
+	// Despite are revocations by the root that do not end this new grant of an issuer.
 	Despite []ID `json:"despite,omitempty"`
-	// Origins are the issuers on whose word others have signed this by themselves: each one that
-	// signs adds the signer before it, and removes none. When one has ended, the member is
+	// Origins are the issuers on whose word machines have signed the grant by themselves: each that
+	// signs adds the signer before it, and removes none. When one of them has ended, the member is
 	// unconfirmed until a person has looked.
 	Origins []Origin `json:"origins,omitempty"`
 
 	accepted bool // set by checkGrant: Accept is there and good
 }
 
-// Origin is an issuer, and the serial of the line under which it signed: one that begins anew does
-// not confirm what was signed before.
+// Origin is an issuer with the serial of its line at the time of signing: an issuer with a new line
+// does not confirm what it signed under the old one.
 type Origin struct {
 	By    peer.ID `json:"by"`
 	Paper string  `json:"paper"`
 }
 
-// maxOrigins is on the word of how many issuers a grant may stand.
+// maxOrigins is the number of issuers on whose word a grant may stand.
 const maxOrigins = 8
 
 func validateOrigins(list []Origin) error {
@@ -107,13 +106,13 @@ type Right struct {
 	Expires int64 `json:"expires,omitempty"`
 }
 
-// maxAlso is how many further rights a grant may hold.
+// maxAlso is the number of further rights that a grant may hold.
 const maxAlso = 8
 
 // Bounds say what an issuer may give. The zero value lets it give nothing.
 type Bounds struct {
-	// ForAll lets it sign and revoke for everybody but issuers. Without it an issuer signs only
-	// for who has asked it, and revokes only in lines that it began.
+	// ForAll lets an issuer sign and revoke for everybody but issuers. Without it an issuer signs
+	// only for members that asked it, and revokes only in lines that it began.
 	ForAll bool `json:"forAll,omitempty"`
 	// Roles it may give, never issuer.
 	Roles []Role `json:"roles,omitempty"`
@@ -125,7 +124,7 @@ type Bounds struct {
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
-// warnBefore is how long before its end a grant is talked about.
+// warnBefore is how long before its end a grant gives a warning.
 const warnBefore = 30 * day
 
 // ExpiresAt returns the end as a time.
@@ -164,9 +163,9 @@ func (g *Grant) rights() []Right {
 	return append([]Right{{Verbs: g.Verbs, On: g.On}}, g.Also...)
 }
 
-// Allows returns why the grant does not give the verb on a machine with these
-// labels at this time: [ErrVerb], [ErrSelector], or [ErrExpired] for a further
-// right whose time is over. The times of the grant itself are not looked at.
+// Allows returns why the grant does not give the verb on a machine with these labels at this time:
+// [ErrVerb], [ErrSelector], or [ErrExpired] for a further right whose time is over. It does not
+// look at the times of the grant itself.
 func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) error {
 	err := fmt.Errorf("%w: %s is not among the rights of %s", ErrVerb, verb, g.Name)
 	for _, r := range g.rights() {
@@ -189,7 +188,8 @@ func (g *Grant) Allows(verb string, labels map[string]string, now time.Time) err
 // expired returns [ErrExpired] in words once the grant's time is over.
 func (g *Grant) expired(now time.Time) error {
 	if at := now.UnixMilli(); at >= g.Expires {
-		return fmt.Errorf("%w: the grant of %s ended on %s, and our clock says %s", ErrExpired, g.Name, when(g.Expires), when(at))
+		return fmt.Errorf("%w: the grant of %s ended on %s, and our clock says %s",
+			ErrExpired, g.Name, when(g.Expires), when(at))
 	}
 	return nil
 }
@@ -223,7 +223,7 @@ func (g *Grant) validate() error {
 	if err := g.Subject.Validate(); err != nil {
 		return fmt.Errorf("subject: %w", err)
 	}
-	if err := validateGiven(g.Role, g.Verbs, g.On, g.Name, g.Labels); err != nil {
+	if err := g.ValidateTexts(); err != nil {
 		return err
 	}
 	switch {
@@ -302,28 +302,29 @@ func (g *Grant) validateAlso() error {
 // maxMillis is the year 9999, so that sums of times never overflow.
 const maxMillis = 253_402_300_799_000
 
-// validateGiven checks the texts that a person chooses, in grants and tickets.
-func validateGiven(role Role, verbs []string, on, name string, labels map[string]string) error {
-	if err := role.validate(); err != nil {
+// ValidateTexts checks what a person chooses in a grant: role, verbs, selector, name and labels.
+func (g *Grant) ValidateTexts() error {
+	if err := g.Role.validate(); err != nil {
 		return err
 	}
-	if err := validateVerbs(verbs); err != nil {
+	if err := validateVerbs(g.Verbs); err != nil {
 		return err
 	}
-	if _, err := ParseSelector(on); err != nil {
+	if _, err := ParseSelector(g.On); err != nil {
 		return err
 	}
-	if err := ValidateName(name); err != nil {
+	if err := ValidateName(g.Name); err != nil {
 		return err
 	}
-	return validateLabels(labels)
+	return validateLabels(g.Labels)
 }
 
 // ValidateName returns why a word cannot name a machine: it could be taken for something else, a
 // peer ID, a serial, an address, a path or an option.
 func ValidateName(name string) error {
 	if name == "" || len(name) > maxName || !plain(name) || !alphanumeric(name[0]) {
-		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /, beginning with a letter or digit", shorten(name), maxName)
+		return fmt.Errorf("%q is no name: use 1 to %d letters, digits, and . _ - /, beginning with a letter or digit",
+			shorten(name), maxName)
 	}
 	if LooksLikePeer(name) || LooksLikeSerial(name) {
 		return fmt.Errorf("%q is no name: it could be taken for a peer ID or a serial", name)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
@@ -24,7 +25,7 @@ func TestNoFileInPlaceOfOne(t *testing.T) {
 			return errors.Join(os.WriteFile(other, d.files[filepath.Base(path)], 0o600), os.Symlink(other, path))
 		},
 	} {
-		for _, name := range []string{statementsFile, indexFile, membershipFile} {
+		for _, name := range []string{store.StatementsFile, store.IndexFile, membershipFile} {
 			d.with(name, nil)
 			path := filepath.Join(d.rig.Dir, name)
 			if err := put(path); err != nil {
@@ -34,31 +35,21 @@ func TestNoFileInPlaceOfOne(t *testing.T) {
 			if !errors.Is(err, durable.ErrUnsafe) || !strings.Contains(err.Error(), path+" is "+kind+": put the file itself there") {
 				t.Errorf("%s in place of %s: %v", kind, name, err)
 			}
-			if _, err := appendTo(path, nil); !errors.Is(err, durable.ErrUnsafe) {
-				t.Errorf("%s in place of %s, add: %v", kind, name, err)
-			}
 		}
 		d.with("", nil)
 		f, err := OpenFleet(d.rig)
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join(d.rig.Dir, statementsFile)
+		path := filepath.Join(d.rig.Dir, store.StatementsFile)
 		if err := errors.Join(os.Remove(path), put(path)); err != nil {
 			t.Fatal(err)
 		}
-		if !f.store.stale() {
+		if !f.memory.store.Stale() {
 			t.Errorf("%s in place of the statements while it runs is not seen", kind)
 		}
-		if _, err := f.store.read(); !errors.Is(err, durable.ErrUnsafe) {
+		if _, err := f.memory.store.Read(); !errors.Is(err, durable.ErrUnsafe) {
 			t.Errorf("%s in place of the statements while it runs: %v", kind, err)
-		}
-		key := filepath.Join(memoryDir(t), "root.key")
-		if err := put(key); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := LoadRoot(key, ""); !errors.Is(err, durable.ErrUnsafe) {
-			t.Errorf("%s in place of the root key: %v", kind, err)
 		}
 	}
 }

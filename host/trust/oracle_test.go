@@ -145,7 +145,7 @@ func (w *world) check(n *node) {
 // notWaived is all that a machine ever heard, but for what the root has said it need not have.
 func (w *world) notWaived(n *node) (e evidence) {
 	for _, st := range n.list {
-		if _, have := n.f.set.all[st.ID]; have || !n.waived[st.ID] {
+		if _, have := n.f.memory.set.all[st.ID]; have || !n.waived[st.ID] {
 			e = append(e, st)
 		}
 	}
@@ -155,7 +155,7 @@ func (w *world) notWaived(n *node) (e evidence) {
 // checkMemory: no loss of one file makes a machine forget a revocation while it decides.
 func (w *world) checkMemory(n *node) {
 	for _, st := range n.list {
-		if _, have := n.f.set.all[st.ID]; have || !st.kept() || n.waived[st.ID] {
+		if _, have := n.f.memory.set.all[st.ID]; have || !st.kept() || n.waived[st.ID] {
 			continue
 		}
 		if n.f.Whole() == nil {

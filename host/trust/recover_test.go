@@ -2,7 +2,6 @@ package trust
 
 import (
 	"slices"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -81,7 +80,7 @@ func (w *world) restore(reached []*node, lost []string) *node {
 			n.learn(k.held()...)
 		}
 	}
-	if err := n.f.Revoke(w.signer, ids, nil); err != nil {
+	if err := n.f.Issuance().Revoke(w.signer, ids, nil); err != nil {
 		w.fail("P1 the take-over stopped before it had revoked anything: %v", err)
 	}
 	n.collect('o')
@@ -136,7 +135,7 @@ func (w *world) contact(n, k *node) {
 	if slices.Contains(workerNames(), k.name) && w.due(n, k) && !n.renew(k.name) && !w.thrownOut(n, k.id) {
 		w.person[k.name] = true
 		site := sortedNames(w.labels[k.name])[0]
-		_, err := n.f.Decide(w.signer, Decision{Grant: Grant{Subject: k.id, Role: RoleWorker, Name: "m-" + k.name, Verbs: []string{}, Labels: map[string]string{"site": site}}})
+		_, err := n.f.Issuance().Decide(w.signer, Decision{Grant: Grant{Subject: k.id, Role: RoleWorker, Name: "m-" + k.name, Verbs: []string{}, Labels: map[string]string{"site": site}}})
 		n.collect('o')
 		w.say("the root decides about %s", k.name)
 		if err != nil {
@@ -162,14 +161,14 @@ func (w *world) due(n, k *node) bool {
 func (w *world) waive(n, k *node) {
 	var ids []ID
 	for _, id := range k.f.Missing() {
-		if !slices.ContainsFunc(w.allNodes(), func(o *node) bool { return o.f.set.all[id] != nil }) {
+		if !slices.ContainsFunc(w.allNodes(), func(o *node) bool { return o.f.memory.set.all[id] != nil }) {
 			ids = append(ids, id)
 		}
 	}
 	if len(ids) == 0 {
 		return
 	}
-	if err := n.f.Waive(w.signer, k.id, ids); err != nil {
+	if err := n.f.Issuance().Waive(w.signer, k.id, ids); err != nil {
 		w.fail("P7 waive: %v", err)
 	}
 	w.seen["waiver"] = true
@@ -204,8 +203,8 @@ func (w *world) liftWrong(n *node) {
 	if len(ids) == 0 {
 		return
 	}
-	err := n.f.signing(func(_ *set, now time.Time) ([]*Statement, error) {
-		st, err := w.signer.lift(Lift{IDs: ids}, now)
+	err := n.f.Issuance().signing(w.signer, func(have draft) ([]*Statement, error) {
+		st, err := w.signer.lift(Lift{IDs: ids}, have.now)
 		return []*Statement{st}, err
 	})
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Bounds on what takes rights away and gives them back, in bytes of the envelope.
+// Bounds on revocations, lifts and policies, in bytes of the envelope.
 const (
 	maxRevocationBytes = 32 << 10
 	maxLiftBytes       = 160 << 10
@@ -31,11 +31,10 @@ type Revocation struct {
 	Line *Line   `json:"line,omitzero"`
 	// Paper is the signer's own grant, signed by the root; empty for the root.
 	Paper []byte `json:"paper,omitzero"`
-	// Evidence is a grant of what is revoked, after the grant of that one's signer where that is
-	// neither the root nor the signer of the revocation. The root needs none.
+	// Evidence is a grant of what is revoked. Before it comes the grant of its issuer, where that
+	// is not the signer of the revocation. The root needs no evidence.
 	Evidence [][]byte `json:"evidence,omitzero"`
-	// Nonce makes each revocation another statement, so that one can be lifted and the next
-	// counts.
+	// Nonce makes each revocation a new statement, so that one can be lifted and the next counts.
 	Nonce string `json:"nonce"`
 	// Issued is when it was signed by the signer's clock, in Unix milliseconds: display only.
 	Issued int64 `json:"issued"`
@@ -148,10 +147,10 @@ func (f FleetID) openEvidence(r *Revocation) (*Grant, error) {
 	return s.Grant, nil
 }
 
-// Lift ends revocations, by the root alone. It has one of three forms: IDs names revocations;
-// Signer, Lines and Standing close the book of a signer that has ended, so that nothing it revoked
-// under these lines counts but what stands; Machine and IDs let a machine obey again although statements are gone
-// that it once had and nobody has any more.
+// Lift ends revocations. Only the root signs it. It has one of three forms: IDs names revocations;
+// Signer, Lines and Standing end all revocations that an ended signer made under these lines, but
+// those that stand; Machine and IDs let a machine obey again without statements that it once had
+// and that nobody has any more.
 type Lift struct {
 	Fleet  FleetID `json:"fleet"`
 	IDs    []ID    `json:"ids,omitzero"`
@@ -178,7 +177,7 @@ func (l *Lift) validate() error {
 	return nil
 }
 
-// Policy is what the root asks of the whole fleet. The highest that is not lowered counts.
+// Policy is what the root asks of the whole fleet. The highest version that is not lowered counts.
 type Policy struct {
 	Fleet FleetID `json:"fleet"`
 	// MinProtocol is the lowest version of swarm's protocol to speak.

@@ -13,11 +13,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// base32 in lower case without padding: easy to read out and to select.
+// text32 is base32 in lower case without padding: easy to read out and to select.
 var text32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// FleetID is the public key of a fleet's root as text: 52 characters of a-z
-// and 2-7. The empty FleetID means no fleet.
+// FleetID is the public key of a fleet's root as text: 52 characters of a-z and 2-7. The empty
+// FleetID means no fleet.
 type FleetID string
 
 // shortLength is the number of characters in protocol IDs and topics.
@@ -35,8 +35,7 @@ func ParseFleetID(text string) (FleetID, error) {
 // Short returns the first 16 characters, or all of a shorter text.
 func (f FleetID) Short() string { return string(f[:min(len(f), shortLength)]) }
 
-// Fingerprint returns eight words that two people can compare: 64 bits of the
-// SHA-256 of the ID.
+// Fingerprint returns eight words that two people can compare: 64 bits of the SHA-256 of the ID.
 func (f FleetID) Fingerprint() string {
 	sum := sha256.Sum256([]byte(f))
 	list := strings.Fields(words)
@@ -47,14 +46,22 @@ func (f FleetID) Fingerprint() string {
 	return strings.Join(out, " ")
 }
 
+// FleetOf returns the ID of the fleet whose root has this public key.
+func FleetOf(root ed25519.PublicKey) FleetID { return FleetID(text32.EncodeToString(root)) }
+
+// Key returns the public key of the root.
+func (f FleetID) Key() (ed25519.PublicKey, error) {
+	if _, err := ParseFleetID(string(f)); err != nil {
+		return nil, err
+	}
+	return text32.DecodeString(string(f))
+}
+
 // signer returns the peer ID of the root key.
 func (f FleetID) signer() (peer.ID, error) {
-	if _, err := ParseFleetID(string(f)); err != nil {
-		return "", err
-	}
-	raw, err := text32.DecodeString(string(f))
+	raw, err := f.Key()
 	if err != nil {
-		return "", fmt.Errorf("fleet ID: %w", err)
+		return "", err
 	}
 	key, err := crypto.UnmarshalEd25519PublicKey(raw)
 	if err != nil {
@@ -63,9 +70,9 @@ func (f FleetID) signer() (peer.ID, error) {
 	return peer.IDFromPublicKey(key)
 }
 
-// Root is the key that a fleet begins with. Whoever has it is the owner: keep
-// it apart from the controller's daily key. It is not changed after it is made
-// and may be used concurrently. Its zero value is of no use.
+// Root is the key that a fleet begins with. Whoever has it owns the fleet: keep it apart from the
+// controller's daily key. It never changes and may be used concurrently. Its zero value is of no
+// use.
 type Root struct {
 	key ed25519.PrivateKey
 }
@@ -81,10 +88,10 @@ func NewRoot() (*Root, error) {
 
 // Fleet returns the ID of the fleet.
 func (r *Root) Fleet() FleetID {
-	return FleetID(text32.EncodeToString(r.key.Public().(ed25519.PublicKey)))
+	return FleetOf(r.key.Public().(ed25519.PublicKey))
 }
 
-// Signer returns what signs grants and records as the root.
+// Signer returns what signs statements as the root.
 func (r *Root) Signer() (*Signer, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(bytes.Clone(r.key))
 	if err != nil {
@@ -99,12 +106,13 @@ func (r *Root) String() string { return "root of " + r.Fleet().Short() }
 // GoString hides the key from %#v.
 func (r *Root) GoString() string { return r.String() }
 
-func (r *Root) seed() string { return text32.EncodeToString(r.key.Seed()) }
+// Seed returns the secret that the key is made from: 32 bytes, for a backup.
+func (r *Root) Seed() []byte { return r.key.Seed() }
 
-func rootFromSeed(text string) (*Root, error) {
-	seed, err := text32.DecodeString(text)
-	if err != nil || len(seed) != ed25519.SeedSize || text32.EncodeToString(seed) != text {
-		return nil, fmt.Errorf("%w: not a root key", ErrInvalid)
+// RootFromSeed returns the root whose Seed this is.
+func RootFromSeed(seed []byte) (*Root, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%w: a root key of %d bytes", ErrInvalid, len(seed))
 	}
 	return &Root{ed25519.NewKeyFromSeed(seed)}, nil
 }

@@ -12,14 +12,13 @@ const (
 	maxLabelLength = 63 // of a key, and of a value
 )
 
-// Selector chooses machines by their labels: all of its terms must hold. The
-// zero value chooses every machine. A Selector is not changed after it is made
-// and may be used concurrently.
+// Selector chooses machines by their labels: all of its terms must hold. The zero value chooses
+// every machine. A Selector never changes and may be used concurrently.
 type Selector struct {
 	terms []term
 }
 
-// term says that a label has a value, or with any that it is there at all.
+// term wants a label to have a value, or any value.
 type term struct {
 	key, value string
 	any        bool
@@ -32,9 +31,8 @@ func (t term) String() string {
 	return t.key + "=" + t.value
 }
 
-// ParseSelector reads terms separated by commas: "gpu=3080,site" chooses the
-// machines whose label gpu is 3080 and that have a label site. The empty text
-// chooses all.
+// ParseSelector reads terms separated by commas: "gpu=3080,site" chooses the machines whose label
+// gpu is 3080 and that have a label site. The empty text chooses all.
 func ParseSelector(text string) (Selector, error) {
 	var s Selector
 	if text == "" {
@@ -63,7 +61,7 @@ func (s Selector) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Match tells whether a machine with these labels is chosen.
+// Match reports whether a machine with these labels is chosen.
 func (s Selector) Match(labels map[string]string) bool {
 	for _, t := range s.terms {
 		value, ok := labels[t.key]
@@ -74,8 +72,8 @@ func (s Selector) Match(labels map[string]string) bool {
 	return true
 }
 
-// Within tells whether every machine that s chooses is also chosen by outer,
-// by the terms alone: s repeats each term of outer, or a narrower one.
+// Within reports whether outer chooses every machine that s chooses, by the terms alone: s repeats
+// each term of outer, or a narrower one.
 func (s Selector) Within(outer Selector) bool {
 	for _, o := range outer.terms {
 		if !slices.ContainsFunc(s.terms, func(t term) bool { return t == o || o.any && t.key == o.key }) {
@@ -107,8 +105,8 @@ func validateLabel(key, value string) error {
 	return nil
 }
 
-// plain tells whether a text holds only letters, digits and a few signs that
-// mean nothing to shells, terminals and selectors.
+// plain reports whether a text holds only letters, digits and a few signs that mean nothing to
+// shells, terminals and selectors.
 func plain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		switch {

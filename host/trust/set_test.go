@@ -101,7 +101,7 @@ func TestOwnPapersAreBounded(t *testing.T) {
 	if n := len(m.plain[madeSelf]); n != maxOwnPapers {
 		t.Errorf("%d are kept, want %d", n, maxOwnPapers)
 	}
-	if st, _ := m.pick(madeSelf, m.now); st.Grant.N != 2*maxOwnPapers {
+	if st, _ := m.at(m.now).pick(madeSelf); st.Grant.N != 2*maxOwnPapers {
 		t.Errorf("number %d counts", st.Grant.N)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Signer signs statements, as the root or as an issuer. It may be used concurrently. What it
-// signs takes effect when a [Fleet] learns it: Decide, Revoke and the others of a Fleet do both.
+// Signer signs statements, as the root or as an issuer. What it signs takes effect when a [Fleet]
+// learns it: the methods of [Issuance] do both. It may be used concurrently.
 type Signer struct {
 	fleet FleetID
 	key   crypto.PrivKey
@@ -20,8 +20,8 @@ type Signer struct {
 	paper []byte // own, signed by the root
 }
 
-// NewIssuer returns a Signer for a member with the right to issue. The chain
-// is its own credential, with one grant, signed by the root.
+// NewIssuer returns a Signer for a member with the right to issue. The chain is its own credential:
+// one grant, signed by the root.
 func NewIssuer(fleet FleetID, key crypto.PrivKey, own Chain) (*Signer, error) {
 	id, err := peer.IDFromPrivateKey(key)
 	if err != nil {
@@ -48,15 +48,14 @@ func newSigner(fleet FleetID, key crypto.PrivKey, own *Grant, paper []byte) (*Si
 // ID returns the peer ID of the signing key.
 func (s *Signer) ID() peer.ID { return s.id }
 
-// Root reports whether it signs as the root.
+// Root reports whether the signer is the root.
 func (s *Signer) Root() bool { return s.own == nil }
 
-// ForAll reports whether it may sign for everybody: the root, or an issuer that the root has named
-// for all.
+// ForAll reports whether the signer may sign for everybody: the root, or an issuer for all.
 func (s *Signer) ForAll() bool { return s.own == nil || s.own.MayIssue.ForAll }
 
-// gave reports whether the signer has signed a grant in the line of its own that counts now. What it
-// signed in one that has ended may be the work of a thief.
+// gave reports whether the signer signed a grant under its own line that counts now. What it signed
+// under one that has ended may be the work of a thief.
 func (s *Signer) gave(g *Grant) bool {
 	return g.By == s.id && (s.own == nil || g.Paper == s.own.Line.Serial)
 }
@@ -64,9 +63,9 @@ func (s *Signer) gave(g *Grant) bool {
 // newLine begins a line.
 func (s *Signer) newLine() Line { return Line{By: s.id, Serial: newSerial()} }
 
-// Issue signs a grant. Fleet, signer and time of signing are set here; an empty line begins one,
-// an empty number is 1, an empty Expires the lifetime of the role, and no verbs the bundle of the
-// role. It refuses what members would refuse by the signer's own bounds.
+// Issue signs a grant. It sets fleet, signer and time of signing. An empty Line begins one; N 0
+// means 1, Expires 0 the lifetime of the role, and nil Verbs those of the role. It refuses what
+// members would refuse by the signer's own bounds.
 func (s *Signer) Issue(g Grant, now time.Time) (Chain, error) {
 	_, c, err := s.issue(g, now)
 	return c, err
@@ -108,7 +107,7 @@ func (s *Signer) MayGive(g *Grant) error {
 	if m.Verbs == nil {
 		m.Verbs = m.Role.Verbs()
 	}
-	if err := validateGiven(m.Role, m.Verbs, m.On, m.Name, m.Labels); err != nil {
+	if err := m.ValidateTexts(); err != nil {
 		return err
 	}
 	if s.own == nil {
@@ -120,8 +119,8 @@ func (s *Signer) MayGive(g *Grant) error {
 	return nil
 }
 
-// revoke signs a revocation of a peer or a line. Evidence is a grant of it, with the grant of its
-// signer; nil for the root.
+// revoke signs a revocation of a peer or a line. The evidence is a grant of it, with that of its
+// issuer; nil for the root.
 func (s *Signer) revoke(t target, evidence *Credential, now time.Time) (*Statement, error) {
 	r := &Revocation{Fleet: s.fleet, By: s.id, Peer: t.peer, Nonce: newSerial(), Issued: max(now.UnixMilli(), 1)}
 	if t.peer == "" {
@@ -140,7 +139,7 @@ func (s *Signer) revoke(t target, evidence *Credential, now time.Time) (*Stateme
 	return sign(s.fleet, revocationKind(), r, s.key)
 }
 
-// End signs, as the root, the revocation of a peer. It needs nothing that anybody else has signed.
+// End signs, as the root, the revocation of a peer. It needs nothing that anybody else signed.
 func (s *Signer) End(p peer.ID, now time.Time) ([]byte, error) {
 	st, err := s.revoke(target{peer: p}, nil, now)
 	if err != nil {
@@ -154,7 +153,7 @@ func (s *Signer) lift(l Lift, now time.Time) (*Statement, error) {
 	return sign(s.fleet, liftKind(), &l, s.key)
 }
 
-// liftAll signs as many lifts as it takes to name all of these.
+// liftAll signs as many lifts as it takes to name all of the IDs.
 func (s *Signer) liftAll(l Lift, ids []ID, now time.Time) (out []*Statement, err error) {
 	for part := range slices.Chunk(ids, maxLiftIDs) {
 		l.IDs = part

@@ -2,13 +2,13 @@ package trust
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
+
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 )
 
 // MaxStatement is the size of the largest statement, a [Lift] with a long list; all others
@@ -16,31 +16,12 @@ import (
 const MaxStatement = maxLiftBytes
 
 // ID names a statement: the SHA-256 of its domain string, a zero byte, and what was signed.
-type ID [sha256.Size]byte
+type ID = store.ID
 
-// String returns 43 characters of unpadded base64url.
-func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
-
-// MarshalText is String.
-func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
-
-// UnmarshalText reads what String returns.
-func (id *ID) UnmarshalText(text []byte) error {
-	data, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
-	if err != nil || len(data) != len(id) {
-		return fmt.Errorf("%w: %q is no ID of a statement", ErrInvalid, shorten(string(text)))
-	}
-	copy(id[:], data)
-	return nil
-}
-
-// compare orders IDs, so that a tie is broken in the same way everywhere.
-func (id ID) compare(o ID) int { return bytes.Compare(id[:], o[:]) }
-
-// Line is what a person once decided about a member. Renewals stay in the line and raise
+// Line names what a person once decided about a member. Renewals stay in the line and raise
 // [Grant.N]; a new decision begins a new line.
 type Line struct {
-	// By is the peer ID of the signer that began the line, as the signer of the grant says.
+	// By is the signer that began the line, by the word of the signer of the grant.
 	By peer.ID `json:"by"`
 	// Serial is 26 characters with at least 128 random bits.
 	Serial string `json:"serial"`
@@ -53,23 +34,22 @@ func (l Line) validate() error {
 	return validateSerial(l.Serial)
 }
 
-// Statement is one verified signed thing: a grant, a revocation, a lift or a policy. It is
-// valid in form, which never changes; whether it counts is for a [Fleet] to judge. It is not
-// changed after it is made.
+// Statement is one verified signed grant, revocation, lift or policy. It is valid in form, and that
+// never changes; a [Fleet] judges whether it counts. It is not changed after it is made.
 type Statement struct {
 	ID     ID
 	Signer peer.ID
 	// Data is the signed envelope.
 	Data []byte
 
-	// One of these is set.
+	// One of these is not nil.
 	Grant      *Grant
 	Revocation *Revocation
 	Lift       *Lift
 	Policy     *Policy
 }
 
-// issuer reports whether the statement is the grant of an issuer.
+// issuer reports whether the statement is an issuer's grant.
 func (s *Statement) issuer() bool { return s.Grant != nil && s.Grant.MayIssue != nil }
 
 // kept reports whether a node must not forget the statement: a revocation, or an issuer's
@@ -80,7 +60,16 @@ func (s *Statement) kept() bool { return s.Revocation != nil || s.issuer() }
 // members.
 func (s *Statement) common() bool { return s.Grant == nil || s.issuer() }
 
-// issued returns when the signer says that it signed, in Unix milliseconds.
+// entries are statements as they lie on the disk.
+func entries(list []*Statement) []store.Entry {
+	out := make([]store.Entry, len(list))
+	for i, st := range list {
+		out[i] = store.Entry{ID: st.ID, Data: st.Data, Kept: st.kept()}
+	}
+	return out
+}
+
+// issued returns the time of signing by the signer's clock, in Unix milliseconds.
 func (s *Statement) issued() int64 {
 	switch {
 	case s.Grant != nil:
@@ -94,9 +83,8 @@ func (s *Statement) issued() int64 {
 	}
 }
 
-// Open verifies a statement's signature, and that it is valid in form: that its signer may say
-// such things at all. It does not look at clocks or at other statements, so its answer never
-// changes.
+// Open verifies a statement's signature, and that it is valid in form: that its signer may ever say
+// such a thing. It looks at no clock and at no other statement, so its answer never changes.
 func (f FleetID) Open(data []byte) (*Statement, error) {
 	root, err := f.signer()
 	if err != nil {
@@ -150,7 +138,7 @@ func (f FleetID) checkForm(s *Statement, root peer.ID) error {
 	}
 }
 
-// checkRoots holds what only the root says to its form.
+// checkRoots checks the form of what only the root may say.
 func (f FleetID) checkRoots(of FleetID, signer, root peer.ID, bad error) error {
 	switch {
 	case of != f:
@@ -168,7 +156,7 @@ func otherFleet(of, f FleetID) error {
 	return fmt.Errorf("%w: %s, and this one is %s", ErrOtherFleet, of.Short(), f.Short())
 }
 
-// sign seals a value, and verifies it as everybody else will.
+// sign seals a value, and verifies it as all others will.
 func sign[T any](f FleetID, k kind, value *T, key crypto.PrivKey) (*Statement, error) {
 	data, err := seal(k, value, key)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/host/trust/store"
 )
 
 // step is one kind of thing that happens; it returns the machines to look at.
@@ -98,7 +100,7 @@ func (w *world) stepClock() []*node {
 
 func (w *world) stepLose() []*node {
 	n := w.anyNode()
-	file := oneOf(w, statementsFile, statementsFile, indexFile, indexFile, floorFile, membershipFile)
+	file := oneOf(w, store.StatementsFile, store.StatementsFile, store.IndexFile, store.IndexFile, store.FloorFile, membershipFile)
 	how := oneOf(w, "deleted", "emptied", "NULs", "half", "cut at a line", "flipped bits")
 	w.say("%s: the file %s is damaged (%s), and it starts anew", n.name, file, how)
 	n.damage(file, how)
@@ -126,7 +128,7 @@ func (n *node) renewBy(s *Signer, p string) bool {
 	if s == nil {
 		return false
 	}
-	_, err := n.f.Renew(s, n.w.ids[p])
+	_, err := n.f.Issuance().Renew(s, n.w.ids[p])
 	news := n.collect('a')
 	if len(news) > 0 {
 		n.w.say("%s signs %s anew by itself: %s", n.name, p, n.w.tell(news[0]))
@@ -160,7 +162,7 @@ func (n *node) decide(p string, d Decision) bool {
 	if d.Grant.Verbs == nil {
 		d.Grant.Verbs = []string{}
 	}
-	_, err := n.f.Decide(s, d)
+	_, err := n.f.Issuance().Decide(s, d)
 	news := n.collect('o')
 	if len(news) == 0 {
 		return false
@@ -200,7 +202,7 @@ func (n *node) revoke(s *Signer, p string) {
 	if s == nil {
 		return
 	}
-	err := n.f.Revoke(s, []peer.ID{w.ids[p]}, nil)
+	err := n.f.Issuance().Revoke(s, []peer.ID{w.ids[p]}, nil)
 	news := n.collect('o')
 	if len(news) == 0 && err != nil {
 		return // refused, and said so
@@ -248,7 +250,7 @@ func (w *world) rootAt() *node {
 
 func (w *world) stepLift() []*node {
 	n, p := w.rootAt(), oneOf(w, "e", "c1", "c2")
-	lifted, err := n.f.Lift(w.signer, w.ids[p])
+	lifted, err := n.f.Issuance().Lift(w.signer, w.ids[p])
 	if err != nil {
 		w.fail("lift: %v", err)
 	}
@@ -267,11 +269,11 @@ func (w *world) stepHours() []*node {
 // extend is what the root does for an issuer: a further life in its line.
 func (w *world) stepExtend() []*node {
 	n, p := w.rootAt(), oneOf(w, issuerNames()...)
-	if w.stolen[p] || n.f.set.all[w.paper[p].ID] == nil {
+	if w.stolen[p] || n.f.memory.set.all[w.paper[p].ID] == nil {
 		return []*node{n}
 	}
 	g := w.issuerGrant(p)
-	if _, err := n.f.Decide(w.signer, Decision{Grant: g, Extend: true}); err != nil {
+	if _, err := n.f.Issuance().Decide(w.signer, Decision{Grant: g, Extend: true}); err != nil {
 		return []*node{n}
 	}
 	for _, st := range n.collect('o') {
@@ -312,7 +314,7 @@ func (w *world) stepReinstate() []*node {
 	if !ended {
 		return []*node{n}
 	}
-	if _, err := n.f.Decide(w.signer, Decision{Grant: w.issuerGrant(p), Reinstate: true}); err != nil {
+	if _, err := n.f.Issuance().Decide(w.signer, Decision{Grant: w.issuerGrant(p), Reinstate: true}); err != nil {
 		w.fail("P7 the root cannot bring %s back: %v", p, err)
 	}
 	delete(w.stolen, p)
@@ -320,7 +322,7 @@ func (w *world) stepReinstate() []*node {
 	for _, st := range n.collect('o') {
 		w.paper[p] = st
 	}
-	if _, err := n.f.Lift(w.signer, w.ids[p]); err != nil {
+	if _, err := n.f.Issuance().Lift(w.signer, w.ids[p]); err != nil {
 		w.fail("lift: %v", err)
 	}
 	n.collect('o')
@@ -358,7 +360,7 @@ func (w *world) closeBook(n *node, p string) {
 			standing = append(standing, r.ID)
 		}
 	}
-	if err := n.f.Close(w.signer, w.ids[p], standing); err != nil {
+	if err := n.f.Issuance().Close(w.signer, w.ids[p], standing); err != nil {
 		return // it was not ended as far as this machine knows
 	}
 	n.collect('o')
@@ -382,7 +384,7 @@ func (w *world) stepTicket() []*node {
 	n := w.anyIssuer()
 	s := n.signs()
 	c2, known := n.f.Known(w.ids["c2"])
-	if !w.stolen["c2"] || s == nil || !known || c2.Err != nil || c2.Grant.MayInvite(&Invitation{Role: RoleController, Name: "x", Verbs: c2.Grant.Verbs}) != nil {
+	if !w.stolen["c2"] || s == nil || !known || c2.Err != nil || c2.Grant.MayInvite(&Grant{Role: RoleController, Name: "x", Verbs: c2.Grant.Verbs}) != nil {
 		return []*node{n}
 	}
 	p := oneOf(w, thiefNames()...)
@@ -606,8 +608,8 @@ func (w *world) stepMalformed() []*node {
 	if err != nil {
 		w.fail("malformed: %v", err)
 	}
-	before := len(n.f.set.all)
-	if _, err := n.f.Learn(data); err == nil || len(n.f.set.all) != before {
+	before := len(n.f.memory.set.all)
+	if _, err := n.f.Learn(data); err == nil || len(n.f.memory.set.all) != before {
 		w.fail("P4/P6 %s takes %s, signed by %s", n.name, what, by)
 	}
 	w.say("the thief shows %s %s, in vain", n.name, what)

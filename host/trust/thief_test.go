@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -33,7 +32,7 @@ func TestMadeUpOriginConfirmsNothing(t *testing.T) {
 	o.learn(f, o.issue(s, trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x",
 		Origins: []trust.Origin{{By: o.issuer.id, Paper: honest.Grant.Line.Serial}}})...)
 	o.revoke(f, o.signer, thief.id)
-	_, err = f.Renew(o.second, x.id)
+	_, err = f.Issuance().Renew(o.second, x.id)
 	must(t, err)
 	if m, _ := f.Known(x.id); m.Err != nil || !m.Unconfirmed {
 		t.Errorf("unconfirmed %v, %v", m.Unconfirmed, m.Err)
@@ -68,16 +67,16 @@ func TestReinstatedIssuer(t *testing.T) {
 	}
 	o.learn(f, c...)
 	o.revoke(f, o.signer, p.id)
-	must(t, f.Close(o.signer, p.id, nil))
-	chain, err := f.Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
+	must(t, f.Issuance().Close(o.signer, p.id, nil))
+	chain, err := f.Issuance().Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
 	must(t, err)
 	s, err := trust.NewIssuer(o.root.Fleet(), p.key, chain)
 	must(t, err)
-	must(t, f.Revoke(s, []peer.ID{friend.id}, nil))
+	must(t, f.Issuance().Revoke(s, []peer.ID{friend.id}, nil))
 	if !f.Revoked(friend.id) {
 		t.Error("its revocations do not count any more")
 	}
-	must(t, f.Revoke(o.signer, []peer.ID{p.id}, nil))
+	must(t, f.Issuance().Revoke(o.signer, []peer.ID{p.id}, nil))
 	if f.Member(p.id) {
 		t.Error("it is not ended again")
 	}
@@ -92,7 +91,7 @@ func TestNumbersOfEndedSignersDoNotBind(t *testing.T) {
 	o.learn(f, o.issue(s, trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", N: 1<<40 - 2})...)
 	o.revoke(f, o.signer, thief.id)
 	for range 5 {
-		_, err := f.Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}})
+		_, err := f.Issuance().Decide(o.second, trust.Decision{Grant: trust.Grant{Subject: x.id, Role: trust.RoleWorker, Name: "x", Verbs: []string{}}})
 		must(t, err)
 	}
 	if m, _ := f.Known(x.id); m.Grant.N > 10 {
@@ -134,7 +133,7 @@ func TestLargeFleetComesBack(t *testing.T) {
 		if _, err := f.Admit(p.id, o.issue(s, trust.Grant{Subject: p.id, Role: trust.RoleWorker, Name: "rig"})); err == nil {
 			t.Fatal("it is a member at once")
 		}
-		if _, err := f.Renew(o.second, p.id); err != nil || !f.Member(p.id) {
+		if _, err := f.Issuance().Renew(o.second, p.id); err != nil || !f.Member(p.id) {
 			t.Fatalf("it is lost: %v", err)
 		}
 	}
@@ -156,21 +155,4 @@ func TestNothingIsPassedOver(t *testing.T) {
 	if !serve.Revoked(evil.id) || serve.MaySend(evil.id, true) == nil {
 		t.Error("the revocation was passed over")
 	}
-}
-
-// One member's tickets leave room for the owner's.
-func TestBroughtTicketsAreFew(t *testing.T) {
-	book, err := trust.OpenTicketBook(t.TempDir())
-	must(t, err)
-	sender := newPerson(t).id
-	add := func(by peer.ID) error {
-		inv := trust.Invitation{ID: trust.NewSerial()[:13], Name: "x", Role: trust.RoleWorker, Expires: time.Now().Add(time.Hour), Sender: by}
-		return book.Add(inv, make([]byte, 16))
-	}
-	for n := range trust.MaxBrought + 1 {
-		if err := add(sender); (err == nil) != (n < trust.MaxBrought) {
-			t.Errorf("ticket %d: %v", n+1, err)
-		}
-	}
-	must(t, add(""))
 }

@@ -1,13 +1,17 @@
-// Package trust answers, for one node, who belongs to it and who may do what.
+// Package trust decides for one node which peers are members of its fleet and what each may do: by
+// grants and revocations, signed by the fleet's root and its issuers.
 //
 //	judge := trust.NewOpen(controllerID)
 //	if err := judge.May(peerID, "miner.control"); err != nil {
-//		return err // says why not, in words that may be shown
+//		return err // says why not, in words that may be shown to the peer
 //	}
 //
-// A node without a fleet is open: it knows the peers that its owner named with
-// --allow, and everybody else is a stranger. Every right goes through a
-// [Judge], so that the rights of a fleet have one place to stand in.
+// A node without a fleet is [Open]: it knows the peers that its owner allowed, and all others are
+// strangers. A node in a fleet has a [Fleet]. Both are a [Judge], and every right goes through one.
+//
+// The packages below keep apart what stands by itself: trust/store has the files, trust/ticket
+// one-time tickets, and trust/rootkey the root key at rest. DESIGN.md gives the rules and the
+// reasons.
 package trust
 
 import (
@@ -22,8 +26,8 @@ import (
 
 // Judge decides for one node. It is used concurrently.
 type Judge interface {
-	// Member reports whether p belongs to this node's circle: it gets the limits
-	// of a member and hears what the node is called.
+	// Member reports whether p is a member: it gets the limits of a member and hears what the node
+	// is called.
 	Member(p peer.ID) bool
 	// May returns nil when p may do the verb here, and a [*Denied] otherwise.
 	May(p peer.ID, verb string) error
@@ -33,7 +37,7 @@ type Judge interface {
 type Denied struct {
 	Peer   peer.ID
 	Verb   string
-	Reason string // whole words for the peer's user, with what to do next
+	Reason string // for the peer's user, with what to do next
 	// Err is one of the package's reasons; nil in open mode.
 	Err error
 }
@@ -44,10 +48,13 @@ func (d *Denied) Error() string { return d.Reason }
 // Unwrap returns the reason for errors.Is.
 func (d *Denied) Unwrap() error { return d.Err }
 
-// Unauthenticated reports that the peer has not shown who it is to us: it is a
-// stranger, or its grant does not count. Otherwise it is known, and may not.
+// Unauthenticated reports whether the peer has shown no credential that counts: it is a stranger,
+// or its grant is not good. Otherwise the peer is known, and may not do this.
 func (d *Denied) Unauthenticated() bool {
-	for _, reason := range []error{ErrStranger, ErrInvalid, ErrOtherFleet, ErrOtherPeer, ErrExpired, ErrIssuer, ErrDepth, ErrSignerEnded, ErrSponsorEnded, ErrNotAsked} {
+	for _, reason := range []error{
+		ErrStranger, ErrInvalid, ErrOtherFleet, ErrOtherPeer, ErrExpired, ErrIssuer, ErrDepth,
+		ErrSignerEnded, ErrSponsorEnded, ErrNotAsked,
+	} {
 		if errors.Is(d.Err, reason) && !errors.Is(d.Err, ErrOwnGrant) && !errors.Is(d.Err, ErrDamaged) {
 			return true
 		}
@@ -55,8 +62,8 @@ func (d *Denied) Unauthenticated() bool {
 	return false
 }
 
-// Open is the judge of a node without a fleet: all verbs for the peers on its
-// list, none for others.
+// Open is the judge of a node without a fleet: all verbs for the peers on its list, none for
+// others. It is used concurrently.
 type Open struct {
 	mu      sync.RWMutex
 	allowed map[peer.ID]struct{}
@@ -64,8 +71,7 @@ type Open struct {
 
 var _ Judge = (*Open)(nil)
 
-// NewOpen returns the judge of a node that lets these peers, and no others, do
-// everything.
+// NewOpen returns the judge of a node that lets these peers do everything, and others nothing.
 func NewOpen(allow ...peer.ID) *Open {
 	o := &Open{allowed: make(map[peer.ID]struct{}, len(allow))}
 	for _, p := range allow {

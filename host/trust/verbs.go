@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// Verbs that a grant may carry. An embedder may use its own words. Two
-// patterns stand for several: [AllVerbs] and [ReadVerbs].
+// Verbs that a grant may hold. An embedder may use verbs of its own. Two patterns stand for several
+// verbs: [AllVerbs] and [ReadVerbs].
 const (
-	// AllVerbs stands for every verb except admit, grant and revoke, which
-	// must be given by name.
+	// AllVerbs stands for every verb except admit, grant and revoke, which must be given by name.
 	AllVerbs = "*"
 	// ReadVerbs stands for every verb that ends in ".read".
 	ReadVerbs = "*.read"
@@ -27,8 +26,8 @@ const (
 	maxVerbLength = 64
 )
 
-// Role is what a member is for. It chooses the verbs and the lifetime of a
-// grant that names none of its own; only the verbs in the grant count.
+// Role is what a member is for. It chooses the verbs and the lifetime of a grant that names none of
+// its own; only the verbs in the grant count. This is the one place where roles are declared.
 type Role string
 
 // The roles.
@@ -42,8 +41,8 @@ const (
 
 const day = 24 * time.Hour
 
-// Verbs returns the bundle of the role. It is empty for workers and relays,
-// who command nobody, and for issuers, whose rights are chosen one by one.
+// Verbs returns the verbs of the role. There are none for workers and relays, which command nobody,
+// nor for issuers, whose verbs are chosen one by one.
 func (r Role) Verbs() []string {
 	switch r {
 	case RoleViewer:
@@ -55,8 +54,7 @@ func (r Role) Verbs() []string {
 	}
 }
 
-// Lifetime returns how long a grant of the role lasts when nothing else is
-// asked, or 0 for a word that is no role.
+// Lifetime returns how long a grant of the role lasts by default, or 0 for a word that is no role.
 func (r Role) Lifetime() time.Duration {
 	switch r {
 	case RoleIssuer:
@@ -93,8 +91,7 @@ func MergeVerbs(g *Grant) []string {
 	return out
 }
 
-// covers reports whether the pattern in a grant includes the verb, which may be
-// a narrower pattern.
+// covers reports whether the pattern in a grant includes the verb, which may be a narrower pattern.
 func covers(pattern, verb string) bool {
 	switch pattern {
 	case verb:
@@ -112,7 +109,7 @@ func coversOne(patterns []string, verb string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return covers(p, verb) })
 }
 
-// coversAll tells whether each of the verbs is included in one of the patterns.
+// coversAll reports whether each of the verbs is included in one of the patterns.
 func coversAll(patterns, verbs []string) bool {
 	return !slices.ContainsFunc(verbs, func(v string) bool { return !coversOne(patterns, v) })
 }
@@ -133,7 +130,8 @@ func validateVerb(v string) error {
 	if v == AllVerbs || v == ReadVerbs {
 		return nil
 	}
-	if v == "" || len(v) > maxVerbLength || strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || strings.ContainsAny(v, "* ,") {
+	odd := strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" || strings.ContainsAny(v, "* ,")
+	if v == "" || len(v) > maxVerbLength || odd {
 		return fmt.Errorf("%q is no verb", v)
 	}
 	return nil

@@ -350,6 +350,13 @@ func (n *node) create(c Chain) {
 	n.hear(c...)
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // clock is what the machine's clock shows.
 func (n *node) clock() time.Time {
 	if n.no {
@@ -399,7 +406,7 @@ func (n *node) hear(data ...[]byte) {
 		if st == nil || n.ever[st.ID] != nil {
 			continue
 		}
-		if _, taken := n.f.set.all[st.ID]; !taken && st.kept() {
+		if _, taken := n.f.memory.set.all[st.ID]; !taken && st.kept() {
 			continue // there was no room
 		}
 		n.ever[st.ID] = st
@@ -413,7 +420,7 @@ func (n *node) learn(facts ...*fact) {
 	var news []*Statement
 	var data [][]byte
 	for _, st := range facts {
-		if _, known := n.f.set.all[st.ID]; !known {
+		if _, known := n.f.memory.set.all[st.ID]; !known {
 			news, data = append(news, st.Statement), append(data, st.Data)
 		}
 	}
@@ -424,8 +431,8 @@ func (n *node) learn(facts ...*fact) {
 	if n.w.chance(1, 32) {
 		_, err = n.f.Learn(data...)
 	} else {
-		_, err = n.f.take(news, true)
-		err = errors.Join(err, n.f.saveOwed())
+		_, err = n.f.memory.take(news, true)
+		err = errors.Join(err, n.f.memory.saveOwed())
 	}
 	if err != nil && !errors.Is(err, ErrFull) && !errors.Is(err, ErrSignerEnded) {
 		n.w.fail("%s refuses what is valid: %v", n.name, err)
@@ -435,14 +442,14 @@ func (n *node) learn(facts ...*fact) {
 
 // collect notes what the package has signed on a machine.
 func (n *node) collect(author byte) (news []*fact) {
-	for id, st := range n.f.set.all {
+	for id, st := range n.f.memory.set.all {
 		if n.w.book[id] == nil {
 			news = append(news, &fact{Statement: st, author: author})
 		} else {
 			n.hear(st.Data) // the root has signed the same elsewhere in the same moment
 		}
 	}
-	slices.SortFunc(news, func(a, b *fact) int { return a.ID.compare(b.ID) })
+	slices.SortFunc(news, func(a, b *fact) int { return a.ID.Compare(b.ID) })
 	for i, st := range news {
 		news[i] = n.w.note(*st)
 		n.hear(st.Data)
@@ -462,7 +469,7 @@ func (w *world) facts(data [][]byte) (out []*fact) {
 
 // held is what a machine has now.
 func (n *node) held() (out []*fact) {
-	for id := range n.f.set.all {
+	for id := range n.f.memory.set.all {
 		if st := n.w.book[id]; st != nil {
 			out = append(out, st)
 		}
@@ -504,15 +511,15 @@ func (n *node) shown(o *node) {
 // exchange is what two machines do at a contact: a says what it has in sums, b answers with what
 // differs, and each gives the other what it lacks.
 func (w *world) exchange(a, b *node) {
-	if a.f.Digest(b.id) == b.f.Digest(a.id) {
+	if a.f.Exchange().Digest(b.id) == b.f.Exchange().Digest(a.id) {
 		return
 	}
 	most := oneOf(w, 3, 30, 3000)
-	sums := a.f.Sums(b.id)
+	sums := a.f.Exchange().Sums(b.id)
 	for after := (ID{}); ; {
-		ids, buckets, more := b.f.Differing(a.id, sums, after, most)
-		beyond := a.f.Beyond(b.id, ids, buckets)
-		a.learn(w.facts(b.f.Bodies(a.id, a.f.Lacks(ids)))...)
+		ids, buckets, more := b.f.Exchange().Differing(a.id, sums, after, most)
+		beyond := a.f.Exchange().Beyond(b.id, ids, buckets)
+		a.learn(w.facts(b.f.Exchange().Bodies(a.id, a.f.Exchange().Lacks(ids)))...)
 		b.learn(w.facts(beyond)...)
 		if !more || len(ids) == 0 {
 			return

@@ -18,6 +18,8 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 )
 
 var errNotExist = fs.ErrNotExist
@@ -35,7 +37,7 @@ var (
 // do this at a time.
 type Admin struct {
 	Fleet   *trust.Fleet
-	Tickets *trust.TicketBook
+	Tickets *ticket.Book
 	Book    *book.Book
 
 	stateDir string
@@ -72,7 +74,7 @@ func OpenAdmin(stateDir string, log *slog.Logger) (*Admin, error) {
 // empty path means root.key in the state directory.
 func (a *Admin) UnlockRoot(path, passphrase string) error {
 	path = cmp.Or(path, RootKeyPath(a.stateDir))
-	root, err := trust.LoadRoot(path, passphrase)
+	root, err := rootkey.Load(path, passphrase)
 	if errors.Is(err, errNotExist) {
 		return fmt.Errorf("%w, and there is none at %s: bring it here, or name its file with --root", ErrNeedRoot, path)
 	}
@@ -199,19 +201,19 @@ type Ticket struct {
 
 // Invite makes a ticket, and notes in the book of this machine what it is worth.
 // The invitation is for another redeemer's book.
-func (a *Admin) Invite(t Ticket) (*trust.Ticket, *trust.Invitation, error) {
+func (a *Admin) Invite(t Ticket) (*ticket.Ticket, *ticket.Invitation, error) {
 	if m, err := a.Find(t.Name); err == nil && m.Grant.Name == t.Name && m.Peer != t.Peer {
 		return nil, nil, fmt.Errorf("there is a member %s already (%s): choose another name, or rename that one: swarm rename", t.Name, m.Peer)
 	}
 	now := a.Fleet.Now()
-	out, err := trust.NewTicket(trust.Ticket{
+	out, err := ticket.New(ticket.Ticket{
 		Fleet: a.Fleet.ID(), FleetName: a.Fleet.Name(), Redeemer: t.Redeemer.ID, Addrs: t.Redeemer.Addrs,
 		Role: t.Role, Name: t.Name, Labels: t.Labels, Expires: now.Add(t.TTL),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	inv := &trust.Invitation{
+	inv := &ticket.Invitation{
 		ID: out.ID, Name: t.Name, Role: t.Role, Verbs: t.Verbs, On: t.On, Labels: t.Labels, LifetimeMs: t.Lifetime.Milliseconds(),
 		Expires: out.Expires, Peer: t.Peer, By: a.Fleet.Self().Grant.Name,
 	}
@@ -229,7 +231,7 @@ func (a *Admin) self() peer.ID { return a.Fleet.Self().Grant.Subject }
 
 // presign signs what the redeemer cannot, and tries what it can: a ticket that
 // could not be redeemed is told now.
-func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
+func (a *Admin) presign(t Ticket, inv *ticket.Invitation) error {
 	g := trust.Grant{Subject: t.Peer, Role: t.Role, Name: t.Name, Verbs: t.Verbs, On: t.On, Labels: t.Labels}
 	if t.Lifetime > 0 {
 		g.Expires, g.NoRenew = a.Fleet.Now().Add(t.Lifetime).UnixMilli(), true
@@ -250,7 +252,7 @@ func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
 	}
 	own := a.Fleet.Self().Grant
 	if a.root == nil && own.MayIssue == nil && t.Redeemer.ID != a.self() {
-		return own.MayInvite(inv) // the redeemer signs, on our word
+		return own.MayInvite(inv.Grant()) // the redeemer signs, on our word
 	}
 	s, err := a.signer()
 	if err != nil {
@@ -262,7 +264,7 @@ func (a *Admin) presign(t Ticket, inv *trust.Invitation) error {
 	if a.Fleet.Revoked(t.Peer) {
 		return fmt.Errorf("%s was revoked: lift that first, with the root key: swarm revoke --lift %s", t.Peer, t.Peer)
 	}
-	if err := a.Fleet.Number(s, &g); err != nil {
+	if err := a.Fleet.Issuance().Number(s, &g); err != nil {
 		return err
 	}
 	inv.Chain, err = s.Issue(g, a.Fleet.Now())
@@ -311,7 +313,7 @@ func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 	if !d.Grant.NoRenew {
 		d.Grant.Expires = 0
 	}
-	if _, err := a.Fleet.Decide(s, d); err != nil {
+	if _, err := a.Fleet.Issuance().Decide(s, d); err != nil {
 		return nil, err
 	}
 	return a.keep(m.Peer)
@@ -337,7 +339,7 @@ func (a *Admin) RenewDue(m trust.Member) (*trust.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.Fleet.Renew(s, m.Peer); err != nil {
+	if _, err := a.Fleet.Issuance().Renew(s, m.Peer); err != nil {
 		return nil, err
 	}
 	return a.keep(m.Peer)
@@ -354,7 +356,7 @@ func (a *Admin) Renew(m trust.Member) (*trust.Grant, error) {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
 	}
 	if m.Err == nil && !m.Unconfirmed {
-		if _, err := a.Fleet.Renew(s, m.Peer); err == nil || !errors.Is(err, trust.ErrNeedsPerson) {
+		if _, err := a.Fleet.Issuance().Renew(s, m.Peer); err == nil || !errors.Is(err, trust.ErrNeedsPerson) {
 			if err != nil {
 				return nil, err
 			}
@@ -374,7 +376,7 @@ func (a *Admin) Revoke(peers []peer.ID, lines []trust.Line) error {
 	if slices.Contains(peers, a.self()) && a.root == nil {
 		return errors.New("that is this machine itself: to throw it out use another one, or the root key; to go by yourself: swarm leave")
 	}
-	return a.Fleet.Revoke(s, peers, lines)
+	return a.Fleet.Issuance().Revoke(s, peers, lines)
 }
 
 // Lift ends the revocations of a peer or a line. It needs the root.
@@ -386,7 +388,7 @@ func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return a.Fleet.Lift(s, p, lines...)
+	return a.Fleet.Issuance().Lift(s, p, lines...)
 }
 
 // Close ends all that an ended issuer has revoked, but for what stands. It needs the root.
@@ -398,7 +400,7 @@ func (a *Admin) Close(issuer peer.ID, standing []trust.ID) error {
 	if err != nil {
 		return err
 	}
-	return a.Fleet.Close(s, issuer, standing)
+	return a.Fleet.Issuance().Close(s, issuer, standing)
 }
 
 // Waive lets a machine obey again without statements that it has lost. It needs the root.
@@ -410,7 +412,7 @@ func (a *Admin) Waive(machine peer.ID, ids []trust.ID) error {
 	if err != nil {
 		return err
 	}
-	return a.Fleet.Waive(s, machine, ids)
+	return a.Fleet.Issuance().Waive(s, machine, ids)
 }
 
 // WordOf returns the signer on whose word a grant stands first of all.
@@ -447,11 +449,11 @@ func (a *Admin) onWordOf(g *trust.Grant, issuer peer.ID) bool {
 }
 
 // Sheet returns what is to be kept on paper. The root has to be unlocked.
-func (a *Admin) Sheet() (*trust.Sheet, error) {
+func (a *Admin) Sheet() (*rootkey.Sheet, error) {
 	if a.root == nil {
 		return nil, ErrNeedRoot
 	}
-	s := &trust.Sheet{Root: a.root, FleetName: a.Fleet.Name(), Controller: a.self()}
+	s := &rootkey.Sheet{Root: a.root, FleetName: a.Fleet.Name(), Controller: a.self()}
 	for _, saved := range a.Book.All() {
 		m, ok := a.Fleet.Known(saved.Peer)
 		if !ok || m.Err != nil || !saved.HasAddr() || saved.Peer == a.self() {

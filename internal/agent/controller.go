@@ -19,6 +19,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -265,7 +266,7 @@ func (c *Controller) probe(ctx context.Context, id peer.ID, family string) (Targ
 }
 
 // tickets opens the book of tickets, of a controller in a fleet.
-func (c *Controller) tickets() (*trust.TicketBook, error) {
+func (c *Controller) tickets() (*ticket.Book, error) {
 	if c.fleet == nil {
 		return nil, nil
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 )
 
 // Where a node keeps what it knows of its fleet, in its state directory.
@@ -56,8 +58,8 @@ func openFleet(stateDir string, allow []peer.ID, log *slog.Logger) (*trust.Fleet
 	return trust.OpenFleet(fleetConfig(stateDir, self, allow, log))
 }
 
-func openTickets(stateDir string) (*trust.TicketBook, error) {
-	return trust.OpenTicketBook(filepath.Join(FleetDir(stateDir), ticketsDir))
+func openTickets(stateDir string) (*ticket.Book, error) {
+	return ticket.OpenBook(filepath.Join(FleetDir(stateDir), ticketsDir))
 }
 
 // builtAt is when the program's source was committed, or zero when it does not say.
@@ -85,7 +87,7 @@ type Init struct {
 	// RootKey is the file for the root key; empty means root.key in StateDir.
 	RootKey string
 	// Seal protects the root key.
-	Seal trust.Seal
+	Seal rootkey.Seal
 	// Life is how long this controller may sign before the root has to renew it; 0 means two years.
 	// It bounds for how long a stolen controller is obeyed by a machine that hears of nothing.
 	Life   time.Duration
@@ -167,15 +169,15 @@ func admitSelf(in Init, root *trust.Root, self peer.ID, lost []peer.ID) error {
 }
 
 // makeRoot makes a root key, or takes the one that is there.
-func makeRoot(path string, seal trust.Seal) (*trust.Root, error) {
-	root, err := trust.LoadRoot(path, seal.Passphrase)
+func makeRoot(path string, seal rootkey.Seal) (*trust.Root, error) {
+	root, err := rootkey.Load(path, seal.Passphrase)
 	if !errors.Is(err, errNotExist) {
 		return root, err
 	}
 	if root, err = trust.NewRoot(); err != nil {
 		return nil, err
 	}
-	return root, root.Save(path, seal)
+	return root, rootkey.Save(path, root, seal)
 }
 
 // ErrLeft ends a node whose machine has left the fleet meanwhile.

@@ -17,6 +17,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/node/join"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 )
 
 // StateRole returns for which kind of node a role of the fleet keeps its state.
@@ -121,9 +122,9 @@ func (j *Joiner) Offer(ctx context.Context) (string, error) {
 
 // ExpiredTicket says that a ticket has ended by this machine's clock, which may be
 // wrong.
-func ExpiredTicket(t *trust.Ticket) error {
+func ExpiredTicket(t *ticket.Ticket) error {
 	return fmt.Errorf("%w on %s, and the clock here says %s; ask for a new one: swarm invite; or set the clock",
-		trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime), time.Now().UTC().Format(time.DateTime))
+		ticket.ErrExpired, t.Expires.UTC().Format(time.DateTime), time.Now().UTC().Format(time.DateTime))
 }
 
 // dialAgain is how often a joiner tries to reach its inviter.
@@ -131,7 +132,7 @@ const dialAgain = 2 * time.Second
 
 // Join redeems the ticket and makes this machine a member. waiting is called when
 // a person has to confirm it first.
-func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*trust.Fleet, error) {
+func (j *Joiner) Join(ctx context.Context, t *ticket.Ticket, waiting func()) (*trust.Fleet, error) {
 	if t.Redeemer == j.node.ID() {
 		return nil, errors.New("this machine made the ticket itself; use it on another one")
 	}
@@ -161,7 +162,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 
 // redeem retries while the inviter is not reached: with Wait it is the inviter who
 // calls, and on the way back the ticket may have been used by us already.
-func (j *Joiner) redeem(ctx context.Context, t *trust.Ticket, addrs []string, waiting func()) (*join.Joined, error) {
+func (j *Joiner) redeem(ctx context.Context, t *ticket.Ticket, addrs []string, waiting func()) (*join.Joined, error) {
 	for {
 		got, err := j.node.JoinWith(ctx, t, addrs, waiting)
 		retry := j.cfg.Wait && (errors.Is(err, host.ErrUnreachable) || errors.Is(err, host.ErrNoAddress))

@@ -46,7 +46,7 @@ func TestOrphansOfEachOrigin(t *testing.T) {
 	must(adm.Revoke([]peer.ID{thief}, nil))
 	own, err := adm.Fleet.Signer(adm.key)
 	must(err)
-	_, err = adm.Fleet.Renew(own, x) // what the machine does by itself at contact
+	_, err = adm.Fleet.Issuance().Renew(own, x) // what the machine does by itself at contact
 	must(err)
 	if m, _ := adm.Fleet.Known(x); !m.Unconfirmed {
 		t.Fatal("it is confirmed")

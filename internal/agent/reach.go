@@ -11,7 +11,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/node/join"
-	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 )
 
 // Reach is from where a node's addresses can be reached, as far as the addresses
@@ -75,7 +75,7 @@ func BestAddrs(info peer.AddrInfo) peer.AddrInfo {
 }
 
 // PutTicket has another member redeem a ticket, and returns where it does.
-func (c *Controller) PutTicket(ctx context.Context, to peer.ID, inv *trust.Invitation, secret []byte) ([]multiaddr.Multiaddr, error) {
+func (c *Controller) PutTicket(ctx context.Context, to peer.ID, inv *ticket.Invitation, secret []byte) ([]multiaddr.Multiaddr, error) {
 	data, err := json.Marshal(inv)
 	if err != nil {
 		return nil, err

@@ -11,18 +11,19 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 )
 
 // Restore says how a fleet is brought back from its sheet.
 type Restore struct {
-	Sheet *trust.Sheet
+	Sheet *rootkey.Sheet
 	// StateDir is that of the new controller; it must be in no fleet.
 	StateDir string
 	// Name of the new controller.
 	Name string
 	// RootKey is the file for the root key; empty means root.key in StateDir.
 	RootKey string
-	Seal    trust.Seal
+	Seal    rootkey.Seal
 	// Keep are issuers of the sheet that go on to sign.
 	Keep   []peer.ID
 	Logger *slog.Logger
@@ -82,12 +83,12 @@ func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
 // interrupted. It returns what takes it back.
 func (r *Restore) begin(self peer.ID, lost []peer.ID) (undo func() error, err error) {
 	path := cmp.Or(r.RootKey, RootKeyPath(r.StateDir))
-	there, err := trust.LoadRoot(path, r.Seal.Passphrase)
+	there, err := rootkey.Load(path, r.Seal.Passphrase)
 	switch {
 	case errors.Is(err, errNotExist) && trust.InFleet(FleetDir(r.StateDir)), err == nil && there.Fleet() != r.Sheet.Root.Fleet():
 		return nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
 	case errors.Is(err, errNotExist):
-		if err := r.Sheet.Root.Save(path, r.Seal); err != nil {
+		if err := rootkey.Save(path, r.Sheet.Root, r.Seal); err != nil {
 			return nil, err
 		}
 	case err != nil:

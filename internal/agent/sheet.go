@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
@@ -19,7 +20,7 @@ const sheetFile = "sheet"
 const maxSheetFile = 64 << 10
 
 // NoteSheet notes which issuers a sheet names that is about to be printed.
-func (a *Admin) NoteSheet(s *trust.Sheet) error {
+func (a *Admin) NoteSheet(s *rootkey.Sheet) error {
 	var text strings.Builder
 	for _, p := range slices.Concat(s.Issuers, s.Delegates) {
 		fmt.Fprintln(&text, p)

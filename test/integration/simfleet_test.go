@@ -49,7 +49,7 @@ func (f *simFleet) member(dir string, role trust.Role, name string, change ...fu
 	chain, err := f.root.Issue(g, time.Now())
 	f.must(err)
 	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(dir), Self: id},
-		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Common())
+		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Exchange().Common())
 	f.must(err)
 	_, err = f.admin.Fleet.Admit(id, chain) // as the one who let it in
 	f.must(err)

@@ -212,8 +212,8 @@ func TestRevocationsOnlyGrow(t *testing.T) {
 	chain := th.sign(trust.Grant{Subject: nobody, Role: trust.RoleWorker, Name: "nobody"}, time.Now())
 	_, err := th.fleet.Learn(chain...)
 	must(t, err)
-	must(t, th.fleet.Revoke(th.signer, []peer.ID{nobody}, nil))
-	must(t, th.put(g, th.fleet.Common()...))
+	must(t, th.fleet.Issuance().Revoke(th.signer, []peer.ID{nobody}, nil))
+	must(t, th.put(g, th.fleet.Exchange().Common()...))
 	if evil.commands(g) {
 		t.Error("the next word of an issuer lifted what it had revoked")
 	}
@@ -268,7 +268,7 @@ func TestDelegateTouchesOnlyItsOwn(t *testing.T) {
 	if !f.controller.commands(g) || !friend.commands(g) {
 		t.Error("the delegate took a machine from its owner")
 	}
-	if err := th.fleet.Revoke(th.signer, []peer.ID{id}, nil); err == nil {
+	if err := th.fleet.Issuance().Revoke(th.signer, []peer.ID{id}, nil); err == nil {
 		t.Error("the delegate revoked another's machine")
 	}
 }

@@ -280,7 +280,7 @@ func (g *Greeter) answer(_ context.Context, p streams.Peer, theirs Hello) (Hello
 		ours.Reason = short(err.Error())
 	}
 	if f := g.cfg.Fleet; f != nil && info.Shown {
-		ours.Statements = f.Digest(p.ID)
+		ours.Statements = f.Exchange().Digest(p.ID)
 	}
 	if member {
 		g.cfg.Strangers.Promote(p.ID)

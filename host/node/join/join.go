@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -37,7 +38,7 @@ type Machine interface {
 // it issue such grants. listens is where the machine will listen. waiting, if it is not nil, is
 // called once when a person has to confirm this machine; then With waits until ctx ends.
 func With(
-	ctx context.Context, n Machine, client *streams.Client, t *trust.Ticket, listens []string, waiting func(),
+	ctx context.Context, n Machine, client *streams.Client, t *ticket.Ticket, listens []string, waiting func(),
 ) (*Joined, error) {
 	if err := n.Connect(ctx, peer.AddrInfo{ID: t.Redeemer, Addrs: t.Addrs}); err != nil {
 		return nil, fmt.Errorf("the inviter is not to be reached: %w", err)
@@ -74,7 +75,7 @@ func With(
 }
 
 // checkRedeemer returns an error if the peer could not admit us, and so must not get the secret.
-func checkRedeemer(t *trust.Ticket, ack Ack) error {
+func checkRedeemer(t *ticket.Ticket, ack Ack) error {
 	c, err := trust.ParseChain(ack.Redeemer)
 	if err == nil {
 		var cred *trust.Credential
@@ -91,7 +92,7 @@ func checkRedeemer(t *trust.Ticket, ack Ack) error {
 }
 
 // accept checks that what came is what the ticket had promised.
-func accept(self peer.ID, t *trust.Ticket, ack Ack) (*Joined, error) {
+func accept(self peer.ID, t *ticket.Ticket, ack Ack) (*Joined, error) {
 	c, err := trust.ParseChain(ack.Grant)
 	if err != nil {
 		return nil, err

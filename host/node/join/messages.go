@@ -116,7 +116,7 @@ func (r OfferRequest) Validate() error {
 // OfferAck says that the offer will be looked at.
 type OfferAck struct{}
 
-// TicketRequest is an invitation that another member shall redeem, see trust.Invitation, and the
+// TicketRequest is an invitation that another member shall redeem, see ticket.Invitation, and the
 // secret of its ticket.
 type TicketRequest struct {
 	Invitation jsontext.Value `json:"invitation"`

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -29,7 +30,7 @@ const waitWithin = 15 * time.Minute
 type Config struct {
 	Fleet *trust.Fleet
 	// Tickets are those that this node redeems; nil means none.
-	Tickets *trust.TicketBook
+	Tickets *ticket.Book
 	Self    peer.ID
 	Key     crypto.PrivKey // of this node
 	Host    Host
@@ -111,7 +112,7 @@ func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, 
 
 // letIn signs the joiner's grant. The ticket counts as used from then on, even if the answer is
 // lost.
-func (r *Redeemer) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
+func (r *Redeemer) letIn(inv *ticket.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := r.cfg.Fleet
 	if f.Revoked(p) {
 		return nil, fmt.Errorf("%w: %s; the owner lifts that with: swarm revoke --lift %s", trust.ErrRevokedPeer, p, p)
@@ -135,7 +136,7 @@ func (r *Redeemer) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust
 		if inv.LifetimeMs > 0 {
 			g.Expires, g.NoRenew = f.Now().UnixMilli()+inv.LifetimeMs, true
 		}
-		if err := f.Number(s, &g); err != nil {
+		if err := f.Issuance().Number(s, &g); err != nil {
 			return nil, err
 		}
 		if chain, err = s.Issue(g, f.Now()); err != nil {
@@ -198,13 +199,13 @@ func joinAddrs(seen multiaddr.Multiaddr, told []string) (out []string) {
 	return out
 }
 
-func (r *Redeemer) refused(ticket string, p peer.ID, err error) {
-	if errors.Is(err, trust.ErrTicketUnknown) {
+func (r *Redeemer) refused(id string, p peer.ID, err error) {
+	if errors.Is(err, ticket.ErrUnknown) {
 		return // a stranger without the secret is no event of this ticket
 	}
-	r.log.Warn("a ticket was refused", "ticket", ticket, "peer", p, "why", err)
-	if err := r.cfg.Tickets.Refused(ticket, p); err != nil {
-		r.log.Warn("a refusal could not be noted", "ticket", ticket, "err", err)
+	r.log.Warn("a ticket was refused", "ticket", id, "peer", p, "why", err)
+	if err := r.cfg.Tickets.Refused(id, p); err != nil {
+		r.log.Warn("a refusal could not be noted", "ticket", id, "err", err)
 	}
 }
 
@@ -213,17 +214,17 @@ func ticketError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, trust.ErrTicketUnknown):
+	case errors.Is(err, ticket.ErrUnknown):
 		return streams.Errorf(
 			streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
-	case errors.Is(err, trust.ErrTicketUsed):
+	case errors.Is(err, ticket.ErrUsed):
 		return streams.Errorf(
 			streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
-	case errors.Is(err, trust.ErrTicketExpired):
+	case errors.Is(err, ticket.ErrExpired):
 		return streams.Errorf(streams.CodeForbidden, "the ticket has expired; ask for a new one: swarm invite")
-	case errors.Is(err, trust.ErrTicketPeer):
+	case errors.Is(err, ticket.ErrOtherPeer):
 		return streams.Errorf(streams.CodeForbidden, "the ticket is for another machine")
-	case errors.Is(err, trust.ErrTicketDenied):
+	case errors.Is(err, ticket.ErrDenied):
 		return streams.Errorf(streams.CodeForbidden, "the inviter did not confirm this machine")
 	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant), errors.Is(err, trust.ErrRevokedPeer):
 		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v", err)
@@ -233,7 +234,7 @@ func ticketError(err error) error {
 
 // maySend returns why a member may not hand over a ticket for this node to redeem. A peer that this
 // machine's owner allows without a grant has the right to admit, and no more.
-func (r *Redeemer) maySend(p peer.ID, inv *trust.Invitation) error {
+func (r *Redeemer) maySend(p peer.ID, inv *ticket.Invitation) error {
 	if err := r.cfg.Fleet.May(p, trust.VerbAdmit); err != nil {
 		return fmt.Errorf("%w: the one who made the ticket: %w", trust.ErrIssuer, err)
 	}
@@ -241,7 +242,7 @@ func (r *Redeemer) maySend(p peer.ID, inv *trust.Invitation) error {
 	if !known || sender.Err != nil {
 		sender.Grant = &trust.Grant{Name: p.String()}
 	}
-	if err := sender.Grant.MayInvite(inv); err != nil {
+	if err := sender.Grant.MayInvite(inv.Grant()); err != nil {
 		return err
 	}
 	if sender.Grant.Sponsor != "" && inv.Commands() {
@@ -259,7 +260,7 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 		return TicketAck{}, streams.Errorf(streams.CodeRefused,
 			"this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
 	}
-	var inv trust.Invitation
+	var inv ticket.Invitation
 	if err := json.Unmarshal(req.Invitation, &inv); err != nil {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: %v", err)
 	}

@@ -38,19 +38,19 @@ type party struct {
 // do.
 func (m *Membership) sync(ctx context.Context, to party, told string) error {
 	f := m.cfg.Fleet
-	if told != "" && told == f.Digest(to.peer) {
+	if told != "" && told == f.Exchange().Digest(to.peer) {
 		return nil
 	}
-	r := CompareRequest{Sums: f.Sums(to.peer)}
+	r := CompareRequest{Sums: f.Exchange().Sums(to.peer)}
 	for {
 		got, err := ask(ctx, m, to, Compare, r)
 		if err != nil {
 			return err
 		}
-		if err := m.give(ctx, to, f.Beyond(to.peer, got.IDs, got.Buckets)); err != nil {
+		if err := m.give(ctx, to, f.Exchange().Beyond(to.peer, got.IDs, got.Buckets)); err != nil {
 			return err
 		}
-		if err := m.fetch(ctx, to, f.Lacks(got.IDs)); err != nil {
+		if err := m.fetch(ctx, to, f.Exchange().Lacks(got.IDs)); err != nil {
 			return err
 		}
 		if !got.More || len(got.IDs) == 0 {
@@ -71,7 +71,7 @@ func (m *Membership) fetch(ctx context.Context, to party, ids []trust.ID) error 
 		if _, err := m.cfg.Fleet.Learn(got.Statements...); err != nil {
 			m.log.Debug("a statement of the fleet was refused", "peer", to.peer, "err", err)
 		}
-		left := m.cfg.Fleet.Lacks(ids)
+		left := m.cfg.Fleet.Exchange().Lacks(ids)
 		if len(left) == len(ids) {
 			left = ids[len(some):] // forgotten there meanwhile, or refused here
 		}
@@ -126,7 +126,7 @@ func (m *Membership) renewFor(ctx context.Context, to party) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := f.Renew(s, p); err != nil {
+	if _, err := f.Issuance().Renew(s, p); err != nil {
 		if errors.Is(err, trust.ErrNeedsPerson) {
 			m.log.Warn("a member waits for a person", "name", mem.Grant.Name, "peer", p, "why", err)
 			return false, nil
@@ -187,7 +187,7 @@ func (m *Membership) answerCompare(_ context.Context, p streams.Peer, r CompareR
 			return Compared{}, streams.Errorf(streams.CodeInvalid, "after: %v", err)
 		}
 	}
-	ids, buckets, more := m.cfg.Fleet.Differing(p.ID, r.Sums, after, maxCompared)
+	ids, buckets, more := m.cfg.Fleet.Exchange().Differing(p.ID, r.Sums, after, maxCompared)
 	return Compared{ids, buckets, more}, nil
 }
 
@@ -195,7 +195,7 @@ func (m *Membership) answerStatements(_ context.Context, p streams.Peer, r State
 	if err := m.knows(p.ID); err != nil {
 		return Statements{}, err
 	}
-	return Statements{fitting(m.cfg.Fleet.Bodies(p.ID, r.IDs))}, nil
+	return Statements{fitting(m.cfg.Fleet.Exchange().Bodies(p.ID, r.IDs))}, nil
 }
 
 // takeStatements keeps what a peer brings, a stranger too: statements prove themselves, and the
@@ -252,6 +252,6 @@ func (m *Membership) Missing(ctx context.Context, p peer.ID) ([]trust.ID, error)
 // Common returns the statements that all keep, as many as fit into one message and no more than
 // most.
 func (m *Membership) Common(most int) [][]byte {
-	all := fitting(m.cfg.Fleet.Common())
+	all := fitting(m.cfg.Fleet.Exchange().Common())
 	return all[:min(len(all), most)]
 }

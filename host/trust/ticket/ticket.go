@@ -1,4 +1,6 @@
-package trust
+// Package ticket lets one machine into a fleet, once: the secret text of a ticket, the invitation
+// that says what it is worth, and the book in which its redeemer keeps both.
+package ticket
 
 import (
 	"bytes"
@@ -15,48 +17,52 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
 var (
-	// ErrNoTicket: the text is something else.
-	ErrNoTicket = errors.New("that is no ticket: it begins with " + ticketPrefix)
-	// ErrTicketAltered: a character is missing or wrong.
-	ErrTicketAltered = errors.New("the ticket was altered or cut: copy all of it again")
+	// ErrNotTicket: the text is something else.
+	ErrNotTicket = errors.New("that is no ticket: it begins with " + prefix)
+	// ErrAltered: a character is missing or wrong.
+	ErrAltered = errors.New("the ticket was altered or cut: copy all of it again")
 )
 
 const (
-	ticketPrefix  = "swarm1-"
-	maxTicketText = 2 << 10
-	maxTicketAddr = 8
+	prefix        = "swarm1-"
+	maxText       = 2 << 10
+	maxAddrs      = 8
 	secretLength  = 16
+	idLength      = 13
 	checksumBytes = 8
+	maxExpires    = 253_402_300_799 // the year 9999, in Unix seconds
 )
 
-// Ticket lets one machine into a fleet, once. Whoever has its text may use it, so
-// that is a secret; it is printed only by Encode.
+// Ticket lets one machine into a fleet, once. Whoever has its text may use it, so the text is a
+// secret: only Encode returns it.
 type Ticket struct {
-	Fleet     FleetID
+	Fleet     trust.FleetID
 	FleetName string
-	// Redeemer is the only one who can redeem it, and Addrs where that is,
-	// without /p2p: at most 8.
+	// Redeemer is the only machine that can redeem the ticket, and Addrs are its addresses without
+	// /p2p: at most 8.
 	Redeemer peer.ID
 	Addrs    []multiaddr.Multiaddr
-	// ID names the ticket in logs and in the redeemer's book. It is no secret.
+	// ID names the ticket in logs and in the redeemer's book: 13 characters, no secret.
 	ID     string
 	Secret []byte
-	Role   Role
+	Role   trust.Role
 	Name   string
 	Labels map[string]string
 	// Expires is its end, to the second.
 	Expires time.Time
 }
 
-// NewTicket completes a ticket with an ID and a secret.
-func NewTicket(t Ticket) (*Ticket, error) {
-	t.ID, t.Secret = newSerial()[:13], make([]byte, secretLength)
+// New completes a ticket with an ID and a secret.
+func New(t Ticket) (*Ticket, error) {
+	t.ID, t.Secret = rand.Text()[:idLength], make([]byte, secretLength)
 	rand.Read(t.Secret) // never fails
 	t.Expires = t.Expires.Truncate(time.Second)
-	t.Addrs = t.Addrs[:min(len(t.Addrs), maxTicketAddr)]
+	t.Addrs = t.Addrs[:min(len(t.Addrs), maxAddrs)]
 	if err := t.validate(); err != nil {
 		return nil, fmt.Errorf("make a ticket: %w", err)
 	}
@@ -64,25 +70,26 @@ func NewTicket(t Ticket) (*Ticket, error) {
 }
 
 func (t *Ticket) validate() error {
-	if _, err := t.Fleet.signer(); err != nil {
+	if _, err := trust.ParseFleetID(string(t.Fleet)); err != nil {
 		return err
 	}
 	if err := t.Redeemer.Validate(); err != nil {
 		return fmt.Errorf("redeemer: %w", err)
 	}
+	if err := trust.ValidateFleetName(t.FleetName); t.FleetName != "" && err != nil {
+		return err
+	}
 	switch {
-	case len(t.FleetName) > maxFleetName || !plain(t.FleetName):
-		return fmt.Errorf("%q is no name for a fleet", shorten(t.FleetName))
-	case len(t.Addrs) > maxTicketAddr:
-		return fmt.Errorf("%d addresses are more than %d", len(t.Addrs), maxTicketAddr)
-	case len(t.ID) != 13 || !upper32(t.ID):
-		return fmt.Errorf("%q is no ticket ID", shorten(t.ID))
+	case len(t.Addrs) > maxAddrs:
+		return fmt.Errorf("%d addresses are more than %d", len(t.Addrs), maxAddrs)
+	case len(t.ID) != idLength || validateID(t.ID) != nil:
+		return fmt.Errorf("%.64q is no ticket ID", t.ID)
 	case len(t.Secret) != secretLength:
 		return fmt.Errorf("a secret of %d bytes, want %d", len(t.Secret), secretLength)
-	case t.Expires.Unix() <= 0 || t.Expires.UnixMilli() > maxMillis:
+	case t.Expires.Unix() <= 0 || t.Expires.Unix() > maxExpires:
 		return errors.New("its end makes no sense")
 	}
-	return validateGiven(t.Role, nil, "", t.Name, t.Labels)
+	return (&trust.Grant{Role: t.Role, Name: t.Name, Labels: t.Labels}).ValidateTexts()
 }
 
 // String names the ticket without its secret.
@@ -112,7 +119,7 @@ type packed struct {
 // Encode returns the secret text of the ticket: the prefix, then base64 of CBOR and
 // of the first 8 bytes of the SHA-256 of that.
 func (t *Ticket) Encode() (string, error) {
-	fleet, err := text32.DecodeString(string(t.Fleet))
+	fleet, err := t.Fleet.Key()
 	if err != nil {
 		return "", fmt.Errorf("encode ticket: %w", err)
 	}
@@ -132,19 +139,18 @@ func (t *Ticket) Encode() (string, error) {
 		return "", fmt.Errorf("encode ticket: %w", err)
 	}
 	sum := sha256.Sum256(data)
-	text := ticketPrefix + base64.RawURLEncoding.EncodeToString(append(data, sum[:checksumBytes]...))
-	if len(text) > maxTicketText {
-		return "", fmt.Errorf("encode ticket: %d characters are more than %d: use fewer labels", len(text), maxTicketText)
+	text := prefix + base64.RawURLEncoding.EncodeToString(append(data, sum[:checksumBytes]...))
+	if len(text) > maxText {
+		return "", fmt.Errorf("encode ticket: %d characters are more than %d: use fewer labels", len(text), maxText)
 	}
 	return text, nil
 }
 
-// ParseTicket reads the text of a ticket; white space in it, as from a pasted
-// line that was broken, does not matter. The error matches [ErrNoTicket] or
-// [ErrTicketAltered].
-func ParseTicket(text string) (*Ticket, error) {
-	if len(text) > 2*maxTicketText {
-		return nil, ErrNoTicket
+// Parse reads the text of a ticket. White space in it does not matter: a pasted line may be broken.
+// The error matches [ErrNotTicket] or [ErrAltered].
+func Parse(text string) (*Ticket, error) {
+	if len(text) > 2*maxText {
+		return nil, ErrNotTicket
 	}
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -152,21 +158,21 @@ func ParseTicket(text string) (*Ticket, error) {
 		}
 		return r
 	}, text)
-	text, ok := strings.CutPrefix(text, ticketPrefix)
+	text, ok := strings.CutPrefix(text, prefix)
 	if !ok {
-		return nil, ErrNoTicket
+		return nil, ErrNotTicket
 	}
 	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(data) <= checksumBytes || len(text) > maxTicketText {
-		return nil, ErrTicketAltered
+	if err != nil || len(data) <= checksumBytes || len(text) > maxText {
+		return nil, ErrAltered
 	}
 	data, told := data[:len(data)-checksumBytes], data[len(data)-checksumBytes:]
 	if sum := sha256.Sum256(data); !bytes.Equal(sum[:checksumBytes], told) {
-		return nil, ErrTicketAltered
+		return nil, ErrAltered
 	}
 	t, err := unpack(data)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTicketAltered, err)
+		return nil, fmt.Errorf("%w: %w", ErrAltered, err)
 	}
 	return t, nil
 }
@@ -185,8 +191,8 @@ func unpack(data []byte) (*Ticket, error) {
 		return nil, err
 	}
 	t := &Ticket{
-		Fleet: FleetID(text32.EncodeToString(p.Fleet)), FleetName: p.FleetName, ID: p.ID, Secret: p.Secret,
-		Role: Role(p.Role), Name: p.Name, Labels: p.Labels, Expires: time.Unix(p.Expires, 0),
+		Fleet: trust.FleetOf(p.Fleet), FleetName: p.FleetName, ID: p.ID, Secret: p.Secret,
+		Role: trust.Role(p.Role), Name: p.Name, Labels: p.Labels, Expires: time.Unix(p.Expires, 0),
 	}
 	if t.Redeemer, err = peer.IDFromBytes(p.Redeemer); err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package trust
+package store
 
 import (
 	"errors"
@@ -15,18 +15,19 @@ import (
 )
 
 const (
-	floorFile    = "floor"
 	maxFloorFile = 256
+	maxMillis    = 253_402_300_799_000 // the year 9999
 	// floorStep is the least that is worth a write to the disk.
 	floorStep = time.Hour
 )
 
-// floor is the time that it is at least, so that a clock that was set back brings no right back
-// to life. It is moved by the dates of the root's statements alone. Where the clock can be right,
-// a date counts only as far as the clock agrees: a clock that is ahead for a while, or a date
-// that is, leaves nothing behind. Where it cannot, as on a machine without a battery, time is
-// known to be later than what the root has signed, and to go on while the machine runs.
-type floor struct {
+// Floor is the earliest time that it can be, so that a clock that was set back brings no right back
+// to life. Only the dates of the root's statements move it. Where the clock can be right, a date
+// counts only as far as the clock agrees: a clock that is ahead for a while, or a date that is,
+// leaves nothing behind. Where it cannot, as on a machine without a battery, the time is known to
+// be later than what the root has signed, and to go on while the machine runs. It is used
+// concurrently.
+type Floor struct {
 	path  string
 	clock func() time.Time
 	built time.Time // of the program: no clock can be right before it
@@ -41,10 +42,11 @@ type floor struct {
 	failed error      // of the last write
 }
 
-// openFloor reads the floor. A file that is damaged is no reason to stop: the root's statements
-// say it again. The error is worth a warning.
-func openFloor(dir string, clock func() time.Time, built time.Time) (*floor, error) {
-	f := &floor{path: filepath.Join(dir, floorFile), clock: clock, built: built, at: built, since: clock()}
+// OpenFloor reads the floor of a folder. built is when the program was built: no clock can be right
+// before it. The floor is good for use whatever the error is: the root's statements say it again,
+// so the error is worth a warning.
+func OpenFloor(dir string, clock func() time.Time, built time.Time) (*Floor, error) {
+	f := &Floor{path: filepath.Join(dir, FloorFile), clock: clock, built: built, at: built, since: clock()}
 	at, blind, err := readFloor(f.path)
 	f.at, f.blind = later(f.at, at), later(f.at, later(at, blind))
 	f.saved = blind
@@ -52,14 +54,14 @@ func openFloor(dir string, clock func() time.Time, built time.Time) (*floor, err
 }
 
 func readFloor(path string) (at, blind time.Time, err error) {
-	text, err := readBounded(path, maxFloorFile)
+	text, err := durable.ReadFile(path, maxFloorFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return at, blind, nil
 	}
 	times, check, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), " check ")
 	fields := strings.Fields(times)
 	if err == nil && (len(fields) != 2 || check != checkOf(times)) {
-		err = fmt.Errorf("%w: want two times and their check", ErrInvalid)
+		err = errors.New("want two times and their check")
 	}
 	if err != nil {
 		return at, blind, fmt.Errorf("time floor: %w", err)
@@ -67,7 +69,7 @@ func readFloor(path string) (at, blind time.Time, err error) {
 	var ms [2]int64
 	for i, word := range fields {
 		if ms[i], err = strconv.ParseInt(word, 10, 64); err != nil || ms[i] < 0 || ms[i] > maxMillis {
-			return at, blind, fmt.Errorf("time floor: %w: %.32q is no time", ErrInvalid, word)
+			return at, blind, fmt.Errorf("time floor: %.32q is no time", word)
 		}
 	}
 	return time.UnixMilli(ms[0]), time.UnixMilli(ms[1]), nil
@@ -80,9 +82,9 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// now returns the time to judge by. sane is false when the clock cannot be right; then it is
-// known only that it is not earlier.
-func (f *floor) now() (at time.Time, sane bool) {
+// Now returns the time to judge by. sane is false when the clock cannot be right: then all that is
+// known is that it is not earlier.
+func (f *Floor) Now() (at time.Time, sane bool) {
 	f.mu.Lock()
 	clock := f.clock()
 	if !clock.Before(f.built) {
@@ -104,14 +106,14 @@ func (f *floor) now() (at time.Time, sane bool) {
 	return at, false
 }
 
-// learn takes the date of a statement by the root.
-func (f *floor) learn(ms int64) {
+// Learn takes the date of a statement by the root, in Unix milliseconds.
+func (f *Floor) Learn(ms int64) {
 	if f.move(time.UnixMilli(ms)) {
 		f.save()
 	}
 }
 
-func (f *floor) move(signed time.Time) (moved bool) {
+func (f *Floor) move(signed time.Time) (moved bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clock := f.clock()
@@ -128,9 +130,9 @@ func (f *floor) move(signed time.Time) (moved bool) {
 	return moved
 }
 
-// save writes the floor. It can be computed again but for the time that a machine without a
-// clock was up, so a fault is told and nothing else. The time can be asked for meanwhile.
-func (f *floor) save() {
+// save writes the floor. It can be computed again but for the time that a machine without a clock
+// was up, so a fault is only noted. Now does not wait for it.
+func (f *Floor) save() {
 	f.disk.Lock()
 	defer f.disk.Unlock()
 	f.mu.Lock()
@@ -144,8 +146,8 @@ func (f *floor) save() {
 	f.failed = err
 }
 
-// fault returns why the last write failed, or nil.
-func (f *floor) fault() error {
+// Fault returns why the last write failed, or nil.
+func (f *Floor) Fault() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if errors.Is(f.failed, os.ErrNotExist) {

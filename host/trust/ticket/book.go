@@ -1,4 +1,4 @@
-package trust
+package ticket
 
 import (
 	"crypto/sha256"
@@ -15,82 +15,84 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// Reasons to refuse a ticket. The first says nothing of whether there is such a
-// ticket; the others are for one who knows its secret.
+// Reasons to refuse a ticket. ErrUnknown does not tell whether there is such a ticket; the others
+// are for a peer that knows its secret.
 var (
-	ErrTicketUnknown = errors.New("no such ticket")
-	ErrTicketExpired = errors.New("the ticket has expired")
-	ErrTicketUsed    = errors.New("the ticket was used")
-	ErrTicketPeer    = errors.New("the ticket is for another peer")
-	ErrTicketDenied  = errors.New("the joiner was not confirmed")
+	ErrUnknown   = errors.New("no such ticket")
+	ErrExpired   = errors.New("the ticket has expired")
+	ErrUsed      = errors.New("the ticket was used")
+	ErrOtherPeer = errors.New("the ticket is for another peer")
+	ErrDenied    = errors.New("the joiner was not confirmed")
 )
 
 const (
-	maxOpenTickets = 256
-	maxTicketFile  = 32 << 10
-	// Of the open tickets so many may be of one member that brings them, and of all such.
+	maxOpen = 256
+	maxFile = 32 << 10
+	// maxBrought is how many open tickets one member may have brought here, maxBroughtAll how many
+	// all of them together.
 	maxBrought    = 32
 	maxBroughtAll = 192
-	// repeatWithin is how long the one who used a ticket may ask again for an
-	// answer that was lost, also past the ticket's end.
+	// repeatWithin is how long the peer that used a ticket may ask again for an answer that was
+	// lost, also past the ticket's end.
 	repeatWithin = 10 * time.Minute
-	// forgetAfter is how long a ticket that is over is remembered, to refuse it in
-	// words.
-	forgetAfter = day
+	// forgetAfter is how long a ticket that has ended is remembered, to say so.
+	forgetAfter = 24 * time.Hour
+	maxLifetime = 10 * 365 * 24 * time.Hour // of a grant
 )
 
-// Invitation is what a ticket is worth, in the book of its redeemer.
+// Invitation says what a ticket gives, in the book of its redeemer.
 type Invitation struct {
 	ID     string            `json:"id"`
 	Name   string            `json:"name"`
-	Role   Role              `json:"role"`
+	Role   trust.Role        `json:"role"`
 	Verbs  []string          `json:"verbs,omitzero"` // nil means those of the role
 	On     string            `json:"on,omitempty"`
 	Labels map[string]string `json:"labels,omitempty"`
 	// LifetimeMs is how long the grant lasts, in milliseconds; 0 means the role's.
 	LifetimeMs int64     `json:"lifetimeMs,omitempty"`
 	Expires    time.Time `json:"expires"`
-	// Peer is the only one who may use the ticket; empty means any.
+	// Peer is the only peer that may use the ticket; empty means any.
 	Peer peer.ID `json:"peer,omitempty"`
-	// Chain is the grant for Peer, where only the root could sign it.
-	Chain Chain `json:"chain,omitempty"`
-	// Confirm says that a person has to compare the joiner's peer ID first.
+	// Chain is the credential for Peer, where only the root could sign it.
+	Chain trust.Chain `json:"chain,omitempty"`
+	// Confirm asks for a person to compare the joiner's peer ID first.
 	Confirm bool `json:"confirm,omitempty"`
-	// By is who made the ticket.
+	// By names the member that made the ticket.
 	By string `json:"by,omitempty"`
-	// Sender is the member who had this one redeem the ticket; empty for our own.
+	// Sender is the member that brought the ticket here to be redeemed; empty for our own.
 	Sender peer.ID `json:"sender,omitempty"`
 
 	// Confirmed is set by Check when a person has confirmed the peer.
 	Confirmed bool `json:"-"`
 }
 
-// TicketState is how a ticket stands.
-type TicketState struct {
+// State is how a ticket stands.
+type State struct {
 	Invitation
 	// Waiting is the joiner that a person has to confirm; empty for none.
 	Waiting peer.ID
-	// UsedBy is who used it, at UsedAt; empty for nobody yet.
+	// UsedBy is the peer that used the ticket, at UsedAt; empty for none yet.
 	UsedBy peer.ID
 	UsedAt time.Time
-	// RefusedPeer is the last one that was refused; empty for none.
+	// RefusedPeer is the last peer that was refused; empty for none.
 	RefusedPeer peer.ID
 }
 
-// TicketBook is the redeemer's side of tickets: a folder that several processes
-// use at once, so nothing of it is kept in memory. Marks are files that only one
-// can create, and on the disk before anything is answered.
-type TicketBook struct{ dir string }
+// Book is the redeemer's side of tickets: a folder that several processes use at once, so nothing
+// of it is kept in memory. A mark is a file that only one process can create, and it is on the disk
+// before anything is answered.
+type Book struct{ dir string }
 
-// OpenTicketBook returns the book in a folder, which is made if it is missing.
-func OpenTicketBook(dir string) (*TicketBook, error) {
+// OpenBook returns the book in a folder, which is made if it is missing.
+func OpenBook(dir string) (*Book, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ticket book: %w", err)
 	}
-	return &TicketBook{dir}, nil
+	return &Book{dir}, nil
 }
 
 // The files of a ticket, by what follows its ID.
@@ -108,9 +110,9 @@ type ticketFile struct {
 }
 
 type usedFile struct {
-	Peer  peer.ID   `json:"peer"`
-	At    time.Time `json:"at"`
-	Chain Chain     `json:"chain"`
+	Peer  peer.ID     `json:"peer"`
+	At    time.Time   `json:"at"`
+	Chain trust.Chain `json:"chain"`
 }
 
 type answerFile struct {
@@ -118,17 +120,18 @@ type answerFile struct {
 	Yes  bool    `json:"yes"`
 }
 
-func (b *TicketBook) path(id, suffix string) string { return filepath.Join(b.dir, id+suffix) }
+func (b *Book) path(id, suffix string) string { return filepath.Join(b.dir, id+suffix) }
 
-func validateTicketID(id string) error {
-	if id == "" || len(id) > 32 || !upper32(id) {
-		return ErrTicketUnknown
+// validateID refuses all but the alphabet of rand.Text, which is safe in the name of a file.
+func validateID(id string) error {
+	if id == "" || len(id) > 32 || strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") != "" {
+		return ErrUnknown
 	}
 	return nil
 }
 
-// Add notes a ticket. It fails with [ErrFull] when 256 are open.
-func (b *TicketBook) Add(inv Invitation, secret []byte) error {
+// Add notes a ticket. It fails with [trust.ErrFull] when 256 are open.
+func (b *Book) Add(inv Invitation, secret []byte) error {
 	if err := inv.validate(secret); err != nil {
 		return err
 	}
@@ -136,30 +139,31 @@ func (b *TicketBook) Add(inv Invitation, secret []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case open >= maxOpenTickets:
-		return fmt.Errorf("%w: %d tickets are open", ErrFull, open)
+	case open >= maxOpen:
+		return fmt.Errorf("%w: %d tickets are open", trust.ErrFull, open)
 	case inv.Sender != "" && (brought.bySender >= maxBrought || brought.all >= maxBroughtAll):
-		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought", ErrFull, brought.bySender, brought.all)
+		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought",
+			trust.ErrFull, brought.bySender, brought.all)
 	}
 	sum := sha256.Sum256(secret)
 	return b.create(inv.ID, suffixTicket, ticketFile{inv, sum[:]})
 }
 
 func (inv *Invitation) validate(secret []byte) error {
-	if validateTicketID(inv.ID) != nil {
-		return fmt.Errorf("%q is no ticket ID", shorten(inv.ID))
+	if validateID(inv.ID) != nil {
+		return fmt.Errorf("%.64q is no ticket ID", inv.ID)
 	}
 	if len(secret) < secretLength {
 		return fmt.Errorf("a secret of %d bytes, want %d", len(secret), secretLength)
 	}
-	if inv.LifetimeMs < 0 || inv.LifetimeMs > (10*365*day).Milliseconds() {
+	if inv.LifetimeMs < 0 || inv.LifetimeMs > maxLifetime.Milliseconds() {
 		return fmt.Errorf("a lifetime of %d ms makes no sense", inv.LifetimeMs)
 	}
-	return validateGiven(inv.Role, inv.Verbs, inv.On, inv.Name, inv.Labels)
+	return inv.Grant().ValidateTexts()
 }
 
 // create writes a file that must not be there yet.
-func (b *TicketBook) create(id, suffix string, v any) error {
+func (b *Book) create(id, suffix string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("ticket %s: %w", id, err)
@@ -171,39 +175,39 @@ func (b *TicketBook) create(id, suffix string, v any) error {
 }
 
 // read reads a file of a ticket; fs.ErrNotExist when there is none.
-func (b *TicketBook) read(id, suffix string, v any) error {
-	if err := validateTicketID(id); err != nil {
+func (b *Book) read(id, suffix string, v any) error {
+	if err := validateID(id); err != nil {
 		return err
 	}
-	data, err := readBounded(b.path(id, suffix), maxTicketFile)
+	data, err := durable.ReadFile(b.path(id, suffix), maxFile)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("ticket %s: %w: %w", id, ErrInvalid, err)
+		return fmt.Errorf("ticket %s: %w: %w", id, trust.ErrInvalid, err)
 	}
 	return nil
 }
 
-func (b *TicketBook) load(id string) (ticketFile, error) {
+func (b *Book) load(id string) (ticketFile, error) {
 	var t ticketFile
 	err := b.read(id, suffixTicket, &t)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = ErrTicketUnknown
+		err = ErrUnknown
 	}
 	return t, err
 }
 
-// Check tells what a ticket is worth to a peer who brings its secret. The chain
-// is the answer that the same peer was given before, nil for a first time.
-func (b *TicketBook) Check(id string, secret []byte, p peer.ID, now time.Time) (*Invitation, Chain, error) {
+// Check returns what a ticket gives to a peer that brings its secret. The chain is the answer that
+// the same peer was given before, nil for a first time.
+func (b *Book) Check(id string, secret []byte, p peer.ID, now time.Time) (*Invitation, trust.Chain, error) {
 	t, err := b.load(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	sum := sha256.Sum256(secret)
 	if subtle.ConstantTimeCompare(sum[:], t.SecretHash) != 1 {
-		return nil, nil, ErrTicketUnknown
+		return nil, nil, ErrUnknown
 	}
 	used, found, err := b.used(id)
 	switch {
@@ -212,11 +216,11 @@ func (b *TicketBook) Check(id string, secret []byte, p peer.ID, now time.Time) (
 	case found && used.Peer == p && now.Sub(used.At) < repeatWithin:
 		return &t.Invitation, used.Chain, nil
 	case found:
-		return nil, nil, fmt.Errorf("%w: by %s on %s", ErrTicketUsed, used.Peer, used.At.UTC().Format(time.DateTime))
+		return nil, nil, fmt.Errorf("%w: by %s on %s", ErrUsed, used.Peer, used.At.UTC().Format(time.DateTime))
 	case !now.Before(t.Expires):
-		return nil, nil, fmt.Errorf("%w: on %s", ErrTicketExpired, t.Expires.UTC().Format(time.DateTime))
+		return nil, nil, fmt.Errorf("%w: on %s", ErrExpired, t.Expires.UTC().Format(time.DateTime))
 	case t.Peer != "" && t.Peer != p:
-		return nil, nil, ErrTicketPeer
+		return nil, nil, ErrOtherPeer
 	}
 	inv := &t.Invitation
 	if inv.Confirm {
@@ -225,7 +229,7 @@ func (b *TicketBook) Check(id string, secret []byte, p peer.ID, now time.Time) (
 	return inv, nil, err
 }
 
-func (b *TicketBook) used(id string) (u usedFile, found bool, err error) {
+func (b *Book) used(id string) (u usedFile, found bool, err error) {
 	err = b.read(id, suffixUsed, &u)
 	if errors.Is(err, fs.ErrNotExist) {
 		return u, false, nil
@@ -233,8 +237,8 @@ func (b *TicketBook) used(id string) (u usedFile, found bool, err error) {
 	return u, err == nil, err
 }
 
-// confirmed tells whether a person has confirmed this peer.
-func (b *TicketBook) confirmed(id string, p peer.ID) (bool, error) {
+// confirmed reports whether a person has confirmed this peer.
+func (b *Book) confirmed(id string, p peer.ID) (bool, error) {
 	var a answerFile
 	switch err := b.read(id, suffixAnswer, &a); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -242,14 +246,14 @@ func (b *TicketBook) confirmed(id string, p peer.ID) (bool, error) {
 	case err != nil:
 		return false, err
 	case !a.Yes || a.Peer != p:
-		return false, ErrTicketDenied
+		return false, ErrDenied
 	}
 	return true, nil
 }
 
-// Ask notes a joiner that waits for a person to confirm it. The first one is the
-// one asked about; another finds the ticket taken.
-func (b *TicketBook) Ask(id string, p peer.ID) error {
+// Ask notes a joiner that waits for a person to confirm it. A person is asked about the first
+// joiner; another one finds the ticket taken: [ErrUsed].
+func (b *Book) Ask(id string, p peer.ID) error {
 	err := b.create(id, suffixWaiting, answerFile{Peer: p})
 	if !errors.Is(err, fs.ErrExist) {
 		return err
@@ -259,23 +263,23 @@ func (b *TicketBook) Ask(id string, p peer.ID) error {
 		return err
 	}
 	if w.Peer != p {
-		return fmt.Errorf("%w: %s is waiting to be confirmed", ErrTicketUsed, w.Peer)
+		return fmt.Errorf("%w: %s is waiting to be confirmed", ErrUsed, w.Peer)
 	}
 	return nil
 }
 
-// Answer is what the person says of the joiner that waits. No spends the ticket.
-func (b *TicketBook) Answer(id string, p peer.ID, yes bool) error {
+// Answer notes what the person says of the joiner that waits. A no spends the ticket.
+func (b *Book) Answer(id string, p peer.ID, yes bool) error {
 	if _, err := b.load(id); err != nil {
 		return err
 	}
 	return b.create(id, suffixAnswer, answerFile{p, yes})
 }
 
-// Use marks the ticket as used by a peer, who gets the chain. Of several at a
-// time exactly one wins: the same peer gets the chain of the first time, and
-// another [ErrTicketUsed]. When Use returns nil, the mark is on the disk.
-func (b *TicketBook) Use(id string, p peer.ID, c Chain, now time.Time) (Chain, error) {
+// Use marks the ticket as used by a peer, which gets the chain. Of several peers at a time exactly
+// one wins. The same peer gets the chain of the first time again, and another [ErrUsed]. When the
+// error is nil, the mark is on the disk.
+func (b *Book) Use(id string, p peer.ID, c trust.Chain, now time.Time) (trust.Chain, error) {
 	if _, err := b.load(id); err != nil {
 		return nil, err
 	}
@@ -288,13 +292,13 @@ func (b *TicketBook) Use(id string, p peer.ID, c Chain, now time.Time) (Chain, e
 	case err != nil:
 		return nil, err
 	case used.Peer != p:
-		return nil, fmt.Errorf("%w: by %s", ErrTicketUsed, used.Peer)
+		return nil, fmt.Errorf("%w: by %s", ErrUsed, used.Peer)
 	}
 	return used.Chain, nil
 }
 
-// Refused notes a peer that came with the secret and was not let in.
-func (b *TicketBook) Refused(id string, p peer.ID) error {
+// Refused notes a peer that brought the secret and was not let in.
+func (b *Book) Refused(id string, p peer.ID) error {
 	if _, err := b.load(id); err != nil {
 		return err
 	}
@@ -305,13 +309,13 @@ func (b *TicketBook) Refused(id string, p peer.ID) error {
 	return durable.WriteFile(b.path(id, suffixRefused), data, 0o600)
 }
 
-// State tells how a ticket stands. The error matches [ErrTicketUnknown].
-func (b *TicketBook) State(id string) (TicketState, error) {
+// State returns how a ticket stands. The error matches [ErrUnknown].
+func (b *Book) State(id string) (State, error) {
 	t, err := b.load(id)
 	if err != nil {
-		return TicketState{}, err
+		return State{}, err
 	}
-	s := TicketState{Invitation: t.Invitation}
+	s := State{Invitation: t.Invitation}
 	var w, r answerFile
 	used, found, err := b.used(id)
 	if found {
@@ -328,30 +332,29 @@ func (b *TicketBook) State(id string) (TicketState, error) {
 	return s, err
 }
 
-// List returns all tickets that are remembered, the one that ends first first.
-// Damaged ones are left out.
-func (b *TicketBook) List() ([]TicketState, error) {
+// List returns all tickets that are remembered, ordered by their ends. Damaged ones are left out.
+func (b *Book) List() ([]State, error) {
 	ids, err := b.ids()
 	if err != nil {
 		return nil, err
 	}
-	var out []TicketState
+	var out []State
 	for _, id := range ids {
 		if s, err := b.State(id); err == nil {
 			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b TicketState) int { return a.Expires.Compare(b.Expires) })
+	slices.SortFunc(out, func(a, b State) int { return a.Expires.Compare(b.Expires) })
 	return out, nil
 }
 
-func (b *TicketBook) ids() (out []string, err error) {
+func (b *Book) ids() (out []string, err error) {
 	entries, err := os.ReadDir(b.dir)
 	if err != nil {
 		return nil, fmt.Errorf("ticket book: %w", err)
 	}
 	for _, e := range entries {
-		if id, ok := strings.CutSuffix(e.Name(), suffixTicket); ok && validateTicketID(id) == nil {
+		if id, ok := strings.CutSuffix(e.Name(), suffixTicket); ok && validateID(id) == nil {
 			out = append(out, id)
 		}
 	}
@@ -362,7 +365,7 @@ func (b *TicketBook) ids() (out []string, err error) {
 type brought struct{ all, bySender int }
 
 // prune forgets tickets that ended a day ago, and counts those that are open.
-func (b *TicketBook) prune(now time.Time, sender peer.ID) (open int, by brought, err error) {
+func (b *Book) prune(now time.Time, sender peer.ID) (open int, by brought, err error) {
 	ids, err := b.ids()
 	if err != nil {
 		return 0, by, err
@@ -389,10 +392,10 @@ func (b *TicketBook) prune(now time.Time, sender peer.ID) (open int, by brought,
 	return open, by, nil
 }
 
-// Remove forgets a ticket: it can not be redeemed any more. It is no error when
-// there is none.
-func (b *TicketBook) Remove(id string) error {
-	if err := validateTicketID(id); err != nil {
+// Remove forgets a ticket, so that it cannot be redeemed any more. It is no error when there is
+// none.
+func (b *Book) Remove(id string) error {
+	if err := validateID(id); err != nil {
 		return err
 	}
 	// The ticket goes first: without it the other files mean nothing.

@@ -1,4 +1,6 @@
-package trust
+// Package store keeps on the disk what a member of a fleet must not forget: signed statements, an
+// index of those that have to be there, and the earliest time that it can be.
+package store
 
 import (
 	"bytes"
@@ -20,24 +22,56 @@ import (
 // known or said to be missing: the index names what the statements must hold, and a line "missing"
 // among the statements what the index must.
 const (
-	statementsFile = "statements"
-	indexFile      = "index"
-	lockFile       = "lock" // held while these are written
+	StatementsFile = "statements"
+	IndexFile      = "index"
+	FloorFile      = "floor"
+	lockFile       = "lock" // held while the statements and the index are written
 
 	statementsHeader = "swarm-statements 1 "
 	indexHeader      = "swarm-index 1"
 	missingWord      = "missing "
 	damagedSuffix    = ".damaged"
 
-	maxLineBytes  = (MaxStatement+2)/3*4 + 1
-	maxStoreBytes = 512 << 20
+	maxLineHeader = 512
+	maxFileBytes  = 512 << 20
 )
 
-// store keeps statements in a folder that several processes use. Lines are only ever added,
-// until the file is written anew without those that are forgotten.
-type store struct {
-	dir    string
-	header string // of the statements: it names the fleet
+// ID names a statement: the SHA-256 of its domain string, a zero byte, and what was signed.
+type ID [sha256.Size]byte
+
+// String returns 43 characters of unpadded base64url.
+func (id ID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+// MarshalText returns String as bytes.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what String returns.
+func (id *ID) UnmarshalText(text []byte) error {
+	data, err := base64.RawURLEncoding.Strict().DecodeString(string(text))
+	if err != nil || len(data) != len(id) {
+		return fmt.Errorf("%.64q is no ID of a statement", text)
+	}
+	copy(id[:], data)
+	return nil
+}
+
+// Compare orders IDs, so that a tie is broken in the same way everywhere.
+func (id ID) Compare(o ID) int { return bytes.Compare(id[:], o[:]) }
+
+// Entry is one statement in the files.
+type Entry struct {
+	ID   ID
+	Data []byte // the signed envelope
+	Kept bool   // it must not be forgotten: the index names it
+}
+
+// Store keeps statements in a folder that several processes use. Lines are only ever added, until
+// the file is written anew without those that are forgotten. It is used concurrently; the methods
+// that write want the lock held.
+type Store struct {
+	dir     string
+	header  string // of the statements: it names their owner
+	maxLine int    // bytes of a statement's line
 
 	mu    sync.Mutex // guards what follows
 	file  fs.FileInfo
@@ -48,12 +82,18 @@ type store struct {
 	index map[ID]struct{}
 }
 
-// contents is what the files held that was not read yet.
-type contents struct {
-	statements [][]byte
-	missing    []ID
-	// damaged says that the statements hold a line that means nothing, or no header.
-	damaged bool
+// New returns the store in a folder. The owner is a text that the file of statements begins with,
+// and most is the size of the largest statement in bytes.
+func New(dir, owner string, most int) *Store {
+	return &Store{dir: dir, header: statementsHeader + owner, maxLine: (most+2)/3*4 + 1}
+}
+
+// Contents is what the statements held that was not read yet.
+type Contents struct {
+	Statements [][]byte
+	Missing    []ID
+	// Damaged says that a line means nothing, or that there is no header.
+	Damaged bool
 }
 
 // checked returns the text by which the files name a statement: its ID and characters that check
@@ -67,36 +107,36 @@ func parseChecked(text []byte) (id ID, ok bool) {
 	return id, ok
 }
 
-// checkOf returns a few characters that tell whether a text was damaged.
+// checkOf returns a few characters by which a damaged text is found out.
 func checkOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-func (s *store) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
 
-// create makes the files of a new membership, which is none before fleet.json is there.
-func (s *store) create(first []*Statement) error {
+// Create makes the files of a new membership, which is none before fleet.json is there.
+func (s *Store) Create(first []Entry) error {
 	s.index = map[ID]struct{}{}
-	return s.rewrite(first, nil)
+	return s.Rewrite(first, nil)
 }
 
-// lock keeps other processes from writing.
-func (s *store) lock() (unlock func() error, err error) {
+// Lock keeps other processes from writing until unlock is called.
+func (s *Store) Lock() (unlock func() error, err error) {
 	if _, err := os.Stat(s.dir); err != nil {
 		return nil, err // another process has left the fleet
 	}
 	return durable.Lock(s.path(lockFile))
 }
 
-// read returns what was added to the statements since it was last called, and all of the file
+// Read returns what was added to the statements since it was last called, and all of the file
 // when it was written anew.
-func (s *store) read() (c contents, err error) {
+func (s *Store) Read() (c Contents, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f, err := durable.Open(s.path(statementsFile))
+	f, err := durable.Open(s.path(StatementsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return contents{damaged: true}, nil
+		return Contents{Damaged: true}, nil
 	}
 	if err != nil {
 		return c, err
@@ -104,7 +144,7 @@ func (s *store) read() (c contents, err error) {
 	defer f.Close()
 	info, err := f.Stat()
 	if err == nil {
-		err = durable.CheckOwner(s.path(statementsFile), info)
+		err = durable.CheckOwner(s.path(StatementsFile), info)
 	}
 	if err != nil {
 		return c, err
@@ -112,8 +152,8 @@ func (s *store) read() (c contents, err error) {
 	if s.file == nil || !os.SameFile(s.file, info) || info.Size() < s.begun {
 		s.file, s.begun, s.lines = nil, 0, 0
 	}
-	if info.Size() > maxStoreBytes {
-		return c, fmt.Errorf("%w: %s has %d bytes, more than %d", ErrInvalid, statementsFile, info.Size(), int64(maxStoreBytes))
+	if info.Size() > maxFileBytes {
+		return c, fmt.Errorf("%s has %d bytes, more than %d", StatementsFile, info.Size(), int64(maxFileBytes))
 	}
 	data, err := io.ReadAll(io.NewSectionReader(f, s.begun, info.Size()-s.begun))
 	if err != nil {
@@ -124,16 +164,16 @@ func (s *store) read() (c contents, err error) {
 	return c, nil
 }
 
-// count returns how many lines the statements have, also those that are forgotten.
-func (s *store) count() int {
+// Count returns how many lines the statements have, also those that are forgotten.
+func (s *Store) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lines
 }
 
-// lost reports whether one of the files is gone.
-func (s *store) lost() bool {
-	for _, name := range []string{statementsFile, indexFile} {
+// Lost reports whether one of the files is gone.
+func (s *Store) Lost() bool {
+	for _, name := range []string{StatementsFile, IndexFile} {
 		if _, err := os.Stat(s.path(name)); errors.Is(err, fs.ErrNotExist) {
 			return true
 		}
@@ -141,9 +181,9 @@ func (s *store) lost() bool {
 	return false
 }
 
-// stale reports whether somebody has written since the last read.
-func (s *store) stale() bool {
-	info, err := os.Lstat(s.path(statementsFile))
+// Stale reports whether somebody has written since the last read.
+func (s *Store) Stale() bool {
+	info, err := os.Lstat(s.path(StatementsFile))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return err == nil && (s.file == nil || !os.SameFile(s.file, info) || info.Size() != s.seen)
@@ -151,7 +191,7 @@ func (s *store) stale() bool {
 
 // parse takes whole lines; a last one without its end is being written, or was cut by a loss of
 // power: it was never acknowledged. The caller holds mu.
-func (s *store) parse(data []byte, c *contents) {
+func (s *Store) parse(data []byte, c *Contents) {
 	first := s.begun == 0
 	for len(data) > 0 {
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
@@ -166,7 +206,7 @@ func (s *store) parse(data []byte, c *contents) {
 			if string(line) == s.header {
 				continue
 			}
-			c.damaged = true
+			c.Damaged = true
 			if bytes.HasPrefix(line, []byte(statementsHeader)) {
 				continue
 			}
@@ -174,30 +214,30 @@ func (s *store) parse(data []byte, c *contents) {
 		s.parseLine(line, c)
 	}
 	if first {
-		c.damaged = true
+		c.Damaged = true
 	}
 }
 
-func (s *store) parseLine(line []byte, c *contents) {
+func (s *Store) parseLine(line []byte, c *Contents) {
 	if word, ok := bytes.CutPrefix(line, []byte(missingWord)); ok {
 		if id, ok := parseChecked(word); ok {
-			c.missing = append(c.missing, id)
+			c.Missing = append(c.Missing, id)
 			return
 		}
-	} else if len(line) <= maxLineBytes {
+	} else if len(line) <= s.maxLine {
 		if data, err := base64.StdEncoding.Strict().DecodeString(string(line)); err == nil {
-			c.statements = append(c.statements, data)
+			c.Statements = append(c.Statements, data)
 			return
 		}
 	}
 	if len(line) > 0 {
-		c.damaged = true
+		c.Damaged = true
 	}
 }
 
-// headerOf returns the first line of the statements, or "".
-func (s *store) headerOf() string {
-	f, err := durable.Open(s.path(statementsFile))
+// Owner returns the text that the statements on the disk begin with, or "".
+func (s *Store) Owner() string {
+	f, err := durable.Open(s.path(StatementsFile))
 	if err != nil {
 		return ""
 	}
@@ -205,19 +245,18 @@ func (s *store) headerOf() string {
 	buf := make([]byte, maxLineHeader)
 	n, _ := io.ReadFull(f, buf)
 	line, _, found := strings.Cut(string(buf[:n]), "\n")
-	if !found || !strings.HasPrefix(line, statementsHeader) {
+	owner, ours := strings.CutPrefix(line, statementsHeader)
+	if !found || !ours {
 		return ""
 	}
-	return line
+	return owner
 }
 
-const maxLineHeader = 512
-
-// readIndex reads the IDs of what must not be forgotten, and reports whether the file is damaged.
-func (s *store) readIndex() (damaged bool, err error) {
+// ReadIndex reads the IDs of what must not be forgotten, and reports whether the file is damaged.
+func (s *Store) ReadIndex() (damaged bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	data, err := readBounded(s.path(indexFile), maxStoreBytes)
+	data, err := durable.ReadFile(s.path(IndexFile), maxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = nil, nil
 	}
@@ -242,8 +281,8 @@ func (s *store) readIndex() (damaged bool, err error) {
 	return damaged, nil
 }
 
-// indexed returns the IDs of what must not be forgotten.
-func (s *store) indexed() (out []ID) {
+// Indexed returns the IDs of what must not be forgotten.
+func (s *Store) Indexed() (out []ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.index {
@@ -252,16 +291,16 @@ func (s *store) indexed() (out []ID) {
 	return out
 }
 
-// names reports whether the index names a statement.
-func (s *store) names(id ID) bool {
+// Names reports whether the index names a statement.
+func (s *Store) Names(id ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, named := s.index[id]
 	return named
 }
 
-// expect adds IDs to the index in memory.
-func (s *store) expect(ids ...ID) {
+// Expect adds IDs to the index in memory.
+func (s *Store) Expect(ids ...ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
@@ -269,31 +308,31 @@ func (s *store) expect(ids ...ID) {
 	}
 }
 
-// add writes statements: their bodies first, then the index. The caller has the lock and has read
+// Add writes statements: their bodies first, then the index. The caller has the lock and has read
 // what others wrote.
-func (s *store) add(statements []*Statement) error {
+func (s *Store) Add(statements []Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var bodies, ids bytes.Buffer
 	for _, st := range statements {
 		bodies.WriteString(base64.StdEncoding.EncodeToString(st.Data))
 		bodies.WriteByte('\n')
-		if st.kept() {
+		if st.Kept {
 			fmt.Fprintln(&ids, checked(st.ID))
 		}
 	}
-	info, err := appendTo(s.path(statementsFile), bodies.Bytes())
+	info, err := appendTo(s.path(StatementsFile), bodies.Bytes())
 	if err != nil {
 		return err
 	}
 	s.file, s.begun, s.seen = info, info.Size(), info.Size() // nobody else has written: the caller has the lock
 	s.lines += len(statements)
 	if ids.Len() > 0 {
-		if _, err := appendTo(s.path(indexFile), ids.Bytes()); err != nil {
+		if _, err := appendTo(s.path(IndexFile), ids.Bytes()); err != nil {
 			return err
 		}
 		for _, st := range statements {
-			if st.kept() {
+			if st.Kept {
 				s.index[st.ID] = struct{}{}
 			}
 		}
@@ -331,10 +370,10 @@ func appendTo(path string, data []byte) (info fs.FileInfo, err error) {
 	return f.Stat()
 }
 
-// rewrite writes both files anew: the statements that are kept, and what is missing. What is
+// Rewrite writes both files anew: the statements that are kept, and what is missing. What is
 // forgotten leaves the index first: whenever it is interrupted, the index names no body that is
 // gone. The caller has the lock.
-func (s *store) rewrite(statements []*Statement, missing []ID) error {
+func (s *Store) Rewrite(statements []Entry, missing []ID) error {
 	if err := s.forget(statements, missing); err != nil {
 		return err
 	}
@@ -344,7 +383,7 @@ func (s *store) rewrite(statements []*Statement, missing []ID) error {
 	for _, st := range statements {
 		bodies.WriteString(base64.StdEncoding.EncodeToString(st.Data))
 		bodies.WriteByte('\n')
-		if st.kept() {
+		if st.Kept {
 			fmt.Fprintln(&ids, checked(st.ID))
 		}
 	}
@@ -352,13 +391,13 @@ func (s *store) rewrite(statements []*Statement, missing []ID) error {
 		fmt.Fprintf(&bodies, "%s%s\n", missingWord, checked(id))
 		fmt.Fprintln(&ids, checked(id))
 	}
-	if err := durable.WriteFile(s.path(statementsFile), bodies.Bytes(), 0o600); err != nil {
+	if err := durable.WriteFile(s.path(StatementsFile), bodies.Bytes(), 0o600); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(s.path(indexFile), ids.Bytes(), 0o600); err != nil {
+	if err := durable.WriteFile(s.path(IndexFile), ids.Bytes(), 0o600); err != nil {
 		return err
 	}
-	info, err := os.Lstat(s.path(statementsFile))
+	info, err := os.Lstat(s.path(StatementsFile))
 	if err != nil {
 		return err
 	}
@@ -366,7 +405,7 @@ func (s *store) rewrite(statements []*Statement, missing []ID) error {
 	defer s.mu.Unlock()
 	s.file, s.begun, s.seen, s.lines = info, info.Size(), info.Size(), 1+len(statements)+len(missing)
 	for _, st := range statements {
-		if st.kept() {
+		if st.Kept {
 			s.index[st.ID] = struct{}{}
 		}
 	}
@@ -374,7 +413,7 @@ func (s *store) rewrite(statements []*Statement, missing []ID) error {
 }
 
 // forget writes the index without what is neither kept nor missing, if there is such.
-func (s *store) forget(statements []*Statement, missing []ID) error {
+func (s *Store) forget(statements []Entry, missing []ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	left := make(map[ID]struct{}, len(s.index))
@@ -395,16 +434,16 @@ func (s *store) forget(statements []*Statement, missing []ID) error {
 	if len(left) == len(s.index) {
 		return nil
 	}
-	if err := durable.WriteFile(s.path(indexFile), ids.Bytes(), 0o600); err != nil {
+	if err := durable.WriteFile(s.path(IndexFile), ids.Bytes(), 0o600); err != nil {
 		return err
 	}
 	s.index = left
 	return nil
 }
 
-// setAside keeps a copy of a damaged file beside it, for who wants to look.
-func (s *store) setAside(name string) error {
-	data, err := readBounded(s.path(name), maxStoreBytes)
+// SetAside keeps a copy of a damaged file beside it, for a person to look at.
+func (s *Store) SetAside(name string) error {
+	data, err := durable.ReadFile(s.path(name), maxFileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -412,13 +451,4 @@ func (s *store) setAside(name string) error {
 		return err
 	}
 	return durable.WriteFile(s.path(name)+damagedSuffix, data, 0o600)
-}
-
-// readBounded reads a file that nobody else could have written.
-func readBounded(path string, most int64) ([]byte, error) {
-	data, err := durable.ReadFile(path, most)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, durable.ErrUnsafe) { // which names it
-		err = fmt.Errorf("read %s: %w", path, err)
-	}
-	return data, err
 }

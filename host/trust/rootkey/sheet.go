@@ -1,4 +1,4 @@
-package trust
+package rootkey
 
 import (
 	"crypto/sha256"
@@ -8,9 +8,11 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// ErrSheet: a backup sheet cannot be read. The text says in which line.
+// ErrSheet: a backup sheet cannot be read. The error's text names the line.
 var ErrSheet = errors.New("not a backup sheet")
 
 const (
@@ -29,14 +31,14 @@ const (
 	sheetMember     = "member"
 )
 
-// Sheet is the backup of a fleet for a sheet of paper. Whoever has it is the owner.
+// Sheet is the backup of a fleet on paper. Whoever has it owns the fleet.
 type Sheet struct {
-	Root      *Root
+	Root      *trust.Root
 	FleetName string
 	// Controller is the machine that the sheet replaces: restoring revokes it.
 	Controller peer.ID
-	// Issuers are all whom the root ever let sign for everybody, and those that it has ended: a
-	// restore ends them, and can end only whom it can name.
+	// Issuers are all that the root ever let sign for everybody, and those that it has ended. A
+	// restore ends them, and it can end only what it can name.
 	Issuers []peer.ID
 	// Delegates are the issuers that are not for all. A restore leaves them, and names them.
 	Delegates []peer.ID
@@ -44,8 +46,7 @@ type Sheet struct {
 	Relays, Members []peer.AddrInfo
 }
 
-// Shorten leaves as many issuers, relays and members as a sheet holds, with two addresses
-// each.
+// Shorten leaves as many issuers, relays and members as a sheet holds, with two addresses each.
 func (s *Sheet) Shorten() {
 	s.Issuers = s.Issuers[:min(len(s.Issuers), maxSheetIssuers)]
 	s.Relays = s.Relays[:min(len(s.Relays), maxSheetPeers)]
@@ -57,8 +58,8 @@ func (s *Sheet) Shorten() {
 	}
 }
 
-// Text returns the sheet for printing: plain ASCII. Each line of the key ends in
-// characters that check it.
+// Text returns the sheet for printing: plain ASCII. Each line of the key ends in characters that
+// check it.
 func (s *Sheet) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Backup of the swarm fleet %s\n#\n", s.FleetName)
@@ -77,7 +78,7 @@ func (s *Sheet) Text() string {
 	for _, p := range s.Delegates {
 		fmt.Fprintf(&b, "%s %s\n", sheetDelegate, p)
 	}
-	seed := s.Root.seed()
+	seed := seedOf(s.Root)
 	for n := 1; seed != ""; n++ {
 		part := seed[:min(len(seed), sheetPerLine)]
 		seed = seed[len(part):]
@@ -110,9 +111,9 @@ func checkLine(n int, part string) string {
 	return text32.EncodeToString(sum[:])[:sheetCheck]
 }
 
-// ParseSheet reads what was printed and typed in again: white space, empty lines
-// and comments do not matter, nor does upper or lower case in the key. The error
-// matches [ErrSheet] and names the line.
+// ParseSheet reads what was printed and typed in again: white space, empty lines and comments do
+// not matter, nor does upper or lower case in the key. The error matches [ErrSheet] and names the
+// line.
 func ParseSheet(text string) (*Sheet, error) {
 	if len(text) > maxSheet {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrSheet, maxSheet)
@@ -146,17 +147,17 @@ func ParseSheet(text string) (*Sheet, error) {
 		case sheetMember:
 			s.Members, err = addPeer(s.Members, strings.Join(rest, ""))
 		default:
-			err = fmt.Errorf("%q is no word of a sheet", shorten(word))
+			err = fmt.Errorf("%.64q is no word of a sheet", word)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: line %d: %w", ErrSheet, n+1, err)
 		}
 	}
-	if s.FleetName == "" || len(s.FleetName) > maxFleetName || !plain(s.FleetName) {
+	if trust.ValidateFleetName(s.FleetName) != nil {
 		return nil, fmt.Errorf("%w: the line with the fleet's name is missing or wrong", ErrSheet)
 	}
 	var err error
-	if s.Root, err = rootFromSeed(seed.String()); err != nil {
+	if s.Root, err = fromSeed(seed.String()); err != nil {
 		return nil, fmt.Errorf("%w: lines of the key are missing", ErrSheet)
 	}
 	return &s, nil

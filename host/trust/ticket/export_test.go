@@ -1,0 +1,4 @@
+package ticket
+
+// MaxBrought is the bound for tests outside of the package.
+const MaxBrought = maxBrought
