@@ -100,11 +100,14 @@ type Receiver interface {
 	Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error)
 }
 
-// Register serves deployments on m. A nil Receiver means that the owner has not enabled them: then every one is
-// refused with 422 and the way to change that.
-func Register(m *streams.Mux, r Receiver) error {
-	var under uploads
-	return Deploy.Handle(m, func(ctx context.Context, p streams.Peer, req Request, body io.Reader) (Ack, error) {
+// Register serves deployments on m, see [Handler].
+func Register(m *streams.Mux, r Receiver) error { return Deploy.Handle(m, Handler(r)) }
+
+// Handler returns the handler of [Deploy], which has r put bundles in place. A nil Receiver means that the owner has not
+// enabled deployments: then every one is refused with 422.
+func Handler(r Receiver) func(context.Context, streams.Peer, Request, io.Reader) (Ack, error) {
+	under := new(uploads)
+	return func(ctx context.Context, p streams.Peer, req Request, body io.Reader) (Ack, error) {
 		if r == nil {
 			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine; its owner can start the worker with --enable deploy")
 		}
@@ -113,7 +116,7 @@ func Register(m *streams.Mux, r Receiver) error {
 		}
 		defer under.end(p.ID)
 		return r.Apply(ctx, req.Manifest, body)
-	})
+	}
 }
 
 // Send deploys a bundle to one worker. Progress, if not nil, is called as bytes leave, in one goroutine; a worker that has the

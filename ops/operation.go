@@ -123,7 +123,9 @@ func (o Operation) Register(m *streams.Mux) error {
 func (o Operation) Check(payload jsontext.Value) error { return o.check(payload) }
 
 // Endless reports whether the answer to a payload goes on until the requester cancels it.
-func (o Operation) Endless(payload jsontext.Value) bool { return o.limit != nil && o.limit(payload).endless }
+func (o Operation) Endless(payload jsontext.Value) bool {
+	return o.limit != nil && o.limit(payload).endless
+}
 
 // Do sends the payload to p and yields the reply, or the items of a feed as they arrive. An error is the last value. A
 // machine that answers with more than was asked for is cut off with code 413. An upload needs a body, which its family
