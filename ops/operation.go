@@ -134,9 +134,7 @@ func (o Operation) Do(ctx context.Context, cl *streams.Client, p peer.ID, payloa
 	return func(yield func(jsontext.Value, error) bool) {
 		switch o.Shape {
 		case streams.ShapeCall:
-			yield(streams.Call[jsontext.Value, jsontext.Value]{
-				Family: o.Family, Request: o.Request, Reply: o.Reply, Verb: o.Verb,
-			}.Do(ctx, cl, p, payload))
+			yield(o.Call(ctx, cl, p, payload))
 		case streams.ShapeFeed:
 			o.doFeed(ctx, cl, p, payload, yield)
 		default:
@@ -145,7 +143,15 @@ func (o Operation) Do(ctx context.Context, cl *streams.Client, p peer.ID, payloa
 	}
 }
 
-func (o Operation) doFeed(ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value, yield func(jsontext.Value, error) bool) {
+// Call sends the payload of an operation that is a call to p, and returns the reply.
+func (o Operation) Call(ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value) (jsontext.Value, error) {
+	raw := streams.Call[jsontext.Value, jsontext.Value]{Family: o.Family, Request: o.Request, Reply: o.Reply, Verb: o.Verb}
+	return raw.Do(ctx, cl, p, payload)
+}
+
+func (o Operation) doFeed(
+	ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value, yield func(jsontext.Value, error) bool,
+) {
 	raw := streams.Feed[jsontext.Value, jsontext.Value]{Family: o.Family, Request: o.Request, Reply: o.Reply, Verb: o.Verb}
 	l := o.limit(payload)
 	for item, err := range raw.Do(ctx, cl, p, payload) {

@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // auditLine is an entry, or the end of a machine's log, as a line of JSON.
 type auditLine struct {
-	Peer   peer.ID           `json:"peer"`
-	Name   string            `json:"name"`
-	Entry  *agent.AuditEntry `json:"entry,omitzero"`
-	OK     *bool             `json:"ok,omitzero"`
-	Intact *bool             `json:"intact,omitzero"`
-	Reason string            `json:"reason,omitzero"`
-	Error  *streams.Error    `json:"error,omitzero"`
-	Done   bool              `json:"done,omitzero"`
+	Peer   peer.ID        `json:"peer"`
+	Name   string         `json:"name"`
+	Entry  *audit.Entry   `json:"entry,omitzero"`
+	OK     *bool          `json:"ok,omitzero"`
+	Intact *bool          `json:"intact,omitzero"`
+	Reason string         `json:"reason,omitzero"`
+	Error  *streams.Error `json:"error,omitzero"`
+	Done   bool           `json:"done,omitzero"`
 }
 
 // auditing is what the flags of audit say.
@@ -75,13 +76,13 @@ func (a *app) auditHere(o auditing) error {
 	if err != nil {
 		return err
 	}
-	entries, err := agent.ReadAudit(dir, 1<<20)
+	entries, err := audit.Last(audit.Dir(dir), 1<<20)
 	if err != nil {
 		return err
 	}
 	if o.since > 0 {
 		from := time.Now().Add(-o.since).UnixMilli()
-		entries = slices.DeleteFunc(entries, func(e agent.AuditEntry) bool { return e.Time < from })
+		entries = slices.DeleteFunc(entries, func(e audit.Entry) bool { return e.Time < from })
 	}
 	id, err := agent.NodeID(dir)
 	if err != nil {
@@ -89,7 +90,7 @@ func (a *app) auditHere(o auditing) error {
 	}
 	rep := agent.AuditReport{Target: agent.Target{Peer: id, Name: "here"}, Entries: entries}
 	if o.verify {
-		if err := agent.VerifyAudit(dir); err != nil {
+		if err := audit.VerifyBoth(audit.Dir(dir)); err != nil {
 			rep.Broken = err.Error()
 		}
 	}
@@ -108,7 +109,7 @@ func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	req := agent.AuditRequest{Verify: o.verify}
+	req := audit.Request{Verify: o.verify}
 	if o.since > 0 {
 		req.Since = time.Now().Add(-o.since).UnixMilli()
 	}

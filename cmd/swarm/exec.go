@@ -120,13 +120,7 @@ func (f *execFlags) add(cmd *cobra.Command) {
 	fs.BoolVar(&f.follow, "follow", false, "get_logs: go on until the workload ends")
 }
 
-func operationNames() (names []string) {
-	for _, s := range agent.Operations() {
-		names = append(names, string(s.Request))
-	}
-	slices.Sort(names)
-	return names
-}
+func operationNames() []string { return agent.Operations().Names() }
 
 func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 	job, targets, err := a.job(cmd, args, f)
@@ -192,7 +186,7 @@ func (a *app) job(cmd *cobra.Command, args []string, f execFlags) (j agent.Job, 
 	if f.timeout <= 0 {
 		return j, nil, fmt.Errorf("--timeout %v: want more than 0", f.timeout)
 	}
-	if j.Operation, err = agent.FindOperation(args[0]); err != nil {
+	if j.Operation, err = agent.Operations().Find(args[0]); err != nil {
 		return j, nil, err
 	}
 	if err := checkFieldFlags(cmd, j.Operation.Request); err != nil {
@@ -206,7 +200,7 @@ func (a *app) job(cmd *cobra.Command, args []string, f execFlags) (j agent.Job, 
 		j.Bundle, err = deploy.Open(targets[len(targets)-1], f.name, 0)
 		return j, targets[:len(targets)-1], err
 	}
-	j.Payload, err = a.payload(cmd, j.Operation.Request, f)
+	j.Payload, err = a.payload(cmd, j.Operation, f)
 	return j, targets, err
 }
 
@@ -227,7 +221,7 @@ func checkFieldFlags(cmd *cobra.Command, op streams.Type) (err error) {
 }
 
 // payload puts the request together: --payload first, then what flags say.
-func (a *app) payload(cmd *cobra.Command, op streams.Type, f execFlags) (jsontext.Value, error) {
+func (a *app) payload(cmd *cobra.Command, op ops.Operation, f execFlags) (jsontext.Value, error) {
 	raw := jsontext.Value(`{}`)
 	if f.payload != "" {
 		text, err := a.argument(f.payload, true)
@@ -237,7 +231,7 @@ func (a *app) payload(cmd *cobra.Command, op streams.Type, f execFlags) (jsontex
 		raw = jsontext.Value(text)
 	}
 	var err error
-	switch op {
+	switch op.Request {
 	case "start_miner":
 		raw, err = edited(raw, func(r *ops.StartRequest) error { return a.fillStart(r, f) })
 	case "stop_miner":
@@ -252,7 +246,7 @@ func (a *app) payload(cmd *cobra.Command, op streams.Type, f execFlags) (jsontex
 	case "ping":
 		raw, err = edited(raw, func(r *streams.PingRequest) error { r.SentAt = time.Now().UnixMilli(); return nil })
 	default:
-		raw, err = edited(raw, func(*jsontext.Value) error { return nil })
+		err = op.Check(raw)
 	}
 	return raw, err
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -127,7 +128,7 @@ func printers() []struct {
 			return nil
 		}},
 		{"audit", 3, func(a *app, s string) error {
-			return a.printAudit(agent.AuditReport{Target: target(s), Entries: []agent.AuditEntry{filled[agent.AuditEntry](s), filled[agent.AuditEntry](s)}, Broken: s}, true)
+			return a.printAudit(agent.AuditReport{Target: target(s), Entries: []audit.Entry{filled[audit.Entry](s), filled[audit.Entry](s)}, Broken: s}, true)
 		}},
 		{"audit failed", 1, func(a *app, s string) error {
 			return a.printAudit(agent.AuditReport{Target: target(s), Err: errors.New(s)}, true)

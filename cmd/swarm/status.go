@@ -10,6 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 )
 
 // statusLine is one node of this machine, as a line of JSON.
@@ -26,7 +27,7 @@ type statusLine struct {
 	Warnings    []string           `json:"warnings"`
 	May         []memberLine       `json:"may"` // who has rights on this node
 	Policy      agent.PolicyStatus `json:"policy"`
-	Lately      []agent.AuditEntry `json:"lately"` // the last of the audit log
+	Lately      []audit.Entry      `json:"lately"` // the last of the audit log
 }
 
 // statusLately is how many entries of the audit log are shown.
@@ -91,7 +92,7 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	if s.Policy, err = agent.ReadPolicy(dir); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
-	if s.Lately, err = agent.ReadAudit(dir, statusLately); err != nil {
+	if s.Lately, err = audit.Last(audit.Dir(dir), statusLately); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
 	if !trust.InFleet(agent.FleetDir(dir)) {

@@ -1,14 +1,10 @@
 package agent
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -16,13 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -215,8 +209,8 @@ func TestOperationsAreServed(t *testing.T) {
 		served[s.Request] = s
 	}
 	for _, s := range Operations() {
-		if !reflect.DeepEqual(served[s.Request], s) {
-			t.Errorf("operation %+v is served as %+v", s, served[s.Request])
+		if !reflect.DeepEqual(served[s.Request], s.Spec) {
+			t.Errorf("operation %+v is served as %+v", s.Spec, served[s.Request])
 		}
 		delete(served, s.Request)
 	}
@@ -226,7 +220,7 @@ func TestOperationsAreServed(t *testing.T) {
 	if len(served) > 0 {
 		t.Errorf("no operation for %v", served)
 	}
-	if _, err := FindOperation("nonsense"); err == nil || !strings.Contains(err.Error(), "get_stats") {
+	if _, err := Operations().Find("nonsense"); err == nil || !strings.Contains(err.Error(), "get_stats") {
 		t.Errorf("unknown operation: %v", err)
 	}
 }
@@ -337,72 +331,4 @@ func TestConcurrentRevocationsAllCount(t *testing.T) {
 			t.Errorf("the revocation of %s is lost", p)
 		}
 	}
-}
-
-// Each reading of a log used to be a line of the capped record, so one who might only
-// read could read until a command had dropped out of it.
-func TestReadingLogsPushesNothingOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		a, err := openAudit(dir, nil, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.close()
-		ask := func(by peer.ID, s streams.Spec, summary string) {
-			t.Helper()
-			_, err := a.record(t.Context(), streams.Recorded{Peer: streams.Peer{ID: by}, Type: s.Request, Verb: s.Verb, ID: uuid.New(), Summary: func() string { return summary }})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		one, two := identity(t), identity(t)
-		ask(one, ops.StartMiner.Spec(), "the first command")
-		before := a.head()
-		const minutes = 3
-		for range minutes {
-			for i := range 200 {
-				ask(one, ops.GetLogs.Spec(), fmt.Sprint("log ", i))
-				ask(two, ops.GetLogs.Spec(), "log")
-				ask(two, GetAudit.Spec(), "audit")
-			}
-			time.Sleep(time.Minute)
-		}
-		if a.head() != before {
-			t.Errorf("reading has moved the record from %v to %v", before, a.head())
-		}
-		ask(one, ops.StartMiner.Spec(), "the last command")
-		got, err := ReadAudit(dir, 100)
-		if err != nil || VerifyAudit(dir) != nil {
-			t.Fatal(err, VerifyAudit(dir))
-		}
-		// All show in one row: the first reading of each in each minute.
-		if len(got) != 2+3*minutes || got[0].Summary != "the first command" || got[len(got)-1].Summary != "the last command" {
-			t.Fatalf("the record shows %+v", got)
-		}
-		for i, e := range got[1 : len(got)-1] {
-			want := []string{"log 0", "log", "audit"}[i%3]
-			if e.Kind != audit.KindLogRead || e.Summary != want {
-				t.Errorf("line %d is %s", i+2, e.Text())
-			}
-		}
-		// So does what the machine sends.
-		n := 0
-		err = sendAudit(t.Context(), dir, AuditRequest{Limit: 4}, func(item Audit) error { n += len(item.Entries); return nil })
-		if err != nil || n != 4 {
-			t.Errorf("sent %d of the last 4: %v", n, err)
-		}
-		// A line of it that was changed shows, too.
-		files, err := filepath.Glob(filepath.Join(dir, "audit", "reads", "*.audit"))
-		if err != nil || len(files) != 1 {
-			t.Fatal(files, err)
-		}
-		data, err := os.ReadFile(files[0])
-		if err == nil {
-			err = os.WriteFile(files[0], bytes.Replace(data, []byte("log 0"), []byte("log 9"), 1), 0o600)
-		}
-		if bad := VerifyAudit(dir); err != nil || bad == nil || !strings.Contains(bad.Error(), "who read logs") {
-			t.Errorf("a changed line: %v, %v", bad, err)
-		}
-	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,31 +16,9 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Operations are the message types that a controller can ask for.
-func Operations() []streams.Spec {
-	return []streams.Spec{
-		streams.Ping.Spec(),
-		ops.GetStats.Spec(), ops.StartMiner.Spec(), ops.StopMiner.Spec(), ops.GetLogs.Spec(),
-		deploy.Deploy.Spec(), GetAudit.Spec(),
-	}
-}
-
-// FindOperation returns the operation of this name.
-func FindOperation(name string) (streams.Spec, error) {
-	var names []string
-	for _, s := range Operations() {
-		if string(s.Request) == name {
-			return s, nil
-		}
-		names = append(names, string(s.Request))
-	}
-	slices.Sort(names)
-	return streams.Spec{}, fmt.Errorf("unknown operation %q: want one of %s", name, strings.Join(names, ", "))
-}
-
 // Job is one operation to be done on machines.
 type Job struct {
-	Operation streams.Spec
+	Operation ops.Operation
 	// Payload is the request's; for a deployment it is made from Bundle.
 	Payload jsontext.Value
 	Bundle  *deploy.Bundle
@@ -111,7 +88,12 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 		}
 		emit(r)
 	}
-	_, err := c.each(ctx, s, j.Operation, func(t Target) {
+	if j.Operation.Shape != streams.ShapeUpload {
+		if err := j.Operation.Check(j.Payload); err != nil {
+			return sum, fmt.Errorf("payload of %s: %w", j.Operation.Request, err)
+		}
+	}
+	_, err := c.each(ctx, s, j.Operation.Spec, func(t Target) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -166,9 +148,7 @@ func (c *Controller) claimed(t Target) string {
 func (c *Controller) call(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
 	defer cancel()
-	s := j.Operation
-	raw := streams.Call[jsontext.Value, jsontext.Value]{Family: s.Family, Request: s.Request, Reply: s.Reply, Verb: s.Verb}
-	return raw.Do(ctx, c.Node.Client, t.Peer, j.Payload)
+	return j.Operation.Call(ctx, c.Node.Client, t.Peer, j.Payload)
 }
 
 // askFeed passes the items on. The timeout is for all of them, but where a log is
@@ -178,9 +158,8 @@ func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Resu
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
-	s := j.Operation
-	follow := limitOf(s, j.Payload).follow
-	for item, err := range limited(ctx, c.Node.Client, t.Peer, s, j.Payload) {
+	follow := j.Operation.Endless(j.Payload)
+	for item, err := range j.Operation.Do(ctx, c.Node.Client, t.Peer, j.Payload) {
 		if follow {
 			timer.Stop()
 		}
@@ -188,7 +167,7 @@ func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Resu
 			return timedOut(ctx, t, err)
 		}
 		t.Claimed = c.claimed(t)
-		out(Result{Target: t, Type: s.Reply, Payload: item, Feed: true})
+		out(Result{Target: t, Type: j.Operation.Reply, Payload: item, Feed: true})
 	}
 	return nil
 }

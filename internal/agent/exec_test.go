@@ -76,7 +76,11 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Operation: deploy.Deploy.Spec(), Bundle: bundle, Timeout: time.Second} // less than the wait
+	op, err := Operations().Find("deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := Job{Operation: op, Bundle: bundle, Timeout: time.Second} // less than the wait
 	if _, err := c.upload(t.Context(), job, Target{Peer: w.Node.ID(), Name: "rig"}); err != nil {
 		t.Error(err)
 	}

@@ -82,7 +82,7 @@ func (w *Worker) ReloadPolicy() error {
 		return err
 	}
 	w.warnCaps()
-	w.audit.note(audit.KindPolicy, "", "the policy was read: "+readable(w.policy.Policy()).String())
+	w.audit.Note(audit.KindPolicy, "", "the policy was read: "+readable(w.policy.Policy()).String())
 	return nil
 }
 

@@ -274,7 +274,7 @@ func lineOfError(err error) *streams.Error {
 }
 
 func (r execRequest) job() (j Job, err error) {
-	if j.Operation, err = FindOperation(r.Operation); err != nil {
+	if j.Operation, err = Operations().Find(r.Operation); err != nil {
 		return j, err
 	}
 	j.Payload, j.Timeout = r.Payload, time.Duration(r.TimeoutMs)*time.Millisecond

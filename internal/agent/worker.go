@@ -90,7 +90,7 @@ type Worker struct {
 	leaders *leaders // nil in open mode
 
 	policy *policy.File
-	audit  *auditor
+	audit  *audit.Recorder
 	unhook func() // ends the news of fleet; nil without
 }
 
@@ -125,13 +125,14 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.audit, err = openAudit(cfg.StateDir, fleet, cfg.Logger); err != nil {
-		return nil, err
-	}
-	nc.Record, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
+	w.audit = audit.OpenRecorder(audit.RecorderConfig{
+		Dir: audit.Dir(cfg.StateDir), Audits: Operations().Audits, Name: w.nameOf, Logger: cfg.Logger,
+	})
+	nc.Record, nc.Observe = w.audit.Record, w.audit.Observe
+	nc.AuditHead = func() streams.AuditHead { return streams.AuditHead(w.audit.Head()) }
 	n, err := node.New(nc)
 	if err != nil {
-		return nil, errors.Join(err, w.audit.close())
+		return nil, errors.Join(err, w.audit.Close())
 	}
 	w.Node = n
 	for _, p := range cfg.Allow {
@@ -142,10 +143,10 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		if w.Ops != nil {
 			err = errors.Join(err, w.Ops.Close())
 		}
-		return nil, errors.Join(err, n.Close(), w.audit.close())
+		return nil, errors.Join(err, n.Close(), w.audit.Close())
 	}
 	if fleet != nil {
-		w.unhook = fleet.Notify(w.audit.trustChanged)
+		w.unhook = fleet.Notify(w.trustChanged)
 	}
 	return w, nil
 }
@@ -187,7 +188,7 @@ func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
 	return out, nil
 }
 
-// register puts the families on the node.
+// register puts the operations on the node.
 func (w *Worker) register() error {
 	adapters, err := w.adapters()
 	if err != nil {
@@ -210,9 +211,7 @@ func (w *Worker) register() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		ops.Register(w.Node.Mux, w.Ops), deploy.Register(w.Node.Mux, policed{w.policy, store}), registerAudit(w.Node.Mux, w.audit, dir),
-	)
+	return operations(served{w.Ops, policed{w.policy, store}, w.audit}).Register(w.Node.Mux)
 }
 
 // adapters are the miners this program can drive.
@@ -257,19 +256,38 @@ func addrsOf(n *node.Node) ([]string, error) {
 
 // Run serves until ctx ends; then the workloads have been stopped.
 func (w *Worker) Run(ctx context.Context) error {
-	w.audit.note(audit.KindStart, "", "the worker started; may run: "+readable(w.policy.Policy()).String())
-	defer w.audit.note(audit.KindStop, "", "the worker stopped")
+	w.audit.Note(audit.KindStart, "", "the worker started; may run: "+readable(w.policy.Policy()).String())
+	defer w.audit.Note(audit.KindStop, "", "the worker stopped")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Node.Run(ctx) })
 	g.Go(func() error { return w.Ops.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
-	g.Go(func() error { return w.audit.run(ctx) })
+	g.Go(func() error { return w.audit.Run(ctx) })
 	g.Go(func() error { return watchTwin(ctx, w.Node, w.cfg.StateDir, w.log, w.noteTwin) })
 	if w.leaders != nil {
 		g.Go(func() error { return w.leaders.run(ctx) })
 		g.Go(func() error { return untilLeft(ctx, w.fleet) })
 	}
 	return g.Wait()
+}
+
+// nameOf returns the peer's name in the fleet.
+func (w *Worker) nameOf(p peer.ID) string {
+	if w.fleet == nil {
+		return ""
+	}
+	m, ok := w.fleet.Known(p)
+	if !ok {
+		return ""
+	}
+	return m.Grant.Name
+}
+
+// trustChanged records what the fleet has told this machine.
+func (w *Worker) trustChanged() {
+	own := w.fleet.Self().Grant
+	w.audit.Note(audit.KindTrust, "", fmt.Sprintf("own grant %s/%d until %s; %d revocations known",
+		own.Line.Serial, own.N, own.ExpiresAt().UTC().Format(time.DateOnly), len(w.fleet.Revocations())))
 }
 
 // noteTwin records that another machine has this identity, and that it is gone: what was done meanwhile may be in the record of
@@ -279,7 +297,7 @@ func (w *Worker) noteTwin(t node.Twin, there bool) {
 	if there {
 		words = "held what has an effect: " + t.Words()
 	}
-	w.audit.note(audit.KindTrust, "", words)
+	w.audit.Note(audit.KindTrust, "", words)
 }
 
 // Close frees everything, also of a worker that never ran.
@@ -287,7 +305,7 @@ func (w *Worker) Close() error {
 	if w.unhook != nil {
 		w.unhook()
 	}
-	return errors.Join(w.Node.Close(), w.Ops.Close(), w.audit.close())
+	return errors.Join(w.Node.Close(), w.Ops.Close(), w.audit.Close())
 }
 
 // pushStats publishes the stats while somebody listens, and at once to one who

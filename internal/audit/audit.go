@@ -18,8 +18,11 @@
 //
 // The log is a row of files, its segments, each named for the first entry in it. When there are too many, the
 // oldest goes. Each segment begins with an anchor, an entry that carries the number and the hash of what came
-// before, so that what is left can be verified without what is gone. Refusals of strangers and plain reads do not
-// belong here, where they could push out real entries: [Counters] counts them elsewhere.
+// before, so that what is left can be verified without what is gone. Refused requests do not belong here, where
+// they could push out real entries: [Counters] counts them elsewhere.
+//
+// A worker has a [Recorder], which writes an entry before each effect and each audited read, and answers [GetAudit]. A
+// controller keeps the [Heads] that it was told.
 package audit
 
 import (

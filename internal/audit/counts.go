@@ -14,15 +14,15 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// ReadCounts returns what was counted of tally in dir since a time, the oldest minute first and by peer within it.
+// ReadCounts returns what was counted in dir since a time, the oldest minute first and by peer within it.
 // Lines that a crash has torn are passed over. What is not written yet ([Counters.Flush]) is not among them.
-func ReadCounts(dir string, tally Tally, since time.Time) ([]Count, error) {
+func ReadCounts(dir string, since time.Time) ([]Count, error) {
 	type key struct {
 		minute int64
 		peer   string
 	}
 	sums := make(map[key]uint64)
-	path := countsPath(dir, tally)
+	path := countsPath(dir)
 	for _, p := range []string{path + olderEnding, path} {
 		err := readCounts(p, func(c Count) {
 			if since.IsZero() || c.Minute >= since.Truncate(time.Minute).UnixMilli() {

@@ -2,10 +2,12 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -55,6 +57,20 @@ type Entry struct {
 	Result  string `json:"result,omitzero"`  // ResultBegun, or how it ended
 	Prev    string `json:"prev"`             // the hash of the entry before; empty in the first
 	Hash    string `json:"hash,omitzero"`    // SHA-256 over the line up to here, in hex; always the last member
+}
+
+// Text is the entry in a line for people.
+func (e Entry) Text() string {
+	who := cmp.Or(e.Name, e.Peer, "this machine")
+	what := cmp.Or(e.Type, string(e.Kind))
+	text := fmt.Sprintf("%s %s: %s", time.UnixMilli(e.Time).UTC().Format(time.DateTime), who, what)
+	if e.Summary != "" {
+		text += " " + e.Summary
+	}
+	if e.Result != "" {
+		text += " (" + e.Result + ")"
+	}
+	return text
 }
 
 // Head is the end of a chain: how many entries there ever were, and the hash of the last one. Its zero value is

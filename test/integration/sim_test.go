@@ -201,7 +201,7 @@ func addrsOf(s *simulation, r running) []string {
 
 // ask does one operation on all that are saved.
 func (s *simulation) ask(c *agent.Controller, operation string) agent.Summary {
-	op, err := agent.FindOperation(operation)
+	op, err := agent.Operations().Find(operation)
 	s.must(err)
 	sum, err := c.Exec(context.Background(), agent.Job{Operation: op, Payload: []byte(`{}`), Timeout: 20 * time.Second},
 		agent.Selection{All: true}, func(agent.Result) {})
@@ -211,7 +211,7 @@ func (s *simulation) ask(c *agent.Controller, operation string) agent.Summary {
 
 // asked asks again and again, with discovery, until n machines answer.
 func (s *simulation) asked(c *agent.Controller, n int, most time.Duration) time.Time {
-	op, err := agent.FindOperation("get_stats")
+	op, err := agent.Operations().Find("get_stats")
 	s.must(err)
 	for start := time.Now(); ; {
 		sum, err := c.Exec(context.Background(), agent.Job{Operation: op, Payload: []byte(`{}`), Timeout: 20 * time.Second},

@@ -71,7 +71,7 @@ func (f *simFleet) as(dir, ip string) *agent.Controller {
 // ask has a controller ask all these machines, and counts the answers.
 func (f *simFleet) ask(c *agent.Controller, rigs []running) agent.Summary {
 	f.t.Helper()
-	op, err := agent.FindOperation("get_stats")
+	op, err := agent.Operations().Find("get_stats")
 	f.must(err)
 	var sel agent.Selection
 	for _, r := range rigs {
@@ -190,7 +190,7 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 		if sum := f.ask(laptop, rigs); sum.OK != 1 {
 			t.Errorf("the first controller: %+v", sum)
 		}
-		op, err := agent.FindOperation("get_stats")
+		op, err := agent.Operations().Find("get_stats")
 		s.must(err)
 		addrs, err := rigs[0].Addrs()
 		s.must(err)

@@ -10,7 +10,7 @@ import (
 // ends in /... means a whole folder. What is not here may import none: a new
 // package has to find its place in docs/architecture.md first.
 var mayImport = map[string][]string{
-	"cmd/swarm":             {"internal/agent", "host", "host/discovery", "host/trust", "streams", "ops/...", "deploy", "internal/durable"},
+	"cmd/swarm":             {"internal/agent", "host", "host/discovery", "host/trust", "streams", "ops/...", "deploy", "internal/audit", "internal/durable"},
 	"internal/agent":        {"host/...", "streams", "scoring", "ops/...", "deploy", "internal/durable", "internal/audit", "internal/policy"},
 	"host":                  {"host/discovery", "internal/durable"},
 	"host/node":             {"host", "host/discovery", "host/trust", "streams", "scoring", "internal/durable"},
@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"ops/...":               {"ops/...", "internal/durable"},
 	"deploy":                {"streams", "internal/durable"},
 	"internal/durable":      {},
-	"internal/audit":        {"internal/durable"},
+	"internal/audit":        {"ops", "streams", "internal/durable"},
 	"internal/policy":       {"internal/durable"},
 	"test/integration/...":  {"..."},
 	"examples/...":          {"host/...", "streams"},
