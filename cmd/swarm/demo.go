@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 )
 
 const (

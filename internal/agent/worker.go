@@ -26,9 +26,9 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
+	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/miner"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
 	"github.com/seed-b490fa12/swarm/streams"
 )

@@ -10,24 +10,25 @@ import (
 // ends in /... means a whole folder. What is not here may import none: a new
 // package has to find its place in docs/architecture.md first.
 var mayImport = map[string][]string{
-	"cmd/swarm":             {"internal/agent", "host", "host/discovery", "host/trust", "streams", "ops/...", "deploy", "internal/audit", "internal/durable"},
-	"internal/agent":        {"host/...", "streams", "scoring", "ops/...", "deploy", "internal/durable", "internal/audit", "internal/policy"},
-	"host":                  {"host/discovery", "internal/durable"},
-	"host/node":             {"host", "host/discovery", "host/trust", "streams", "scoring", "internal/durable"},
-	"host/discovery":        {},
-	"host/trust":            {"internal/durable"},
-	"streams":               {},
-	"streams/streamtest":    {"streams"},
-	"scoring":               {"internal/durable"},
-	"ops":                   {"ops/...", "streams", "internal/durable"},
-	"ops/...":               {"ops/...", "internal/durable"},
-	"deploy":                {"streams", "internal/durable"},
-	"internal/durable":      {},
-	"internal/audit":        {"ops", "streams", "internal/durable"},
-	"internal/policy":       {"internal/durable"},
-	"test/integration/...":  {"..."},
-	"examples/...":          {"host/...", "streams"},
-	"ops/miner/refpow/pool": {"ops/miner/refpow/..."}, // a pool for tests and the demo knows no worker
+	"cmd/swarm":            {"internal/agent", "host", "host/discovery", "host/trust", "streams", "ops/...", "deploy", "internal/audit", "internal/refpow/pool", "internal/durable"},
+	"internal/agent":       {"internal/refpow", "host/...", "streams", "scoring", "ops/...", "deploy", "internal/durable", "internal/audit", "internal/policy"},
+	"host":                 {"host/discovery", "internal/durable"},
+	"host/node":            {"host", "host/discovery", "host/trust", "streams", "scoring", "internal/durable"},
+	"host/discovery":       {},
+	"host/trust":           {"internal/durable"},
+	"streams":              {},
+	"streams/streamtest":   {"streams"},
+	"scoring":              {"internal/durable"},
+	"ops":                  {"ops/...", "streams", "internal/durable"},
+	"ops/...":              {"ops/...", "internal/durable"},
+	"deploy":               {"streams", "internal/durable"},
+	"internal/durable":     {},
+	"internal/audit":       {"ops", "streams", "internal/durable"},
+	"internal/policy":      {"internal/durable"},
+	"test/integration/...": {"..."},
+	"examples/...":         {"host/...", "streams"},
+	"internal/refpow":      {"ops/driver/...", "ops/miner", "internal/refpow/...", "internal/durable"},
+	"internal/refpow/...":  {"ops/miner", "internal/refpow/..."}, // a pool for tests and the demo knows no worker
 }
 
 // onlyProgram are libraries for talking to people or for serving numbers; the

@@ -19,11 +19,11 @@ import (
 	gopsutil "github.com/shirou/gopsutil/v4/process"
 	"go.uber.org/goleak"
 
+	"github.com/seed-b490fa12/swarm/internal/refpow"
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/miner"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
 )
 
 const easy = 1e-5 // about 43,000 hashes a share

@@ -22,7 +22,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/internal/stratum"
+	"github.com/seed-b490fa12/swarm/internal/refpow/internal/stratum"
 )
 
 const (

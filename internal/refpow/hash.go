@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/internal/stratum"
+	"github.com/seed-b490fa12/swarm/internal/refpow/internal/stratum"
 )
 
 // batch is how many nonces are tried between two looks at the board: a few milliseconds of work.

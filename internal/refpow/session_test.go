@@ -6,7 +6,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/internal/stratum"
+	"github.com/seed-b490fa12/swarm/internal/refpow/internal/stratum"
 )
 
 // FuzzPoolSays gives the miner any line a pool could send.

@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/internal/stratum"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
+	"github.com/seed-b490fa12/swarm/internal/refpow"
+	"github.com/seed-b490fa12/swarm/internal/refpow/internal/stratum"
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

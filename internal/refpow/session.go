@@ -14,8 +14,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/seed-b490fa12/swarm/internal/refpow/internal/stratum"
 	"github.com/seed-b490fa12/swarm/ops/miner"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/internal/stratum"
 )
 
 const (
