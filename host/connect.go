@@ -32,6 +32,10 @@ var (
 	ErrUnreachable = errors.New("peer is unreachable")
 	// ErrOtherPeer comes when somebody else answers at the address: a typo, a reinstalled machine, or an attack. Do not retry.
 	ErrOtherPeer = errors.New("another peer answers there")
+	// ErrDenied says that this node's own settings forbid an address, which was not dialled.
+	ErrDenied = errors.New("this machine's own settings forbid it")
+	// ErrNoRoute says that this machine has no way to the network of an address.
+	ErrNoRoute = errors.New("this machine has no route there")
 	// ErrTurnedAway comes when a relay does not take this node for a member: it is none, or the relay's clock is wrong.
 	ErrTurnedAway = errors.New("the relay turned us away")
 	// ErrSelf comes when the peer is this node.

@@ -4,4 +4,7 @@ package host
 
 import "syscall"
 
-const errAddrInUse = syscall.EADDRINUSE
+const (
+	errAddrInUse = syscall.EADDRINUSE
+	errNoRoute   = syscall.ENETUNREACH
+)

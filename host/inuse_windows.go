@@ -2,4 +2,7 @@ package host
 
 import "golang.org/x/sys/windows"
 
-const errAddrInUse = windows.WSAEADDRINUSE
+const (
+	errAddrInUse = windows.WSAEADDRINUSE
+	errNoRoute   = windows.WSAENETUNREACH
+)

@@ -129,11 +129,9 @@ type Tried struct {
 	// Name is the address with a DNS name that Addr was resolved from; nil where there was none.
 	Name multiaddr.Multiaddr
 	Took time.Duration
-	Err  string // in words; empty when it answered
-	// Kind is ErrOtherPeer, ErrClocks or ErrTurnedAway where that is why, else nil.
-	Kind error
-	// Denied says that this node's own settings forbid the address, which was not dialled.
-	Denied bool
+	// Err is nil when the address answered. Where that is why, it matches ErrOtherPeer, ErrClocks, ErrTurnedAway, ErrDenied
+	// or ErrNoRoute.
+	Err error
 }
 
 const (
@@ -165,7 +163,7 @@ func (h *Host) tryResolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID
 	start := time.Now()
 	addrs, err := h.resolve(ctx, a, p)
 	if err != nil {
-		return []Tried{{Addr: a, Took: time.Since(start), Err: "the name is not found: " + h.words(err)}}
+		return []Tried{{Addr: a, Took: time.Since(start), Err: h.tryError("the name is not found: ", nil, err)}}
 	}
 	out := make([]Tried, len(addrs))
 	var dials sync.WaitGroup
@@ -238,29 +236,36 @@ func (h *Host) keepName(ctx context.Context, a multiaddr.Multiaddr) multiaddr.Mu
 
 // tryOne asks the gater itself: a transport's Dial does not.
 func (h *Host) tryOne(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) Tried {
-	no := func(why string) Tried { return Tried{Addr: a, Err: why} }
 	n, ok := h.transports()
 	if !ok {
-		return no("this network has no transports")
+		return Tried{Addr: a, Err: errors.New("this network has no transports")}
 	}
 	if why := h.forbids(a, p); why != "" {
-		return Tried{Addr: a, Err: why, Denied: true}
+		return Tried{Addr: a, Err: &dialError{text: why, kind: ErrDenied}}
 	}
 	if relay := RelayOf(a); relay != "" {
 		if err := h.reachRelay(ctx, peer.AddrInfo{ID: relay}); err != nil {
-			return no("the relay itself: " + h.words(err))
+			return Tried{Addr: a, Err: h.tryError("the relay itself: ", nil, err)}
 		}
 	}
 	t := n.TransportForDialing(a)
 	if t == nil {
-		return no("no transport for such an address")
+		return Tried{Addr: a, Err: errors.New("no transport for such an address")}
 	}
 	c, err := t.Dial(ctx, a, p)
 	if err != nil {
-		return Tried{Addr: a, Err: h.words(err), Kind: kindOfFailure(err)}
+		return Tried{Addr: a, Err: h.tryError("", kindOfFailure(err), err)}
 	}
 	c.Close()
 	return Tried{Addr: a}
+}
+
+// tryError is an error in the words of its usual cause.
+func (h *Host) tryError(prefix string, kind, err error) error {
+	if kind == nil && errors.Is(err, errNoRoute) {
+		kind = ErrNoRoute
+	}
+	return &dialError{text: prefix + h.words(err), kind: kind}
 }
 
 // forbids says in words why this node does not dial an address; nothing when it does.
