@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -84,7 +85,7 @@ func (a *app) auditHere(o auditing) error {
 		from := time.Now().Add(-o.since).UnixMilli()
 		entries = slices.DeleteFunc(entries, func(e audit.Entry) bool { return e.Time < from })
 	}
-	id, err := agent.NodeID(dir)
+	id, err := membership.ID(dir)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/control"
 )
 
 func (a *app) controllerCommand() *cobra.Command {
@@ -45,17 +46,16 @@ func (r *reach) config(dir string, log *slog.Logger) (cfg agent.ControllerConfig
 // commander does the jobs of this command: the long-lived controller of this
 // machine where one serves and no --bootstrap asks for another way, else a
 // controller of our own.
-func (a *app) commander(ctx context.Context, r reach, watch bool) (agent.Commander, error) {
+func (a *app) commander(ctx context.Context, r reach, watch bool) (control.Commander, error) {
 	dir, err := a.stateDir(agent.RoleController)
 	if err != nil {
 		return nil, err
 	}
-	if len(r.bootstrap) == 0 {
-		if remote, ok := agent.Dial(ctx, dir); ok {
-			return remote, nil
-		}
+	own := func() (*agent.Controller, error) { return a.controller(r, watch) }
+	if len(r.bootstrap) > 0 {
+		return own()
 	}
-	return a.controller(r, watch)
+	return control.Open(ctx, dir, own)
 }
 
 // controller makes the controller of this command.
@@ -68,8 +68,10 @@ func (a *app) controller(r reach, watch bool) (*agent.Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Watch = watch
-	return agent.NewController(cfg)
+	if watch {
+		return agent.Started(agent.NewWatch(cfg))
+	}
+	return agent.Started(agent.NewCommand(cfg))
 }
 
 // selection are the flags that say which machines are meant.

@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/control"
+	"github.com/seed-b490fa12/swarm/internal/diagnose"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -48,13 +50,13 @@ func (a *app) doctor(ctx context.Context, r reach, name string, timeout time.Dur
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	d, err := c.Doctor(ctx, name, timeout)
+	d, err := diagnose.Machine(ctx, c.Node, c, name, timeout)
 	if err != nil {
 		return err
 	}
 	if remote, ok := a.serving(ctx); ok {
 		defer remote.Close()
-		lines, err := remote.Peers(ctx)
+		lines, err := remote.Peers(ctx, 0)
 		if err != nil {
 			return err
 		}
@@ -76,26 +78,30 @@ func (a *app) doctorHere(ctx context.Context, r reach) (err error) {
 		if err != nil {
 			return err
 		}
-		return a.printDiagnosis(self.Diagnose(true))
+		return a.printDiagnosis(diagnose.Here(self, true))
 	}
 	c, err := a.controller(r, false)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	return a.printDiagnosis(c.Self(ctx).Diagnose(false))
+	self, err := c.Self(ctx)
+	if err != nil {
+		return err
+	}
+	return a.printDiagnosis(diagnose.Here(self, false))
 }
 
 // serving returns the controller that serves on this machine, if one does.
-func (a *app) serving(ctx context.Context) (*agent.Remote, bool) {
+func (a *app) serving(ctx context.Context) (*control.Remote, bool) {
 	dir, err := a.stateDir(agent.RoleController)
 	if err != nil {
 		return nil, false
 	}
-	return agent.Dial(ctx, dir)
+	return control.Dial(ctx, dir)
 }
 
-func (a *app) printDiagnosis(d agent.Diagnosis) error {
+func (a *app) printDiagnosis(d diagnose.Diagnosis) error {
 	if a.json {
 		for _, f := range d.Findings {
 			if err := a.printJSON(f); err != nil {
@@ -105,7 +111,7 @@ func (a *app) printDiagnosis(d agent.Diagnosis) error {
 		return nil
 	}
 	t := a.stdout.table()
-	marks := map[agent.Level]string{agent.LevelOK: " ", agent.LevelWarn: "!", agent.LevelFail: "x"}
+	marks := map[diagnose.Level]string{diagnose.LevelOK: " ", diagnose.LevelWarn: "!", diagnose.LevelFail: "x"}
 	for _, f := range d.Findings {
 		t.row(whole(marks[f.Level]+" "+f.Check), whole(f.Text))
 		if f.Next != "" {

@@ -143,7 +143,7 @@ func (a *app) exec(cmd *cobra.Command, args []string, f execFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	for w := range strings.Lines(sum.Warnings) {
+	for _, w := range sum.Warnings {
 		a.stderr.printf("swarm: %s\n", w)
 	}
 	return a.outcome(cmd.Context(), sum)

@@ -9,7 +9,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/control"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -32,12 +35,12 @@ func (s *signing) flags(cmd *cobra.Command) {
 }
 
 // admin opens the fleet of this controller, with the root key where it is asked for.
-func (a *app) admin(s *signing) (*agent.Admin, error) {
+func (a *app) admin(s *signing) (*admin.Admin, error) {
 	dir, err := a.stateDir(agent.RoleController)
 	if err != nil {
 		return nil, err
 	}
-	adm, err := agent.OpenAdmin(dir, a.log)
+	adm, err := admin.OpenAdmin(dir, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +51,7 @@ func (a *app) admin(s *signing) (*agent.Admin, error) {
 }
 
 // unlock loads the root key; only a sealed one needs a passphrase.
-func (a *app) unlock(adm *agent.Admin, path string) error {
+func (a *app) unlock(adm *admin.Admin, path string) error {
 	err := adm.UnlockRoot(path, "")
 	if !errors.Is(err, trust.ErrNeedPassphrase) {
 		return err
@@ -72,14 +75,14 @@ type toldLine struct {
 // deliver takes what was signed to these members, or to all, and says who has it. It returns how many
 // machines have it.
 func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (told int, err error) {
-	d, done, err := a.deliverer(ctx, s.reach)
+	c, err := a.deliverer(ctx, s.reach)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, done()) }()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	late := 0
 	news.TimeoutMs = s.timeout.Milliseconds()
-	err = d.Deliver(ctx, news, func(d agent.Delivery) {
+	err = c.Deliver(ctx, news, func(d agent.Delivery) {
 		line := toldLine{Event: "told", Peer: d.Target.Peer, Name: d.Target.Display(), OK: d.Err == nil}
 		told++
 		if d.Err != nil {
@@ -105,19 +108,12 @@ func (a *app) deliver(ctx context.Context, s *signing, news agent.News) (told in
 }
 
 // deliverer is the long-lived controller of this machine, or one of our own.
-func (a *app) deliverer(ctx context.Context, r reach) (agent.Deliverer, func() error, error) {
+func (a *app) deliverer(ctx context.Context, r reach) (control.Commander, error) {
 	dir, err := a.stateDir(agent.RoleController)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if remote, ok := agent.Dial(ctx, dir); ok {
-		return remote, remote.Close, nil
-	}
-	c, err := a.controller(r, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, c.Close, nil
+	return control.Open(ctx, dir, func() (*agent.Controller, error) { return a.controller(r, false) })
 }
 
 // fleetDirs are the state directories on this machine that are in a fleet: the one
@@ -132,7 +128,7 @@ func (a *app) fleetDirs() (dirs []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if trust.InFleet(agent.FleetDir(dir)) {
+		if trust.InFleet(membership.Dir(dir)) {
 			dirs = append(dirs, dir)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -25,7 +26,7 @@ type changeLine struct {
 }
 
 // give signs a member's grant anew after a change, and hands it over.
-func (a *app) give(ctx context.Context, s *signing, word, event string, c agent.Change, edit func(*trust.Grant) error) error {
+func (a *app) give(ctx context.Context, s *signing, word, event string, c admin.Change, edit func(*trust.Grant) error) error {
 	adm, err := a.admin(s)
 	if err != nil {
 		return err
@@ -113,12 +114,12 @@ signs that. --reinstate brings an issuer back whose key is safe again.`,
 				return fmt.Errorf("--for %v: want more than 0", span)
 			}
 			s.useRoot = s.useRoot || len(issue) > 0
-			if err := checkVerbs(agent.ParseVerbs(verbs)); err != nil {
+			if err := checkVerbs(admin.ParseVerbs(verbs)); err != nil {
 				return err
 			}
-			change := agent.Change{Narrow: only && len(issue) == 0, Reinstate: back}
+			change := admin.Change{Narrow: only && len(issue) == 0, Reinstate: back}
 			return a.give(cmd.Context(), &s, args[0], "granted", change, func(g *trust.Grant) error {
-				addRight(g, agent.ParseVerbs(verbs), on, span, only)
+				addRight(g, admin.ParseVerbs(verbs), on, span, only)
 				return addBounds(g, issue, names, forAll)
 			})
 		},
@@ -150,7 +151,7 @@ func checkVerbs(verbs []string) error {
 		if slices.Contains(knownVerbs(), v) {
 			continue
 		}
-		if near := agent.Nearest(v, knownVerbs()); near != "" {
+		if near := admin.Nearest(v, knownVerbs()); near != "" {
 			return fmt.Errorf("%q is no right: did you mean %s?", v, near)
 		}
 		return fmt.Errorf("%q is no right: want some of %s", v, strings.Join(knownVerbs(), ", "))
@@ -201,7 +202,7 @@ func (a *app) renameCommand() *cobra.Command {
 		Example: "  swarm rename rig-01 cabin-01",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.give(cmd.Context(), &s, args[0], "renamed", agent.Change{}, func(g *trust.Grant) error {
+			return a.give(cmd.Context(), &s, args[0], "renamed", admin.Change{}, func(g *trust.Grant) error {
 				g.Name = args[1]
 				return nil
 			})
@@ -219,8 +220,8 @@ func (a *app) labelCommand() *cobra.Command {
 		Example: "  swarm label rig-01 gpu=4090 site=cabin spare-",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.give(cmd.Context(), &s, args[0], "labelled", agent.Change{}, func(g *trust.Grant) (err error) {
-				g.Labels, err = agent.ChangeLabels(g.Labels, args[1:])
+			return a.give(cmd.Context(), &s, args[0], "labelled", admin.Change{}, func(g *trust.Grant) (err error) {
+				g.Labels, err = admin.ChangeLabels(g.Labels, args[1:])
 				return err
 			})
 		},

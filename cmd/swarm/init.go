@@ -10,12 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 func (a *app) initCommand() *cobra.Command {
 	var (
-		in           agent.Init
+		in           admin.Init
 		noPassphrase bool
 		laptop       bool
 	)
@@ -40,7 +42,7 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 			if in.StateDir, err = a.stateDir(agent.RoleController); err != nil {
 				return err
 			}
-			if trust.InFleet(agent.FleetDir(in.StateDir)) {
+			if trust.InFleet(membership.Dir(in.StateDir)) {
 				return fmt.Errorf("%w; see: swarm status; or leave it first: swarm leave", trust.ErrInFleet)
 			}
 			if !noPassphrase {
@@ -71,16 +73,16 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 // laptopLife is how long a controller that can be stolen signs before the root has to renew it.
 const laptopLife = 180 * 24 * time.Hour
 
-func (a *app) init(in agent.Init) error {
+func (a *app) init(in admin.Init) error {
 	a.warnClock()
 	in.Logger = a.log
 	if in.Name == "" {
 		in.Name = hostName()
 	}
 	if in.RootKey == "" {
-		in.RootKey = agent.RootKeyPath(in.StateDir)
+		in.RootKey = membership.RootKeyPath(in.StateDir)
 	}
-	adm, err := agent.InitFleet(in)
+	adm, err := admin.InitFleet(in)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/control"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 
 // invitation is what the flags of invite say.
 type invitation struct {
-	agent.Ticket
+	admin.Ticket
 	role, verbs, peer string
 	labels            []string
 	via, to           string
@@ -91,7 +93,7 @@ func (in *invitation) parse() (err error) {
 	if in.Lifetime < 0 {
 		return fmt.Errorf("--for %v: want more than 0", in.Lifetime)
 	}
-	in.Role, in.Verbs = trust.Role(in.role), agent.ParseVerbs(in.verbs)
+	in.Role, in.Verbs = trust.Role(in.role), admin.ParseVerbs(in.verbs)
 	if in.Labels, err = agent.ParseLabels(in.labels); err != nil {
 		return err
 	}
@@ -138,7 +140,7 @@ func (a *app) invite(ctx context.Context, in *invitation) (err error) {
 		return err
 	}
 	if in.via != "" {
-		if t.Addrs, err = c.PutTicket(ctx, redeemer.ID, inv, t.Secret); err != nil {
+		if t.Addrs, err = admin.PutTicket(ctx, c.Node.Client, redeemer.ID, inv, t.Secret); err != nil {
 			return fmt.Errorf("%s does not take the ticket: %w", in.via, err)
 		}
 	}
@@ -159,13 +161,13 @@ func (a *app) invite(ctx context.Context, in *invitation) (err error) {
 
 // redeemer says who will redeem the ticket, and where. c is a controller of our own
 // where one is needed, and stays tells that it is the redeemer.
-func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r peer.AddrInfo, c *agent.Controller, stays bool, err error) {
+func (a *app) redeemer(ctx context.Context, adm *admin.Admin, in *invitation) (r peer.AddrInfo, c *agent.Controller, stays bool, err error) {
 	dir, err := a.stateDir(agent.RoleController)
 	if err != nil {
 		return r, nil, false, err
 	}
 	self := adm.Fleet.Self().Grant.Subject
-	remote, serving := agent.Dial(ctx, dir)
+	remote, serving := control.Dial(ctx, dir)
 	var addrs []string
 	if serving {
 		defer remote.Close()
@@ -189,13 +191,17 @@ func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r
 	if err != nil {
 		return r, nil, false, err
 	}
-	cfg.Redeem, cfg.Quiet, cfg.Listen = true, serving, in.listen
-	c, err = agent.NewController(cfg)
+	cfg.Listen = in.listen
+	kind := agent.NewRedeem
+	if serving {
+		kind = agent.NewOffer
+	}
+	c, err = agent.Started(kind(cfg))
 	if err != nil {
 		return r, nil, false, err
 	}
 	if !serving {
-		if addrs, err = c.Addrs(); err != nil {
+		if addrs, err = c.Addrs(ctx); err != nil {
 			return r, c, true, err
 		}
 	}
@@ -212,7 +218,7 @@ func redeemAddrs(self peer.ID, addrs []string) (peer.AddrInfo, error) {
 	if err != nil {
 		return peer.AddrInfo{}, err
 	}
-	return agent.BestAddrs(infos[0]), nil
+	return admin.BestAddrs(infos[0]), nil
 }
 
 func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error {
@@ -220,7 +226,7 @@ func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error
 	if err != nil {
 		return err
 	}
-	ev := inviteEvent{Event: "ticket", Ticket: text, ID: t.ID, Name: t.Name, Role: t.Role, Labels: t.Labels, Peer: inv.Peer, Expires: &t.Expires, Reach: string(agent.ReachOf(t.Addrs))}
+	ev := inviteEvent{Event: "ticket", Ticket: text, ID: t.ID, Name: t.Name, Role: t.Role, Labels: t.Labels, Peer: inv.Peer, Expires: &t.Expires, Reach: string(admin.ReachOf(t.Addrs))}
 	for _, addr := range t.Addrs {
 		ev.Addrs = append(ev.Addrs, addr.String())
 	}
@@ -233,14 +239,14 @@ func (a *app) printTicket(t *trust.Ticket, inv *trust.Invitation, qr bool) error
 				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
 		}
 		a.stderr.printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
-		a.stderr.printf("%s\n", agent.ReachOf(t.Addrs).Words(t.Name))
+		a.stderr.printf("%s\n", admin.ReachOf(t.Addrs).Words(t.Name))
 		return nil
 	})
 }
 
 // warnSigner says, when the one who will sign for the machine ends soon, that the machine ends with
 // it.
-func (a *app) warnSigner(adm *agent.Admin, signer peer.ID) {
+func (a *app) warnSigner(adm *admin.Admin, signer peer.ID) {
 	m, ok := adm.Fleet.Known(signer)
 	if !ok || a.json || time.Until(m.Grant.ExpiresAt()) > 60*24*time.Hour {
 		return
@@ -258,7 +264,7 @@ func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *trus
 	if err != nil {
 		return err
 	}
-	if err := c.Offer(ctx, infos[0], text); err != nil {
+	if err := admin.Offer(ctx, c.Node, infos[0], text); err != nil {
 		return fmt.Errorf("the machine at %s does not take the ticket: %w; run \"swarm join --wait\" there", to, err)
 	}
 	a.stderr.println("The machine has the ticket. It joins when it is answered there.")
@@ -267,7 +273,7 @@ func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *trus
 
 // awaitJoin tells what becomes of the ticket, until it was used or has expired. With
 // linger it stays a little longer, because only this process can tell a second machine.
-func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger bool) error {
+func (a *app) awaitJoin(ctx context.Context, adm *admin.Admin, id string, linger bool) error {
 	var (
 		seen  trust.TicketState
 		asked peer.ID
@@ -329,7 +335,7 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 }
 
 // confirmJoiner asks whether the machine that brings the ticket is the right one.
-func (a *app) confirmJoiner(adm *agent.Admin, s trust.TicketState) error {
+func (a *app) confirmJoiner(adm *admin.Admin, s trust.TicketState) error {
 	a.print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
 	yes, err := a.confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -109,13 +110,17 @@ func (a *app) readTicket() (string, error) {
 	}
 }
 
-func (a *app) joiner(j joining, role trust.Role) (*agent.Joiner, error) {
-	dir, err := a.stateDir(agent.StateRole(role))
+func (a *app) joiner(j joining, role trust.Role) (*admin.Joiner, error) {
+	dir, err := a.stateDir(admin.StateRole(role))
 	if err != nil {
 		return nil, err
 	}
-	listens := agent.StateRole(role) != agent.RoleController
-	return agent.NewJoiner(agent.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: a.log}, listens)
+	listens := admin.StateRole(role) != agent.RoleController
+	joiner, err := admin.NewJoiner(admin.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: a.log}, listens)
+	if err == nil {
+		err = joiner.Start()
+	}
+	return joiner, err
 }
 
 // consent shows what the ticket is for, and asks.
@@ -124,9 +129,9 @@ func (a *app) consent(t *trust.Ticket, j *joining) error {
 		return fmt.Errorf("the ticket is for another fleet, %s", t.Fleet)
 	}
 	if !time.Now().Before(t.Expires) {
-		return agent.ExpiredTicket(t)
+		return admin.ExpiredTicket(t)
 	}
-	worker := agent.StateRole(t.Role) == agent.RoleWorker
+	worker := admin.StateRole(t.Role) == agent.RoleWorker
 	a.stderr.printf("This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)
 	a.stderr.printf("  fleet        %s\n", t.Fleet)
 	a.stderr.printf("  fingerprint  %s\n", t.Fleet.Fingerprint())
@@ -172,8 +177,8 @@ type joinedLine struct {
 	Enabled   []string          `json:"enabled,omitzero"`
 }
 
-func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *trust.Ticket) error {
-	role := agent.StateRole(t.Role)
+func (a *app) joinWith(ctx context.Context, joiner *admin.Joiner, j joining, t *trust.Ticket) error {
+	role := admin.StateRole(t.Role)
 	dir, err := a.stateDir(role)
 	if err != nil {
 		return err
@@ -260,7 +265,7 @@ func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
 	return a.joinWith(ctx, joiner, j, t)
 }
 
-func (a *app) printWaiting(joiner *agent.Joiner) error {
+func (a *app) printWaiting(joiner *admin.Joiner) error {
 	addrs, err := joiner.Addrs()
 	if err != nil {
 		return err

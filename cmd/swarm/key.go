@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -125,7 +126,7 @@ of it at their next contact.`,
 
 // restoring is what the flags of restore say.
 type restoring struct {
-	agent.Restore
+	admin.Restore
 	reach
 	keep           []string
 	keepOld, alone bool
@@ -158,7 +159,7 @@ func (a *app) restore(ctx context.Context, r *restoring) (err error) {
 	if err != nil {
 		return err
 	}
-	t, err := agent.BeginRestore(r.Restore, cfg)
+	t, err := admin.BeginRestore(r.Restore, cfg)
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (a *app) restore(ctx context.Context, r *restoring) (err error) {
 }
 
 // restored says what was done, and what is left for a person.
-func (a *app) restored(r *restoring, t *agent.Takeover, answered, members, late int) error {
+func (a *app) restored(r *restoring, t *admin.Takeover, answered, members, late int) error {
 	if err := t.Admin.Fleet.Reload(); err != nil {
 		return err
 	}
@@ -242,7 +243,7 @@ has: what was revoked there, and is known nowhere else, is revoked no more on th
 	return cmd
 }
 
-func (a *app) waive(ctx context.Context, s *signing, adm *agent.Admin, word string) (err error) {
+func (a *app) waive(ctx context.Context, s *signing, adm *admin.Admin, word string) (err error) {
 	m, err := adm.Find(word)
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 func (a *app) leaveCommand() *cobra.Command {
@@ -38,7 +38,7 @@ worker that is running ends; its policy file and identity stay.`,
 					return err
 				}
 			}
-			if err := trust.LeaveFleet(agent.FleetDir(dirs[0])); err != nil {
+			if err := trust.LeaveFleet(membership.Dir(dirs[0])); err != nil {
 				return err
 			}
 			return a.print(changeLine{Event: "left"}, func() error {

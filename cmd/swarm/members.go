@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 )
 
 // memberLine is a member as a line of JSON.
@@ -48,7 +48,7 @@ func (a *app) membersCommand() *cobra.Command {
 				_, err := a.admin(nil)
 				return err // says what to do
 			}
-			adm, err := agent.OpenAdmin(dirs[0], a.log)
+			adm, err := admin.OpenAdmin(dirs[0], a.log)
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func (a *app) membersCommand() *cobra.Command {
 	}
 }
 
-func (a *app) listMembers(adm *agent.Admin) error {
+func (a *app) listMembers(adm *admin.Admin) error {
 	lines := memberLines(adm)
 	if a.json {
 		for _, l := range lines {
@@ -81,7 +81,7 @@ func (a *app) listMembers(adm *agent.Admin) error {
 	return t.flush()
 }
 
-func memberLines(adm *agent.Admin) (out []memberLine) {
+func memberLines(adm *admin.Admin) (out []memberLine) {
 	own := adm.Fleet.Self()
 	all := adm.Fleet.Members()
 	all = slices.DeleteFunc(all, func(m trust.Member) bool { return m.Peer == own.Grant.Subject })

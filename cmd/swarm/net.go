@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/health"
 )
 
 // netFlags are the flags of every node that says how it gets to others.
@@ -28,6 +29,6 @@ const healthName = "health"
 
 // healthFlag has a node answer whether it is ready; without a value, at the usual place.
 func healthFlag(cmd *cobra.Command, addr *string) {
-	cmd.Flags().StringVar(addr, healthName, "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping; write --health=ADDR, with an equals sign (--health alone: "+agent.DefaultHealth+")")
-	cmd.Flags().Lookup(healthName).NoOptDefVal = agent.DefaultHealth
+	cmd.Flags().StringVar(addr, healthName, "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping; write --health=ADDR, with an equals sign (--health alone: "+health.Default+")")
+	cmd.Flags().Lookup(healthName).NoOptDefVal = health.Default
 }

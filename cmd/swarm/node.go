@@ -6,7 +6,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/health"
 )
 
 // longLived is a node that others reach: a worker or a relay.
@@ -16,11 +16,11 @@ type longLived interface {
 	Close() error
 }
 
-// runNode runs n until ctx ends, and closes it. Ready is called once others can reach it; health, if not empty, is where that
+// runNode runs n until ctx ends, and closes it. Ready is called once others can reach it; healthAt, if not empty, is where that
 // is told to monitors.
-func runNode(ctx context.Context, n longLived, health string, ready func() error) (err error) {
+func runNode(ctx context.Context, n longLived, healthAt string, ready func() error) (err error) {
 	defer outliveReader()()
-	h, err := agent.OpenHealth(health)
+	h, err := health.Start(healthAt)
 	if err != nil {
 		return errors.Join(err, n.Close())
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/control"
 )
 
 func (a *app) peersCommand() *cobra.Command {
@@ -55,11 +56,15 @@ func (a *app) peers(ctx context.Context, r reach, try time.Duration) (err error)
 			return err
 		}
 		defer func() { err = errors.Join(err, c.Close()) }()
-		return a.listPeers(c.Peers(ctx, max(try, time.Second)))
+		lines, err := c.Peers(ctx, max(try, time.Second))
+		if err != nil {
+			return err
+		}
+		return a.listPeers(lines)
 	}
-	if remote, ok := agent.Dial(ctx, dir); ok {
+	if remote, ok := control.Dial(ctx, dir); ok {
 		defer remote.Close()
-		lines, err := remote.Peers(ctx)
+		lines, err := remote.Peers(ctx, 0)
 		if err != nil {
 			return err
 		}

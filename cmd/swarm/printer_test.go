@@ -22,6 +22,7 @@ import (
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/diagnose"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -133,7 +134,7 @@ func printers() []struct {
 		{"audit failed", 1, func(a *app, s string) error {
 			return a.printAudit(agent.AuditReport{Target: target(s), Err: errors.New(s)}, true)
 		}},
-		{"doctor", 2, func(a *app, s string) error { return a.printDiagnosis(filled[agent.Diagnosis](s)) }},
+		{"doctor", 2, func(a *app, s string) error { return a.printDiagnosis(filled[diagnose.Diagnosis](s)) }},
 		{"events", 1, func(a *app, s string) error { return a.printEvent(filled[agent.Event](s)) }},
 		{"events of an unnamed", 1, func(a *app, s string) error {
 			e := filled[agent.Event](s)

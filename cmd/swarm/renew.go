@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 func (a *app) renewCommand() *cobra.Command {
@@ -57,7 +59,7 @@ rights, signer and what its papers tell differently, and asked about (--yes take
 }
 
 // renewFrom asks a person about each member whose signer has ended.
-func (a *app) renewFrom(ctx context.Context, s *signing, adm *agent.Admin, word string, yes bool) error {
+func (a *app) renewFrom(ctx context.Context, s *signing, adm *admin.Admin, word string, yes bool) error {
 	issuer, err := a.revoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil {
 		issuer, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
@@ -90,7 +92,7 @@ func (a *app) renewFrom(ctx context.Context, s *signing, adm *agent.Admin, word 
 }
 
 // orphanText is what a person looks at before signing for a member.
-func orphanText(adm *agent.Admin, m trust.Member) string {
+func orphanText(adm *admin.Admin, m trust.Member) string {
 	g := m.Grant
 	verbs := "no rights"
 	if rights := rightsText(memberLine{Verbs: g.Verbs, On: g.On, Also: g.Also}); rights != "" {
@@ -101,7 +103,7 @@ func orphanText(adm *agent.Admin, m trust.Member) string {
 		state = "signed anew by " + signerName(adm, g.By)
 	}
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, labelText(g.Labels), verbs, signerName(adm, agent.WordOf(g)), state))
+	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, labelText(g.Labels), verbs, signerName(adm, admin.WordOf(g)), state))
 	for _, other := range adm.Fleet.Papers(m.Peer) {
 		if other.Name != g.Name || !maps.Equal(other.Labels, g.Labels) || !slices.Equal(other.Verbs, g.Verbs) {
 			text.WriteString(fmt.Sprintf("\n  another paper, by %s, tells: %s, labels %s, verbs %v", signerName(adm, other.By), other.Name, labelText(other.Labels), other.Verbs))
@@ -111,7 +113,7 @@ func orphanText(adm *agent.Admin, m trust.Member) string {
 }
 
 // signerName is what a signer is called.
-func signerName(adm *agent.Admin, p peer.ID) string {
+func signerName(adm *admin.Admin, p peer.ID) string {
 	if p == adm.Fleet.Root() {
 		return "root"
 	}
@@ -121,7 +123,7 @@ func signerName(adm *agent.Admin, p peer.ID) string {
 	return p.String()
 }
 
-func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []string, all, looked bool) error {
+func (a *app) renew(ctx context.Context, s *signing, adm *admin.Admin, words []string, all, looked bool) error {
 	members, err := dueMembers(adm, words, all)
 	if err != nil {
 		return err
@@ -166,11 +168,11 @@ func (a *app) renew(ctx context.Context, s *signing, adm *agent.Admin, words []s
 
 // renewOne signs for one member. Of those that nobody has named only what a machine signs by itself; a
 // member that waits is shown first.
-func (a *app) renewOne(adm *agent.Admin, m trust.Member, named, looked bool) (*trust.Grant, error) {
+func (a *app) renewOne(adm *admin.Admin, m trust.Member, named, looked bool) (*trust.Grant, error) {
 	if !named {
 		return adm.RenewDue(m)
 	}
-	if agent.Waits(m) && !looked {
+	if membership.Waits(m) && !looked {
 		if err := a.stderr.block("", orphanText(adm, m)); err != nil {
 			return nil, err
 		}
@@ -184,7 +186,7 @@ func (a *app) renewOne(adm *agent.Admin, m trust.Member, named, looked bool) (*t
 
 // dueMembers are those named, or those whose time is near or over. An issuer is left
 // out where nobody asked for it and the root key is not at hand.
-func dueMembers(adm *agent.Admin, words []string, all bool) (out []trust.Member, err error) {
+func dueMembers(adm *admin.Admin, words []string, all bool) (out []trust.Member, err error) {
 	for _, w := range words {
 		m, err := adm.Find(w)
 		if err != nil {

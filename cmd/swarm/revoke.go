@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
@@ -79,7 +80,7 @@ type revoked struct {
 
 // revoked finds what is meant. A whole peer ID always means that peer, also one that nobody here
 // has met; a serial that nobody knows is an error.
-func (a *app) revoked(adm *agent.Admin, word string) (r revoked, err error) {
+func (a *app) revoked(adm *admin.Admin, word string) (r revoked, err error) {
 	if id, bad := peer.Decode(word); bad == nil {
 		r.peer, r.name = id, word
 		if m, ok := adm.Fleet.Known(id); ok {
@@ -101,7 +102,7 @@ func (a *app) revoked(adm *agent.Admin, word string) (r revoked, err error) {
 	return revoked{peer: m.Peer, name: m.Grant.Name}, nil
 }
 
-func (a *app) revoke(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
+func (a *app) revoke(ctx context.Context, r *revocation, adm *admin.Admin, word string) error {
 	what, err := a.revoked(adm, word)
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func (a *app) revoke(ctx context.Context, r *revocation, adm *agent.Admin, word 
 }
 
 // heard fails where only this machine knows of a revocation: it dies with it.
-func (a *app) heard(adm *agent.Admin, told int, but peer.ID) error {
+func (a *app) heard(adm *admin.Admin, told int, but peer.ID) error {
 	others := 0
 	for _, m := range adm.Fleet.Members() {
 		if m.Peer != but && m.Peer != adm.Fleet.Self().Grant.Subject && !adm.Fleet.Revoked(m.Peer) {
@@ -149,7 +150,7 @@ func (a *app) heard(adm *agent.Admin, told int, but peer.ID) error {
 }
 
 // reissue signs for those whom a person trusts although their signer has ended.
-func (a *app) reissue(adm *agent.Admin, names []string) (failed error) {
+func (a *app) reissue(adm *admin.Admin, names []string) (failed error) {
 	for _, word := range names {
 		m, err := adm.Find(word)
 		if err == nil {
@@ -165,7 +166,7 @@ func (a *app) reissue(adm *agent.Admin, names []string) (failed error) {
 }
 
 // tellOrphans says who has nothing, or waits, since an issuer has ended.
-func (a *app) tellOrphans(adm *agent.Admin, ended revoked) {
+func (a *app) tellOrphans(adm *admin.Admin, ended revoked) {
 	var names []string
 	machines := 0
 	for _, m := range adm.Orphans(ended.peer) {
@@ -183,7 +184,7 @@ func (a *app) tellOrphans(adm *agent.Admin, ended revoked) {
 	}
 }
 
-func (a *app) lift(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
+func (a *app) lift(ctx context.Context, r *revocation, adm *admin.Admin, word string) error {
 	what, err := a.revoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil && !trust.LooksLikeSerial(word) {
 		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
@@ -219,7 +220,7 @@ func (a *app) lift(ctx context.Context, r *revocation, adm *agent.Admin, word st
 }
 
 // closeBook ends what an ended issuer has revoked, but for what a person says is right.
-func (a *app) closeBook(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
+func (a *app) closeBook(ctx context.Context, r *revocation, adm *admin.Admin, word string) error {
 	what, err := a.revoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil {
 		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
@@ -255,7 +256,7 @@ func (a *app) closeBook(ctx context.Context, r *revocation, adm *agent.Admin, wo
 }
 
 // revokedName says who or what a revocation names.
-func (a *app) revokedName(adm *agent.Admin, r *trust.Revocation) string {
+func (a *app) revokedName(adm *admin.Admin, r *trust.Revocation) string {
 	if r.Line != nil {
 		if _, m, err := adm.FindSerial(r.Line.Serial); err == nil {
 			return fmt.Sprintf("the grant %s of %s", r.Line.Serial, m.Grant.Name)

@@ -1,19 +1,22 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/control"
+	"github.com/seed-b490fa12/swarm/internal/health"
 )
 
 func (a *app) serveCommand() *cobra.Command {
 	var (
-		r      reach
-		listen []string
-		health string
+		r        reach
+		listen   []string
+		healthAt string
 	)
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -30,7 +33,7 @@ same state directory go through it by themselves.`,
 			if err != nil {
 				return err
 			}
-			h, err := agent.OpenHealth(health)
+			h, err := health.Start(healthAt)
 			if err != nil {
 				return err
 			}
@@ -39,26 +42,26 @@ same state directory go through it by themselves.`,
 			if err != nil {
 				return err
 			}
-			cfg.Watch, cfg.Serve, cfg.Listen = true, true, listen
-			c, err := agent.NewController(cfg)
+			cfg.Listen = listen
+			c, err := agent.NewServe(cfg)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, c.Close()) }()
-			return agent.NewServer(c).Serve(cmd.Context(), agent.SocketPath(dir), func() error {
+			return control.NewServer(c).Serve(cmd.Context(), control.SocketPath(dir), func() error {
 				h.Ready(cmd.Context())
-				return a.printServing(c, dir)
+				return a.printServing(cmd.Context(), c, dir)
 			})
 		},
 	}
 	r.flags(cmd)
 	listenFlags(cmd, &listen, &r.net)
-	healthFlag(cmd, &health)
+	healthFlag(cmd, &healthAt)
 	return cmd
 }
 
-func (a *app) printServing(c *agent.Controller, dir string) error {
-	addrs, err := c.Addrs()
+func (a *app) printServing(ctx context.Context, c *agent.Controller, dir string) error {
+	addrs, err := c.Addrs(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +70,7 @@ func (a *app) printServing(c *agent.Controller, dir string) error {
 		Peer   peer.ID  `json:"peer"`
 		Addrs  []string `json:"addrs"`
 		Socket string   `json:"socket"`
-	}{"ready", c.Node.ID(), addrs, agent.SocketPath(dir)}
+	}{"ready", c.Node.ID(), addrs, control.SocketPath(dir)}
 	return a.print(ready, func() error {
 		a.stdout.printf("controller %s serves commands at %s\n", ready.Peer, ready.Socket)
 		for _, addr := range addrs {

@@ -9,25 +9,28 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/membership"
+	"github.com/seed-b490fa12/swarm/internal/policy"
 )
 
 // statusLine is one node of this machine, as a line of JSON.
 type statusLine struct {
-	State       string             `json:"state"` // the directory
-	Peer        peer.ID            `json:"peer"`
-	Fleet       trust.FleetID      `json:"fleet,omitzero"`
-	FleetName   string             `json:"fleetName,omitzero"`
-	Fingerprint string             `json:"fingerprint,omitzero"`
-	Name        string             `json:"name,omitzero"`
-	Role        trust.Role         `json:"role,omitzero"`
-	Expires     *time.Time         `json:"expires,omitzero"`
-	Valid       bool               `json:"valid"`
-	Warnings    []string           `json:"warnings"`
-	May         []memberLine       `json:"may"` // who has rights on this node
-	Policy      agent.PolicyStatus `json:"policy"`
-	Lately      []audit.Entry      `json:"lately"` // the last of the audit log
+	State       string        `json:"state"` // the directory
+	Peer        peer.ID       `json:"peer"`
+	Fleet       trust.FleetID `json:"fleet,omitzero"`
+	FleetName   string        `json:"fleetName,omitzero"`
+	Fingerprint string        `json:"fingerprint,omitzero"`
+	Name        string        `json:"name,omitzero"`
+	Role        trust.Role    `json:"role,omitzero"`
+	Expires     *time.Time    `json:"expires,omitzero"`
+	Valid       bool          `json:"valid"`
+	Warnings    []string      `json:"warnings"`
+	May         []memberLine  `json:"may"` // who has rights on this node
+	Policy      policy.Status `json:"policy"`
+	Lately      []audit.Entry `json:"lately"` // the last of the audit log
 }
 
 // statusLately is how many entries of the audit log are shown.
@@ -83,7 +86,7 @@ func (a *app) nodeDirs() (dirs []string, err error) {
 
 func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	s = statusLine{State: dir, Warnings: []string{}, May: []memberLine{}, Valid: true}
-	if s.Peer, err = agent.NodeID(dir); err != nil {
+	if s.Peer, err = membership.ID(dir); err != nil {
 		return s, err
 	}
 	if w := agent.TwinWarning(dir); w != "" {
@@ -95,10 +98,10 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	if s.Lately, err = audit.Last(audit.Dir(dir), statusLately); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
-	if !trust.InFleet(agent.FleetDir(dir)) {
+	if !trust.InFleet(membership.Dir(dir)) {
 		return s, nil
 	}
-	adm, err := agent.OpenAdmin(dir, a.log)
+	adm, err := admin.OpenAdmin(dir, a.log)
 	if err != nil {
 		return s, err
 	}

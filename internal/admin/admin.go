@@ -1,4 +1,6 @@
-package agent
+// Package admin makes and administers a fleet: init, invite and join, grants, revocations, renewal, and restoring a fleet from
+// its sheet.
+package admin
 
 import (
 	"cmp"
@@ -17,9 +19,9 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
-
-var errNotExist = fs.ErrNotExist
 
 var (
 	// ErrNeedRoot: only the fleet's root key can sign this.
@@ -29,8 +31,8 @@ var (
 )
 
 // Admin signs for the fleet on one machine: grants, revocations, tickets. It
-// writes them to the state directory and connects with nobody; Deliver of a
-// [Controller] or a [Remote] takes them to the machines. Several processes may
+// writes them to the state directory and connects with nobody; a controller's Deliver
+// takes them to the machines. Several processes may
 // do this at a time.
 type Admin struct {
 	Fleet   *trust.Fleet
@@ -45,14 +47,14 @@ type Admin struct {
 // OpenAdmin opens the fleet of a state directory. The error matches
 // trust.ErrNoFleet when there is none.
 func OpenAdmin(stateDir string, log *slog.Logger) (*Admin, error) {
-	if !trust.InFleet(FleetDir(stateDir)) {
+	if !trust.InFleet(membership.Dir(stateDir)) {
 		return nil, fmt.Errorf("%w; make one with: swarm init; or join one with: swarm join", trust.ErrNoFleet)
 	}
-	key, self, err := nodeIdentity(stateDir)
+	key, self, err := membership.Identity(stateDir)
 	if err != nil {
 		return nil, err
 	}
-	f, err := trust.OpenFleet(fleetConfig(stateDir, self, nil, log))
+	f, err := trust.OpenFleet(membership.Config(stateDir, self, nil, log))
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func OpenAdmin(stateDir string, log *slog.Logger) (*Admin, error) {
 	if err != nil {
 		return nil, err
 	}
-	tickets, err := openTickets(stateDir)
+	tickets, err := membership.OpenTickets(stateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +72,9 @@ func OpenAdmin(stateDir string, log *slog.Logger) (*Admin, error) {
 // UnlockRoot loads the root key, so that what follows is signed by the root. An
 // empty path means root.key in the state directory.
 func (a *Admin) UnlockRoot(path, passphrase string) error {
-	path = cmp.Or(path, RootKeyPath(a.stateDir))
+	path = cmp.Or(path, membership.RootKeyPath(a.stateDir))
 	root, err := trust.LoadRoot(path, passphrase)
-	if errors.Is(err, errNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w, and there is none at %s: bring it here, or name its file with --root", ErrNeedRoot, path)
 	}
 	if err != nil {
@@ -291,7 +293,7 @@ func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 	if m.Grant.MayIssue != nil && a.root == nil {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
 	}
-	if waits(m) && !c.Looked {
+	if membership.Waits(m) && !c.Looked {
 		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", ErrLookFirst, m.Grant.Name, m.Grant.Name)
 	}
 	before := m.Grant.Name
@@ -327,7 +329,7 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 // RenewDue signs a member's grant for a further life, as far as a machine does so by itself. What a
 // person has to decide matches trust.ErrNeedsPerson.
 func (a *Admin) RenewDue(m trust.Member) (*trust.Grant, error) {
-	if waits(m) {
+	if membership.Waits(m) {
 		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", trust.ErrNeedsPerson, m.Grant.Name, m.Grant.Name)
 	}
 	s, err := a.signer()
@@ -418,8 +420,8 @@ func WordOf(g *trust.Grant) peer.ID {
 	return g.By
 }
 
-// Waits reports whether a person has to look at a member before anything is signed for it.
-func Waits(m trust.Member) bool { return waits(m) }
+// NoteSheet notes which issuers a sheet names that is about to be printed.
+func (a *Admin) NoteSheet(s *trust.Sheet) error { return membership.NoteSheet(a.stateDir, s) }
 
 // Orphans are the members of whom a person has to decide after a signer has ended: those whose
 // rights count no more, and those that a machine has signed anew by itself. An empty issuer means
@@ -427,7 +429,7 @@ func Waits(m trust.Member) bool { return waits(m) }
 func (a *Admin) Orphans(issuer peer.ID) (out []trust.Member) {
 	for _, m := range a.Fleet.Members() {
 		from := WordOf(m.Grant)
-		if waits(m) && (issuer == "" || from == issuer || m.Grant.By == issuer || m.Grant.Sponsor == issuer) {
+		if membership.Waits(m) && (issuer == "" || from == issuer || m.Grant.By == issuer || m.Grant.Sponsor == issuer) {
 			out = append(out, m)
 		}
 	}
@@ -479,7 +481,7 @@ func ChangeLabels(labels map[string]string, words []string) (map[string]string, 
 			delete(out, k)
 			continue
 		}
-		set, err := ParseLabels([]string{w})
+		set, err := agent.ParseLabels([]string{w})
 		if err != nil {
 			return nil, err
 		}
@@ -491,55 +493,9 @@ func ChangeLabels(labels map[string]string, words []string) (map[string]string, 
 // Warnings returns, in words, whose grants end within 30 days or have ended, and who renews them:
 // this machine's own first.
 func (a *Admin) Warnings() []string {
-	out := warnings(a.Fleet)
-	if w := SheetWarning(a.Fleet, a.stateDir); w != "" {
+	out := membership.Warnings(a.Fleet)
+	if w := membership.SheetWarning(a.Fleet, a.stateDir); w != "" {
 		out = append(out, w)
 	}
 	return out
-}
-
-func warnings(f *trust.Fleet) (out []string) {
-	if f == nil {
-		return nil
-	}
-	own := f.Self()
-	signed := map[peer.ID]int{}
-	members := f.Members()
-	for _, m := range members {
-		if m.Err == nil {
-			signed[m.Grant.By]++
-		}
-	}
-	out = append(out, ending(f, own.Grant, signed)...)
-	for _, m := range members {
-		mine := own.Grant.MayIssue != nil && m.Peer != own.Grant.Subject && !m.Grant.NoRenew
-		if mine && !f.Revoked(m.Peer) {
-			out = append(out, ending(f, m.Grant, signed)...)
-		}
-	}
-	if err := f.SelfErr(); err != nil && !errors.Is(err, trust.ErrExpired) {
-		out = append(out, err.Error())
-	}
-	if err := f.Whole(); err != nil {
-		out = append(out, err.Error())
-	}
-	if !f.ClockSane() {
-		out = append(out, "the clock of this machine cannot be right: set it")
-	}
-	return out
-}
-
-// ending warns of a grant that ends soon, or has ended, and counts what ends with it.
-func ending(f *trust.Fleet, g *trust.Grant, signed map[peer.ID]int) []string {
-	w := g.Warning(f.Now())
-	if w == "" {
-		return nil
-	}
-	if g.MayIssue != nil {
-		w += " " + g.Name + " --as-root"
-		if n := signed[g.Subject]; n > 0 {
-			w += fmt.Sprintf(" (%d members have their grants from it, which count no longer than its own)", n)
-		}
-	}
-	return []string{w}
 }

@@ -1,4 +1,4 @@
-package agent
+package admin
 
 import (
 	"context"
@@ -13,17 +13,19 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 // StateRole returns for which kind of node a role of the fleet keeps its state.
 func StateRole(r trust.Role) string {
 	switch r {
 	case trust.RoleWorker:
-		return RoleWorker
+		return agent.RoleWorker
 	case trust.RoleRelay:
-		return RoleRelay
+		return agent.RoleRelay
 	default:
-		return RoleController
+		return agent.RoleController
 	}
 }
 
@@ -37,7 +39,7 @@ type JoinConfig struct {
 	// Wait has the joiner wait for its inviter to call, instead of calling.
 	Wait bool
 	// Net says how the machine gets to its inviter.
-	Net NetConfig
+	Net agent.NetConfig
 	// Options are passed to libp2p, for instance a simulated network in tests.
 	Options []libp2p.Option
 	Logger  *slog.Logger
@@ -50,26 +52,27 @@ type Joiner struct {
 	offers chan string
 	stop   context.CancelFunc
 	ran    chan error
+	closed bool
 }
 
-// NewJoiner makes the identity of the machine, if it has none, and listens where
-// it will listen later. It fails with trust.ErrInFleet on a machine that is in a
+// NewJoiner makes the identity of the machine, if it has none. After Start it listens where
+// it will listen later; listens is false for a machine that will listen nowhere. It fails with trust.ErrInFleet on a machine that is in a
 // fleet.
 func NewJoiner(cfg JoinConfig, listens bool) (*Joiner, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if trust.InFleet(FleetDir(cfg.StateDir)) {
+	if trust.InFleet(membership.Dir(cfg.StateDir)) {
 		return nil, fmt.Errorf("%w; leave it first: swarm leave", trust.ErrInFleet)
 	}
-	listen, err := parseListen(cfg.Listen)
+	listen, err := agent.ParseListen(cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
 	hc := host.Config{
 		StateDir: cfg.StateDir, Listen: listen, NoListen: !listens && !cfg.Wait, DHT: host.DHTOff, Options: cfg.Options,
 	}
-	if err := cfg.Net.apply(&hc); err != nil {
+	if err := cfg.Net.Apply(&hc); err != nil {
 		return nil, err
 	}
 	n, err := node.New(node.Config{Logger: cfg.Logger, Host: hc})
@@ -80,29 +83,41 @@ func NewJoiner(cfg JoinConfig, listens bool) (*Joiner, error) {
 	if cfg.Wait {
 		err = n.ServeOffers(j.offers)
 	}
-	if err = errors.Join(err, n.Listen()); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, n.Close())
+	}
+	return j, nil
+}
+
+// Start lets the inviter and the joiner reach one another in the background until Close.
+func (j *Joiner) Start() error {
+	if err := j.node.Listen(); err != nil {
+		return errors.Join(err, j.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	j.stop = stop
-	go func() { j.ran <- n.Run(ctx) }()
-	return j, nil
+	go func() { j.ran <- j.node.Run(ctx) }()
+	return nil
 }
 
 // ID returns the machine's peer ID.
 func (j *Joiner) ID() peer.ID { return j.node.ID() }
 
 // Addrs returns where the machine listens, each with its peer ID.
-func (j *Joiner) Addrs() ([]string, error) { return addrsOf(j.node) }
+func (j *Joiner) Addrs() ([]string, error) { return agent.AddrsOf(j.node) }
 
 // Close ends the joiner. It may be called twice.
 func (j *Joiner) Close() error {
-	if j.stop == nil {
+	if j.closed {
 		return nil
 	}
-	j.stop()
-	j.stop = nil
-	return errors.Join(<-j.ran, j.node.Close())
+	j.closed = true
+	var err error
+	if j.stop != nil {
+		j.stop()
+		err = <-j.ran
+	}
+	return errors.Join(err, j.node.Close())
 }
 
 // Offer waits for an inviter to bring a ticket.
@@ -142,7 +157,7 @@ func (j *Joiner) Join(ctx context.Context, t *trust.Ticket, waiting func()) (*tr
 	if err != nil {
 		return nil, err
 	}
-	f, err := trust.CreateFleet(fleetConfig(j.cfg.StateDir, j.node.ID(), nil, j.cfg.Logger), got.Membership, got.Statements)
+	f, err := trust.CreateFleet(membership.Config(j.cfg.StateDir, j.node.ID(), nil, j.cfg.Logger), got.Membership, got.Statements)
 	if err != nil {
 		return nil, err
 	}

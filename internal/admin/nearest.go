@@ -1,4 +1,4 @@
-package agent
+package admin
 
 // Nearest returns the one of some words that is most like a word, or "" when none is: at most a
 // third of its letters may differ.

@@ -1,4 +1,4 @@
-package agent
+package admin
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // Reach is from where a node's addresses can be reached, as far as the addresses
@@ -75,12 +76,12 @@ func BestAddrs(info peer.AddrInfo) peer.AddrInfo {
 }
 
 // PutTicket has another member redeem a ticket, and returns where it does.
-func (c *Controller) PutTicket(ctx context.Context, to peer.ID, inv *trust.Invitation, secret []byte) ([]multiaddr.Multiaddr, error) {
+func PutTicket(ctx context.Context, cl *streams.Client, to peer.ID, inv *trust.Invitation, secret []byte) ([]multiaddr.Multiaddr, error) {
 	data, err := json.Marshal(inv)
 	if err != nil {
 		return nil, err
 	}
-	ack, err := node.PutTicket.Do(ctx, c.Node.Client, to, node.TicketRequest{Invitation: data, Secret: secret})
+	ack, err := node.PutTicket.Do(ctx, cl, to, node.TicketRequest{Invitation: data, Secret: secret})
 	if err != nil {
 		return nil, err
 	}
@@ -91,4 +92,13 @@ func (c *Controller) PutTicket(ctx context.Context, to peer.ID, inv *trust.Invit
 		}
 	}
 	return BestAddrs(peer.AddrInfo{Addrs: out}).Addrs, nil
+}
+
+// Offer brings a ticket to a machine that waits for it at an address.
+func Offer(ctx context.Context, n *node.Node, to peer.AddrInfo, ticket string) error {
+	if err := n.Connect(ctx, to); err != nil {
+		return err
+	}
+	_, err := node.Offer.Do(ctx, n.Client, to.ID, node.OfferRequest{Ticket: ticket})
+	return err
 }

@@ -1,16 +1,21 @@
-package agent
+package admin
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 // Restore says how a fleet is brought back from its sheet.
@@ -41,7 +46,7 @@ func (r *Restore) Lost(self peer.ID) (out []peer.ID) {
 
 // Takeover is a fleet that is being taken over on this machine. Close it in the end.
 type Takeover struct {
-	*Controller
+	*agent.Controller
 	Admin *Admin
 	// Ended are the signers whose end was signed first of all.
 	Ended []peer.ID
@@ -52,8 +57,8 @@ type Takeover struct {
 // BeginRestore signs the end of the lost signers, before anything is read that anybody else has
 // signed, and makes this machine the controller. cfg says how members are found; its StateDir and
 // Logger are those of r.
-func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
-	_, self, err := nodeIdentity(r.StateDir)
+func BeginRestore(r Restore, cfg agent.ControllerConfig) (*Takeover, error) {
+	_, self, err := membership.Identity(r.StateDir)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +68,7 @@ func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
 		return nil, err
 	}
 	cfg.StateDir, cfg.Logger = r.StateDir, r.Logger
-	c, err := NewController(cfg)
+	c, err := agent.Started(agent.NewCommand(cfg))
 	if err != nil {
 		return nil, errors.Join(err, undo())
 	}
@@ -81,18 +86,18 @@ func BeginRestore(r Restore, cfg ControllerConfig) (*Takeover, error) {
 // begin makes this machine the controller, or goes on where an attempt with the same sheet was
 // interrupted. It returns what takes it back.
 func (r *Restore) begin(self peer.ID, lost []peer.ID) (undo func() error, err error) {
-	path := cmp.Or(r.RootKey, RootKeyPath(r.StateDir))
+	path := cmp.Or(r.RootKey, membership.RootKeyPath(r.StateDir))
 	there, err := trust.LoadRoot(path, r.Seal.Passphrase)
 	switch {
-	case errors.Is(err, errNotExist) && trust.InFleet(FleetDir(r.StateDir)), err == nil && there.Fleet() != r.Sheet.Root.Fleet():
+	case errors.Is(err, fs.ErrNotExist) && trust.InFleet(membership.Dir(r.StateDir)), err == nil && there.Fleet() != r.Sheet.Root.Fleet():
 		return nil, fmt.Errorf("%w; restore to a new state directory: --state DIR", trust.ErrInFleet)
-	case errors.Is(err, errNotExist):
+	case errors.Is(err, fs.ErrNotExist):
 		if err := r.Sheet.Root.Save(path, r.Seal); err != nil {
 			return nil, err
 		}
 	case err != nil:
 		return nil, err
-	case trust.InFleet(FleetDir(r.StateDir)):
+	case trust.InFleet(membership.Dir(r.StateDir)):
 		return func() error { return nil }, nil // it is made already
 	}
 	in := Init{StateDir: r.StateDir, Fleet: r.Sheet.FleetName, Name: r.Name, Logger: r.Logger}
@@ -100,15 +105,35 @@ func (r *Restore) begin(self peer.ID, lost []peer.ID) (undo func() error, err er
 		return nil, errors.Join(err, os.Remove(path))
 	}
 	return func() error {
-		return errors.Join(trust.LeaveFleet(FleetDir(r.StateDir)), os.Remove(path))
+		return errors.Join(trust.LeaveFleet(membership.Dir(r.StateDir)), os.Remove(path))
 	}, nil
 }
 
 // Undo closes the takeover and forgets it, as if it had not been begun.
 func (t *Takeover) Undo() error { return errors.Join(t.Close(), t.undo()) }
 
-// NodeID returns who the node of a state directory is.
-func NodeID(stateDir string) (peer.ID, error) {
-	_, id, err := nodeIdentity(stateDir)
-	return id, err
+// Collect asks the members at these addresses for the newest records and for all
+// members that they know. It returns how many of them answered.
+func (t *Takeover) Collect(ctx context.Context, from []peer.AddrInfo) (answered, members int, err error) {
+	for _, info := range from {
+		ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+		err = errors.Join(err, func() error {
+			defer cancel()
+			if err := t.Node.Connect(ctx, info); err != nil {
+				return err
+			}
+			if err := t.Node.BringUpToDate(ctx, info.ID); err != nil {
+				return err
+			}
+			n, err := t.Node.LearnMembers(ctx, info.ID)
+			answered, members = answered+1, members+n
+			return err
+		}())
+	}
+	if answered > 0 {
+		err = nil
+	}
+	return answered, members, err
 }
+
+const collectTimeout = 10 * time.Second

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -33,12 +37,12 @@ type Job struct {
 // Result is one line of a job's outcome. A feed gives one for each item and a
 // last one, with Done and no payload; every other operation gives one.
 type Result struct {
-	Target  Target
-	Type    streams.Type
-	Payload jsontext.Value
-	Err     error // set in the last result of a machine only
-	Done    bool  // this is the last result of a machine
-	Feed    bool
+	Target  Target         `json:"target"`
+	Type    streams.Type   `json:"type,omitzero"`
+	Payload jsontext.Value `json:"payload,omitzero"`
+	Err     error          `json:"error,omitzero"` // set in the last result of a machine only
+	Done    bool           `json:"done,omitzero"`  // this is the last result of a machine
+	Feed    bool           `json:"feed,omitzero"`
 }
 
 // Summary counts the machines of a job by what came of them.
@@ -49,8 +53,8 @@ type Summary struct {
 	Failed      int // any other error
 	// Unconfirmed are the machines that were left out until a person has looked at them.
 	Unconfirmed int `json:",omitzero"`
-	// Warnings are lines about grants that are about to end.
-	Warnings string `json:",omitzero"`
+	// Warnings are what the fleet's owner has to look at, such as grants that are about to end.
+	Warnings []string `json:"warnings,omitzero"`
 }
 
 // Total is how many machines there were.
@@ -77,9 +81,8 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 	var (
 		mu  sync.Mutex
 		sum Summary
-		wg  sync.WaitGroup
 	)
-	slots := make(chan struct{}, c.cfg.FanOut)
+	asked := newFanOut(c.cfg.FanOut)
 	out := func(r Result) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -94,9 +97,7 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 		}
 	}
 	_, err := c.each(ctx, s, j.Operation.Spec, func(t Target) {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		asked.do(func() {
 			if err := c.confirmed(ctx, s, t, j.Timeout); err != nil {
 				out(Result{Target: t, Type: j.Operation.Reply, Err: err, Done: true})
 				return
@@ -104,8 +105,8 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 			c.ask(ctx, j, t, out)
 		})
 	})
-	wg.Wait()
-	sum.Warnings = strings.Join(warnings(c.fleet), "\n")
+	asked.wait()
+	sum.Warnings = membership.Warnings(c.fleet)
 	return sum, c.leftOut(&sum, s, err)
 }
 
@@ -236,23 +237,34 @@ func (c *Controller) Ping(ctx context.Context, t Target, timeout time.Duration) 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if _, err := c.Node.Greeting(ctx, t.Peer); err != nil {
-		return PingResult{}, unreachable(ctx, t, err)
+		return PingResult{}, Unreachable(ctx, t, err)
 	}
-	sent := time.Now()
-	pong, err := streams.Ping.Do(ctx, c.Node.Client, t.Peer, streams.PingRequest{SentAt: sent.UnixMilli()})
+	timing, err := c.ping(ctx, t.Peer)
 	if err != nil {
 		return PingResult{}, err
 	}
-	rtt := time.Since(sent)
-	r := PingResult{RTT: rtt, ClockOffset: time.UnixMilli(pong.ReceivedAt).Sub(sent.Add(rtt / 2))}
+	r := PingResult{RTT: timing.RTT(), ClockOffset: timing.ClockOffset()}
 	for _, conn := range c.Node.Network().ConnsToPeer(t.Peer) {
 		r.Addr = conn.RemoteMultiaddr().String()
 	}
 	return r, nil
 }
 
-// unreachable puts an error of connecting in the terms of a call.
-func unreachable(ctx context.Context, t Target, err error) error {
+// AskStats asks a machine for something that needs a right.
+func (c *Controller) AskStats(ctx context.Context, p peer.ID) error {
+	_, err := ops.GetStats.Do(ctx, c.Node.Client, p, ops.StatsRequest{})
+	return err
+}
+
+// ping asks a machine for its time.
+func (c *Controller) ping(ctx context.Context, p peer.ID) (streams.Timing, error) {
+	sent := time.Now()
+	pong, err := streams.Ping.Do(ctx, c.Node.Client, p, streams.PingRequest{SentAt: sent.UnixMilli()})
+	return streams.Timing{Sent: sent, Received: time.Now(), Answered: time.UnixMilli(pong.ReceivedAt)}, err
+}
+
+// Unreachable puts an error of connecting in the terms of a call.
+func Unreachable(ctx context.Context, t Target, err error) error {
 	if _, ok := errors.AsType[*streams.Error](err); ok {
 		return err
 	}
@@ -260,4 +272,49 @@ func unreachable(ctx context.Context, t Target, err error) error {
 		return streams.Errorf(streams.CodeTimeout, "no answer from %s in time", t.Label())
 	}
 	return streams.Errorf(streams.CodeUnavailable, "offline or cut off: %w", err)
+}
+
+// held is the answer to an operation that has an effect on a machine whose identity two machines run with, or nil: nobody
+// knows which of the two would do it.
+func (c *Controller) held(j Job, t Target) error {
+	if !j.Operation.Verb.HasEffect() {
+		return nil
+	}
+	if twin, ok := c.Node.Twin(t.Peer); ok {
+		return node.TwinError(twin)
+	}
+	return nil
+}
+
+// save puts a machine that took a command into the address book.
+func (c *Controller) save(p peer.ID) {
+	var addrs []string
+	for _, conn := range c.Node.Network().ConnsToPeer(p) {
+		addrs = append(addrs, conn.RemoteMultiaddr().String())
+	}
+	claimed := ""
+	for _, i := range c.Node.Peers() {
+		if i.ID == p {
+			claimed = i.Hello.Name
+		}
+	}
+	old, known := c.Node.Book().Get(p)
+	if known && !old.Hint && (claimed == "" || old.ClaimedName == claimed) && len(old.Addrs) > 0 {
+		return
+	}
+	_, err := c.Node.Book().Update(p, func(m *host.Member) {
+		m.Hint = false
+		if claimed != "" {
+			m.ClaimedName, m.Role = claimed, RoleWorker
+		}
+		for _, a := range addrs {
+			if !slices.Contains(m.Addrs, a) {
+				m.Addrs = append([]string{a}, m.Addrs[:min(len(m.Addrs), 8)]...)
+			}
+		}
+		m.LastSeen = time.Now().UnixMilli()
+	})
+	if err != nil {
+		c.log.Warn("a machine could not be saved", "peer", p, "err", err)
+	}
 }

@@ -40,9 +40,9 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	}
 	boot := []string{relay.Addrs()[0].String() + "/p2p/" + relay.ID().String()}
 
-	c, err := NewController(ControllerConfig{
-		StateDir: t.TempDir(), Serve: true, Listen: []string{tcp(callerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{workerAt}},
-	})
+	c, err := Started(NewServe(ControllerConfig{
+		StateDir: t.TempDir(), Listen: []string{tcp(callerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{workerAt}},
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,9 +38,9 @@ type NetConfig struct {
 	NoAutoNAT bool
 }
 
-// apply fills in what the configuration means for a host.
-func (c NetConfig) apply(h *host.Config) (err error) {
-	if h.External, err = parseListen(c.External); err != nil {
+// Apply fills in what the configuration means for a host.
+func (c NetConfig) Apply(h *host.Config) (err error) {
+	if h.External, err = ParseListen(c.External); err != nil {
 		return fmt.Errorf("external address: %w", err)
 	}
 	if h.AllowNets, err = parseNets(c.AllowNets); err != nil {

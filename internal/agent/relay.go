@@ -14,6 +14,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 // RelayConfig says what kind of relay NewRelay makes.
@@ -49,7 +50,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	fleet, err := openFleet(cfg.StateDir, cfg.Allow, cfg.Logger)
+	fleet, err := membership.Open(cfg.StateDir, cfg.Allow, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	listen, err := parseListen(cfg.Listen)
+	listen, err := ParseListen(cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +68,11 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	cfg.Net.Relay = true
-	if err := cfg.Net.apply(&nc.Host); err != nil {
+	if err := cfg.Net.Apply(&nc.Host); err != nil {
 		return nil, err
 	}
 	if fleet != nil {
-		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
+		if nc.Tickets, err = membership.OpenTickets(cfg.StateDir); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +93,7 @@ func (r *Relay) Listen() error {
 }
 
 // Addrs returns the relay's addresses, each with its peer ID.
-func (r *Relay) Addrs() ([]string, error) { return addrsOf(r.Node) }
+func (r *Relay) Addrs() ([]string, error) { return AddrsOf(r.Node) }
 
 // Fleet returns the names of the fleet and of this machine in it, empty in open mode.
 func (r *Relay) Fleet() (fleet, name string) { return fleetNames(r.fleet) }
@@ -106,7 +107,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g.Go(func() error { return watchTwin(ctx, r.Node, r.stateDir, r.log, func(node.Twin, bool) {}) })
 	if r.leaders != nil {
 		g.Go(func() error { return r.leaders.run(ctx) })
-		g.Go(func() error { return untilLeft(ctx, r.fleet) })
+		g.Go(func() error { return membership.UntilLeft(ctx, r.fleet) })
 	}
 	return g.Wait()
 }

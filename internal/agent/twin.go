@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/internal/durable"
@@ -23,26 +22,6 @@ const (
 	twinStale = 4 * time.Minute // then the file is one that a killed program left behind
 	maxTwin   = 4 << 10         // bytes of the file
 )
-
-// held is the answer to an operation that has an effect on a machine whose identity two machines run with, or nil: nobody
-// knows which of the two would do it.
-func (c *Controller) held(j Job, t Target) error {
-	if !j.Operation.Verb.HasEffect() {
-		return nil
-	}
-	if twin, ok := c.Node.Twin(t.Peer); ok {
-		return node.TwinError(twin)
-	}
-	return nil
-}
-
-// twinWords say that two machines run with the identity of p; nothing where that is not known.
-func (c *Controller) twinWords(p peer.ID) string {
-	if t, ok := c.Node.Twin(p); ok {
-		return t.Words()
-	}
-	return ""
-}
 
 // twinMark is what the file says while another machine runs with this node's identity.
 type twinMark struct {

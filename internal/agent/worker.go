@@ -25,6 +25,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
@@ -113,7 +114,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := openFleet(cfg.StateDir, cfg.Allow, cfg.Logger)
+	fleet, err := membership.Open(cfg.StateDir, cfg.Allow, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 	if err != nil {
 		return node.Config{}, err
 	}
-	listen, err := parseListen(cfg.Listen)
+	listen, err := ParseListen(cfg.Listen)
 	if err != nil {
 		return node.Config{}, err
 	}
@@ -166,18 +167,19 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 		Topics: []string{statsTopic(fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
 		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
-	if err := cfg.Net.apply(&nc.Host); err != nil {
+	if err := cfg.Net.Apply(&nc.Host); err != nil {
 		return nc, err
 	}
 	if fleet != nil {
-		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
+		if nc.Tickets, err = membership.OpenTickets(cfg.StateDir); err != nil {
 			return nc, err
 		}
 	}
 	return nc, nil
 }
 
-func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
+// ParseListen reads multiaddrs to listen on.
+func ParseListen(words []string) (out []multiaddr.Multiaddr, err error) {
 	for _, s := range words {
 		a, err := multiaddr.NewMultiaddr(s)
 		if err != nil {
@@ -190,9 +192,13 @@ func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
 
 // register puts the operations on the node.
 func (w *Worker) register() error {
-	adapters, err := w.adapters()
-	if err != nil {
-		return err
+	program := w.cfg.Program
+	if program == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		program = exe
 	}
 	dir, err := filepath.Abs(w.cfg.StateDir)
 	if err != nil {
@@ -200,7 +206,8 @@ func (w *Worker) register() error {
 	}
 	w.Ops, err = ops.New(ops.Config{
 		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
-		Adapters: adapters, Policy: opsPolicy(w.policy), Logger: w.log,
+		Adapters: adapters(program, xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log}),
+		Policy:   opsPolicy(w.policy), Logger: w.log,
 	})
 	if err != nil {
 		return err
@@ -214,20 +221,11 @@ func (w *Worker) register() error {
 	return operations(served{w.Ops, policed{w.policy, store}, w.audit}).Register(w.Node.Mux)
 }
 
-// adapters are the miners this program can drive.
-func (w *Worker) adapters() ([]miner.Adapter, error) {
-	program := w.cfg.Program
-	if program == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("find this program: %w", err)
-		}
-		program = exe
-	}
+// adapters are the miners that a worker can drive: refpow, which is program itself, and xmrig.
+func adapters(program string, x xmrig.Config) []miner.Adapter {
 	return []miner.Adapter{
-		refpow.New(refpow.AdapterConfig{Command: []string{program, RefpowCommand}}),
-		xmrig.New(xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log}),
-	}, nil
+		refpow.New(refpow.AdapterConfig{Command: []string{program, RefpowCommand}}), xmrig.New(x),
+	}
 }
 
 // Listen opens the worker's addresses. From then on it can be reached.
@@ -240,9 +238,10 @@ func (w *Worker) Listen() error {
 }
 
 // Addrs returns the worker's addresses, each with its peer ID.
-func (w *Worker) Addrs() ([]string, error) { return addrsOf(w.Node) }
+func (w *Worker) Addrs() ([]string, error) { return AddrsOf(w.Node) }
 
-func addrsOf(n *node.Node) ([]string, error) {
+// AddrsOf returns the addresses of a node, each with its peer ID.
+func AddrsOf(n *node.Node) ([]string, error) {
 	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()})
 	if err != nil {
 		return nil, err
@@ -256,7 +255,7 @@ func addrsOf(n *node.Node) ([]string, error) {
 
 // Run serves until ctx ends; then the workloads have been stopped.
 func (w *Worker) Run(ctx context.Context) error {
-	w.audit.Note(audit.KindStart, "", "the worker started; may run: "+readable(w.policy.Policy()).String())
+	w.audit.Note(audit.KindStart, "", "the worker started; may run: "+w.policy.Policy().Status().String())
 	defer w.audit.Note(audit.KindStop, "", "the worker stopped")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Node.Run(ctx) })
@@ -266,7 +265,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { return watchTwin(ctx, w.Node, w.cfg.StateDir, w.log, w.noteTwin) })
 	if w.leaders != nil {
 		g.Go(func() error { return w.leaders.run(ctx) })
-		g.Go(func() error { return untilLeft(ctx, w.fleet) })
+		g.Go(func() error { return membership.UntilLeft(ctx, w.fleet) })
 	}
 	return g.Wait()
 }

@@ -1,4 +1,4 @@
-package agent
+package diagnose
 
 import (
 	"fmt"
@@ -8,20 +8,22 @@ import (
 	"time"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/streams/streamtest"
 )
 
 // A machine that this controller's own settings forbid is neither off nor cut off.
 func TestDoctorDeniedHere(t *testing.T) {
-	c, err := NewController(ControllerConfig{StateDir: t.TempDir(), Net: NetConfig{DenyNets: []string{"127.0.0.0/8"}}})
+	c, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: t.TempDir(), Net: agent.NetConfig{DenyNets: []string{"127.0.0.0/8"}}}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Node.Book().Put(host.Member{Peer: identity(t), Name: "rig", Addrs: []string{"/ip4/127.0.0.1/tcp/1"}}); err != nil {
+	if err := c.Node.Book().Put(host.Member{Peer: streamtest.PeerID("rig"), Name: "rig", Addrs: []string{"/ip4/127.0.0.1/tcp/1"}}); err != nil {
 		t.Fatal(err)
 	}
-	d, err := c.Doctor(t.Context(), "rig", 5*time.Second)
+	d, err := Machine(t.Context(), c.Node, c, "rig", 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,8 +49,8 @@ func TestExamineRefusal(t *testing.T) {
 		{"it says no", streams.Errorf(streams.CodeForbidden, "thrown out"), "REFUSED", streams.CodeForbidden},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var d Diagnosis
-			examineRefusal(t.Context(), &d, Target{Name: "rig"}, tc.err)
+			d := examination{target: agent.Target{Name: "rig"}}
+			d.refusal(t.Context(), tc.err)
 			found := slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Check == "result" && strings.HasPrefix(f.Text, tc.want) })
 			if code := streams.CodeOf(d.Err); !found || code != tc.code {
 				t.Errorf("%v and code %d, want %s and %d", d.Findings, code, tc.want, tc.code)

@@ -1,4 +1,4 @@
-package agent
+package health
 
 import (
 	"context"
@@ -16,7 +16,7 @@ func TestHealth(t *testing.T) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	h, err := OpenHealth(addr)
+	h, err := Start(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,35 +46,20 @@ func TestHealth(t *testing.T) {
 	if code, text := ask(); code != 503 || text != "stopping" {
 		t.Errorf("while it stops: %d %s", code, text)
 	}
-	if _, err := OpenHealth(addr); err == nil {
+	if _, err := Start(addr); err == nil {
 		t.Error("two at one address")
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []string{"0.0.0.0:4749", "192.0.2.1:1", "example.org:1", ":4749", "127.0.0.1"} {
-		if _, err := OpenHealth(bad); err == nil || !strings.Contains(err.Error(), "loopback") {
+		if _, err := Start(bad); err == nil || !strings.Contains(err.Error(), "loopback") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
-	var none *Health
+	var none *Endpoint
 	none.Ready(t.Context())
 	if err := none.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestNetConfig(t *testing.T) {
-	for _, bad := range []NetConfig{
-		{AllowNets: []string{"10.0.0.0/33"}}, {DenyNets: []string{"home"}}, {External: []string{"192.0.2.1"}},
-		{NetworkKey: "/nowhere"}, {FleetSize: -1}, {MaxPeers: -1},
-	} {
-		if _, err := NewRelay(RelayConfig{StateDir: t.TempDir(), Net: bad}); err == nil {
-			t.Errorf("%+v was taken", bad)
-		}
-	}
-	nets, err := parseNets([]string{"10.1.2.3/8", "192.0.2.7", "fd00::1"})
-	if err != nil || nets[0].String() != "10.0.0.0/8" || nets[1].String() != "192.0.2.7/32" || nets[2].String() != "fd00::1/128" {
-		t.Errorf("%v, %v", nets, err)
 	}
 }

@@ -108,11 +108,13 @@ func (s *simulation) worker(i int, cfg agent.WorkerConfig) running {
 	}}
 }
 
-func (s *simulation) controller(ip string, cfg agent.ControllerConfig) *agent.Controller {
+func (s *simulation) controller(
+	ip string, kind func(agent.ControllerConfig) (*agent.Controller, error), cfg agent.ControllerConfig,
+) *agent.Controller {
 	s.t.Helper()
 	cfg.StateDir = filepath.Join(s.dir, "controller")
 	cfg.Options, cfg.Net.NoAutoNAT = s.options(ip), true
-	c, err := agent.NewController(cfg)
+	c, err := agent.Started(kind(cfg))
 	s.must(err)
 	return c
 }
@@ -149,8 +151,8 @@ func fleet(t *testing.T, workers int, long time.Duration) {
 			}
 			rigs = append(rigs, s.worker(i, cfg))
 		}
-		c := s.controller("1.0.1.1", agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
-		watcher := s.controller("1.0.1.2", agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0]), Watch: true})
+		c := s.controller("1.0.1.1", agent.NewCommand, agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
+		watcher := s.controller("1.0.1.2", agent.NewWatch, agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
 
 		ctx, cancel := context.WithCancel(context.Background())
 		heard := hear(ctx, s, watcher)

@@ -13,20 +13,22 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // simFleet is a fleet on the simulated network.
 type simFleet struct {
 	*simulation
-	admin *agent.Admin
+	admin *admin.Admin
 	root  *trust.Signer
 }
 
 func (s *simulation) fleet() *simFleet {
 	s.t.Helper()
-	admin, err := agent.InitFleet(agent.Init{StateDir: filepath.Join(s.dir, "controller"), Fleet: "home", Name: "laptop"})
+	admin, err := admin.InitFleet(admin.Init{StateDir: filepath.Join(s.dir, "controller"), Fleet: "home", Name: "laptop"})
 	s.must(err)
 	root, err := admin.Root().Signer()
 	s.must(err)
@@ -47,7 +49,7 @@ func (f *simFleet) member(dir string, role trust.Role, name string, change ...fu
 	}
 	chain, err := f.root.Issue(g, time.Now())
 	f.must(err)
-	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(dir), Self: id},
+	_, err = trust.CreateFleet(trust.FleetConfig{Dir: membership.Dir(dir), Self: id},
 		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Common())
 	f.must(err)
 	_, err = f.admin.Fleet.Admit(id, chain) // as the one who let it in
@@ -63,7 +65,7 @@ func (f *simFleet) rig(i int, bootstrap ...string) running {
 // as is a controller of this state directory.
 func (f *simFleet) as(dir, ip string) *agent.Controller {
 	f.t.Helper()
-	c, err := agent.NewController(agent.ControllerConfig{StateDir: filepath.Join(f.dir, dir), Options: f.options(ip)})
+	c, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: filepath.Join(f.dir, dir), Options: f.options(ip)}))
 	f.must(err)
 	return c
 }
@@ -220,7 +222,7 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 			t.Errorf("after nine months: %+v", sum)
 		}
 		s.pass(5 * time.Second)
-		kept, err := trust.OpenFleet(trust.FleetConfig{Dir: agent.FleetDir(filepath.Join(s.dir, "rig-01")), Self: rigs[0].Node.ID()})
+		kept, err := trust.OpenFleet(trust.FleetConfig{Dir: membership.Dir(filepath.Join(s.dir, "rig-01")), Self: rigs[0].Node.ID()})
 		s.must(err)
 		if left := time.Until(kept.Self().Grant.ExpiresAt()); left < 360*24*time.Hour {
 			t.Errorf("the worker was not renewed by contact: %v are left", left)

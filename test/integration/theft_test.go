@@ -16,7 +16,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 // thief has a copy of a machine's disk, and signs with its key whatever the wire takes.
@@ -49,7 +49,7 @@ func steal(t *testing.T, state string) *thief {
 	must(t, err)
 	id, err := peer.IDFromPrivateKey(th.key)
 	must(t, err)
-	th.fleet, err = trust.OpenFleet(trust.FleetConfig{Dir: agent.FleetDir(th.state), Self: id})
+	th.fleet, err = trust.OpenFleet(trust.FleetConfig{Dir: membership.Dir(th.state), Self: id})
 	must(t, err)
 	th.signer, err = trust.NewIssuer(th.fleet.ID(), th.key, th.fleet.Chain())
 	must(t, err)
@@ -89,7 +89,7 @@ func (th *thief) puppet(g *rig, at time.Time) controller {
 	if g != nil {
 		must(th.t, th.put(g, chain...))
 	}
-	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(c.state), Self: id},
+	_, err = trust.CreateFleet(trust.FleetConfig{Dir: membership.Dir(c.state), Self: id},
 		trust.Membership{Fleet: th.fleet.ID(), Name: "home", Chain: chain}, nil)
 	must(th.t, err)
 	return c

@@ -10,8 +10,21 @@ import (
 // ends in /... means a whole folder. What is not here may import none: a new
 // package has to find its place in docs/architecture.md first.
 var mayImport = map[string][]string{
-	"cmd/swarm":            {"internal/agent", "host", "host/discovery", "host/trust", "streams", "ops/...", "deploy", "internal/audit", "internal/refpow/pool", "internal/durable"},
-	"internal/agent":       {"internal/refpow", "host/...", "streams", "scoring", "ops/...", "deploy", "internal/durable", "internal/audit", "internal/policy"},
+	"cmd/swarm": {
+		"internal/control", "internal/admin", "internal/diagnose", "internal/agent", "internal/audit", "internal/clock", "internal/health",
+		"internal/membership", "internal/policy", "internal/refpow/pool", "internal/durable", "host", "host/discovery", "host/trust", "streams",
+		"ops/...", "deploy",
+	},
+	"internal/control":    {"internal/agent", "streams", "deploy"},
+	"internal/admin":      {"internal/agent", "internal/membership", "internal/clock", "host", "host/node", "host/trust", "streams"},
+	"internal/diagnose":   {"internal/agent", "internal/clock", "host", "host/node", "host/trust", "streams"},
+	"internal/membership": {"internal/clock", "internal/durable", "host", "host/trust"},
+	"internal/health":     {},
+	"internal/clock":      {},
+	"internal/agent": {
+		"internal/audit", "internal/clock", "internal/durable", "internal/membership", "internal/policy", "internal/refpow", "host/...",
+		"streams", "scoring", "ops/...", "deploy",
+	},
 	"host":                 {"host/discovery", "internal/durable"},
 	"host/node":            {"host", "host/discovery", "host/trust", "streams", "scoring", "internal/durable"},
 	"host/discovery":       {},
