@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,14 +18,15 @@ import (
 
 // auditLine is an entry, or the end of a machine's log, as a line of JSON.
 type auditLine struct {
-	Peer   peer.ID        `json:"peer"`
-	Name   string         `json:"name"`
-	Entry  *audit.Entry   `json:"entry,omitzero"`
-	OK     *bool          `json:"ok,omitzero"`
-	Intact *bool          `json:"intact,omitzero"`
-	Reason string         `json:"reason,omitzero"`
-	Error  *streams.Error `json:"error,omitzero"`
-	Done   bool           `json:"done,omitzero"`
+	Peer    peer.ID         `json:"peer"`
+	Name    string          `json:"name"`
+	Entry   *audit.Entry    `json:"entry,omitzero"`
+	OK      *bool           `json:"ok,omitzero"`
+	Refused []audit.Refused `json:"refused,omitzero"`
+	Intact  *bool           `json:"intact,omitzero"`
+	Reason  string          `json:"reason,omitzero"`
+	Error   *streams.Error  `json:"error,omitzero"`
+	Done    bool            `json:"done,omitzero"`
 }
 
 // auditing is what the flags of audit say.
@@ -43,7 +45,7 @@ func (a *app) auditCommand() *cobra.Command {
 		Use:   "audit [TARGET…]",
 		Short: "Show who did what on machines, and check that nothing was removed from that record",
 		Long: `Show who did what on machines: each command before it was done, its outcome, reading of
-logs, and changes of rights. A machine keeps that record itself, each line chained to
+logs, and changes of rights; and whose requests were refused, within a day or --since. A machine keeps that record itself, each line chained to
 the one before it.
 
 With --verify the chain is checked, and that it still holds what the machine had told
@@ -81,15 +83,19 @@ func (a *app) auditHere(o auditing) error {
 	if err != nil {
 		return err
 	}
+	from := time.Now().Add(-cmp.Or(o.since, audit.RefusedWithin))
+	refused, err := audit.ReadRefused(audit.Dir(dir), from)
+	if err != nil {
+		return err
+	}
 	if o.since > 0 {
-		from := time.Now().Add(-o.since).UnixMilli()
-		entries = slices.DeleteFunc(entries, func(e audit.Entry) bool { return e.Time < from })
+		entries = slices.DeleteFunc(entries, func(e audit.Entry) bool { return e.Time < from.UnixMilli() })
 	}
 	id, err := membership.ID(dir)
 	if err != nil {
 		return err
 	}
-	rep := agent.AuditReport{Target: agent.Target{Peer: id, Name: "here"}, Entries: entries}
+	rep := agent.AuditReport{Target: agent.Target{Peer: id, Name: "here"}, Entries: entries, Refused: refused}
 	if o.verify {
 		if err := audit.VerifyBoth(audit.Dir(dir)); err != nil {
 			rep.Broken = err.Error()
@@ -145,6 +151,11 @@ func (a *app) printAudit(rep agent.AuditReport, verify bool) error {
 			return err
 		}
 	}
+	for _, r := range rep.Refused {
+		if _, err := a.stdout.printf("%s  %s\n", name, r.Text()); err != nil {
+			return err
+		}
+	}
 	switch {
 	case rep.Broken != "":
 		a.stdout.printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
@@ -163,7 +174,7 @@ func (a *app) printAuditJSON(rep agent.AuditReport, verify bool) error {
 		}
 	}
 	ok := rep.Err == nil
-	line.Entry, line.OK, line.Done = nil, &ok, true
+	line.Entry, line.OK, line.Done, line.Refused = nil, &ok, true, rep.Refused
 	if rep.Err != nil {
 		line.Error = streams.Errorf(streams.CodeOf(rep.Err), "%s", rep.Err.Error())
 	} else if verify {

@@ -18,19 +18,20 @@ import (
 
 // statusLine is one node of this machine, as a line of JSON.
 type statusLine struct {
-	State       string        `json:"state"` // the directory
-	Peer        peer.ID       `json:"peer"`
-	Fleet       trust.FleetID `json:"fleet,omitzero"`
-	FleetName   string        `json:"fleetName,omitzero"`
-	Fingerprint string        `json:"fingerprint,omitzero"`
-	Name        string        `json:"name,omitzero"`
-	Role        trust.Role    `json:"role,omitzero"`
-	Expires     *time.Time    `json:"expires,omitzero"`
-	Valid       bool          `json:"valid"`
-	Warnings    []string      `json:"warnings"`
-	May         []memberLine  `json:"may"` // who has rights on this node
-	Policy      policy.Status `json:"policy"`
-	Lately      []audit.Entry `json:"lately"` // the last of the audit log
+	State       string          `json:"state"` // the directory
+	Peer        peer.ID         `json:"peer"`
+	Fleet       trust.FleetID   `json:"fleet,omitzero"`
+	FleetName   string          `json:"fleetName,omitzero"`
+	Fingerprint string          `json:"fingerprint,omitzero"`
+	Name        string          `json:"name,omitzero"`
+	Role        trust.Role      `json:"role,omitzero"`
+	Expires     *time.Time      `json:"expires,omitzero"`
+	Valid       bool            `json:"valid"`
+	Warnings    []string        `json:"warnings"`
+	May         []memberLine    `json:"may"` // who has rights on this node
+	Policy      policy.Status   `json:"policy"`
+	Lately      []audit.Entry   `json:"lately"`           // the last of the audit log
+	Refused     []audit.Refused `json:"refused,omitzero"` // whose requests were refused within a day
 }
 
 // statusLately is how many entries of the audit log are shown.
@@ -98,6 +99,9 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	if s.Lately, err = audit.Last(audit.Dir(dir), statusLately); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
+	if s.Refused, err = audit.ReadRefused(audit.Dir(dir), time.Now().Add(-audit.RefusedWithin)); err != nil {
+		s.Warnings = append(s.Warnings, err.Error())
+	}
 	if !trust.InFleet(membership.Dir(dir)) {
 		return s, nil
 	}
@@ -143,6 +147,13 @@ func (a *app) printStatus(s statusLine) error {
 			head = "lately"
 		}
 		a.stdout.printf("  %-12s %s\n", head, oneLine(e.Text()))
+	}
+	for i, r := range s.Refused {
+		head := ""
+		if i == 0 {
+			head = "within a day"
+		}
+		a.stdout.printf("  %-12s %s\n", head, r.Text())
 	}
 	a.stdout.println("  Workloads run with the rights of the worker.")
 	return nil

@@ -85,7 +85,9 @@ type AuditReport struct {
 	// Broken says that the log does not hold, or lacks what the machine had told
 	// before.
 	Broken string
-	Err    error
+	// Refused is who was refused there.
+	Refused []audit.Refused
+	Err     error
 }
 
 // Audit asks machines who did what on them, many at a time, and remembers how far each
@@ -159,6 +161,7 @@ func (rep *AuditReport) read(ctx context.Context, cl *streams.Client, r audit.Re
 		if item.Head != nil {
 			rep.Head = item.Head
 		}
+		rep.Refused = append(rep.Refused, item.Refused...)
 		if item.Intact != nil && !*item.Intact {
 			rep.Broken = item.Reason
 		}

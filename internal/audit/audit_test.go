@@ -154,7 +154,7 @@ func TestRotation(t *testing.T) {
 	for _, p := range files {
 		joined = append(joined, readFile(t, p)...)
 	}
-	if r, err := VerifyReader(bytes.NewReader(joined), first, l.Head()); err != nil || r != report {
+	if r, err := verifyReader(bytes.NewReader(joined), first, l.Head()); err != nil || r != report {
 		t.Errorf("by a reader: %+v, %v; want %+v", r, err, report)
 	}
 	got := read(t, dir, Filter{After: all[500].Seq, Kinds: []Kind{KindCommand}})

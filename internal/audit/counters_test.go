@@ -69,6 +69,10 @@ func TestCounters(t *testing.T) {
 		if got := counts(t, dir, time.Time{}); !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
+		sums := []Refused{{"alice", 5, second.UnixMilli()}, {Others, 2, second.UnixMilli()}, {"bob", 1, first.UnixMilli()}}
+		if got, err := ReadRefused(dir, time.Time{}); err != nil || !slices.Equal(got, sums) {
+			t.Errorf("refused %v, %v, want %v", got, err, sums)
+		}
 		if got := counts(t, dir, second.Add(time.Second)); !slices.Equal(got, want[2:]) {
 			t.Errorf("since the second minute %v, want %v", got, want[2:])
 		}

@@ -43,6 +43,35 @@ func ReadCounts(dir string, since time.Time) ([]Count, error) {
 	return out, nil
 }
 
+// Refused is how many requests of a peer were refused.
+type Refused struct {
+	Peer  string `json:"peer"` // a peer ID, or Others
+	Count uint64 `json:"count"`
+	Last  int64  `json:"last"` // Unix milliseconds of the minute of the last one
+}
+
+// maxRefused is how many peers are named.
+const maxRefused = 16
+
+// ReadRefused returns who was refused in dir since a time, the most frequent first and 16 peers at most.
+func ReadRefused(dir string, since time.Time) (out []Refused, err error) {
+	counts, err := ReadCounts(dir, since)
+	for _, c := range counts {
+		i := slices.IndexFunc(out, func(r Refused) bool { return r.Peer == c.Peer })
+		if i < 0 {
+			i, out = len(out), append(out, Refused{Peer: c.Peer})
+		}
+		out[i].Count, out[i].Last = out[i].Count+c.Count, c.Minute
+	}
+	slices.SortStableFunc(out, func(a, b Refused) int { return cmp.Compare(b.Count, a.Count) })
+	return out[:min(len(out), maxRefused)], err
+}
+
+// Text is the count in a line for people.
+func (r Refused) Text() string {
+	return fmt.Sprintf("refused %d requests of %s, the last at %s", r.Count, r.Peer, time.UnixMilli(r.Last).UTC().Format(time.DateTime))
+}
+
 func readCounts(path string, each func(Count)) error {
 	f, err := durable.Open(path)
 	if err != nil {

@@ -17,6 +17,9 @@ var GetAudit = streams.Feed[Request, Answer]{
 	Family: streams.Family{Name: "audit", Versions: []string{"1.0.0"}}, Request: "get_audit", Reply: "audit", Verb: "audit.read",
 }
 
+// RefusedWithin is how far back refusals are shown where no time is given.
+const RefusedWithin = 24 * time.Hour
+
 // Bounds of the audit family.
 const (
 	maxAuditEntries = 100_000
@@ -54,6 +57,8 @@ type Answer struct {
 	Entries []Entry `json:"entries,omitzero"`
 	// Head is the end of the log; set in the last item.
 	Head *Head `json:"head,omitzero"`
+	// Refused is who was refused since the time of the request, or within a day; set in the last item.
+	Refused []Refused `json:"refused,omitzero"`
 	// Intact is set where Verify was asked; Reason says what is wrong.
 	Intact *bool  `json:"intact,omitzero"`
 	Reason string `json:"reason,omitzero"`
@@ -90,6 +95,13 @@ func (r *Recorder) answer(ctx context.Context, req Request, send func(Answer) er
 	if r.entries != nil {
 		head := r.entries.Head()
 		last.Head = &head
+	}
+	since := time.Now().Add(-RefusedWithin)
+	if req.Since > 0 {
+		since = time.UnixMilli(req.Since)
+	}
+	if last.Refused, err = ReadRefused(r.dir, since); err != nil {
+		r.log.Warn("refusals cannot be shown", "err", err)
 	}
 	if req.Verify {
 		err := VerifyBoth(r.dir, req.Heads...)

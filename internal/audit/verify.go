@@ -107,15 +107,6 @@ func noDamaged(dir string) error {
 	return nil
 }
 
-// VerifyReader does what [Verify] does for the lines of one or more segments that follow each other.
-func VerifyReader(r io.Reader, known ...Head) (Report, error) {
-	v := newVerifier(known)
-	if err := v.read(r); err != nil {
-		return v.report, err
-	}
-	return v.report, v.finish()
-}
-
 // verifier follows one chain through its segments.
 type verifier struct {
 	report  Report
