@@ -16,7 +16,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	err = deploy.Register(mux, store)
+//	err = deploy.Deploy.Handle(mux, deploy.Handler(store))
 //
 // A deployment "miner" is then found below <state>/deploy/miner/current, see Store.Current.
 package deploy
@@ -99,9 +99,6 @@ type Receiver interface {
 	// Apply puts a bundle in place, whose contents are read from body, or fails and leaves things as they were.
 	Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error)
 }
-
-// Register serves deployments on m, see [Handler].
-func Register(m *streams.Mux, r Receiver) error { return Deploy.Handle(m, Handler(r)) }
 
 // Handler returns the handler of [Deploy], which has r put bundles in place. A nil Receiver means that the owner has not
 // enabled deployments: then every one is refused with 422.

@@ -29,7 +29,7 @@ func newWire(t testing.TB, r Receiver, allow bool) wire {
 		}
 		return streams.Errorf(streams.CodeForbidden, "no")
 	}})
-	if err := Register(mux, r); err != nil {
+	if err := Deploy.Handle(mux, Handler(r)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
