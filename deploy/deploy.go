@@ -106,7 +106,7 @@ func Handler(r Receiver) func(context.Context, streams.Peer, Request, io.Reader)
 	under := new(uploads)
 	return func(ctx context.Context, p streams.Peer, req Request, body io.Reader) (Ack, error) {
 		if r == nil {
-			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine; its owner can start the worker with --enable deploy")
+			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine")
 		}
 		if err := under.begin(p.ID); err != nil {
 			return Ack{}, err

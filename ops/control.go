@@ -99,7 +99,7 @@ func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
 func (s *Service) police(req StartRequest, threads int) (int, error) {
 	p := s.cfg.Policy()
 	if err := p.CheckMiner(req.Miner); err != nil {
-		return 0, streams.Errorf(streams.CodeRefused, "%v; the owner of this machine allows it with: --enable miner=%s", err, req.Miner)
+		return 0, streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	err := errors.Join(p.CheckPool(req.Pool), p.CheckWallet(req.Wallet))
 	if len(req.Config) > 0 { // which may name any

@@ -59,7 +59,7 @@ type policed struct {
 
 func (p policed) Apply(ctx context.Context, m deploy.Manifest, body io.Reader) (deploy.Ack, error) {
 	if err := p.file.Policy().CheckDeploy(m.Name, m.Room()); err != nil {
-		return deploy.Ack{}, streams.Errorf(streams.CodeRefused, "%v; the owner of this machine allows it with: --enable deploy", err)
+		return deploy.Ack{}, streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	return p.to.Apply(ctx, m, body)
 }

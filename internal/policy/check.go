@@ -18,9 +18,17 @@ var ErrRefused = errors.New("refused by the owner's policy")
 type Refusal struct {
 	Rule   string // the name of the rule in the file, such as "pools"
 	Reason string
+	// Enable is the word that allows it, see [Policy.Enable]; empty where none does.
+	Enable string
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("%s (%s: %s)", r.Reason, FileName, r.Rule) }
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("%s (%s: %s)", r.Reason, FileName, r.Rule)
+	if r.Enable != "" {
+		text += "; the owner of this machine allows it with: --enable " + r.Enable
+	}
+	return text
+}
 
 // Is makes errors.Is(err, ErrRefused) true.
 func (r *Refusal) Is(target error) bool { return target == ErrRefused }
@@ -33,7 +41,13 @@ func refuse(rule, format string, args ...any) error {
 func (p Policy) CheckDriver(name string) error { return named("drivers", "driver", name, p.Drivers) }
 
 // CheckMiner tells why the miner of this name may not be started.
-func (p Policy) CheckMiner(name string) error { return named("miners", "miner", name, p.Miners) }
+func (p Policy) CheckMiner(name string) error {
+	err := named("miners", "miner", name, p.Miners)
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		r.Enable = "miner=" + name
+	}
+	return err
+}
 
 func named(rule, what, name string, allowed []string) error {
 	if slices.Contains(allowed, name) {
@@ -78,7 +92,7 @@ func (p Policy) CheckDeploy(name string, bytes int64) error {
 	d := p.Deploy
 	switch {
 	case !d.Enabled:
-		return refuse("deploy.enabled", "the owner allows no deployments")
+		return &Refusal{Rule: "deploy.enabled", Reason: "the owner allows no deployments", Enable: "deploy"}
 	case !slices.ContainsFunc(d.Names, func(pattern string) bool { return matches(pattern, name) }):
 		return refuse("deploy.names", "deployment %.80q is not in the owner's list", name)
 	case bytes < 0 || (d.MaxBytes > 0 && bytes > d.MaxBytes):
