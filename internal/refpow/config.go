@@ -2,7 +2,6 @@ package refpow
 
 import (
 	"fmt"
-	"io"
 
 	"github.com/go-json-experiment/json"
 
@@ -56,9 +55,5 @@ func readSmall(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxFile)
-	}
-	return b, err
+	return durable.ReadAll(f, path, maxFile)
 }
