@@ -106,14 +106,10 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		return nil, errors.Join(err, subject.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	seen := make(map[peer.ID]bool)
-	add := func(t Target) {
-		if !seen[t.Peer] {
-			seen[t.Peer] = true
-			list.add(t.Peer)
-			c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
-		}
-	}
+	add := once(func(t Target) {
+		list.add(t.Peer)
+		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
+	})
 	for _, t := range picked {
 		add(t)
 	}
@@ -176,13 +172,7 @@ func (c *Controller) poll(ctx context.Context, picked []Target, all bool) iter.S
 		defer polls.Wait()
 		defer cancel()
 		out := make(chan Pushed)
-		seen := make(map[peer.ID]bool)
-		add := func(t Target) {
-			if !seen[t.Peer] {
-				seen[t.Peer] = true
-				polls.Go(func() { c.pollOne(ctx, t, out) })
-			}
-		}
+		add := once(func(t Target) { polls.Go(func() { c.pollOne(ctx, t, out) }) })
 		for _, t := range picked {
 			add(t)
 		}

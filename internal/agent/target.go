@@ -267,18 +267,13 @@ func (ts *targets) each(ctx context.Context, s Selection, op streams.Spec, do fu
 			}
 		}
 	}
-	seen := make(map[peer.ID]bool)
+	n := 0
+	tell := once(func(t Target) {
+		n++
+		do(t)
+	})
 	for _, t := range targets {
-		if !seen[t.Peer] {
-			seen[t.Peer] = true
-			do(t)
-		}
-	}
-	tell := func(t Target) {
-		if !seen[t.Peer] {
-			seen[t.Peer] = true
-			do(t)
-		}
+		tell(t)
 	}
 	switch {
 	case !s.All || s.Wait <= 0:
@@ -292,16 +287,28 @@ func (ts *targets) each(ctx context.Context, s Selection, op streams.Spec, do fu
 	case !op.Verb.HasEffect():
 		ts.found.discover(ctx, s.Wait, op.Family.Name, tell)
 	}
-	if len(seen) == 0 && ts.fleet != nil {
+	switch {
+	case n > 0:
+		return n, nil
+	case ts.fleet != nil:
 		return 0, fmt.Errorf("%w: no worker of the fleet %s is known here. Let one in: swarm invite NAME", ErrSelection, ts.fleet.Name())
-	}
-	if len(seen) == 0 && op.Verb.HasEffect() {
-		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)
-	}
-	if len(seen) == 0 {
+	case op.Verb.HasEffect():
+		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. "+
+			"Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)
+	default:
 		return 0, fmt.Errorf("%w: no machine is known and none was found in %v. Give the address of one: --bootstrap /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, s.Wait)
 	}
-	return len(seen), nil
+}
+
+// once passes each machine on to do the first time only.
+func once(do func(Target)) func(Target) {
+	seen := make(map[peer.ID]bool)
+	return func(t Target) {
+		if !seen[t.Peer] {
+			seen[t.Peer] = true
+			do(t)
+		}
+	}
 }
 
 // relayName names who passes on what goes to an address; empty for a direct one.
