@@ -146,7 +146,7 @@ func (o Operation) Do(ctx context.Context, cl *streams.Client, p peer.ID, payloa
 // Call sends the payload of an operation that is a call to p, and returns the reply.
 func (o Operation) Call(ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value) (jsontext.Value, error) {
 	raw := streams.Call[jsontext.Value, jsontext.Value]{Family: o.Family, Request: o.Request, Reply: o.Reply, Verb: o.Verb}
-	return raw.Do(ctx, cl, p, payload)
+	return raw.Do(ctx, cl, p, orEmpty(payload))
 }
 
 func (o Operation) doFeed(
@@ -154,7 +154,7 @@ func (o Operation) doFeed(
 ) {
 	raw := streams.Feed[jsontext.Value, jsontext.Value]{Family: o.Family, Request: o.Request, Reply: o.Reply, Verb: o.Verb}
 	l := o.limit(payload)
-	for item, err := range raw.Do(ctx, cl, p, payload) {
+	for item, err := range raw.Do(ctx, cl, p, orEmpty(payload)) {
 		if err == nil {
 			err = l.take(item)
 		}
@@ -167,13 +167,17 @@ func (o Operation) doFeed(
 // Decode reads the payload of a request. Unlike a machine, which ignores members that it does not know, it refuses them: a
 // person has misspelled them. No payload is an empty object.
 func Decode[Req any](payload jsontext.Value) (req Req, err error) {
-	if len(payload) == 0 {
-		payload = jsontext.Value("{}")
-	}
-	if err := json.Unmarshal(payload, &req, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(orEmpty(payload), &req, json.RejectUnknownMembers(true)); err != nil {
 		return req, err
 	}
 	return req, nil
+}
+
+func orEmpty(payload jsontext.Value) jsontext.Value {
+	if len(payload) == 0 {
+		return jsontext.Value("{}")
+	}
+	return payload
 }
 
 // Encode validates a request, as the machine will, and returns its payload.

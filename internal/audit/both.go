@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // The audit log of a worker is two chains: one of effects, trust and the owner's
@@ -20,9 +21,9 @@ func readsDir(dir string) string { return filepath.Join(dir, "reads") }
 
 // readBoth yields the entries of both chains in the order of their times. An error is
 // yielded once, at the end.
-func readBoth(dir string, f Filter) iter.Seq2[Entry, error] {
+func readBoth(dir string, since time.Time) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		next, stop := iter.Pull2(Read(readsDir(dir), f))
+		next, stop := iter.Pull2(Read(readsDir(dir), since))
 		defer stop()
 		// read is the next log read; ok is false when there is none.
 		pull := func() (read Entry, ok bool, fault error) {
@@ -39,7 +40,7 @@ func readBoth(dir string, f Filter) iter.Seq2[Entry, error] {
 			}
 		}
 		read, ok, fault := pull()
-		for e, err := range Read(dir, f) {
+		for e, err := range Read(dir, since) {
 			for ; ok && err == nil && read.Time < e.Time; read, ok, fault = pull() {
 				if !yield(read, nil) {
 					return
@@ -62,7 +63,7 @@ func readBoth(dir string, f Filter) iter.Seq2[Entry, error] {
 
 // Last returns the last entries in dir, n at most; none when there is no log.
 func Last(dir string, n int) (out []Entry, err error) {
-	for e, err := range readBoth(dir, Filter{}) {
+	for e, err := range readBoth(dir, time.Time{}) {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				err = nil

@@ -60,7 +60,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				report := verify(t, dir, l.Head())
 				l.Close()
 				hashes := make(map[string]bool)
-				for _, e := range read(t, dir, Filter{}) {
+				for _, e := range read(t, dir) {
 					hashes[e.Hash] = true
 				}
 				// Rotation may have dropped old entries; of those kept none may be missing.

@@ -114,25 +114,22 @@ func (r *Recorder) answer(ctx context.Context, req Request, send func(Answer) er
 }
 
 func sendAudit(ctx context.Context, dir string, r Request, send func(Answer) error) error {
-	filter := Filter{}
-	if r.Since > 0 {
-		filter.Since = time.UnixMilli(r.Since)
-	}
+	since := time.UnixMilli(r.Since)
 	if r.Limit > 0 {
 		total := 0
-		for _, err := range readBoth(dir, filter) {
+		for _, err := range readBoth(dir, since) {
 			if err == nil {
 				total++
 			}
 		}
-		return sendEntries(ctx, dir, filter, max(0, total-r.Limit), send)
+		return sendEntries(ctx, dir, since, max(0, total-r.Limit), send)
 	}
-	return sendEntries(ctx, dir, filter, 0, send)
+	return sendEntries(ctx, dir, since, 0, send)
 }
 
-func sendEntries(ctx context.Context, dir string, f Filter, skip int, send func(Answer) error) error {
+func sendEntries(ctx context.Context, dir string, since time.Time, skip int, send func(Answer) error) error {
 	var item Answer
-	for e, err := range readBoth(dir, f) {
+	for e, err := range readBoth(dir, since) {
 		if err != nil {
 			return streams.Errorf(streams.CodeUnavailable, "the audit log cannot be read: %v", err)
 		}

@@ -25,7 +25,7 @@ func TestTornAnywhere(t *testing.T) {
 		add(t, l, 1)
 		head := l.Head()
 		verify(t, dir, head)
-		if said := len(read(t, dir, Filter{Kinds: []Kind{KindRepair}})) > 0; said != (torn && whole > 0) {
+		if said := len(read(t, dir, KindRepair)) > 0; said != (torn && whole > 0) {
 			t.Errorf("cut at %d: said %v, want %v", size, said, torn)
 		}
 		want := 8 + whole + 1 // two segments, what is whole, the new one
@@ -49,7 +49,7 @@ func TestTornZeros(t *testing.T) {
 	writeFile(t, path, append(readFile(t, path), make([]byte, 5*MaxLine)...))
 	l := open(t, dir)
 	verify(t, dir, head, l.Head())
-	if got := read(t, dir, Filter{Kinds: []Kind{KindRepair}}); len(got) != 1 || !strings.Contains(got[0].Summary, "81920 bytes") {
+	if got := read(t, dir, KindRepair); len(got) != 1 || !strings.Contains(got[0].Summary, "81920 bytes") {
 		t.Errorf("said %+v", got)
 	}
 }
@@ -78,7 +78,7 @@ func TestDamageStays(t *testing.T) {
 			}
 			l := open(t, dir)
 			add(t, l, 1)
-			if got := read(t, dir, Filter{Kinds: []Kind{KindDamage}}); len(got) != 1 {
+			if got := read(t, dir, KindDamage); len(got) != 1 {
 				t.Errorf("said %+v", got)
 			}
 			wantBroken(t, dir, "after opening", head)
