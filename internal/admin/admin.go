@@ -102,6 +102,13 @@ func (a *Admin) signer() (*trust.Signer, error) {
 	return a.Fleet.Signer(a.key)
 }
 
+func (a *Admin) rootSigner() (*trust.Signer, error) {
+	if a.root == nil {
+		return nil, ErrNeedRoot
+	}
+	return a.root.Signer()
+}
+
 // Find returns the member that a word means: a peer ID, a name, or the beginning of a peer ID. The
 // name of a revoked one may have been given to another since. The error matches
 // [ErrUnknownMember].
@@ -136,7 +143,12 @@ func (a *Admin) find(word string, want func(trust.Member) bool) (trust.Member, e
 	case 1:
 		return named[0], nil
 	case 0:
-		return trust.Member{}, fmt.Errorf("%w: nobody of the fleet is known as %q here%s; see: swarm members", ErrUnknownMember, word, a.nearest(word, members))
+		names := make([]string, len(members))
+		for i, m := range members {
+			names[i] = m.Grant.Name
+		}
+		return trust.Member{}, fmt.Errorf("%w: nobody of the fleet is known as %q here%s; see: swarm members",
+			ErrUnknownMember, word, didYouMean(word, names))
 	}
 	return trust.Member{}, fmt.Errorf("%w: %q are %d members: use the peer ID; see: swarm members", ErrUnknownMember, word, len(named))
 }
@@ -152,18 +164,6 @@ func (a *Admin) byID(id peer.ID, own trust.Credential) (trust.Member, error) {
 	return trust.Member{}, fmt.Errorf("%w: no grant of %s is known here; see: swarm members", ErrUnknownMember, id)
 }
 
-// nearest names the member whose name is most like a word, if one is.
-func (a *Admin) nearest(word string, members []trust.Member) string {
-	names := make([]string, len(members))
-	for i, m := range members {
-		names[i] = m.Grant.Name
-	}
-	if near := Nearest(word, names); near != "" {
-		return fmt.Sprintf(" (did you mean %s?)", near)
-	}
-	return ""
-}
-
 // FindSerial returns the line of a serial. The error matches [ErrUnknownMember], and names the
 // nearest serial that is known.
 func (a *Admin) FindSerial(serial string) (trust.Line, trust.Member, error) {
@@ -174,11 +174,8 @@ func (a *Admin) FindSerial(serial string) (trust.Line, trust.Member, error) {
 		}
 		serials = append(serials, m.Grant.Line.Serial)
 	}
-	hint := ""
-	if near := Nearest(serial, serials); near != "" {
-		hint = fmt.Sprintf(" (did you mean %s?)", near)
-	}
-	return trust.Line{}, trust.Member{}, fmt.Errorf("%w: no grant with the serial %s is known here%s; see: swarm members --json", ErrUnknownMember, serial, hint)
+	return trust.Line{}, trust.Member{}, fmt.Errorf("%w: no grant with the serial %s is known here%s; see: swarm members --json",
+		ErrUnknownMember, serial, didYouMean(serial, serials))
 }
 
 // Ticket says what Invite shall make a ticket for.
@@ -378,10 +375,7 @@ func (a *Admin) Revoke(peers []peer.ID, lines []trust.Line) error {
 
 // Lift ends the revocations of a peer or a line. It needs the root.
 func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
-	if a.root == nil {
-		return 0, ErrNeedRoot
-	}
-	s, err := a.root.Signer()
+	s, err := a.rootSigner()
 	if err != nil {
 		return 0, err
 	}
@@ -390,10 +384,7 @@ func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
 
 // Close ends all that an ended issuer has revoked, but for what stands. It needs the root.
 func (a *Admin) Close(issuer peer.ID, standing []trust.ID) error {
-	if a.root == nil {
-		return ErrNeedRoot
-	}
-	s, err := a.root.Signer()
+	s, err := a.rootSigner()
 	if err != nil {
 		return err
 	}
@@ -402,10 +393,7 @@ func (a *Admin) Close(issuer peer.ID, standing []trust.ID) error {
 
 // Waive lets a machine obey again without statements that it has lost. It needs the root.
 func (a *Admin) Waive(machine peer.ID, ids []trust.ID) error {
-	if a.root == nil {
-		return ErrNeedRoot
-	}
-	s, err := a.root.Signer()
+	s, err := a.rootSigner()
 	if err != nil {
 		return err
 	}

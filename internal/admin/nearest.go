@@ -1,5 +1,15 @@
 package admin
 
+import "fmt"
+
+// didYouMean names the word that is most like another, if one is.
+func didYouMean(word string, words []string) string {
+	if near := Nearest(word, words); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return ""
+}
+
 // Nearest returns the one of some words that is most like a word, or "" when none is: at most a
 // third of its letters may differ.
 func Nearest(word string, words []string) string {

@@ -90,7 +90,7 @@ func NewServe(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		c.serves, c.open = true, c.listenAndKeep
 		nc.Sole, nc.Topics = true, []string{statsTopic(c.fleet).Name}
-		nc.Tickets, err = c.tickets()
+		nc.Tickets, err = tickets(c.fleet, c.cfg.StateDir)
 		return err
 	})
 }
@@ -99,7 +99,7 @@ func NewServe(cfg ControllerConfig) (*Controller, error) {
 func NewRedeem(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		c.open = func() error { return c.Node.Listen() }
-		nc.Tickets, err = c.tickets()
+		nc.Tickets, err = tickets(c.fleet, c.cfg.StateDir)
 		return err
 	})
 }
@@ -110,7 +110,7 @@ func NewOffer(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		c.open = func() error { return c.Node.Listen() }
 		nc.Host.NoListen = true
-		nc.Tickets, err = c.tickets()
+		nc.Tickets, err = tickets(c.fleet, c.cfg.StateDir)
 		return err
 	})
 }
@@ -123,11 +123,7 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
-	if err != nil {
-		return nil, err
-	}
-	listen, err := ParseListen(cfg.Listen)
+	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
 	if err != nil {
 		return nil, err
 	}
@@ -135,15 +131,10 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 	if err != nil {
 		return nil, err
 	}
-	c := &Controller{cfg: cfg, targets: newTargets(fleet, bootstrap, cfg.FanOut, cfg.Logger)}
-	nc := node.Config{
-		Role: RoleController, Logger: cfg.Logger, Fleet: fleet, Joined: cfg.Joined, Greeted: c.greeted,
-		Host: host.Config{
-			StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon,
-			OnFound: c.found.onFound, Options: cfg.Options,
-		},
-	}
-	if err := errors.Join(cfg.Net.Apply(&nc.Host), shape(c, &nc)); err != nil {
+	c := &Controller{cfg: cfg, targets: newTargets(fleet, hc.Bootstrap, cfg.FanOut, cfg.Logger)}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options, hc.OnFound = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options, c.found.onFound
+	nc := node.Config{Role: RoleController, Logger: cfg.Logger, Fleet: fleet, Joined: cfg.Joined, Greeted: c.greeted, Host: hc}
+	if err := shape(c, &nc); err != nil {
 		return nil, err
 	}
 	if nc.Host.NoListen {
@@ -153,18 +144,10 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 		return nil, err
 	}
 	c.targets.node = c.Node
-	for _, b := range bootstrap {
+	for _, b := range hc.Bootstrap {
 		c.Node.Peerstore().AddAddrs(b.ID, b.Addrs, peerstore.PermanentAddrTTL)
 	}
 	return c, nil
-}
-
-// tickets opens the tickets of a controller in a fleet; without one there are none.
-func (c *Controller) tickets() (*trust.TicketBook, error) {
-	if c.fleet == nil {
-		return nil, nil
-	}
-	return membership.OpenTickets(c.cfg.StateDir)
 }
 
 // listenAndKeep opens the addresses of a controller that serves, and stays connected with the saved machines.

@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
 // DefaultFleetSize is for how many machines limits are made.
@@ -91,4 +96,48 @@ func readNetworkKey(path string) (pnet.PSK, error) {
 		return nil, fmt.Errorf("network key %s: %w; its three lines are /key/swarm/psk/1.0.0/, /base16/ and 64 hexadecimal digits", path, err)
 	}
 	return key, nil
+}
+
+// hostConfig reads how a node of any kind listens, begins and gets to others.
+func hostConfig(listen, bootstrap []string, net NetConfig) (hc host.Config, err error) {
+	if hc.Bootstrap, err = host.ParsePeers(bootstrap...); err != nil {
+		return hc, err
+	}
+	if hc.Listen, err = ParseListen(listen); err != nil {
+		return hc, err
+	}
+	return hc, net.Apply(&hc)
+}
+
+// tickets opens the tickets that a node in a fleet redeems. Without a fleet there are none.
+func tickets(f *trust.Fleet, stateDir string) (*trust.TicketBook, error) {
+	if f == nil {
+		return nil, nil
+	}
+	return membership.OpenTickets(stateDir)
+}
+
+// ParseListen reads multiaddrs to listen on.
+func ParseListen(words []string) (out []multiaddr.Multiaddr, err error) {
+	for _, s := range words {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// AddrsOf returns the addresses of a node, each with its peer ID.
+func AddrsOf(n *node.Node) ([]string, error) {
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(addrs))
+	for i, a := range addrs {
+		out[i] = a.String()
+	}
+	return out, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/trust"
@@ -54,27 +53,18 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
-	if err != nil {
-		return nil, err
-	}
-	listen, err := ParseListen(cfg.Listen)
-	if err != nil {
-		return nil, err
-	}
-	nc := node.Config{
-		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Seed: true, Sole: true, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
-	}
 	cfg.Net.Relay = true
-	if err := cfg.Net.Apply(&nc.Host); err != nil {
+	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
+	if err != nil {
 		return nil, err
 	}
-	if fleet != nil {
-		if nc.Tickets, err = membership.OpenTickets(cfg.StateDir); err != nil {
-			return nil, err
-		}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
+	nc := node.Config{
+		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet, Host: hc,
+		Topics: []string{statsTopic(fleet).Name}, Seed: true, Sole: true, Logger: cfg.Logger,
+	}
+	if nc.Tickets, err = tickets(fleet, cfg.StateDir); err != nil {
+		return nil, err
 	}
 	n, err := node.New(nc)
 	if err != nil {

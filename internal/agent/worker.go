@@ -15,7 +15,6 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -153,41 +152,18 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 }
 
 func (w *Worker) nodeConfig() (node.Config, error) {
-	cfg, fleet := w.cfg, w.fleet
-	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
+	cfg := w.cfg
+	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
 	if err != nil {
 		return node.Config{}, err
 	}
-	listen, err := ParseListen(cfg.Listen)
-	if err != nil {
-		return node.Config{}, err
-	}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
 	nc := node.Config{
-		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
+		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: w.fleet, Host: hc,
+		Topics: []string{statsTopic(w.fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
 	}
-	if err := cfg.Net.Apply(&nc.Host); err != nil {
-		return nc, err
-	}
-	if fleet != nil {
-		if nc.Tickets, err = membership.OpenTickets(cfg.StateDir); err != nil {
-			return nc, err
-		}
-	}
-	return nc, nil
-}
-
-// ParseListen reads multiaddrs to listen on.
-func ParseListen(words []string) (out []multiaddr.Multiaddr, err error) {
-	for _, s := range words {
-		a, err := multiaddr.NewMultiaddr(s)
-		if err != nil {
-			return nil, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
-		}
-		out = append(out, a)
-	}
-	return out, nil
+	nc.Tickets, err = tickets(w.fleet, cfg.StateDir)
+	return nc, err
 }
 
 // register puts the operations on the node.
@@ -239,19 +215,6 @@ func (w *Worker) Listen() error {
 
 // Addrs returns the worker's addresses, each with its peer ID.
 func (w *Worker) Addrs() ([]string, error) { return AddrsOf(w.Node) }
-
-// AddrsOf returns the addresses of a node, each with its peer ID.
-func AddrsOf(n *node.Node) ([]string, error) {
-	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]string, len(addrs))
-	for i, a := range addrs {
-		out[i] = a.String()
-	}
-	return out, nil
-}
 
 // Run serves until ctx ends; then the workloads have been stopped.
 func (w *Worker) Run(ctx context.Context) error {
