@@ -32,7 +32,8 @@ const (
 	maxUploadsPerPeer = 4
 )
 
-// free is what a file system has left. A file system that has no fixed number of inodes has none in all.
+// free is what a file system has left. A file system that has no fixed number of inodes has none in
+// all.
 type free struct{ bytes, inodes, allInodes uint64 }
 
 func freeOn(dir string) (free, error) {
@@ -60,7 +61,8 @@ func (r *room) underWay() int64 {
 	return r.whole
 }
 
-// reserve takes the room for a bundle, or says what is missing. What it returns gives up the rest of it.
+// reserve takes the room for a bundle, or says what is missing. What it returns gives up the rest
+// of it.
 func (r *room) reserve(m Manifest, look func() (free, error)) (*reservation, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,8 +21,8 @@ import (
 
 const copyBuffer = 128 << 10 // bytes
 
-// stage writes the bundle into a directory of its own, verified and synced, and returns that directory. On an
-// error nothing is left of it.
+// stage writes the bundle into a directory of its own, verified and synced, and returns that
+// directory. On an error nothing is left of it.
 func (d *deployment) stage(ctx context.Context, body io.Reader) (string, error) {
 	dir, err := os.MkdirTemp(d.dir, stagingPrefix)
 	if err != nil {
@@ -96,7 +96,8 @@ func (d *deployment) explainBody(f File, n int64, err error) error {
 	return fmt.Errorf("stage %s: %w", f.Path, err)
 }
 
-// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends, and when the bytes come too slowly.
+// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends, and when
+// the bytes come too slowly.
 type limited struct {
 	ctx  context.Context
 	r    io.Reader
@@ -138,8 +139,8 @@ func (d *deployment) syncTree(ctx context.Context, dir string) error {
 	return nil
 }
 
-// whole reports whether the directory in releases holds exactly what the manifest says, hashes included. More files, as a
-// program may write beside its own, do not matter.
+// whole reports whether the directory in releases holds exactly what the manifest says, hashes
+// included. More files, as a program may write beside its own, do not matter.
 func (d *deployment) whole(ctx context.Context, name string) bool {
 	root, err := os.OpenRoot(d.release(name))
 	if err != nil {

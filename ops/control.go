@@ -179,7 +179,8 @@ func (w *workload) begin(ctx context.Context, adapter miner.Adapter, spec miner.
 	return w.ack(), nil
 }
 
-// giveUp ends a run whose first process died before it was up: nobody is helped by trying that again.
+// giveUp ends a run whose first process died before it was up: nobody is helped by trying that
+// again.
 func (w *workload) giveUp(ctx context.Context, r *run) error {
 	r.cancel()
 	if err := wait(ctx, r.done); err != nil {
@@ -228,7 +229,8 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	return r, nil
 }
 
-// startError puts a failed start into words for the caller, and takes back a workload that never ran.
+// startError puts a failed start into words for the caller, and takes back a workload that never
+// ran.
 func (w *workload) startError(kind string, err error) error {
 	w.mu.Lock()
 	w.forgot = w.record.Kind == ""

@@ -29,8 +29,8 @@ func getLogs(w Worker) Operation {
 // DefaultLines is how many lines come when a request says nothing.
 const DefaultLines = 100
 
-// LogsRequest asks for lines of a log. Without Since and Offset the last lines come, else the first ones from
-// there. Follow sends all that comes after them too, until the workload ends.
+// LogsRequest asks for lines of a log. Without Since and Offset the last lines come, else the first
+// ones from there. Follow sends all that comes after them too, until the workload ends.
 type LogsRequest struct {
 	Name   string `json:"name,omitzero"`   // may be empty when there is one workload only
 	Lines  int    `json:"lines,omitzero"`  // 0 for DefaultLines, at most logs.MaxLines
@@ -89,7 +89,8 @@ type Exit struct {
 // followPause is how long a followed log collects lines for one message.
 const followPause = 50 * time.Millisecond
 
-// Logs sends lines of a log and returns the last item. When ctx ends a followed log ends with its error.
+// Logs sends lines of a log and returns the last item. When ctx ends a followed log ends with its
+// error.
 func (s *Service) Logs(ctx context.Context, req LogsRequest, send func(Logs) error) (Logs, error) {
 	w, err := s.findOnly(req.Name)
 	if err != nil {

@@ -17,11 +17,12 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Operation is one thing that a controller can ask of machines by its name: a message type of any family,
-// with what it takes to ask for it and to serve it.
+// Operation is one thing that a controller can ask of machines by its name: a message type of any
+// family, with what it takes to ask for it and to serve it.
 //
-// A family declares its payloads and a [streams.Call], [streams.Feed] or [streams.Upload] in a file of its own.
-// [FromCall], [FromFeed] or [FromUpload] makes the operation from that value and the handler:
+// A family declares its payloads and a [streams.Call], [streams.Feed] or [streams.Upload] in a file
+// of its own. [FromCall], [FromFeed] or [FromUpload] makes the operation from that value and the
+// handler:
 //
 //	func Uptime(start time.Time) ops.Operation {
 //		return ops.FromCall(GetUptime, func(context.Context, streams.Peer, UptimeRequest) (Uptime, error) {
@@ -29,7 +30,8 @@ import (
 //		})
 //	}
 //
-// A program lists its operations once. The side that serves registers them, and the side that asks finds them by name:
+// A program lists its operations once. The side that serves registers them, and the side that asks
+// finds them by name:
 //
 //	operations := append(ops.Of(service), beep.Operation(speaker), Uptime(start))
 //	err := operations.Register(node.Mux)
@@ -37,10 +39,12 @@ import (
 //	op, err := operations.Find("get_uptime")
 //	for reply, err := range op.Do(ctx, node.Client, machine, payload) { … }
 //
-// The side that asks calls no handler, so that there the values that a handler uses may be nil or zero.
+// The side that asks calls no handler, so that there the values that a handler uses may be nil or
+// zero.
 type Operation struct {
 	streams.Spec
-	// Audited is set for a read that leaves an entry in the machine's audit log. A request with an effect always does.
+	// Audited is set for a read that leaves an entry in the machine's audit log. A request with an
+	// effect always does.
 	Audited bool
 
 	register func(*streams.Mux) error // nil: something else serves it
@@ -50,8 +54,8 @@ type Operation struct {
 
 // Bounded is a request of a feed that limits its answer.
 type Bounded interface {
-	// Most returns how many entries the answer has at most. ends is false for an answer that goes on until the
-	// requester cancels it; then nothing limits it.
+	// Most returns how many entries the answer has at most. ends is false for an answer that goes
+	// on until the requester cancels it; then nothing limits it.
 	Most() (entries int, ends bool)
 }
 
@@ -118,8 +122,8 @@ func (o Operation) Register(m *streams.Mux) error {
 	return o.register(m)
 }
 
-// Check reports what is wrong with a payload: bytes that are not the request's JSON, a member that the request does not
-// have, or a value that its Validate method refuses.
+// Check reports what is wrong with a payload: bytes that are not the request's JSON, a member that
+// the request does not have, or a value that its Validate method refuses.
 func (o Operation) Check(payload jsontext.Value) error { return o.check(payload) }
 
 // Endless reports whether the answer to a payload goes on until the requester cancels it.
@@ -127,9 +131,9 @@ func (o Operation) Endless(payload jsontext.Value) bool {
 	return o.limit != nil && o.limit(payload).endless
 }
 
-// Do sends the payload to p and yields the reply, or the items of a feed as they arrive. An error is the last value. A
-// machine that answers with more than was asked for is cut off with code 413. An upload needs a body, which its family
-// sends; here it fails with code 501.
+// Do sends the payload to p and yields the reply, or the items of a feed as they arrive. An error
+// is the last value. A machine that answers with more than was asked for is cut off with code 413.
+// An upload needs a body, which its family sends; here it fails with code 501.
 func (o Operation) Do(ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value) iter.Seq2[jsontext.Value, error] {
 	return func(yield func(jsontext.Value, error) bool) {
 		switch o.Shape {
@@ -164,8 +168,8 @@ func (o Operation) doFeed(
 	}
 }
 
-// Decode reads the payload of a request. Unlike a machine, which ignores members that it does not know, it refuses them: a
-// person has misspelled them. No payload is an empty object.
+// Decode reads the payload of a request. Unlike a machine, which ignores members that it does not
+// know, it refuses them: a person has misspelled them. No payload is an empty object.
 func Decode[Req any](payload jsontext.Value) (req Req, err error) {
 	if err := json.Unmarshal(orEmpty(payload), &req, json.RejectUnknownMembers(true)); err != nil {
 		return req, err
@@ -224,13 +228,15 @@ func (o Operations) Names() []string {
 	return names
 }
 
-// Audits reports whether a request of this type leaves an entry in the audit log although it only reads.
+// Audits reports whether a request of this type leaves an entry in the audit log although it only
+// reads.
 func (o Operations) Audits(t streams.Type) bool {
 	return slices.ContainsFunc(o, func(op Operation) bool { return op.Audited && op.Request == t })
 }
 
 const (
-	// maxFeedBytes is what one machine may answer to one request that ends: more than any log holds.
+	// maxFeedBytes is what one machine may answer to one request that ends: more than any log
+	// holds.
 	maxFeedBytes = 64 << 20
 	// maxItems is how many items of a feed there may be, also such as have no entries.
 	maxItems = 16 << 10
@@ -273,7 +279,8 @@ func (l *limit) take(item jsontext.Value) error {
 	return nil
 }
 
-// countEntries returns how many entries an item has; 0 if it cannot be decoded, which its reader will report.
+// countEntries returns how many entries an item has; 0 if it cannot be decoded, which its reader
+// will report.
 func countEntries[Item any](raw jsontext.Value) int {
 	var item Item
 	if json.Unmarshal(raw, &item) != nil {

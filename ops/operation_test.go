@@ -46,7 +46,8 @@ func TestLogsAreBounded(t *testing.T) {
 	}
 }
 
-// A misspelled member is refused before a machine is asked, and so is what the machine would refuse.
+// A misspelled member is refused before a machine is asked, and so is what the machine would
+// refuse.
 func TestCheck(t *testing.T) {
 	for _, tc := range []struct {
 		op, payload string

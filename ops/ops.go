@@ -12,8 +12,8 @@
 //	err = ops.Of(s).Register(mux)
 //	err = s.Run(ctx) // blocks; at its end no workload is left
 //
-// Who may call is for the mux to say. What may run at all is for the owner of the machine: a miner that the
-// [Policy] does not enable is refused to everyone, and the default enables none.
+// Who may call is for the mux to say. What may run at all is for the owner of the machine: a miner
+// that the [Policy] does not enable is refused to everyone, and the default enables none.
 //
 // Workloads run as processes with the rights of the agent, so the agent should not be root.
 package ops
@@ -30,8 +30,8 @@ func Family() streams.Family { return streams.Family{Name: "ops", Versions: []st
 // LogsFamily returns the family of logs.
 func LogsFamily() streams.Family { return streams.Family{Name: "logs", Versions: []string{"1.0.0"}} }
 
-// Worker is what a machine must offer. The methods are called concurrently. An error for the caller's eyes is a
-// *streams.Error.
+// Worker is what a machine must offer. The methods are called concurrently. An error for the
+// caller's eyes is a *streams.Error.
 type Worker interface {
 	Stats(ctx context.Context) (Stats, error)
 	StartMiner(ctx context.Context, req StartRequest) (MinerAck, error)
@@ -40,7 +40,8 @@ type Worker interface {
 	Logs(ctx context.Context, req LogsRequest, send func(Logs) error) (Logs, error)
 }
 
-// Of returns the operations of this package, which w serves. w may be nil for a program that only asks.
+// Of returns the operations of this package, which w serves. w may be nil for a program that only
+// asks.
 func Of(w Worker) Operations {
 	return Operations{getStats(w), startMiner(w), stopMiner(w), getLogs(w)}
 }

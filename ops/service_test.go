@@ -210,8 +210,8 @@ func TestConcurrentStartsMakeOneProcess(t *testing.T) {
 
 func TestDeathAtOnceIsTold(t *testing.T) {
 	s, _ := newService(t, t.TempDir())
-	// The file of runs makes the adapter say "mining" early; the death must be told nevertheless or the miner
-	// be known as failed in the end.
+	// The file of runs makes the adapter say "mining" early; the death must be told nevertheless or
+	// the miner be known as failed in the end.
 	_, err := start(t, s, ops.StartRequest{Miner: "dies-at-once"})
 	if err != nil && !strings.Contains(err.Error(), "exit code 3") {
 		t.Errorf("start: %v", err)

@@ -26,8 +26,8 @@ const (
 	statusTime = 2 * time.Second
 )
 
-// workload is one name: what ran under it last, or runs now, and its log. On disk it is a directory with the
-// record, the log, and the files of the miner.
+// workload is one name: what ran under it last, or runs now, and its log. On disk it is a directory
+// with the record, the log, and the files of the miner.
 type workload struct {
 	name, dir string
 	svc       *Service

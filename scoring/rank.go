@@ -33,9 +33,10 @@ type Ranked struct {
 //
 //	1.0 · round trip + 0.7 · relays + 1.2 · (100 − score) / 100
 //
-// where each of the first two is divided by the largest that is known among the candidates, so that it is 0 to 1.
-// What is unknown counts as the mean of what is known of the others: a peer is neither preferred nor punished for never
-// having been measured. When nobody has been measured, the part is left out. Equals are ordered by peer ID.
+// where each of the first two is divided by the largest that is known among the candidates, so that
+// it is 0 to 1. What is unknown counts as the mean of what is known of the others: a peer is
+// neither preferred nor punished for never having been measured. When nobody has been measured, the
+// part is left out. Equals are ordered by peer ID.
 func (b *Book) Rank(candidates []Candidate) []Ranked {
 	rtt, hops := scaleOf(candidates, Candidate.rtt), scaleOf(candidates, Candidate.relays)
 	out := make([]Ranked, len(candidates))

@@ -57,7 +57,8 @@ func TestBestBounds(t *testing.T) {
 	}
 }
 
-// TestRankProperties: all candidates come back once, in the order of finite costs, however they were ordered before.
+// TestRankProperties: all candidates come back once, in the order of finite costs, however they
+// were ordered before.
 func TestRankProperties(t *testing.T) {
 	rtt := rapid.Int64Range(-1, int64(24*time.Hour))
 	hops := rapid.IntRange(-1, 4)

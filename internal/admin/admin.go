@@ -1,5 +1,5 @@
-// Package admin makes and administers a fleet: init, invite and join, grants, revocations, renewal, and restoring a fleet from
-// its sheet.
+// Package admin makes and administers a fleet: init, invite and join, grants, revocations, renewal,
+// and restoring a fleet from its sheet.
 package admin
 
 import (

@@ -72,8 +72,8 @@ func InitFleet(in Init) (*Admin, error) {
 	return adm, nil
 }
 
-// admitSelf makes this controller a member with all rights, by the root's word. Before it is one, it
-// knows that the lost signers have ended.
+// admitSelf makes this controller a member with all rights, by the root's word. Before it is one,
+// it knows that the lost signers have ended.
 func admitSelf(in Init, root *trust.Root, self peer.ID, lost []peer.ID) error {
 	s, err := root.Signer()
 	if err != nil {

@@ -55,9 +55,9 @@ type Joiner struct {
 	closed bool
 }
 
-// NewJoiner makes the identity of the machine, if it has none. After Start it listens where
-// it will listen later; listens is false for a machine that will listen nowhere. It fails with trust.ErrInFleet on a machine that is in a
-// fleet.
+// NewJoiner makes the identity of the machine, if it has none. After Start it listens where it will
+// listen later; listens is false for a machine that will listen nowhere. It fails with
+// trust.ErrInFleet on a machine that is in a fleet.
 func NewJoiner(cfg JoinConfig, listens bool) (*Joiner, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

@@ -29,7 +29,8 @@ func (ts *targets) pickBest(n int) ([]Target, error) {
 	return out, nil
 }
 
-// hops is 1 for a machine that is connected directly, 2 by a relay, and 0 where it is not connected.
+// hops is 1 for a machine that is connected directly, 2 by a relay, and 0 where it is not
+// connected.
 func (ts *targets) hops(p peer.ID) int {
 	switch conn := ts.node.BestConn(p); {
 	case conn == nil:

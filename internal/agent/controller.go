@@ -41,11 +41,11 @@ type ControllerConfig struct {
 	Logger  *slog.Logger
 }
 
-// Controller asks and commands workers. There are several kinds, each with its constructor: [NewCommand], [NewWatch],
-// [NewServe], [NewRedeem] and [NewOffer].
+// Controller asks and commands workers. There are several kinds, each with its constructor:
+// [NewCommand], [NewWatch], [NewServe], [NewRedeem] and [NewOffer].
 //
-// It works once it listens and runs: either the caller does [Controller.Listen] and [Controller.Run], or
-// [Controller.Start] does both in the background. Close it in the end.
+// It works once it listens and runs: either the caller does [Controller.Listen] and
+// [Controller.Run], or [Controller.Start] does both in the background. Close it in the end.
 type Controller struct {
 	Node *node.Node
 	*targets
@@ -61,8 +61,8 @@ type Controller struct {
 	closed bool
 }
 
-// NewCommand makes the controller of one command. It listens nowhere and announces itself nowhere, so that several of one
-// identity can run at a time.
+// NewCommand makes the controller of one command. It listens nowhere and announces itself nowhere,
+// so that several of one identity can run at a time.
 func NewCommand(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(_ *Controller, nc *node.Config) error {
 		nc.Host.NoListen = true
@@ -70,9 +70,9 @@ func NewCommand(cfg ControllerConfig) (*Controller, error) {
 	})
 }
 
-// NewWatch makes a controller for [Controller.Watch]. Without a fleet it has a passing identity, and so no rights: it only
-// listens to the stats topic. Pubsub keeps one stream for each peer ID, which might end at another process of this
-// controller.
+// NewWatch makes a controller for [Controller.Watch]. Without a fleet it has a passing identity,
+// and so no rights: it only listens to the stats topic. Pubsub keeps one stream for each peer ID,
+// which might end at another process of this controller.
 func NewWatch(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		nc.Host.NoListen = true
@@ -84,8 +84,8 @@ func NewWatch(cfg ControllerConfig) (*Controller, error) {
 	})
 }
 
-// NewServe makes the long-lived controller, of which there is one for each identity. It listens, redeems tickets, stays
-// connected with all saved machines and hears what they push.
+// NewServe makes the long-lived controller, of which there is one for each identity. It listens,
+// redeems tickets, stays connected with all saved machines and hears what they push.
 func NewServe(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		c.serves, c.open = true, c.listenAndKeep
@@ -95,7 +95,8 @@ func NewServe(cfg ControllerConfig) (*Controller, error) {
 	})
 }
 
-// NewRedeem makes a controller that listens for those who bring a ticket, and stays connected with nobody.
+// NewRedeem makes a controller that listens for those who bring a ticket, and stays connected with
+// nobody.
 func NewRedeem(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		c.open = func() error { return c.Node.Listen() }
@@ -104,8 +105,8 @@ func NewRedeem(cfg ControllerConfig) (*Controller, error) {
 	})
 }
 
-// NewOffer makes a controller that brings tickets to machines which wait for them, and redeems them over the connections
-// that it has dialled. It listens nowhere.
+// NewOffer makes a controller that brings tickets to machines which wait for them, and redeems them
+// over the connections that it has dialled. It listens nowhere.
 func NewOffer(cfg ControllerConfig) (*Controller, error) {
 	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
 		c.open = func() error { return c.Node.Listen() }
@@ -150,7 +151,8 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 	return c, nil
 }
 
-// listenAndKeep opens the addresses of a controller that serves, and stays connected with the saved machines.
+// listenAndKeep opens the addresses of a controller that serves, and stays connected with the saved
+// machines.
 func (c *Controller) listenAndKeep() error {
 	for _, t := range c.all() {
 		c.Node.Keep(peer.AddrInfo{ID: t.Peer})
@@ -171,8 +173,8 @@ func (c *Controller) Listen() error {
 	return c.open()
 }
 
-// Run keeps the controller connected until ctx ends. One that serves ends with [membership.ErrLeft] when its machine has left
-// the fleet.
+// Run keeps the controller connected until ctx ends. One that serves ends with [membership.ErrLeft]
+// when its machine has left the fleet.
 func (c *Controller) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.Node.Run(ctx) })
@@ -186,7 +188,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Start listens, and runs the controller in the background until Close. After an error the controller is closed.
+// Start listens, and runs the controller in the background until Close. After an error the
+// controller is closed.
 func (c *Controller) Start() error {
 	if err := c.Listen(); err != nil {
 		return errors.Join(err, c.Close())

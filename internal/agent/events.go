@@ -13,8 +13,9 @@ import (
 // Event is something that happened to a machine, or to the fleet.
 type Event struct {
 	Time int64 `json:"time"` // Unix ms
-	// Event is "state" for a machine's new state or path, "twin" when two machines run with one identity and "single" when one of
-	// them is gone, "fleet" for new records or grants, and "lost" when the listener was too slow for others.
+	// Event is "state" for a machine's new state or path, "twin" when two machines run with one
+	// identity and "single" when one of them is gone, "fleet" for new records or grants, and "lost"
+	// when the listener was too slow for others.
 	Event  string     `json:"event"`
 	Peer   peer.ID    `json:"peer,omitzero"`
 	Name   string     `json:"name,omitzero"`
@@ -121,7 +122,8 @@ func (c *collector) run(ctx context.Context, changes <-chan host.StandingChange)
 	}
 }
 
-// twinEvents tells of identities that two machines run with, and of those that have one again. was is what was told before.
+// twinEvents tells of identities that two machines run with, and of those that have one again. was
+// is what was told before.
 func (c *collector) twinEvents(was map[peer.ID]bool) (out []Event) {
 	now := make(map[peer.ID]bool)
 	for _, t := range c.node.Twins() {

@@ -38,7 +38,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// untilHeard makes something happen again and again, until somebody who has just begun to listen hears of it.
+// untilHeard makes something happen again and again, until somebody who has just begun to listen
+// hears of it.
 func untilHeard(t *testing.T, c *Controller, heard func() bool) {
 	t.Helper()
 	rig := identity(t)

@@ -173,8 +173,8 @@ func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Resu
 	return nil
 }
 
-// upload sends the bundle. The timeout begins anew with each piece sent; the wait for a direct path has one of its own, as
-// that is no fault of the machine.
+// upload sends the bundle. The timeout begins anew with each piece sent; the wait for a direct path
+// has one of its own, as that is no fault of the machine.
 func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
 	wait, enough := context.WithTimeout(ctx, j.Timeout)
 	defer enough()
@@ -274,8 +274,8 @@ func Unreachable(ctx context.Context, t Target, err error) error {
 	return streams.Errorf(streams.CodeUnavailable, "offline or cut off: %w", err)
 }
 
-// held is the answer to an operation that has an effect on a machine whose identity two machines run with, or nil: nobody
-// knows which of the two would do it.
+// held is the answer to an operation that has an effect on a machine whose identity two machines
+// run with, or nil: nobody knows which of the two would do it.
 func (c *Controller) held(j Job, t Target) error {
 	if !j.Operation.Verb.HasEffect() {
 		return nil

@@ -11,7 +11,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// Where others are is asked of those first who have something to say in the fleet; a worker is any machine.
+// Where others are is asked of those first who have something to say in the fleet; a worker is any
+// machine.
 func TestWhoIsAskedFirst(t *testing.T) {
 	root, err := trust.NewRoot()
 	if err != nil {

@@ -140,8 +140,9 @@ func (ts *targets) worthAsking() (out []peer.ID) {
 	return out
 }
 
-// Resolve returns the machines that are known for a selection. In a fleet another member may know a machine that this
-// controller has not heard of: then it is asked. The error matches [ErrSelection].
+// Resolve returns the machines that are known for a selection. In a fleet another member may know a
+// machine that this controller has not heard of: then it is asked. The error matches
+// [ErrSelection].
 func (ts *targets) Resolve(ctx context.Context, s Selection) ([]Target, error) {
 	targets, err := ts.pick(s)
 	if err == nil || ts.fleet == nil || !errors.Is(err, ErrSelection) {

@@ -16,7 +16,8 @@ import (
 // PeerLine is what a controller knows of one machine, and how it stands with it now.
 type PeerLine struct {
 	host.Member
-	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and blocked.
+	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and
+	// blocked.
 	State host.State `json:"state,omitzero"`
 	// Path is LAN, direct or relay, Addr the address and Relay who passes it on, while connected.
 	Path  host.Path `json:"path,omitzero"`
@@ -47,8 +48,8 @@ func SavedPeers(b *host.Book) (lines []PeerLine) {
 // pingAllTime bounds how long the answers to a question for peers take.
 const pingAllTime = 2 * time.Second
 
-// Peers returns what this controller knows of all machines, and pings those that are connected. With try it dials the
-// others first, for that long.
+// Peers returns what this controller knows of all machines, and pings those that are connected.
+// With try it dials the others first, for that long.
 func (c *Controller) Peers(ctx context.Context, try time.Duration) ([]PeerLine, error) {
 	lines := slices.DeleteFunc(SavedPeers(c.Node.Book()), func(l PeerLine) bool { return l.Peer == c.Node.ID() })
 	pings := newFanOut(c.cfg.FanOut)
@@ -140,8 +141,9 @@ func (c *Controller) Self(ctx context.Context) (Self, error) {
 	return s, err
 }
 
-// Events reports what happens from now on, until ctx ends or emit fails. A machine that is known before it is saved, as one
-// that joins, is reported once it is. A slow emit misses events, and learns how many.
+// Events reports what happens from now on, until ctx ends or emit fails. A machine that is known
+// before it is saved, as one that joins, is reported once it is. A slow emit misses events, and
+// learns how many.
 func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	changes, stop := c.Node.WatchStandings()

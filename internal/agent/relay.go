@@ -32,8 +32,8 @@ type RelayConfig struct {
 	Logger  *slog.Logger
 }
 
-// Relay is a machine that others find each other through: it passes connections on for the members of its fleet, answers in the
-// DHT, and tells members of members. It takes no commands.
+// Relay is a machine that others find each other through: it passes connections on for the members
+// of its fleet, answers in the DHT, and tells members of members. It takes no commands.
 type Relay struct {
 	Node *node.Node
 
@@ -126,7 +126,8 @@ func (r *Relay) account(ctx context.Context) error {
 	return nil
 }
 
-// passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing on.
+// passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing
+// on.
 func (r *Relay) passStatsOn(ctx context.Context) error {
 	subject, err := statsTopic(r.fleet).Join(r.Node.PubSub, r.Node.ID(), r.Node.Streams, nil)
 	if err != nil {

@@ -43,7 +43,8 @@ type ClockLine struct {
 	AheadMs int64  `json:"aheadMs"` // negative for one that is behind
 }
 
-// otherClocks are connected machines, at most so many, whose clocks differ from ours by more than a minute.
+// otherClocks are connected machines, at most so many, whose clocks differ from ours by more than a
+// minute.
 func otherClocks(lines []PeerLine) (out []ClockLine) {
 	for _, l := range lines {
 		if l.ClockOffsetMs == nil || len(out) >= maxClocks {

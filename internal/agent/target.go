@@ -231,8 +231,8 @@ func ParseLabels(words []string) (map[string]string, error) {
 	return labels, nil
 }
 
-// inGroup reports whether a bootstrap peer belongs to all machines: in a fleet only once it has shown
-// that it is a worker, and one that nobody need look at first.
+// inGroup reports whether a bootstrap peer belongs to all machines: in a fleet only once it has
+// shown that it is a worker, and one that nobody need look at first.
 func (ts *targets) inGroup(ctx context.Context, p peer.ID) bool {
 	if ts.fleet == nil {
 		return true

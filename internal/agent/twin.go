@@ -29,7 +29,8 @@ type twinMark struct {
 	Words string `json:"words"`
 }
 
-// watchTwin keeps the file for "swarm status" until ctx ends, and says when another machine came, and when it was gone.
+// watchTwin keeps the file for "swarm status" until ctx ends, and says when another machine came,
+// and when it was gone.
 func watchTwin(ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(node.Twin, bool)) error {
 	path := filepath.Join(stateDir, twinFile)
 	remove := func() {
@@ -73,8 +74,8 @@ func writeTwin(path string, t node.Twin) error {
 	return durable.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// TwinWarning says that another machine runs with the identity in a state directory, as the program that runs with it there has
-// seen lately; nothing where it has not.
+// TwinWarning says that another machine runs with the identity in a state directory, as the program
+// that runs with it there has seen lately; nothing where it has not.
 func TwinWarning(stateDir string) string {
 	path := filepath.Join(stateDir, twinFile)
 	data, err := durable.ReadFile(path, maxTwin)

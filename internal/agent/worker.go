@@ -67,7 +67,8 @@ type WorkerConfig struct {
 	Enable []string
 	// StatsEvery is how often stats are pushed while somebody listens; 0 means 5 s.
 	StatsEvery time.Duration
-	// Program is the path of this program, which also is the refpow miner; empty means os.Executable.
+	// Program is the path of this program, which also is the refpow miner; empty means
+	// os.Executable.
 	Program string
 	// Net says how the worker gets to others.
 	Net NetConfig
@@ -252,8 +253,8 @@ func (w *Worker) trustChanged() {
 		own.Line.Serial, own.N, own.ExpiresAt().UTC().Format(time.DateOnly), len(w.fleet.Revocations())))
 }
 
-// noteTwin records that another machine has this identity, and that it is gone: what was done meanwhile may be in the record of
-// either.
+// noteTwin records that another machine has this identity, and that it is gone: what was done
+// meanwhile may be in the record of either.
 func (w *Worker) noteTwin(t node.Twin, there bool) {
 	words := "no other machine runs with this identity any more, as far as is known"
 	if there {

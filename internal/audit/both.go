@@ -80,7 +80,8 @@ func Last(dir string, n int) (out []Entry, err error) {
 	return out, nil
 }
 
-// VerifyBoth checks the audit log in dir, and that these ends that were told before are in its first chain.
+// VerifyBoth checks the audit log in dir, and that these ends that were told before are in its
+// first chain.
 func VerifyBoth(dir string, known ...Head) error {
 	_, err := Verify(dir, known...)
 	if err != nil {

@@ -29,7 +29,8 @@ const (
 	DefaultCounterBytes = 1 << 20
 )
 
-// maxCountLine is how many bytes a line of counts has at most: four members, and a peer of MaxWord escaped bytes.
+// maxCountLine is how many bytes a line of counts has at most: four members, and a peer of MaxWord
+// escaped bytes.
 const maxCountLine = 1024
 
 // Count is how many requests of a peer were refused in one minute.
@@ -52,8 +53,9 @@ type CountersConfig struct {
 	Logger *slog.Logger
 }
 
-// Counters counts refused requests by peer and minute, which are too many to have entries of their own. What it costs
-// in memory and on the disk is bounded however many peers there are. The last minute is lost when the process is killed.
+// Counters counts refused requests by peer and minute, which are too many to have entries of their
+// own. What it costs in memory and on the disk is bounded however many peers there are. The last
+// minute is lost when the process is killed.
 //
 // All its methods may be called concurrently.
 type Counters struct {
@@ -82,8 +84,8 @@ func OpenCounters(cfg CountersConfig) (*Counters, error) {
 	return &Counters{cfg: cfg, counts: make(map[string]uint64)}, nil
 }
 
-// Add counts one more refusal of peer. It does not touch the disk, but for the first call in a minute, which writes
-// the minute before.
+// Add counts one more refusal of peer. It does not touch the disk, but for the first call in a
+// minute, which writes the minute before.
 func (c *Counters) Add(peer string) {
 	if len(peer) > MaxWord || !utf8.ValidString(peer) {
 		peer = Others
@@ -160,7 +162,8 @@ func (c *Counters) write(minute int64, counts map[string]uint64) error {
 	return nil
 }
 
-// append adds a line for each peer to the file. Full, the file takes the place of the one before it.
+// append adds a line for each peer to the file. Full, the file takes the place of the one before
+// it.
 func (c *Counters) append(minute int64, peers map[string]uint64) error {
 	path := countsPath(c.cfg.Dir)
 	f, size, err := openCounts(path)
@@ -193,8 +196,8 @@ const olderEnding = ".1"
 
 func countsPath(dir string) string { return filepath.Join(dir, "refusals.jsonl") }
 
-// openCounts opens a file to append to it, and returns its size. A line that a crash has torn gets an end, so that it
-// does not spoil the next.
+// openCounts opens a file to append to it, and returns its size. A line that a crash has torn gets
+// an end, so that it does not spoil the next.
 func openCounts(path string) (*os.File, int64, error) {
 	f, err := durable.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

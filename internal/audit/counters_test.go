@@ -79,8 +79,8 @@ func TestCounters(t *testing.T) {
 	})
 }
 
-// TestFlood lets 100,000 strangers come in each of twelve minutes: the memory, the files and the entries of the log
-// stay as they were.
+// TestFlood lets 100,000 strangers come in each of twelve minutes: the memory, the files and the
+// entries of the log stay as they were.
 func TestFlood(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)

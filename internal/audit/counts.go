@@ -14,8 +14,9 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// ReadCounts returns what was counted in dir since a time, the oldest minute first and by peer within it.
-// Lines that a crash has torn are passed over. What is not written yet ([Counters.Flush]) is not among them.
+// ReadCounts returns what was counted in dir since a time, the oldest minute first and by peer
+// within it. Lines that a crash has torn are passed over. What is not written yet
+// ([Counters.Flush]) is not among them.
 func ReadCounts(dir string, since time.Time) ([]Count, error) {
 	type key struct {
 		minute int64
@@ -53,7 +54,8 @@ type Refused struct {
 // maxRefused is how many peers are named.
 const maxRefused = 16
 
-// ReadRefused returns who was refused in dir since a time, the most frequent first and 16 peers at most.
+// ReadRefused returns who was refused in dir since a time, the most frequent first and 16 peers at
+// most.
 func ReadRefused(dir string, since time.Time) (out []Refused, err error) {
 	counts, err := ReadCounts(dir, since)
 	for _, c := range counts {

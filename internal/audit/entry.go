@@ -73,8 +73,9 @@ func (e Entry) Text() string {
 	return text
 }
 
-// Head is the end of a chain: how many entries there ever were, and the hash of the last one. Its zero value is
-// the head of a log that is empty. Who remembers one can later tell that the chain still holds it.
+// Head is the end of a chain: how many entries there ever were, and the hash of the last one. Its
+// zero value is the head of a log that is empty. Who remembers one can later tell that the chain
+// still holds it.
 type Head struct {
 	Count uint64 `json:"count"`
 	Hash  string `json:"hash"`
@@ -109,16 +110,16 @@ func (e Entry) validate() error {
 	return nil
 }
 
-// The hash stands at the end of a line, so that it can cover the very bytes before it and nothing depends on
-// how JSON is written.
+// The hash stands at the end of a line, so that it can cover the very bytes before it and nothing
+// depends on how JSON is written.
 const (
 	hashOpen  = `,"hash":"`
 	hashClose = `"}`
 	hashTail  = len(hashOpen) + 2*sha256.Size + len(hashClose)
 )
 
-// hashOf is the hash of a line whose bytes before its hash are body. The domain keeps it apart from every other
-// use of SHA-256.
+// hashOf is the hash of a line whose bytes before its hash are body. The domain keeps it apart from
+// every other use of SHA-256.
 func hashOf(body []byte) string {
 	h := sha256.New()
 	h.Write([]byte("swarm audit 1\n"))

@@ -57,7 +57,8 @@ type Answer struct {
 	Entries []Entry `json:"entries,omitzero"`
 	// Head is the end of the log; set in the last item.
 	Head *Head `json:"head,omitzero"`
-	// Refused is who was refused since the time of the request, or within a day; set in the last item.
+	// Refused is who was refused since the time of the request, or within a day; set in the last
+	// item.
 	Refused []Refused `json:"refused,omitzero"`
 	// Intact is set where Verify was asked; Reason says what is wrong.
 	Intact *bool  `json:"intact,omitzero"`
@@ -67,7 +68,8 @@ type Answer struct {
 // Len returns how many entries the item has.
 func (a Answer) Len() int { return len(a.Entries) }
 
-// Operation is get_audit of the record that r keeps. It is audited itself. r may be nil for a program that only asks.
+// Operation is get_audit of the record that r keeps. It is audited itself. r may be nil for a
+// program that only asks.
 func Operation(r *Recorder) ops.Operation {
 	reading, verifying := make(chan struct{}, maxAuditReads), make(chan struct{}, maxVerifications)
 	o := ops.FromFeed(GetAudit, func(ctx context.Context, _ streams.Peer, req Request, send func(Answer) error) (Answer, error) {

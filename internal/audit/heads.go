@@ -38,7 +38,8 @@ func (h Heads) Get(p peer.ID) (out []Head, err error) {
 		return nil, err
 	}
 	if err = json.Unmarshal(data, &out); err != nil {
-		// What the machine told before is lost; it must not keep us from remembering what it tells from now on.
+		// What the machine told before is lost; it must not keep us from remembering what it tells
+		// from now on.
 		aside, _ := durable.SetAside(h.path(p))
 		return nil, fmt.Errorf("%s: %w; it was set aside (%s), and the next answer begins anew", h.path(p), err, aside)
 	}

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestTornAnywhere cuts the last segment after each of its bytes: every whole line stays, a torn one is cut off and
-// said, and the log goes on.
+// TestTornAnywhere cuts the last segment after each of its bytes: every whole line stays, a torn
+// one is cut off and said, and the log goes on.
 func TestTornAnywhere(t *testing.T) {
 	dir, _ := threeSegments(t)
 	files := paths(t, dir)
@@ -42,7 +42,8 @@ func TestTornAnywhere(t *testing.T) {
 	}
 }
 
-// TestTornZeros is what a power cut leaves on file systems that grow a file before its data is there.
+// TestTornZeros is what a power cut leaves on file systems that grow a file before its data is
+// there.
 func TestTornZeros(t *testing.T) {
 	dir, head := threeSegments(t)
 	path := paths(t, dir)[2]
@@ -54,7 +55,8 @@ func TestTornZeros(t *testing.T) {
 	}
 }
 
-// TestDamageStays damages lines in the last segments: Open goes on, and Verify still finds the damage.
+// TestDamageStays damages lines in the last segments: Open goes on, and Verify still finds the
+// damage.
 func TestDamageStays(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -104,8 +106,8 @@ func TestDamageInOldest(t *testing.T) {
 	wantBroken(t, dir, "after opening", head)
 }
 
-// TestFailedWrite lets the disk fail: what failed is not acknowledged, and nothing is appended after a sync whose
-// outcome is unknown.
+// TestFailedWrite lets the disk fail: what failed is not acknowledged, and nothing is appended
+// after a sync whose outcome is unknown.
 func TestFailedWrite(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)

@@ -11,8 +11,9 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// Read yields the entries of the log in dir from a time on, the oldest first; all of them for the zero time. The log may be in use by another
-// process. Damaged entries are passed over: to find them is for [Verify]. An error is yielded once, at the end.
+// Read yields the entries of the log in dir from a time on, the oldest first; all of them for the
+// zero time. The log may be in use by another process. Damaged entries are passed over: to find
+// them is for [Verify]. An error is yielded once, at the end.
 func Read(dir string, since time.Time) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		names, err := segments(dir)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestBitFlips flips every single bit of a log of two segments. A flip in the last byte of all takes the last line
-// its end, which can not be told from a crash, and so is reported as torn.
+// TestBitFlips flips every single bit of a log of two segments. A flip in the last byte of all
+// takes the last line its end, which can not be told from a crash, and so is reported as torn.
 func TestBitFlips(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
@@ -171,7 +171,8 @@ func FuzzVerifyReader(f *testing.F) {
 	})
 }
 
-// verifyReader does what [Verify] does for the lines of one or more segments that follow each other.
+// verifyReader does what [Verify] does for the lines of one or more segments that follow each
+// other.
 func verifyReader(r io.Reader, known ...Head) (Report, error) {
 	v := newVerifier(known)
 	if err := v.read(r); err != nil {

@@ -1,4 +1,5 @@
-// Package clock judges this machine's own clock by the date of the program: no clock that is right says that it is earlier.
+// Package clock judges this machine's own clock by the date of the program: no clock that is right
+// says that it is earlier.
 package clock
 
 import (
@@ -10,8 +11,9 @@ import (
 // noClockBefore is older than this program: it counts where the build does not say of when it is.
 const noClockBefore = "2026-11-01T00:00:00Z"
 
-// Fault says in one line why this machine's clock, which says now, cannot be right, and what to do; it returns nothing
-// for one that may be. Nothing is refused for it: a machine that has just got its power back needs others to get the time.
+// Fault says in one line why this machine's clock, which says now, cannot be right, and what to do;
+// it returns nothing for one that may be. Nothing is refused for it: a machine that has just got
+// its power back needs others to get the time.
 func Fault(now time.Time) string {
 	made := earliestClock()
 	if !now.Before(made) {
@@ -33,9 +35,9 @@ func earliestClock() time.Time {
 // Text returns a time as people read it, in UTC.
 func Text(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
 
-// MadeOrLater is now, or the program's own date where this machine's clock cannot be right: what is signed in 1970 has ended
-// long ago for everybody else. Where the build does not tell its date, that counts for a clock that was never set only:
-// simulated networks begin in 2000.
+// MadeOrLater is now, or the program's own date where this machine's clock cannot be right: what is
+// signed in 1970 has ended long ago for everybody else. Where the build does not tell its date,
+// that counts for a clock that was never set only: simulated networks begin in 2000.
 func MadeOrLater(now time.Time) time.Time {
 	made := Built()
 	if made.IsZero() && now.UTC().Year() < 2000 {

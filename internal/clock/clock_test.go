@@ -30,7 +30,8 @@ func TestFault(t *testing.T) {
 	}
 }
 
-// What is signed on a machine that was never told the time is dated as the program, else as its clock says.
+// What is signed on a machine that was never told the time is dated as the program, else as its
+// clock says.
 func TestMadeOrLater(t *testing.T) {
 	made := earliestClock()
 	if got := MadeOrLater(time.Unix(1, 0)); !got.Equal(made) {

@@ -31,7 +31,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// untilHeard makes something happen again and again, until somebody who has just begun to listen hears of it.
+// untilHeard makes something happen again and again, until somebody who has just begun to listen
+// hears of it.
 func untilHeard(t *testing.T, c *agent.Controller, heard func() bool) {
 	t.Helper()
 	rig := streamtest.PeerID("rig")
@@ -91,7 +92,8 @@ func TestListenersLearnThatServeHasEnded(t *testing.T) {
 	}
 }
 
-// What a verb yields at one end arrives at the other, errors with their codes; an older end reads it, too.
+// What a verb yields at one end arrives at the other, errors with their codes; an older end reads
+// it, too.
 func TestLines(t *testing.T) {
 	for _, tc := range []struct {
 		name string

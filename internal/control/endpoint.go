@@ -19,8 +19,8 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// endpoint is one verb of the socket. The request is a POST of one JSON value; the answer has one JSON object a line. Both ends
-// are of one program, or of two versions of it: names are only added.
+// endpoint is one verb of the socket. The request is a POST of one JSON value; the answer has one
+// JSON object a line. Both ends are of one program, or of two versions of it: names are only added.
 type endpoint[Req, Line any] struct {
 	path string
 	// member is what a line's object calls its value; empty when Line is the object itself.
@@ -35,8 +35,8 @@ type failure struct {
 
 const maxRequest = 2 * streams.MaxFrame
 
-// serve answers the verb on mux. do calls emit for each line, also from several goroutines; an error of emit means that the
-// command has gone, which ends ctx, too.
+// serve answers the verb on mux. do calls emit for each line, also from several goroutines; an
+// error of emit means that the command has gone, which ends ctx, too.
 func (e endpoint[Req, Line]) serve(mux *http.ServeMux, do func(ctx context.Context, req Req, emit func(Line) error) error) {
 	mux.HandleFunc("POST "+e.path, func(w http.ResponseWriter, r *http.Request) {
 		var req Req
@@ -74,7 +74,8 @@ func (e endpoint[Req, Line]) object(l Line) any {
 	return map[string]Line{e.member: l}
 }
 
-// ask does the verb at the other end, and yields its lines. An error is the last value; [ErrServeEnded] is one.
+// ask does the verb at the other end, and yields its lines. An error is the last value;
+// [ErrServeEnded] is one.
 func (e endpoint[Req, Line]) ask(ctx context.Context, c *http.Client, req Req) (iter.Seq2[Line, error], error) {
 	body, err := json.Marshal(req, encoding())
 	if err != nil {
@@ -184,8 +185,8 @@ func (l *lineWriter) flush() error {
 // travelling is a streams.Error without its methods, so that it is no error for encoding.
 type travelling streams.Error
 
-// encoding writes errors in the form that travels between peers, with the code that the summary counts them by, and durations
-// in milliseconds.
+// encoding writes errors in the form that travels between peers, with the code that the summary
+// counts them by, and durations in milliseconds.
 func encoding() json.Options {
 	return json.WithMarshalers(json.JoinMarshalers(
 		json.MarshalToFunc(func(enc *jsontext.Encoder, err error) error {

@@ -21,7 +21,8 @@ const (
 	hubQueue = 256
 )
 
-// Server listens on the socket for commands of this machine, and runs the controller that does them.
+// Server listens on the socket for commands of this machine, and runs the controller that does
+// them.
 type Server struct {
 	c *agent.Controller
 
@@ -29,13 +30,15 @@ type Server struct {
 	watches map[chan agent.Pushed]struct{}
 }
 
-// NewServer returns the server of a controller that was made by [agent.NewServe], and neither listens nor runs yet.
+// NewServer returns the server of a controller that was made by [agent.NewServe], and neither
+// listens nor runs yet.
 func NewServer(c *agent.Controller) *Server {
 	return &Server{c: c, watches: make(map[chan agent.Pushed]struct{})}
 }
 
-// Serve takes the socket, and then listens and runs the controller until ctx ends. ready is called when commands are taken.
-// The error matches [ErrServing] when another controller has the socket; then nobody has heard of this one.
+// Serve takes the socket, and then listens and runs the controller until ctx ends. ready is called
+// when commands are taken. The error matches [ErrServing] when another controller has the socket;
+// then nobody has heard of this one.
 func (s *Server) Serve(ctx context.Context, socket string, ready func() error) error {
 	l, err := listenSocket(socket)
 	if err != nil {

@@ -38,8 +38,8 @@ func sideOf(ahead time.Duration) string {
 	return "ahead"
 }
 
-// addClock compares a machine's clock, which is ahead of ours by so much, with ours, which says now. Which of the two is
-// wrong nobody can tell but where ours cannot be right.
+// addClock compares a machine's clock, which is ahead of ours by so much, with ours, which says
+// now. Which of the two is wrong nobody can tell but where ours cannot be right.
 func (d *Diagnosis) addClock(name string, ahead time.Duration, now time.Time) {
 	if ahead.Abs() <= clockWorth {
 		d.add("clock", LevelOK, "as here", "")

@@ -25,7 +25,8 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// The difference is named, with who is where, and the machine whose clock cannot be right is the one to mend.
+// The difference is named, with who is where, and the machine whose clock cannot be right is the
+// one to mend.
 func TestExamineClock(t *testing.T) {
 	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 1)
 	for _, tt := range []struct {
@@ -70,8 +71,8 @@ func TestClocksHere(t *testing.T) {
 	}
 }
 
-// The value of an error decides, not its words. That an older program's certificate is not valid is a matter of clocks and of
-// nothing else.
+// The value of an error decides, not its words. That an older program's certificate is not valid is
+// a matter of clocks and of nothing else.
 func TestOffline(t *testing.T) {
 	addr := multiaddr.StringCast("/ip4/127.0.0.1/udp/4747/quic-v1")
 	for kind, want := range map[error]string{

@@ -1,5 +1,5 @@
-// Package diagnose finds out why a machine does not answer, or how it stands with this one. Each finding comes with the next
-// step. It decides by the values of errors, never by their words.
+// Package diagnose finds out why a machine does not answer, or how it stands with this one. Each
+// finding comes with the next step. It decides by the values of errors, never by their words.
 package diagnose
 
 import (
@@ -42,8 +42,8 @@ type Finding struct {
 	Next string `json:"next,omitzero"`
 }
 
-// Diagnosis is what came of an examination. Err is in the terms of a call, for the exit code; nil for a machine that is
-// well.
+// Diagnosis is what came of an examination. Err is in the terms of a call, for the exit code; nil
+// for a machine that is well.
 type Diagnosis struct {
 	Peer     peer.ID // of the machine; empty for this one
 	Findings []Finding
@@ -90,8 +90,9 @@ type examination struct {
 	target agent.Target
 }
 
-// Machine looks into how it stands with one machine, from here: whether it is known and a member, which of its addresses
-// answer, and what it says when asked. timeout is how long an address has to answer. An error means that the name is not known.
+// Machine looks into how it stands with one machine, from here: whether it is known and a member,
+// which of its addresses answer, and what it says when asked. timeout is how long an address has to
+// answer. An error means that the name is not known.
 func Machine(ctx context.Context, n Node, a Asker, name string, timeout time.Duration) (Diagnosis, error) {
 	targets, err := a.Resolve(ctx, agent.Selection{Names: []string{name}})
 	if err != nil {
@@ -283,8 +284,8 @@ func (x *examination) version(theirs string) {
 	x.add("version", LevelWarn, text, "update swarm on the older of the two")
 }
 
-// rights asks for something that needs a right. reason is why the machine does not take us for a member; empty where it
-// does.
+// rights asks for something that needs a right. reason is why the machine does not take us for a
+// member; empty where it does.
 func (x *examination) rights(ctx context.Context, reason string) {
 	if twin, two := x.node.Twin(x.Peer); two {
 		x.addTwin(twin)
@@ -324,7 +325,8 @@ func words(err error) string {
 	return err.Error()
 }
 
-// Served adds how the controller that serves on this machine stands with the machine, just before the result.
+// Served adds how the controller that serves on this machine stands with the machine, just before
+// the result.
 func (d *Diagnosis) Served(lines []agent.PeerLine) {
 	i := slices.IndexFunc(lines, func(l agent.PeerLine) bool { return l.Peer == d.Peer })
 	if i < 0 || len(d.Findings) == 0 {
@@ -344,7 +346,8 @@ func (d *Diagnosis) Served(lines []agent.PeerLine) {
 	d.Findings = slices.Insert(d.Findings, len(d.Findings)-1, Finding{Check: "serves", Level: LevelOK, Text: text})
 }
 
-// Here puts what a controller knows of this machine in findings. serves is whether it is the long-lived one.
+// Here puts what a controller knows of this machine in findings. serves is whether it is the
+// long-lived one.
 func Here(s agent.Self, serves bool) Diagnosis {
 	var d Diagnosis
 	if s.Twin == "" {

@@ -18,16 +18,16 @@ import (
 // Default is where GET /ping is answered when no address is named.
 const Default = "127.0.0.1:4749"
 
-// Endpoint answers GET /ping on loopback: 200 while the node is ready, 503 while it starts or stops. A nil Endpoint answers
-// nobody.
+// Endpoint answers GET /ping on loopback: 200 while the node is ready, 503 while it starts or
+// stops. A nil Endpoint answers nobody.
 type Endpoint struct {
 	server *http.Server
 	ready  atomic.Pointer[context.Context]
 	serves sync.WaitGroup
 }
 
-// Start begins to answer on an address of this machine, like 127.0.0.1:4749, with 503. An empty address is no error,
-// and gives nil.
+// Start begins to answer on an address of this machine, like 127.0.0.1:4749, with 503. An empty
+// address is no error, and gives nil.
 func Start(addr string) (*Endpoint, error) {
 	if addr == "" {
 		return nil, nil

@@ -1,4 +1,5 @@
-// Package membership opens what a node keeps of its fleet in its state directory, and tells what its owner has to look at.
+// Package membership opens what a node keeps of its fleet in its state directory, and tells what
+// its owner has to look at.
 package membership
 
 import (

@@ -28,7 +28,8 @@ func NoteSheet(stateDir string, s *trust.Sheet) error {
 	return durable.WriteFile(filepath.Join(Dir(stateDir), sheetFile), []byte(text.String()), 0o600)
 }
 
-// SheetWarning returns, in words, that the printed sheet does not name all issuers, and "" otherwise.
+// SheetWarning returns, in words, that the printed sheet does not name all issuers, and ""
+// otherwise.
 func SheetWarning(f *trust.Fleet, stateDir string) string {
 	if g := f.Self().Grant; g.MayIssue == nil || !g.MayIssue.ForAll || f.SelfErr() != nil {
 		return ""
@@ -58,8 +59,8 @@ func nameIn(f *trust.Fleet, p peer.ID) string {
 	return p.String()
 }
 
-// Warnings returns, in words, whose grants end within 30 days or have ended, and who renews them: this machine's own first.
-// Without a fleet there are none.
+// Warnings returns, in words, whose grants end within 30 days or have ended, and who renews them:
+// this machine's own first. Without a fleet there are none.
 func Warnings(f *trust.Fleet) (out []string) {
 	if f == nil {
 		return nil
@@ -106,8 +107,8 @@ func ending(f *trust.Fleet, g *trust.Grant, signed map[peer.ID]int) []string {
 	return []string{w}
 }
 
-// Waits reports whether a member Waits for a person, or will once it is met: its signer has ended, or
-// the one whose ticket brought it in.
+// Waits reports whether a member Waits for a person, or will once it is met: its signer has ended,
+// or the one whose ticket brought it in.
 func Waits(m trust.Member) bool {
 	return m.Grant.MayIssue == nil && (m.Err == nil && m.Unconfirmed || errors.Is(m.Err, trust.ErrSignerEnded) || errors.Is(m.Err, trust.ErrSponsorEnded))
 }

@@ -14,7 +14,8 @@ import (
 // ErrRefused matches every [Refusal].
 var ErrRefused = errors.New("refused by the owner's policy")
 
-// Refusal says which rule of the owner refuses a request. Its words are meant for the one who asked (code 422).
+// Refusal says which rule of the owner refuses a request. Its words are meant for the one who asked
+// (code 422).
 type Refusal struct {
 	Rule   string // the name of the rule in the file, such as "pools"
 	Reason string
@@ -56,7 +57,8 @@ func named(rule, what, name string, allowed []string) error {
 	return refuse(rule, "%s %.80q is not in the owner's list", what, name)
 }
 
-// CheckPool tells why nothing may be mined for a pool, given as scheme://host:port; empty when none is named.
+// CheckPool tells why nothing may be mined for a pool, given as scheme://host:port; empty when none
+// is named.
 func (p Policy) CheckPool(pool string) error {
 	if slices.Contains(p.Pools, Any) {
 		return nil
@@ -74,7 +76,8 @@ func (p Policy) CheckPool(pool string) error {
 	return refuse("pools", "pool %.80q is not in the owner's list", u.Host)
 }
 
-// CheckWallet tells why nothing may be mined for a wallet; empty when none is named. It does not repeat the wallet.
+// CheckWallet tells why nothing may be mined for a wallet; empty when none is named. It does not
+// repeat the wallet.
 func (p Policy) CheckWallet(wallet string) error {
 	switch {
 	case slices.Contains(p.Wallets, Any):
@@ -109,8 +112,8 @@ func (p Policy) CheckRun() error {
 	return refuse("run", "the owner allows no command lines")
 }
 
-// Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0 asks for as many as it
-// may have, and 0 is the answer when there is no cap either.
+// Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0
+// asks for as many as it may have, and 0 is the answer when there is no cap either.
 func (p Policy) Threads(asked int) (int, error) {
 	return within("caps.threads", "threads", asked, p.Caps.Threads)
 }
@@ -137,7 +140,8 @@ func within[N int | int64](rule, unit string, asked, limit N) (N, error) {
 	return asked, nil
 }
 
-// matchesPool tells whether a pattern, which is a host or host:port, means this pool. Names of hosts have no case.
+// matchesPool tells whether a pattern, which is a host or host:port, means this pool. Names of
+// hosts have no case.
 func matchesPool(pattern, host, port string) bool {
 	wantHost, wantPort := splitPool(pattern)
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
@@ -170,8 +174,8 @@ func checkPoolPattern(s string) error {
 	return nil
 }
 
-// matches compares with a pattern in which only "*" is special. No text it is used for may hold a slash, which "*"
-// would not match.
+// matches compares with a pattern in which only "*" is special. No text it is used for may hold a
+// slash, which "*" would not match.
 func matches(pattern, text string) bool {
 	ok, err := path.Match(strings.NewReplacer(`\`, `\\`, `[`, `\[`, `?`, `\?`).Replace(pattern), text)
 	return ok && err == nil

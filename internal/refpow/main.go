@@ -14,9 +14,9 @@ import (
 // parentEvery is how often the miner looks whether its parent is still there.
 const parentEvery = time.Second
 
-// Main is the miner as a program: it reads the file named by --config, and mines until ctx ends, SIGTERM or
-// SIGINT comes, or the parent process is gone. It returns the exit code: 0 after such an end, 1 when mining
-// failed, 2 for bad arguments or configuration.
+// Main is the miner as a program: it reads the file named by --config, and mines until ctx ends,
+// SIGTERM or SIGINT comes, or the parent process is gone. It returns the exit code: 0 after such an
+// end, 1 when mining failed, 2 for bad arguments or configuration.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet(Name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -45,8 +45,8 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// endWithParent cancels when this process is no longer a child of parent. Windows does not tell: there
-// the driver's job object ends the miner.
+// endWithParent cancels when this process is no longer a child of parent. Windows does not tell:
+// there the driver's job object ends the miner.
 func endWithParent(ctx context.Context, cancel context.CancelFunc, parent int) {
 	if parent == 0 {
 		parent = os.Getppid()

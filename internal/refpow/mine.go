@@ -19,8 +19,9 @@ const (
 	maxBackoff = 30 * time.Second
 )
 
-// Mine mines until ctx ends, which is its only way to return nil, and tells what it does on stdout, a line for
-// each event. It comes back to a pool that is lost. Nothing it started is left when it returns.
+// Mine mines until ctx ends, which is its only way to return nil, and tells what it does on stdout,
+// a line for each event. It comes back to a pool that is lost. Nothing it started is left when it
+// returns.
 func Mine(ctx context.Context, cfg Config, stdout io.Writer) error {
 	pool, err := cfg.validate()
 	if err != nil {

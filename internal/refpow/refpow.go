@@ -1,10 +1,11 @@
 // Package refpow is a small Bitcoin-style miner (SHA-256d, stratum v1) in pure Go, and its adapter.
 //
-// It earns nothing on a processor. It is there so that the whole way from a command to an accepted share can be
-// walked on any machine, with nothing installed, against the loopback pool in package pool.
+// It earns nothing on a processor. It is there so that the whole way from a command to an accepted
+// share can be walked on any machine, with nothing installed, against the loopback pool in package
+// pool.
 //
-// The miner runs as a child process of the program that embeds it. That program gives the adapter the
-// arguments by which it becomes the miner, and calls [Main] when it sees them:
+// The miner runs as a child process of the program that embeds it. That program gives the adapter
+// the arguments by which it becomes the miner, and calls [Main] when it sees them:
 //
 //	if len(os.Args) > 1 && os.Args[1] == "miner-refpow" {
 //		os.Exit(refpow.Main(context.Background(), os.Args[2:], os.Stdout, os.Stderr))
@@ -40,7 +41,8 @@ const (
 	version    = "1.0"
 	configFile = "config.json"
 	statusFile = "status.json"
-	// staleAfter is the age from which a status says nothing any more; a fresh one comes each second.
+	// staleAfter is the age from which a status says nothing any more; a fresh one comes each
+	// second.
 	staleAfter = 10 * time.Second
 	maxFile    = 16 << 10 // bytes of the configuration and of a status
 )

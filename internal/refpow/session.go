@@ -46,7 +46,8 @@ type session struct {
 	open map[int]struct{} // guarded by mu: shares without an answer
 }
 
-// session talks with the pool until the connection or ctx ends. It says whether the pool took us at all.
+// session talks with the pool until the connection or ctx ends. It says whether the pool took us at
+// all.
 func (r *rig) session(ctx context.Context) (welcome bool, err error) {
 	conn, err := r.dial(ctx)
 	if err != nil {
@@ -92,8 +93,8 @@ func (s *session) talk() error {
 	}
 }
 
-// take handles one message. Methods we do not know are left alone; client.reconnect is one of them, as a pool has
-// no say in where we mine.
+// take handles one message. Methods we do not know are left alone; client.reconnect is one of them,
+// as a pool has no say in where we mine.
 func (s *session) take(m stratum.Message) error {
 	switch m.Method {
 	case "":
@@ -166,7 +167,8 @@ func (s *session) notify(m stratum.Message) error {
 	return nil
 }
 
-// submit sends shares until ctx ends. When sending fails it closes the connection, which ends the reader.
+// submit sends shares until ctx ends. When sending fails it closes the connection, which ends the
+// reader.
 func (s *session) submit(ctx context.Context, conn net.Conn) {
 	for id := firstShareID; ; id++ {
 		select {

@@ -79,8 +79,8 @@ func rate(samples []sample) *float64 {
 	return &perSecond
 }
 
-// writeStatus replaces the file in one step, so that a reader never sees half of one. It is not synced: a
-// status is worth nothing after a power cut.
+// writeStatus replaces the file in one step, so that a reader never sees half of one. It is not
+// synced: a status is worth nothing after a power cut.
 func (r *rig) writeStatus(hashRate *float64) error {
 	b, err := json.Marshal(status{
 		Time: time.Now().UnixMilli(), State: r.stateWith(hashRate), HashRate: hashRate,

@@ -1,13 +1,13 @@
-// Package pool is a small stratum v1 mining pool for SHA-256d on the loopback interface: for tests and for
-// the demo, so that miners find real shares with no network and nobody's money.
+// Package pool is a small stratum v1 mining pool for SHA-256d on the loopback interface: for tests
+// and for the demo, so that miners find real shares with no network and nobody's money.
 //
 //	p, err := pool.Listen(pool.Config{})
 //	go p.Serve(ctx)
 //	… start miners at p.URL() …
 //	fmt.Println(p.Total().Accepted)
 //
-// Every share is checked by building its block header anew and hashing it: work that was not done, done
-// before, or done for an old job is rejected with the reason.
+// Every share is checked by building its block header anew and hashing it: work that was not done,
+// done before, or done for an old job is rejected with the reason.
 package pool
 
 import (
@@ -125,8 +125,8 @@ func (p *Pool) Workers() map[string]Counts {
 	return maps.Clone(p.workers)
 }
 
-// Serve works until ctx ends or Close is called, and then returns nil. Nothing it started is left when it
-// returns.
+// Serve works until ctx ends or Close is called, and then returns nil. Nothing it started is left
+// when it returns.
 func (p *Pool) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

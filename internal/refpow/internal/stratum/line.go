@@ -1,5 +1,6 @@
-// Package stratum holds what the two sides of the stratum v1 mining protocol share: lines of JSON, jobs, and the
-// arithmetic of Bitcoin's proof of work. The miner is in package refpow, the pool in refpow/pool.
+// Package stratum holds what the two sides of the stratum v1 mining protocol share: lines of JSON,
+// jobs, and the arithmetic of Bitcoin's proof of work. The miner is in package refpow, the pool in
+// refpow/pool.
 //
 //	c := stratum.NewConn(netConn)
 //	err := c.Call(1, "mining.subscribe", "refpow/1.0")
@@ -49,7 +50,8 @@ func Parse(line []byte) (Message, error) {
 	return m, nil
 }
 
-// Args reads the parameters into as many values; further ones are ignored, missing ones are an error.
+// Args reads the parameters into as many values; further ones are ignored, missing ones are an
+// error.
 func (m Message) Args(into ...any) error {
 	var params []jsontext.Value
 	if err := json.Unmarshal(m.Params, &params); err != nil {

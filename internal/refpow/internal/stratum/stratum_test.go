@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// The first two blocks of Bitcoin: public facts that no mistake of ours can agree with by chance. The second
-// has a previous hash, so it also tries the order of its words.
+// The first two blocks of Bitcoin: public facts that no mistake of ours can agree with by chance.
+// The second has a previous hash, so it also tries the order of its words.
 func TestHeaderOfRealBlocks(t *testing.T) {
 	tests := []struct {
 		name, notify string

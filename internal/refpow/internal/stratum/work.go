@@ -33,7 +33,8 @@ func Sum(b []byte) Hash {
 	return sha256.Sum256(first[:])
 }
 
-// Job is the work a pool gives out. The coinbase transaction is Coinbase1, both extranonces, Coinbase2.
+// Job is the work a pool gives out. The coinbase transaction is Coinbase1, both extranonces,
+// Coinbase2.
 type Job struct {
 	ID                   string
 	PrevHash             Hash
@@ -87,8 +88,9 @@ func ParseHex32(s string) (uint32, error) {
 	return n, d.err
 }
 
-// swapWords turns around the bytes of each word: stratum sends the hash of the previous block as eight
-// numbers with the most significant byte first, a header holds them with the least significant first.
+// swapWords turns around the bytes of each word: stratum sends the hash of the previous block as
+// eight numbers with the most significant byte first, a header holds them with the least
+// significant first.
 func swapWords(h Hash) Hash {
 	for i := 0; i < len(h); i += 4 {
 		slices.Reverse(h[i : i+4])
@@ -133,8 +135,8 @@ func (t *Target) Met(h *Hash) bool {
 	return true
 }
 
-// TargetOf turns a pool's difficulty, which may be a fraction, into a target. Difficulty 1 is 2^32 hashes on
-// average. What is not a positive number gives the hardest target, which nothing meets.
+// TargetOf turns a pool's difficulty, which may be a fraction, into a target. Difficulty 1 is 2^32
+// hashes on average. What is not a positive number gives the hardest target, which nothing meets.
 func TargetOf(difficulty float64) Target {
 	if !(difficulty > 0) || math.IsInf(difficulty, 1) {
 		return Target{}
