@@ -86,7 +86,8 @@ func (b *Bundle) read(source string, maxBytes int64) error {
 // end.
 func (b *Bundle) add(rel string, info fs.FileInfo, maxBytes int64) error {
 	if !info.Mode().IsRegular() {
-		return streams.Errorf(streams.CodeInvalid, "%s is no regular file (%s); a bundle holds plain files only, put a copy there", rel, info.Mode().Type())
+		return streams.Errorf(streams.CodeInvalid,
+			"%s is no regular file (%s); a bundle holds plain files only, put a copy there", rel, info.Mode().Type())
 	}
 	if len(b.Manifest.Files) == MaxFiles {
 		return streams.Errorf(streams.CodeTooLarge, "more than %d files; pack them into an archive", MaxFiles)

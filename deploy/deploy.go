@@ -46,7 +46,9 @@ var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
 // early, 409 another upload of the same name is under way, 413 too large, 429 too many under way,
 // 408 too slow, 422 not enabled by the owner, no room, or a file whose hash is not the announced
 // one. After every error the deployment is as it was.
-var Deploy = streams.Upload[Request, Ack]{Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: streams.VerbDeploy}
+var Deploy = streams.Upload[Request, Ack]{
+	Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: streams.VerbDeploy,
+}
 
 // Request announces a bundle. The contents of its files follow, in the order of the manifest.
 type Request struct {
@@ -57,7 +59,8 @@ type Request struct {
 
 // Summary says what is asked.
 func (r Request) Summary() string {
-	return fmt.Sprintf("name=%s release=%s files=%d bytes=%d", r.Manifest.Name, r.Manifest.Release, len(r.Manifest.Files), r.Size)
+	return fmt.Sprintf("name=%s release=%s files=%d bytes=%d",
+		r.Manifest.Name, r.Manifest.Release, len(r.Manifest.Files), r.Size)
 }
 
 // UploadSize is how many bytes follow.
@@ -123,7 +126,9 @@ func Handler(r Receiver) func(context.Context, streams.Peer, Request, io.Reader)
 // Send deploys a bundle to one worker. Progress, if not nil, is called as bytes leave, in one
 // goroutine; a worker that has the release already asks for none. A Bundle may be sent to several
 // workers at once.
-func Send(ctx context.Context, c *streams.Client, worker peer.ID, b *Bundle, progress func(sent, total int64)) (Ack, error) {
+func Send(
+	ctx context.Context, c *streams.Client, worker peer.ID, b *Bundle, progress func(sent, total int64),
+) (Ack, error) {
 	body := b.Body()
 	defer body.Close()
 	req := Request{Manifest: b.Manifest, Size: b.Manifest.Size()}

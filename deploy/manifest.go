@@ -114,7 +114,8 @@ func (m Manifest) Validate() error {
 	case len(m.Files) == 0:
 		return streams.Errorf(streams.CodeInvalid, "the bundle has no files")
 	case len(m.Files) > MaxFiles:
-		return streams.Errorf(streams.CodeTooLarge, "the bundle has %d files, at most %d are allowed; pack them into an archive", len(m.Files), MaxFiles)
+		return streams.Errorf(streams.CodeTooLarge,
+			"the bundle has %d files, at most %d are allowed; pack them into an archive", len(m.Files), MaxFiles)
 	case m.Size() < 0:
 		return streams.Errorf(streams.CodeInvalid, "the sizes of the files make no sense")
 	}
@@ -128,7 +129,8 @@ func (m Manifest) Validate() error {
 			err = seen.add(f.Path)
 		}
 		if len(seen) > MaxEntries { // before there are half a million
-			return streams.Errorf(streams.CodeTooLarge, "the bundle has more than %d files and directories; pack them into an archive", MaxEntries)
+			return streams.Errorf(streams.CodeTooLarge,
+				"the bundle has more than %d files and directories; pack them into an archive", MaxEntries)
 		}
 		if err != nil {
 			return streams.Errorf(streams.CodeInvalid, "file %q: %w", shorten(f.Path), err)
@@ -150,7 +152,8 @@ func (m Manifest) checkFrame() error {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
 	if len(text) > MaxManifest {
-		return streams.Errorf(streams.CodeTooLarge, "the list of %d files takes %d bytes, at most %d can be sent; pack them into an archive",
+		return streams.Errorf(streams.CodeTooLarge,
+			"the list of %d files takes %d bytes, at most %d can be sent; pack them into an archive",
 			len(m.Files), len(text), MaxManifest)
 	}
 	return nil

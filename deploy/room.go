@@ -72,10 +72,12 @@ func (r *room) reserve(m Manifest, look func() (free, error)) (*reservation, err
 	}
 	bytes, entries := m.Room(), int64(m.Entries())
 	if need := uint64(r.bytes) + uint64(bytes) + spareBytes; now.bytes < need {
-		return nil, streams.Errorf(streams.CodeRefused, "not enough room: %d bytes are free on this machine, %d are needed, with what is under way", now.bytes, need)
+		return nil, streams.Errorf(streams.CodeRefused,
+			"not enough room: %d bytes are free on this machine, %d are needed, with what is under way", now.bytes, need)
 	}
 	if need := uint64(r.entries) + uint64(entries) + spareInodes; now.allInodes > 0 && now.inodes < need {
-		return nil, streams.Errorf(streams.CodeRefused, "not enough room: %d inodes are free on this machine, %d are needed, with what is under way", now.inodes, need)
+		return nil, streams.Errorf(streams.CodeRefused,
+			"not enough room: %d inodes are free on this machine, %d are needed, with what is under way", now.inodes, need)
 	}
 	r.bytes += bytes
 	r.entries += entries
@@ -146,7 +148,8 @@ func (p *pace) add(n int) error {
 	p.bytes += int64(n)
 	late := time.Since(p.began) - paceGrace
 	if late > 0 && float64(p.bytes) < late.Seconds()*LeastRate {
-		return streams.Errorf(streams.CodeTimeout, "the upload is slower than %d bytes a second: %d arrived in %v", LeastRate, p.bytes, time.Since(p.began).Round(time.Second))
+		return streams.Errorf(streams.CodeTimeout, "the upload is slower than %d bytes a second: %d arrived in %v",
+			LeastRate, p.bytes, time.Since(p.began).Round(time.Second))
 	}
 	return nil
 }
@@ -164,9 +167,11 @@ func (u *uploads) begin(p peer.ID) error {
 	defer u.mu.Unlock()
 	switch {
 	case u.peers[p] >= maxUploadsPerPeer:
-		return streams.Errorf(streams.CodeTooMany, "%d deployments of yours are under way on this machine: wait for one to end", maxUploadsPerPeer)
+		return streams.Errorf(streams.CodeTooMany,
+			"%d deployments of yours are under way on this machine: wait for one to end", maxUploadsPerPeer)
 	case u.all >= maxUploads:
-		return streams.Errorf(streams.CodeTooMany, "%d deployments are under way on this machine: wait for one to end", maxUploads)
+		return streams.Errorf(streams.CodeTooMany, "%d deployments are under way on this machine: wait for one to end",
+			maxUploads)
 	}
 	if u.peers == nil {
 		u.peers = make(map[peer.ID]int)

@@ -75,7 +75,8 @@ func (d *deployment) stageFile(ctx context.Context, root *os.Root, f File, body 
 		return d.explainBody(f, n, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != f.SHA256 {
-		return streams.Errorf(streams.CodeRefused, "file %q arrived with SHA-256 %s, the manifest says %s; did it change while it was sent?",
+		return streams.Errorf(streams.CodeRefused,
+			"file %q arrived with SHA-256 %s, the manifest says %s; did it change while it was sent?",
 			shorten(f.Path), got, f.SHA256)
 	}
 	// The umask may have taken bits away.
@@ -91,7 +92,8 @@ func (d *deployment) stageFile(ctx context.Context, root *os.Root, f File, body 
 // explainBody tells the caller's faults from ours.
 func (d *deployment) explainBody(f File, n int64, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return streams.Errorf(streams.CodeInvalid, "the upload ended in file %q after %d of %d bytes", shorten(f.Path), n, f.Size)
+		return streams.Errorf(streams.CodeInvalid, "the upload ended in file %q after %d of %d bytes",
+			shorten(f.Path), n, f.Size)
 	}
 	return fmt.Errorf("stage %s: %w", f.Path, err)
 }

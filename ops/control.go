@@ -119,7 +119,8 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // threadsFor is the number of threads asked for, 0 to leave it to the miner.
 func threadsFor(req StartRequest, processors int) (int, error) {
 	if req.Threads > processors {
-		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors", req.Threads, processors)
+		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors",
+			req.Threads, processors)
 	}
 	switch req.Profile {
 	case "":
@@ -244,7 +245,8 @@ func (w *workload) startError(kind string, err error) error {
 	case errors.As(err, &refusal):
 		return streams.Errorf(streams.CodeRefused, "%s", refusal.Reason)
 	case errors.Is(err, miner.ErrNotInstalled):
-		return streams.Errorf(streams.CodeRefused, "%s is not installed on this machine; its owner has to do that: it is never downloaded", kind)
+		return streams.Errorf(streams.CodeRefused,
+			"%s is not installed on this machine; its owner has to do that: it is never downloaded", kind)
 	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return e

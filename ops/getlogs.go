@@ -228,7 +228,8 @@ func (w *workload) lastExit() *Exit {
 // logError puts what the caller did wrong into words.
 func logError(name string, err error) error {
 	if errors.Is(err, logs.ErrBeyondEnd) {
-		return streams.Errorf(streams.CodeInvalid, "the log of %s does not reach that offset: it was begun anew; leave out the offset", name)
+		return streams.Errorf(streams.CodeInvalid,
+			"the log of %s does not reach that offset: it was begun anew; leave out the offset", name)
 	}
 	return err
 }

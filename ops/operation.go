@@ -63,7 +63,9 @@ type Bounded interface {
 type Entries interface{ Len() int }
 
 // FromCall makes an operation of a call. A nil handler means that something else serves it.
-func FromCall[Req, Res any](c streams.Call[Req, Res], handle func(context.Context, streams.Peer, Req) (Res, error)) Operation {
+func FromCall[Req, Res any](
+	c streams.Call[Req, Res], handle func(context.Context, streams.Peer, Req) (Res, error),
+) Operation {
 	o := declare[Req](c.Spec())
 	if handle != nil {
 		o.register = func(m *streams.Mux) error { return c.Handle(m, handle) }
@@ -72,7 +74,8 @@ func FromCall[Req, Res any](c streams.Call[Req, Res], handle func(context.Contex
 }
 
 // FromFeed makes an operation of a feed. A nil handler means that something else serves it.
-func FromFeed[Req, Item any](f streams.Feed[Req, Item],
+func FromFeed[Req, Item any](
+	f streams.Feed[Req, Item],
 	handle func(ctx context.Context, p streams.Peer, req Req, send func(Item) error) (last Item, err error),
 ) Operation {
 	o := declare[Req](f.Spec())
@@ -91,7 +94,8 @@ func FromFeed[Req, Item any](f streams.Feed[Req, Item],
 }
 
 // FromUpload makes an operation of an upload. A nil handler means that something else serves it.
-func FromUpload[Req streams.Sized, Res any](u streams.Upload[Req, Res],
+func FromUpload[Req streams.Sized, Res any](
+	u streams.Upload[Req, Res],
 	handle func(ctx context.Context, p streams.Peer, req Req, body io.Reader) (Res, error),
 ) Operation {
 	o := declare[Req](u.Spec())
@@ -134,7 +138,9 @@ func (o Operation) Endless(payload jsontext.Value) bool {
 // Do sends the payload to p and yields the reply, or the items of a feed as they arrive. An error
 // is the last value. A machine that answers with more than was asked for is cut off with code 413.
 // An upload needs a body, which its family sends; here it fails with code 501.
-func (o Operation) Do(ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value) iter.Seq2[jsontext.Value, error] {
+func (o Operation) Do(
+	ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value,
+) iter.Seq2[jsontext.Value, error] {
 	return func(yield func(jsontext.Value, error) bool) {
 		switch o.Shape {
 		case streams.ShapeCall:
@@ -148,7 +154,9 @@ func (o Operation) Do(ctx context.Context, cl *streams.Client, p peer.ID, payloa
 }
 
 // Call sends the payload of an operation that is a call to p, and returns the reply.
-func (o Operation) Call(ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value) (jsontext.Value, error) {
+func (o Operation) Call(
+	ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value,
+) (jsontext.Value, error) {
 	raw := streams.Call[jsontext.Value, jsontext.Value]{Family: o.Family, Request: o.Request, Reply: o.Reply, Verb: o.Verb}
 	return raw.Do(ctx, cl, p, orEmpty(payload))
 }

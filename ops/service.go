@@ -266,7 +266,8 @@ func (s *Service) obtain(name string) (*workload, error) {
 		return w, nil
 	}
 	if len(s.workloads) >= MaxWorkloads {
-		return nil, streams.Errorf(streams.CodeRefused, "this machine has had %d workloads, the most it keeps: use one of their names: %s",
+		return nil, streams.Errorf(streams.CodeRefused,
+			"this machine has had %d workloads, the most it keeps: use one of their names: %s",
 			MaxWorkloads, s.names())
 	}
 	w, err := s.newWorkload(name)

@@ -82,7 +82,8 @@ func (s *Service) newWorkload(name string) (*workload, error) {
 		if !errors.Is(err, durable.ErrUnsafe) {
 			aside, _ = durable.SetAside(w.recordFile())
 		}
-		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without", "workload", name, "err", err, "file", aside)
+		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without",
+			"workload", name, "err", err, "file", aside)
 		w.record = record{}
 	}
 	return w, nil

@@ -150,7 +150,8 @@ func (a *Admin) find(word string, want func(trust.Member) bool) (trust.Member, e
 		return trust.Member{}, fmt.Errorf("%w: nobody of the fleet is known as %q here%s; see: swarm members",
 			ErrUnknownMember, word, didYouMean(word, names))
 	}
-	return trust.Member{}, fmt.Errorf("%w: %q are %d members: use the peer ID; see: swarm members", ErrUnknownMember, word, len(named))
+	return trust.Member{}, fmt.Errorf("%w: %q are %d members: use the peer ID; see: swarm members",
+		ErrUnknownMember, word, len(named))
 }
 
 // byID returns the member with a peer ID.
@@ -291,7 +292,8 @@ func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
 	}
 	if membership.Waits(m) && !c.Looked {
-		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", ErrLookFirst, m.Grant.Name, m.Grant.Name)
+		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s",
+			ErrLookFirst, m.Grant.Name, m.Grant.Name)
 	}
 	before := m.Grant.Name
 	d := trust.Decision{Grant: *m.Grant, Narrow: c.Narrow, Reinstate: c.Reinstate, Extend: !c.Reinstate}
@@ -327,7 +329,8 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 // person has to decide matches trust.ErrNeedsPerson.
 func (a *Admin) RenewDue(m trust.Member) (*trust.Grant, error) {
 	if membership.Waits(m) {
-		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", trust.ErrNeedsPerson, m.Grant.Name, m.Grant.Name)
+		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s",
+			trust.ErrNeedsPerson, m.Grant.Name, m.Grant.Name)
 	}
 	s, err := a.signer()
 	if err != nil {

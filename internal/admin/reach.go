@@ -76,7 +76,9 @@ func BestAddrs(info peer.AddrInfo) peer.AddrInfo {
 }
 
 // PutTicket has another member redeem a ticket, and returns where it does.
-func PutTicket(ctx context.Context, cl *streams.Client, to peer.ID, inv *trust.Invitation, secret []byte) ([]multiaddr.Multiaddr, error) {
+func PutTicket(
+	ctx context.Context, cl *streams.Client, to peer.ID, inv *trust.Invitation, secret []byte,
+) ([]multiaddr.Multiaddr, error) {
 	data, err := json.Marshal(inv)
 	if err != nil {
 		return nil, err

@@ -133,8 +133,11 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 		return nil, err
 	}
 	c := &Controller{cfg: cfg, targets: newTargets(fleet, hc.Bootstrap, cfg.FanOut, cfg.Logger)}
-	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options, hc.OnFound = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options, c.found.onFound
-	nc := node.Config{Role: RoleController, Logger: cfg.Logger, Fleet: fleet, Joined: cfg.Joined, Greeted: c.greeted, Host: hc}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
+	hc.OnFound = c.found.onFound
+	nc := node.Config{
+		Role: RoleController, Logger: cfg.Logger, Fleet: fleet, Joined: cfg.Joined, Greeted: c.greeted, Host: hc,
+	}
 	if err := shape(c, &nc); err != nil {
 		return nil, err
 	}

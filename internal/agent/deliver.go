@@ -92,7 +92,9 @@ type AuditReport struct {
 
 // Audit asks machines who did what on them, many at a time, and remembers how far each
 // log went. It is told of each machine as it answers.
-func (c *Controller) Audit(ctx context.Context, s Selection, r audit.Request, timeout time.Duration, emit func(AuditReport)) (Summary, error) {
+func (c *Controller) Audit(
+	ctx context.Context, s Selection, r audit.Request, timeout time.Duration, emit func(AuditReport),
+) (Summary, error) {
 	h := audit.HeadsOf(c.cfg.StateDir)
 	var (
 		mu  sync.Mutex
@@ -176,6 +178,7 @@ func (rep *AuditReport) compare(known []audit.Head) {
 		return
 	}
 	if was := known[len(known)-1]; rep.Head.Count < was.Count || rep.Head.Count == was.Count && rep.Head.Hash != was.Hash {
-		rep.Broken = fmt.Sprintf("the log had %d entries when the machine was asked last, and has %d now: it was cut or begun anew", was.Count, rep.Head.Count)
+		rep.Broken = fmt.Sprintf("the log had %d entries when the machine was asked last, and has %d now: "+
+			"it was cut or begun anew", was.Count, rep.Head.Count)
 	}
 }

@@ -195,7 +195,8 @@ func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Valu
 		}
 	})
 	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errSlowUpload) {
-		return nil, streams.Errorf(streams.CodeTimeout, "%s takes less than %d KiB a second; to give it longer: --timeout", t.Label(), uploadRate>>10)
+		return nil, streams.Errorf(streams.CodeTimeout, "%s takes less than %d KiB a second; to give it longer: --timeout",
+			t.Label(), uploadRate>>10)
 	}
 	if err != nil {
 		return nil, timedOut(ctx, t, err)

@@ -71,7 +71,8 @@ func (ts *targets) confirmed(ctx context.Context, s Selection, t Target, within 
 		return nil
 	}
 	if m, ok := ts.fleet.Known(t.Peer); ok && membership.Waits(m) {
-		return streams.Errorf(streams.CodeForbidden, "not sent: the one on whose word %s is a member has ended; look at it: swarm renew %s", m.Grant.Name, m.Grant.Name)
+		return streams.Errorf(streams.CodeForbidden,
+			"not sent: the one on whose word %s is a member has ended; look at it: swarm renew %s", m.Grant.Name, m.Grant.Name)
 	}
 	return nil
 }

@@ -291,7 +291,8 @@ func (ts *targets) each(ctx context.Context, s Selection, op streams.Spec, do fu
 	case n > 0:
 		return n, nil
 	case ts.fleet != nil:
-		return 0, fmt.Errorf("%w: no worker of the fleet %s is known here. Let one in: swarm invite NAME", ErrSelection, ts.fleet.Name())
+		return 0, fmt.Errorf("%w: no worker of the fleet %s is known here. Let one in: swarm invite NAME",
+			ErrSelection, ts.fleet.Name())
 	case op.Verb.HasEffect():
 		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. "+
 			"Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)

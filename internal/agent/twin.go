@@ -31,7 +31,9 @@ type twinMark struct {
 
 // watchTwin keeps the file for "swarm status" until ctx ends, and says when another machine came,
 // and when it was gone.
-func watchTwin(ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(node.Twin, bool)) error {
+func watchTwin(
+	ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(node.Twin, bool),
+) error {
 	path := filepath.Join(stateDir, twinFile)
 	remove := func() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -71,7 +71,8 @@ func ReadRefused(dir string, since time.Time) (out []Refused, err error) {
 
 // Text is the count in a line for people.
 func (r Refused) Text() string {
-	return fmt.Sprintf("refused %d requests of %s, the last at %s", r.Count, r.Peer, time.UnixMilli(r.Last).UTC().Format(time.DateTime))
+	return fmt.Sprintf("refused %d requests of %s, the last at %s",
+		r.Count, r.Peer, time.UnixMilli(r.Last).UTC().Format(time.DateTime))
 }
 
 func readCounts(path string, each func(Count)) error {

@@ -81,7 +81,8 @@ func Operation(r *Recorder) ops.Operation {
 		case turn <- struct{}{}:
 			defer func() { <-turn }()
 		default:
-			return Answer{}, streams.Errorf(streams.CodeTooMany, "%d others read this log now: wait a moment, then repeat", cap(turn))
+			return Answer{}, streams.Errorf(streams.CodeTooMany, "%d others read this log now: wait a moment, then repeat",
+				cap(turn))
 		}
 		return r.answer(ctx, req, send)
 	})

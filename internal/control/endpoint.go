@@ -37,7 +37,9 @@ const maxRequest = 2 * streams.MaxFrame
 
 // serve answers the verb on mux. do calls emit for each line, also from several goroutines; an
 // error of emit means that the command has gone, which ends ctx, too.
-func (e endpoint[Req, Line]) serve(mux *http.ServeMux, do func(ctx context.Context, req Req, emit func(Line) error) error) {
+func (e endpoint[Req, Line]) serve(
+	mux *http.ServeMux, do func(ctx context.Context, req Req, emit func(Line) error) error,
+) {
 	mux.HandleFunc("POST "+e.path, func(w http.ResponseWriter, r *http.Request) {
 		var req Req
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))

@@ -35,7 +35,9 @@ func (r *Remote) Close() error {
 }
 
 // Exec is that of [Commander].
-func (r *Remote) Exec(ctx context.Context, j agent.Job, s agent.Selection, emit func(agent.Result)) (sum agent.Summary, err error) {
+func (r *Remote) Exec(
+	ctx context.Context, j agent.Job, s agent.Selection, emit func(agent.Result),
+) (sum agent.Summary, err error) {
 	lines, err := execVerb.ask(ctx, r.http, requestOf(j, s))
 	if err != nil {
 		return sum, err

@@ -49,7 +49,8 @@ func (s *Server) Serve(ctx context.Context, socket string, ready func() error) e
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	srv := &http.Server{
-		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx },
+		Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	g.Go(func() error { return s.c.Run(ctx) })
 	g.Go(func() error { return s.hear(ctx) })

@@ -49,7 +49,8 @@ func (d *Diagnosis) addClock(name string, ahead time.Duration, now time.Time) {
 	if ahead.Abs() > clockTooFar {
 		level = LevelFail
 	}
-	text := fmt.Sprintf("the clocks differ by %s: that of %s is %s, at %s", span(ahead), name, sideOf(ahead), clock.Text(now.Add(ahead)))
+	text := fmt.Sprintf("the clocks differ by %s: that of %s is %s, at %s",
+		span(ahead), name, sideOf(ahead), clock.Text(now.Add(ahead)))
 	next := fmt.Sprintf("set the clock of %s, or that of this machine, which says %s; grants and messages are judged by them", name, clock.Text(now))
 	if clock.Fault(now) != "" {
 		next = "set the clock of this machine"

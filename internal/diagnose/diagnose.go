@@ -138,19 +138,22 @@ func ago(d time.Duration) string {
 // grant says what the fleet thinks of the machine.
 func (x *examination) grant() {
 	if x.fleet == nil {
-		x.add("grant", LevelOK, "this controller has no fleet: the machine takes commands if it was started with --allow "+x.node.ID().String(), "")
+		x.add("grant", LevelOK,
+			"this controller has no fleet: the machine takes commands if it was started with --allow "+x.node.ID().String(), "")
 		return
 	}
 	m, ok := x.fleet.Known(x.Peer)
 	switch {
 	case x.fleet.Revoked(x.Peer):
-		x.add("grant", LevelFail, "it was thrown out of the fleet", "let it in again with: swarm invite "+cmp.Or(x.target.Name, "NAME"))
+		x.add("grant",
+			LevelFail, "it was thrown out of the fleet", "let it in again with: swarm invite "+cmp.Or(x.target.Name, "NAME"))
 	case !ok:
 		x.add("grant", LevelFail, "it has shown no grant of the fleet "+x.fleet.Name(), "let it in: swarm invite NAME")
 	case m.Err != nil:
 		x.add("grant", LevelFail, m.Err.Error(), "renew it: swarm renew "+x.target.Name)
 	case m.Grant.ExpiresAt().Sub(x.fleet.Now()) < soonExpiring:
-		x.add("grant", LevelWarn, fmt.Sprintf("%s until %s", m.Grant.Role, m.Grant.ExpiresAt().UTC().Format(time.DateOnly)), "renew it: swarm renew "+x.target.Name)
+		x.add("grant", LevelWarn, fmt.Sprintf("%s until %s",
+			m.Grant.Role, m.Grant.ExpiresAt().UTC().Format(time.DateOnly)), "renew it: swarm renew "+x.target.Name)
 	default:
 		x.add("grant", LevelOK, fmt.Sprintf("%s until %s", m.Grant.Role, m.Grant.ExpiresAt().UTC().Format(time.DateOnly)), "")
 	}
@@ -176,7 +179,8 @@ func (x *examination) addrs(tried []host.Tried) (answered bool) {
 		}
 	}
 	if len(tried) == 0 {
-		x.add("address", LevelFail, "none is known", "give one: swarm peers add MADDR, or --bootstrap with a machine that knows it")
+		x.add("address",
+			LevelFail, "none is known", "give one: swarm peers add MADDR, or --bootstrap with a machine that knows it")
 	}
 	return answered
 }
@@ -197,14 +201,16 @@ func (x *examination) runs(ctx context.Context, tried []host.Tried) {
 // addTwin says that nobody knows which of two machines answers.
 func (x *examination) addTwin(twin node.Twin) {
 	err := node.TwinError(twin)
-	x.add("result", LevelFail, fmt.Sprintf("TWO MACHINES have the identity of %s: %s", x.target.Label(), strings.Join(twin.Addrs, ", ")),
+	x.add("result",
+		LevelFail, fmt.Sprintf("TWO MACHINES have the identity of %s: %s", x.target.Label(), strings.Join(twin.Addrs, ", ")),
 		"on one of them: swarm leave, delete identity.pem, join again with a new ticket; until then commands with an effect are held")
 	x.Err = err
 }
 
 // offline says what no answer from anywhere may mean.
 func (x *examination) offline(tried []host.Tried) {
-	next := fmt.Sprintf("see that %s is on and in the network, and that the worker runs there: swarm status", x.target.Label())
+	next := fmt.Sprintf("see that %s is on and in the network, and that the worker runs there: swarm status",
+		x.target.Label())
 	text := "OFFLINE: none of its addresses answers"
 	failed := func(kind error) bool {
 		return slices.ContainsFunc(tried, func(a host.Tried) bool { return errors.Is(a.Err, kind) })
@@ -215,11 +221,14 @@ func (x *examination) offline(tried []host.Tried) {
 	byRelay := slices.ContainsFunc(tried, func(a host.Tried) bool { return host.RelayOf(a.Addr) != "" })
 	switch {
 	case allFailed(host.ErrDenied):
-		text, next = "DENIED HERE: this machine's own settings forbid all of its addresses", "change --deny-net or --allow-net of this controller"
+		text = "DENIED HERE: this machine's own settings forbid all of its addresses"
+		next = "change --deny-net or --allow-net of this controller"
 	case failed(host.ErrClocks):
-		text, next = "THE CLOCKS DIFFER: the program there is an older one, with a certificate that is not valid by one of the clocks", "set the clock that is wrong; or update swarm there, which then needs no certificate"
+		text = "THE CLOCKS DIFFER: the program there is an older one, with a certificate that is not valid by one of the clocks"
+		next = "set the clock that is wrong; or update swarm there, which then needs no certificate"
 	case failed(host.ErrOtherPeer):
-		text, next = "ANOTHER MACHINE answers at its address", "if it was installed anew it has another identity: remove it (swarm peers remove) and let it in again"
+		text = "ANOTHER MACHINE answers at its address"
+		next = "if it was installed anew it has another identity: remove it (swarm peers remove) and let it in again"
 	case allFailed(host.ErrNoRoute):
 		text, next = "THIS MACHINE is cut off: it has no way to any of the addresses", "look after the network here"
 	case failed(host.ErrTurnedAway):
@@ -258,7 +267,8 @@ func (x *examination) refusal(ctx context.Context, err error) {
 	switch {
 	case !said || refused.Code == streams.CodeUnavailable || refused.Code == streams.CodeTimeout:
 		x.Err = agent.Unreachable(ctx, x.target, err)
-		x.add("result", LevelFail, "UNSTEADY: it has answered just now, and no longer does: "+words(x.Err), "try again; if this goes on, look at the network, and at the log of that machine")
+		x.add("result", LevelFail, "UNSTEADY: it has answered just now, and no longer does: "+words(x.Err),
+			"try again; if this goes on, look at the network, and at the log of that machine")
 	case refused.Code == streams.CodeUnsupported:
 		x.Err = err
 		x.add("result", LevelFail, "VERSION: "+words(err), "update swarm on the older of the two: swarm version")
@@ -293,7 +303,8 @@ func (x *examination) rights(ctx context.Context, reason string) {
 	}
 	if m, ok := x.node.Book().Get(x.Peer); ok && x.fleet != nil && m.Role != "" && m.Role != string(trust.RoleWorker) {
 		if reason != "" {
-			x.add("result", LevelFail, "NO MEMBER THERE: it does not take this machine for one: "+reason, "compare the clocks; see who is a member: swarm members")
+			x.add("result", LevelFail, "NO MEMBER THERE: it does not take this machine for one: "+reason,
+				"compare the clocks; see who is a member: swarm members")
 			x.Err = streams.Errorf(streams.CodeForbidden, "%s", reason)
 			return
 		}
@@ -357,7 +368,8 @@ func Here(s agent.Self, serves bool) Diagnosis {
 	}
 	switch {
 	case s.Fleet == "":
-		d.add("fleet", LevelWarn, "none: machines take commands only from peers they name with --allow", "make one: swarm init")
+		d.add("fleet",
+			LevelWarn, "none: machines take commands only from peers they name with --allow", "make one: swarm init")
 	default:
 		d.add("fleet", LevelOK, s.Fleet, "")
 	}
@@ -374,14 +386,16 @@ func Here(s agent.Self, serves bool) Diagnosis {
 		d.add("controller", LevelWarn, "none serves here: each command connects anew, and connections behind two NATs go by way of a relay", "start it: swarm controller serve")
 		return d
 	}
-	d.add("controller", LevelOK, fmt.Sprintf("serves here, and is connected with %d of %d machines", s.Connected, s.Known), "")
+	d.add("controller",
+		LevelOK, fmt.Sprintf("serves here, and is connected with %d of %d machines", s.Connected, s.Known), "")
 	switch {
 	case s.Public:
 		d.add("reach", LevelOK, "a member has dialled this machine at an address of the Internet", "")
 	case len(s.Relays) > 0:
 		d.add("reach", LevelOK, "others reach this machine by way of "+strings.Join(s.Relays, " and "), "")
 	default:
-		d.add("reach", LevelWarn, "machines of this network only, as far as is known", "for machines elsewhere run a relay: swarm relay; or forward a port and name it: --external")
+		d.add("reach", LevelWarn, "machines of this network only, as far as is known",
+			"for machines elsewhere run a relay: swarm relay; or forward a port and name it: --external")
 	}
 	switch s.NAT {
 	case host.NATCone, host.NATNone:
@@ -397,20 +411,23 @@ func Here(s agent.Self, serves bool) Diagnosis {
 	case *s.UDP:
 		d.add("udp", LevelOK, "passes", "")
 	default:
-		d.add("udp", LevelWarn, "does not pass: connections use TCP, and holes cannot be punched", "let UDP port 4747 through where a firewall stops it")
+		d.add("udp", LevelWarn, "does not pass: connections use TCP, and holes cannot be punched",
+			"let UDP port 4747 through where a firewall stops it")
 	}
 	if s.ClockOffsetMs != nil {
 		off := time.Duration(*s.ClockOffsetMs) * time.Millisecond
 		switch side := sideOf(off); {
 		case off.Abs() > clockWorth:
-			d.add("clock", LevelWarn, fmt.Sprintf("the clocks differ by %s: those of most machines are %s", span(off), side), "set the clock of this machine")
+			d.add("clock", LevelWarn, fmt.Sprintf("the clocks differ by %s: those of most machines are %s",
+				span(off), side), "set the clock of this machine")
 		case s.ClockFault == "":
 			d.add("clock", LevelOK, "as that of most machines", "")
 		}
 	}
 	for _, l := range s.Clocks {
 		off := time.Duration(l.AheadMs) * time.Millisecond
-		d.add("clock", LevelWarn, fmt.Sprintf("the clocks differ by %s: that of %s is %s", span(off), l.Name, sideOf(off)), "set the clock of "+l.Name+": swarm doctor "+l.Name)
+		d.add("clock", LevelWarn, fmt.Sprintf("the clocks differ by %s: that of %s is %s",
+			span(off), l.Name, sideOf(off)), "set the clock of "+l.Name+": swarm doctor "+l.Name)
 	}
 	return d
 }

@@ -77,7 +77,8 @@ func Load(path string) (Policy, error) {
 	}
 	p, err := Parse(text)
 	if err != nil {
-		return Policy{}, fmt.Errorf("%s: %w; correct it, or move it away: then nothing is allowed but what --enable says", path, err)
+		return Policy{}, fmt.Errorf("%s: %w; correct it, or move it away: then nothing is allowed but what --enable says",
+			path, err)
 	}
 	return p, nil
 }

@@ -29,7 +29,8 @@ var (
 // system.
 func ValidName(name string) error {
 	if len(name) > MaxName || !namePattern.MatchString(name) {
-		return fmt.Errorf("name %.70q: need 1 to %d of a-z 0-9 . _ - that begin and end with a letter or digit", name, MaxName)
+		return fmt.Errorf("name %.70q: need 1 to %d of a-z 0-9 . _ - that begin and end with a letter or digit",
+			name, MaxName)
 	}
 	return nil
 }
@@ -37,7 +38,8 @@ func ValidName(name string) error {
 // ValidAlgorithm tells what is wrong with an algorithm's name, such as "rx/0".
 func ValidAlgorithm(name string) error {
 	if len(name) > MaxAlgorithm || !algorithmPattern.MatchString(name) {
-		return fmt.Errorf("algorithm %.40q: need 1 to %d of a-z 0-9 . _ / - that begin with a letter or digit", name, MaxAlgorithm)
+		return fmt.Errorf("algorithm %.40q: need 1 to %d of a-z 0-9 . _ / - that begin with a letter or digit",
+			name, MaxAlgorithm)
 	}
 	return nil
 }
