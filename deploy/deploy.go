@@ -135,7 +135,7 @@ func Send(
 	return Deploy.Do(ctx, c, worker, req, &counted{Reader: body, total: req.Size, tell: progress})
 }
 
-// counted tells how far a reader has been read.
+// counted reports how far a reader has been read.
 type counted struct {
 	io.Reader
 	sent, total int64

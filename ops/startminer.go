@@ -92,7 +92,7 @@ func (r StartRequest) validateLoad() error {
 	return miner.ValidName(r.Profile)
 }
 
-// MinerAck tells how a workload stands after a command.
+// MinerAck is the state of a workload after a command.
 type MinerAck struct {
 	Name      string      `json:"name"`
 	Running   bool        `json:"running"` // a process runs, or will be started again after a pause

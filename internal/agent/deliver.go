@@ -77,7 +77,7 @@ func (c *Controller) greeted(info node.PeerInfo) {
 	}
 }
 
-// AuditReport is what a machine tells of its audit log.
+// AuditReport is what a machine reports of its audit log.
 type AuditReport struct {
 	Target  Target
 	Entries []audit.Entry

@@ -122,7 +122,7 @@ func (c *collector) run(ctx context.Context, changes <-chan host.StandingChange)
 	}
 }
 
-// twinEvents tells of identities that two machines run with, and of those that have one again. was
+// twinEvents reports identities that two machines run with, and of those that have one again. was
 // is what was told before.
 func (c *collector) twinEvents(was map[peer.ID]bool) (out []Event) {
 	now := make(map[peer.ID]bool)
@@ -142,7 +142,7 @@ func (c *collector) twinEvents(was map[peer.ID]bool) (out []Event) {
 	return out
 }
 
-// stateEvent tells of a saved machine.
+// stateEvent describes a saved machine.
 func (c *collector) stateEvent(s host.StandingChange) (e Event, saved bool) {
 	m, ok := c.node.Book().Get(s.Peer)
 	if !ok || m.Hint {

@@ -47,7 +47,7 @@ func (f *finder) onFound(p discovery.Found) {
 	}
 }
 
-// discover tells of machines that discovery has found, until wait is over:
+// discover reports machines that discovery has found, until wait is over:
 // those that can be reached and speak the family.
 func (f *finder) discover(ctx context.Context, wait time.Duration, family string, tell func(Target)) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
@@ -90,8 +90,8 @@ func (f *finder) discover(ctx context.Context, wait time.Duration, family string
 	}
 }
 
-// probe reaches a found peer and says whether it speaks the family. Discovery
-// is a hint only: who does not answer is no target.
+// probe reaches a found peer and reports whether it speaks the family. Discovery
+// is a hint only: a peer that does not answer is no target.
 func (f *finder) probe(ctx context.Context, id peer.ID, family string) (Target, bool) {
 	info, err := f.targets.node.Greeting(ctx, id)
 	if err != nil {

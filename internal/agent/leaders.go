@@ -42,7 +42,7 @@ func newLeaders(n *node.Node, f *trust.Fleet, roles ...trust.Role) *leaders {
 	return &leaders{node: n, fleet: f, roles: roles}
 }
 
-// keep begins to keep those that are known by now, and ends it for those that were thrown out.
+// keep begins to keep those that are known by now, and ends it for those that were revoked.
 func (l *leaders) keep() {
 	for _, saved := range l.node.Book().All() {
 		m, ok := l.fleet.Known(saved.Peer)
@@ -118,8 +118,8 @@ func (l *leaders) rank(p peer.ID) int {
 	return rankOther
 }
 
-// news tells whether there is a leader among those worth asking who was not asked the last time: it
-// may know of others.
+// news reports whether there is a leader among those worth asking who was not asked the last time:
+// it may know of others.
 func (l *leaders) news() bool {
 	return slices.ContainsFunc(l.worthAsking(), func(p peer.ID) bool { return l.leads(p) && !slices.Contains(l.asked, p) })
 }

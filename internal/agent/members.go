@@ -91,7 +91,7 @@ func (ts *targets) pickSelector(text string) ([]Target, error) {
 }
 
 // learnMembers asks a few members for others, which may have joined elsewhere, and
-// tells of the workers among them.
+// reports the workers among them.
 func (ts *targets) learnMembers(ctx context.Context, wait time.Duration, tell func(Target)) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

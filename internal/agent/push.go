@@ -140,7 +140,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 	}, nil
 }
 
-// followBook tells of the machines that other commands save meanwhile.
+// followBook reports the machines that other commands save meanwhile.
 func (c *Controller) followBook(ctx context.Context, every time.Duration, tell func(Target)) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

@@ -180,7 +180,7 @@ func (v *verifier) next(line []byte) error {
 	return nil
 }
 
-// follows tells why e can not stand where it is.
+// follows returns why e cannot stand where it is.
 func (v *verifier) follows(e Entry) error {
 	head, begin := v.report.Head, v.report.Entries == 0
 	switch {

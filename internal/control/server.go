@@ -107,7 +107,7 @@ func (s *Server) handler() http.Handler {
 	return mux
 }
 
-// exec does a job, and tells how far its uploads are.
+// exec does a job, and reports the progress of its uploads.
 func (s *Server) exec(ctx context.Context, req execRequest, emit func(execLine) error) error {
 	job, err := req.job()
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownPeer tells whether the process at the other end runs as our user, or as
+// ownPeer reports whether the process at the other end runs as our user, or as
 // root, who may read the identity anyway.
 func ownPeer(c net.Conn) bool {
 	u, ok := c.(*net.UnixConn)

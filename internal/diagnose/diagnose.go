@@ -159,7 +159,7 @@ func (x *examination) grant() {
 	}
 }
 
-// addrs tells of each address, and whether any has answered.
+// addrs adds a finding for each address, and reports whether any has answered.
 func (x *examination) addrs(tried []host.Tried) (answered bool) {
 	for _, a := range tried {
 		answered = answered || a.Err == nil

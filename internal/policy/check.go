@@ -38,10 +38,10 @@ func refuse(rule, format string, args ...any) error {
 	return &Refusal{Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }
 
-// CheckDriver tells why no workload may be run by the driver of this name.
+// CheckDriver returns why no workload may be run by the driver of this name.
 func (p Policy) CheckDriver(name string) error { return named("drivers", "driver", name, p.Drivers) }
 
-// CheckMiner tells why the miner of this name may not be started.
+// CheckMiner returns why the miner of this name may not be started.
 func (p Policy) CheckMiner(name string) error {
 	err := named("miners", "miner", name, p.Miners)
 	if r, ok := errors.AsType[*Refusal](err); ok {
@@ -57,8 +57,8 @@ func named(rule, what, name string, allowed []string) error {
 	return refuse(rule, "%s %.80q is not in the owner's list", what, name)
 }
 
-// CheckPool tells why nothing may be mined for a pool, given as scheme://host:port; empty when none
-// is named.
+// CheckPool returns why nothing may be mined for a pool, given as scheme://host:port; empty when
+// none is named.
 func (p Policy) CheckPool(pool string) error {
 	if slices.Contains(p.Pools, Any) {
 		return nil
@@ -76,7 +76,7 @@ func (p Policy) CheckPool(pool string) error {
 	return refuse("pools", "pool %.80q is not in the owner's list", u.Host)
 }
 
-// CheckWallet tells why nothing may be mined for a wallet; empty when none is named. It does not
+// CheckWallet returns why nothing may be mined for a wallet; empty when none is named. It does not
 // repeat the wallet.
 func (p Policy) CheckWallet(wallet string) error {
 	switch {
@@ -90,7 +90,7 @@ func (p Policy) CheckWallet(wallet string) error {
 	return refuse("wallets", "the wallet is not in the owner's list")
 }
 
-// CheckDeploy tells why a bundle of this name and size may not be deployed.
+// CheckDeploy returns why a bundle of this name and size may not be deployed.
 func (p Policy) CheckDeploy(name string, bytes int64) error {
 	d := p.Deploy
 	switch {
@@ -104,7 +104,7 @@ func (p Policy) CheckDeploy(name string, bytes int64) error {
 	return nil
 }
 
-// CheckRun tells why no command line may be run.
+// CheckRun returns why no command line may be run.
 func (p Policy) CheckRun() error {
 	if p.Run {
 		return nil
@@ -140,7 +140,7 @@ func within[N int | int64](rule, unit string, asked, limit N) (N, error) {
 	return asked, nil
 }
 
-// matchesPool tells whether a pattern, which is a host or host:port, means this pool. Names of
+// matchesPool reports whether a pattern, which is a host or host:port, means this pool. Names of
 // hosts have no case.
 func matchesPool(pattern, host, port string) bool {
 	wantHost, wantPort := splitPool(pattern)

@@ -215,7 +215,7 @@ func (s *session) shareAnswered(id int, m stratum.Message) {
 	}
 }
 
-// failed says whether an answer is a no: an error, or the result false.
+// failed reports whether an answer is a no: an error, or the result false.
 func failed(m stratum.Message) bool {
 	var no bool
 	return len(m.Error) > 0 && m.Error.Kind() != 'n' || len(m.Result) == 0 ||

@@ -1,8 +1,8 @@
 // Package miner says what the agent needs to know about one kind of mining software.
 //
-// An [Adapter] owns no process. It tells whether its miner is on this machine (Detect), writes the
-// miner's own configuration and says how to run it (Render), and asks a running miner how it goes
-// (Status):
+// An [Adapter] owns no process. It reports whether its miner is on this machine (Detect), writes
+// the miner's own configuration and says how to run it (Render), and asks a running miner how it
+// goes (Status):
 //
 //	spec := miner.Spec{Name: "xmrig", Pool: "stratum+tcp://pool.example:3333", Wallet: "…"}
 //	run, err := adapter.Render(ctx, spec, dir) // a driver.Spec; secrets are in a file with mode 0600

@@ -125,7 +125,7 @@ func (h *Header) Hash(nonce uint32) Hash {
 // Target is the largest hash that counts, as four numbers with the most significant first.
 type Target [4]uint64
 
-// Met says whether the hash counts.
+// Met reports whether the hash counts.
 func (t *Target) Met(h *Hash) bool {
 	for i := range t {
 		if n := binary.LittleEndian.Uint64(h[24-8*i:]); n != t[i] {
