@@ -33,11 +33,11 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Roles as they are told in the handshake.
+// Kinds of nodes, as the handshake names them. Viewers and issuers run controllers.
 const (
-	RoleWorker     = "worker"
-	RoleController = "controller"
-	RoleRelay      = "relay"
+	RoleWorker     = string(trust.RoleWorker)
+	RoleController = string(trust.RoleController)
+	RoleRelay      = string(trust.RoleRelay)
 )
 
 // RefpowCommand is the word by which the program becomes the refpow miner.
