@@ -31,6 +31,7 @@ type auditLine struct {
 
 // auditing is what the flags of audit say.
 type auditing struct {
+	*env
 	selection
 	reach   reach
 	since   time.Duration
@@ -39,8 +40,8 @@ type auditing struct {
 	timeout time.Duration
 }
 
-func (a *app) auditCommand() *cobra.Command {
-	var o auditing
+func newAuditCommand(e *env) *cobra.Command {
+	o := auditing{env: e}
 	cmd := &cobra.Command{
 		Use:   "audit [TARGET…]",
 		Short: "Show who did what on machines, and check that nothing was removed from that record",
@@ -59,23 +60,23 @@ machine is shown.`,
 			o.Names = args
 			o.local = len(args) == 0 && !o.All && o.On == "" && o.Best == 0
 			if o.local {
-				return a.auditHere(o)
+				return o.here()
 			}
-			return a.auditThere(cmd.Context(), o)
+			return o.there(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
 	f.DurationVar(&o.since, "since", 0, "only what happened within this time (default: all that is kept)")
 	f.BoolVar(&o.verify, "verify", false, "check the chain")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long a machine may take")
-	o.flags(cmd)
-	o.reach.flags(cmd)
+	o.selection.flags(cmd, f)
+	o.reach.flags(f)
 	return cmd
 }
 
 // auditHere shows the record of the worker on this machine.
-func (a *app) auditHere(o auditing) error {
-	dir, err := a.stateDir(agent.RoleWorker)
+func (o *auditing) here() error {
+	dir, err := o.stateDir(agent.RoleWorker)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (a *app) auditHere(o auditing) error {
 			rep.Broken = err.Error()
 		}
 	}
-	if err := a.printAudit(rep, o.verify); err != nil {
+	if err := o.print(rep); err != nil {
 		return err
 	}
 	if rep.Broken != "" {
@@ -110,8 +111,8 @@ func (a *app) auditHere(o auditing) error {
 	return nil
 }
 
-func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
-	c, err := a.controller(o.reach, false)
+func (o *auditing) there(ctx context.Context) (err error) {
+	c, err := o.reach.controller(o.env)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
 	broken, failed := false, error(nil)
 	sum, err := c.Audit(ctx, o.Selection, req, o.timeout, func(rep agent.AuditReport) {
 		broken = broken || rep.Broken != ""
-		failed = errors.Join(failed, a.printAudit(rep, o.verify))
+		failed = errors.Join(failed, o.print(rep))
 	})
 	switch err = errors.Join(err, failed); {
 	case err != nil:
@@ -131,45 +132,45 @@ func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
 	case broken:
 		return &codeError{code: exitFailed}
 	}
-	return a.outcome(ctx, sum)
+	return outcome(ctx, o.env, sum)
 }
 
-func (a *app) printAudit(rep agent.AuditReport, verify bool) error {
-	if a.json {
-		return a.printAuditJSON(rep, verify)
+func (o *auditing) print(rep agent.AuditReport) error {
+	if o.JSON {
+		return o.printJSON(rep)
 	}
 	name := rep.Target.Label()
 	if rep.Err != nil {
-		_, err := a.stdout.printf("%s: %s\n", name, rep.Err.Error())
+		_, err := o.Stdout.Printf("%s: %s\n", name, rep.Err.Error())
 		return err
 	}
 	for _, e := range rep.Entries {
 		if e.Kind == "anchor" {
 			continue // the log's own
 		}
-		if _, err := a.stdout.printf("%s  %s\n", name, e.Text()); err != nil {
+		if _, err := o.Stdout.Printf("%s  %s\n", name, e.Text()); err != nil {
 			return err
 		}
 	}
 	for _, r := range rep.Refused {
-		if _, err := a.stdout.printf("%s  %s\n", name, r.Text()); err != nil {
+		if _, err := o.Stdout.Printf("%s  %s\n", name, r.Text()); err != nil {
 			return err
 		}
 	}
 	switch {
 	case rep.Broken != "":
-		a.stdout.printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
-	case verify:
-		a.stdout.printf("%s: the record is whole\n", name)
+		o.Stdout.Printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
+	case o.verify:
+		o.Stdout.Printf("%s: the record is whole\n", name)
 	}
 	return nil
 }
 
-func (a *app) printAuditJSON(rep agent.AuditReport, verify bool) error {
+func (o *auditing) printJSON(rep agent.AuditReport) error {
 	line := auditLine{Peer: rep.Target.Peer, Name: rep.Target.Display()}
 	for _, e := range rep.Entries {
 		line.Entry = &e
-		if err := a.printJSON(line); err != nil {
+		if err := o.PrintJSON(line); err != nil {
 			return err
 		}
 	}
@@ -177,9 +178,9 @@ func (a *app) printAuditJSON(rep agent.AuditReport, verify bool) error {
 	line.Entry, line.OK, line.Done, line.Refused = nil, &ok, true, rep.Refused
 	if rep.Err != nil {
 		line.Error = streams.Errorf(streams.CodeOf(rep.Err), "%s", rep.Err.Error())
-	} else if verify {
+	} else if o.verify {
 		intact := rep.Broken == ""
 		line.Intact, line.Reason = &intact, rep.Broken
 	}
-	return a.printJSON(line)
+	return o.PrintJSON(line)
 }

@@ -8,8 +8,8 @@ import (
 
 // warnClock says so when this machine's clock cannot be right. What is done goes on: that others can be asked for the time
 // may be what it is for.
-func (a *app) warnClock() {
+func warnClock(e *env) {
 	if fault := clock.Fault(time.Now()); fault != "" {
-		a.stderr.println("WARNING:", fault)
+		e.Stderr.Println("WARNING:", fault)
 	}
 }

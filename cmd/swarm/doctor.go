@@ -8,11 +8,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
-	"github.com/seed-b490fa12/swarm/internal/control"
 	"github.com/seed-b490fa12/swarm/internal/diagnose"
+	"github.com/seed-b490fa12/swarm/internal/output"
 )
 
-func (a *app) doctorCommand() *cobra.Command {
+func newDoctorCommand(e *env) *cobra.Command {
 	var (
 		r       reach
 		timeout time.Duration
@@ -34,18 +34,18 @@ right, 2 anything else.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return a.doctorHere(cmd.Context(), r)
+				return doctorHere(cmd.Context(), e, r)
 			}
-			return a.doctor(cmd.Context(), r, args[0], timeout)
+			return doctor(cmd.Context(), e, r, args[0], timeout)
 		},
 	}
-	r.flags(cmd)
+	r.flags(cmd.Flags())
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "how long an address has to answer")
 	return cmd
 }
 
-func (a *app) doctor(ctx context.Context, r reach, name string, timeout time.Duration) (err error) {
-	c, err := a.controller(r, false)
+func doctor(ctx context.Context, e *env, r reach, name string, timeout time.Duration) (err error) {
+	c, err := r.controller(e)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *app) doctor(ctx context.Context, r reach, name string, timeout time.Dur
 	if err != nil {
 		return err
 	}
-	if remote, ok := a.serving(ctx); ok {
+	if remote, ok := e.serving(ctx); ok {
 		defer remote.Close()
 		lines, err := remote.Peers(ctx, 0)
 		if err != nil {
@@ -62,25 +62,25 @@ func (a *app) doctor(ctx context.Context, r reach, name string, timeout time.Dur
 		}
 		d.Served(lines)
 	}
-	if err := a.printDiagnosis(d); err != nil {
+	if err := printDiagnosis(e, d); err != nil {
 		return err
 	}
 	var sum agent.Summary
 	sum.Add(d.Err)
-	return a.outcome(ctx, sum)
+	return outcome(ctx, e, sum)
 }
 
 // doctorHere has the controller that serves here look at this machine, or looks with less.
-func (a *app) doctorHere(ctx context.Context, r reach) (err error) {
-	if remote, ok := a.serving(ctx); ok {
+func doctorHere(ctx context.Context, e *env, r reach) (err error) {
+	if remote, ok := e.serving(ctx); ok {
 		defer remote.Close()
 		self, err := remote.Self(ctx)
 		if err != nil {
 			return err
 		}
-		return a.printDiagnosis(diagnose.Here(self, true))
+		return printDiagnosis(e, diagnose.Here(self, true))
 	}
-	c, err := a.controller(r, false)
+	c, err := r.controller(e)
 	if err != nil {
 		return err
 	}
@@ -89,34 +89,25 @@ func (a *app) doctorHere(ctx context.Context, r reach) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.printDiagnosis(diagnose.Here(self, false))
+	return printDiagnosis(e, diagnose.Here(self, false))
 }
 
-// serving returns the controller that serves on this machine, if one does.
-func (a *app) serving(ctx context.Context) (*control.Remote, bool) {
-	dir, err := a.stateDir(agent.RoleController)
-	if err != nil {
-		return nil, false
-	}
-	return control.Dial(ctx, dir)
-}
-
-func (a *app) printDiagnosis(d diagnose.Diagnosis) error {
-	if a.json {
+func printDiagnosis(e *env, d diagnose.Diagnosis) error {
+	if e.JSON {
 		for _, f := range d.Findings {
-			if err := a.printJSON(f); err != nil {
+			if err := e.PrintJSON(f); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	t := a.stdout.table()
+	t := e.Stdout.Table()
 	marks := map[diagnose.Level]string{diagnose.LevelOK: " ", diagnose.LevelWarn: "!", diagnose.LevelFail: "x"}
 	for _, f := range d.Findings {
-		t.row(whole(marks[f.Level]+" "+f.Check), whole(f.Text))
+		t.Row(output.Whole(marks[f.Level]+" "+f.Check), output.Whole(f.Text))
 		if f.Next != "" {
-			t.row("", whole("  next: "+f.Next))
+			t.Row("", output.Whole("  next: "+f.Next))
 		}
 	}
-	return t.flush()
+	return t.Flush()
 }

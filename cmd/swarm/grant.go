@@ -1,84 +1,21 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/admin"
-	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
-// changeLine says what was signed, as a line of JSON.
-type changeLine struct {
-	Event   string     `json:"event"`
-	Peer    peer.ID    `json:"peer,omitzero"`
-	Name    string     `json:"name,omitzero"`
-	Serial  string     `json:"serial,omitzero"`
-	Expires *time.Time `json:"expires,omitzero"`
-}
-
-// give signs a member's grant anew after a change, and hands it over.
-func (a *app) give(ctx context.Context, s *signing, word, event string, c admin.Change, edit func(*trust.Grant) error) error {
-	adm, err := a.admin(s)
-	if err != nil {
-		return err
-	}
-	m, err := adm.Find(word)
-	if err != nil {
-		return err
-	}
-	edited := *m.Grant
-	if err := edit(&edited); err != nil {
-		return err
-	}
-	c.Edit = func(g *trust.Grant) { *g = edited }
-	g, err := adm.Give(m, c)
-	if err != nil {
-		return err
-	}
-	until := g.ExpiresAt().UTC()
-	line := changeLine{Event: event, Peer: m.Peer, Name: g.Name, Serial: g.Line.Serial, Expires: &until}
-	if err := a.print(line, func() error {
-		_, err := a.stdout.printf("%s: a new grant is signed for %s, until %s.\n", event, g.Name, day(until))
-		return err
-	}); err != nil {
-		return err
-	}
-	a.warnIssuer(g)
-	news := agent.News{To: []peer.ID{m.Peer}}
-	if !listens(g.Role) {
-		news = agent.News{About: []peer.ID{m.Peer}}
-	}
-	if c.Narrow || g.MayIssue != nil {
-		news.To = nil
-	}
-	_, err = a.deliver(ctx, s, news)
-	return err
-}
-
-// warnIssuer says what a person must know of an issuer's grant.
-func (a *app) warnIssuer(g *trust.Grant) {
-	if g.MayIssue == nil || a.json {
-		return
-	}
-	a.stderr.printf("On %s the machines that %s has let in stop obeying everybody until a controller for all has met them, unless the root renews it before (swarm renew %s --as-root). Until then a machine that hears of nothing would obey a stolen %s.\n",
-		day(g.ExpiresAt()), g.Name, g.Name, g.Name)
-}
-
-// listens tells whether members of a role can be called.
-func listens(r trust.Role) bool { return r == trust.RoleWorker || r == trust.RoleRelay }
-
-func (a *app) grantCommand() *cobra.Command {
+func newGrantCommand(e *env) *cobra.Command {
 	var (
-		s         signing
+		s         = newSigning(e)
 		verbs, on string
 		span      time.Duration
 		only      bool
@@ -118,7 +55,7 @@ signs that. --reinstate brings an issuer back whose key is safe again.`,
 				return err
 			}
 			change := admin.Change{Narrow: only && len(issue) == 0, Reinstate: back}
-			return a.give(cmd.Context(), &s, args[0], "granted", change, func(g *trust.Grant) error {
+			return s.give(cmd.Context(), args[0], "granted", change, func(g *trust.Grant) error {
 				addRight(g, admin.ParseVerbs(verbs), on, span, only)
 				return addBounds(g, issue, names, forAll)
 			})
@@ -133,7 +70,7 @@ signs that. --reinstate brings an issuer back whose key is safe again.`,
 	f.StringVar(&names, "issue-names", "", "`PATTERN` of the names that it may give to them, such as cabin-*")
 	f.BoolVar(&forAll, "for-all", false, "with --issue: let it sign and revoke for everybody but issuers")
 	f.BoolVar(&back, "reinstate", false, "with --issue: bring back an issuer that the root has ended")
-	s.flags(cmd)
+	s.flags(cmd.Flags())
 	return cmd
 }
 
@@ -192,40 +129,4 @@ func addBounds(g *trust.Grant, roles []string, names string, forAll bool) error 
 		g.MayIssue.Roles = append(g.MayIssue.Roles, trust.Role(r))
 	}
 	return nil
-}
-
-func (a *app) renameCommand() *cobra.Command {
-	var s signing
-	cmd := &cobra.Command{
-		Use:     "rename NAME|PEER NEW",
-		Short:   "Give a member another name",
-		Example: "  swarm rename rig-01 cabin-01",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.give(cmd.Context(), &s, args[0], "renamed", admin.Change{}, func(g *trust.Grant) error {
-				g.Name = args[1]
-				return nil
-			})
-		},
-	}
-	s.flags(cmd)
-	return cmd
-}
-
-func (a *app) labelCommand() *cobra.Command {
-	var s signing
-	cmd := &cobra.Command{
-		Use:     "label NAME|PEER KEY=VALUE… KEY-…",
-		Short:   "Set a member's labels; KEY- removes one",
-		Example: "  swarm label rig-01 gpu=4090 site=cabin spare-",
-		Args:    cobra.MinimumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.give(cmd.Context(), &s, args[0], "labelled", admin.Change{}, func(g *trust.Grant) (err error) {
-				g.Labels, err = admin.ChangeLabels(g.Labels, args[1:])
-				return err
-			})
-		},
-	}
-	s.flags(cmd)
-	return cmd
 }

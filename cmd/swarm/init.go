@@ -13,9 +13,10 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/membership"
+	"github.com/seed-b490fa12/swarm/internal/output"
 )
 
-func (a *app) initCommand() *cobra.Command {
+func newInitCommand(e *env) *cobra.Command {
 	var (
 		in           admin.Init
 		noPassphrase bool
@@ -39,26 +40,26 @@ Afterwards print a backup with "swarm key backup", and let machines in with
   swarm init --fleet home --root /media/stick/root.key`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if in.StateDir, err = a.stateDir(agent.RoleController); err != nil {
+			if in.StateDir, err = e.stateDir(agent.RoleController); err != nil {
 				return err
 			}
-			if trust.InFleet(membership.Dir(in.StateDir)) {
+			if inFleet(in.StateDir) {
 				return fmt.Errorf("%w; see: swarm status; or leave it first: swarm leave", trust.ErrInFleet)
 			}
 			if !noPassphrase {
-				if in.Seal.Passphrase, err = a.passphrase(true); err != nil {
+				if in.Seal.Passphrase, err = passphrase(e.ask, true); err != nil {
 					return fmt.Errorf("%w; or use --no-passphrase, and keep the file safe", err)
 				}
 			}
-			if !cmd.Flags().Changed("laptop") && isTerminal(a.stdin) {
-				if laptop, err = a.confirm("Can this machine be stolen, as a laptop can? Then it signs for 180 days instead of two years.", false); err != nil {
+			if !cmd.Flags().Changed("laptop") && e.ask.Present() {
+				if laptop, err = e.ask.Confirm("Can this machine be stolen, as a laptop can? Then it signs for 180 days instead of two years.", false); err != nil {
 					return err
 				}
 			}
 			if laptop {
 				in.Life = laptopLife
 			}
-			return a.init(in)
+			return initFleet(e, in)
 		},
 	}
 	f := cmd.Flags()
@@ -73,9 +74,9 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 // laptopLife is how long a controller that can be stolen signs before the root has to renew it.
 const laptopLife = 180 * 24 * time.Hour
 
-func (a *app) init(in admin.Init) error {
-	a.warnClock()
-	in.Logger = a.log
+func initFleet(e *env, in admin.Init) error {
+	warnClock(e)
+	in.Logger = e.log
 	if in.Name == "" {
 		in.Name = hostName()
 	}
@@ -96,14 +97,14 @@ func (a *app) init(in admin.Init) error {
 		Name        string  `json:"name"`
 		Root        string  `json:"root"`
 	}{"init", string(adm.Fleet.ID()), adm.Fleet.Name(), adm.Fleet.ID().Fingerprint(), own.Grant.Subject, own.Grant.Name, in.RootKey}
-	return a.print(made, func() error {
-		a.stdout.printf("The fleet %s is made.\n\n", made.FleetName)
-		a.stdout.printf("  fleet        %s\n", made.Fleet)
-		a.stdout.printf("  fingerprint  %s\n", made.Fingerprint)
-		a.stdout.printf("  controller   %s (%s)\n", made.Name, made.Peer)
-		a.stdout.printf("  root key     %s\n\n", made.Root)
-		a.stdout.printf("Until %s this controller signs for the machines it lets in. Then they obey nobody until the root\nkey renews it: swarm renew %s --as-root. \"swarm doctor\" says so 30 days before.\n\n", day(own.Grant.ExpiresAt()), made.Name)
-		_, err := a.stdout.println("Next: let a machine in with \"swarm invite NAME\", and print a backup with \"swarm key backup\".")
+	return e.Print(made, func() error {
+		e.Stdout.Printf("The fleet %s is made.\n\n", made.FleetName)
+		e.Stdout.Printf("  fleet        %s\n", made.Fleet)
+		e.Stdout.Printf("  fingerprint  %s\n", made.Fingerprint)
+		e.Stdout.Printf("  controller   %s (%s)\n", made.Name, made.Peer)
+		e.Stdout.Printf("  root key     %s\n\n", made.Root)
+		e.Stdout.Printf("Until %s this controller signs for the machines it lets in. Then they obey nobody until the root\nkey renews it: swarm renew %s --as-root. \"swarm doctor\" says so 30 days before.\n\n", output.Day(own.Grant.ExpiresAt()), made.Name)
+		_, err := e.Stdout.Println("Next: let a machine in with \"swarm invite NAME\", and print a backup with \"swarm key backup\".")
 		return err
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/membership"
 )
 
-func (a *app) leaveCommand() *cobra.Command {
+func newLeaveCommand(e *env) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "leave",
@@ -21,7 +21,7 @@ worker that is running ends; its policy file and identity stay.`,
 		Example: "  swarm leave\n  swarm leave --state /var/lib/swarm/worker --yes",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			dirs, err := a.fleetDirs()
+			dirs, err := e.stateDirs(inFleet)
 			if err != nil {
 				return err
 			}
@@ -33,7 +33,7 @@ worker that is running ends; its policy file and identity stay.`,
 				return fmt.Errorf("several nodes of this machine are in a fleet: say which one leaves, with --state: %s", strings.Join(dirs, ", "))
 			}
 			if !yes {
-				ok, err := a.confirm(fmt.Sprintf("Leave the fleet, in %s?", dirs[0]), !isTerminal(a.stdin))
+				ok, err := e.ask.Confirm(fmt.Sprintf("Leave the fleet, in %s?", dirs[0]), !e.ask.Present())
 				if err != nil || !ok {
 					return err
 				}
@@ -41,8 +41,8 @@ worker that is running ends; its policy file and identity stay.`,
 			if err := trust.LeaveFleet(membership.Dir(dirs[0])); err != nil {
 				return err
 			}
-			return a.print(changeLine{Event: "left"}, func() error {
-				_, err := a.stdout.println("This machine has left its fleet.")
+			return e.Print(changeLine{Event: "left"}, func() error {
+				_, err := e.Stdout.Println("This machine has left its fleet.")
 				return err
 			})
 		},

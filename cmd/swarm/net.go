@@ -1,23 +1,21 @@
 package main
 
 import (
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/health"
 )
 
 // netFlags are the flags of every node that says how it gets to others.
-func netFlags(cmd *cobra.Command, c *agent.NetConfig) {
-	f := cmd.Flags()
+func netFlags(f *pflag.FlagSet, c *agent.NetConfig) {
 	f.StringSliceVar(&c.AllowNets, "allow-net", nil, "`NETWORK`, like 10.0.0.0/8, to speak with and no other; may be repeated")
 	f.StringSliceVar(&c.DenyNets, "deny-net", nil, "`NETWORK` never to speak with; may be repeated")
 	f.StringVar(&c.NetworkKey, "network-key", "", "`FILE` with a key that all nodes of the network must have; rules out QUIC")
 }
 
 // listenFlags are those of nodes that others reach.
-func listenFlags(cmd *cobra.Command, listen *[]string, c *agent.NetConfig) {
-	f := cmd.Flags()
+func listenFlags(f *pflag.FlagSet, listen *[]string, c *agent.NetConfig) {
 	f.StringArrayVar(listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
 	f.StringArrayVar(&c.External, "external", nil, "`MADDR` at which others reach this node, for instance of a forwarded port; may be repeated")
 	f.BoolVar(&c.PortMap, "port-map", false, "ask the router to forward the port (UPnP, NAT-PMP); this opens it to everybody")
@@ -28,7 +26,7 @@ func listenFlags(cmd *cobra.Command, listen *[]string, c *agent.NetConfig) {
 const healthName = "health"
 
 // healthFlag has a node answer whether it is ready; without a value, at the usual place.
-func healthFlag(cmd *cobra.Command, addr *string) {
-	cmd.Flags().StringVar(addr, healthName, "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping; write --health=ADDR, with an equals sign (--health alone: "+health.Default+")")
-	cmd.Flags().Lookup(healthName).NoOptDefVal = health.Default
+func healthFlag(f *pflag.FlagSet, addr *string) {
+	f.StringVar(addr, healthName, "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping; write --health=ADDR, with an equals sign (--health alone: "+health.Default+")")
+	f.Lookup(healthName).NoOptDefVal = health.Default
 }

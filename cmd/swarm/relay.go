@@ -8,7 +8,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
-func (a *app) relayCommand() *cobra.Command {
+func newRelayCommand(e *env) *cobra.Command {
 	var (
 		cfg    agent.RelayConfig
 		allow  []string
@@ -30,7 +30,7 @@ Without a fleet it serves the peers named with --allow.`,
   swarm relay --allow 12D3KooW…,12D3KooW…`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg.Logger = a.log
+			cfg.Logger = e.log
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ Without a fleet it serves the peers named with --allow.`,
 			if cfg.Beacon, err = local.beacon(); err != nil {
 				return err
 			}
-			return a.relay(cmd.Context(), cfg, health)
+			return relay(cmd.Context(), e, cfg, health)
 		},
 	}
 	f := cmd.Flags()
@@ -46,41 +46,41 @@ Without a fleet it serves the peers named with --allow.`,
 	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that the relay serves; may be repeated")
 	local.flags(f, "announce the relay in the local network, and look for others there, by mDNS")
-	listenFlags(cmd, &cfg.Listen, &cfg.Net)
-	netFlags(cmd, &cfg.Net)
-	healthFlag(cmd, &health)
+	listenFlags(f, &cfg.Listen, &cfg.Net)
+	netFlags(f, &cfg.Net)
+	healthFlag(f, &health)
 	return cmd
 }
 
-func (a *app) relay(ctx context.Context, cfg agent.RelayConfig, health string) (err error) {
-	if cfg.StateDir, err = a.stateDir(agent.RoleRelay); err != nil {
+func relay(ctx context.Context, e *env, cfg agent.RelayConfig, health string) (err error) {
+	if cfg.StateDir, err = e.stateDir(agent.RoleRelay); err != nil {
 		return err
 	}
 	r, err := agent.NewRelay(cfg)
 	if err != nil {
 		return err
 	}
-	return runNode(ctx, r, health, func() error { return a.printRelay(r, cfg) })
+	return runNode(ctx, r, health, func() error { return printRelay(e, r, cfg) })
 }
 
-func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
+func printRelay(e *env, r *agent.Relay, cfg agent.RelayConfig) error {
 	addrs, err := r.Addrs()
 	if err != nil {
 		return err
 	}
 	ready := readyLine{"ready", r.Node.ID(), addrs}
-	return a.print(ready, func() error {
-		a.stdout.printf("relay %s is ready at\n", ready.Peer)
+	return e.Print(ready, func() error {
+		e.Stdout.Printf("relay %s is ready at\n", ready.Peer)
 		for _, addr := range addrs {
-			a.stdout.println("  " + addr)
+			e.Stdout.Println("  " + addr)
 		}
 		switch fleet, name := r.Fleet(); {
 		case fleet != "":
-			a.stdout.printf("It is %s in the fleet %s, and serves its members.\n", name, fleet)
+			e.Stdout.Printf("It is %s in the fleet %s, and serves its members.\n", name, fleet)
 		case len(cfg.Allow) == 0:
-			a.stdout.println("It serves nobody: join a fleet (swarm join), or name peers with --allow.")
+			e.Stdout.Println("It serves nobody: join a fleet (swarm join), or name peers with --allow.")
 		default:
-			a.stdout.printf("It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
+			e.Stdout.Printf("It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
 		}
 		return nil
 	})

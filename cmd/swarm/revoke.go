@@ -13,6 +13,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/output"
 )
 
 // revocation is what the flags of revoke say.
@@ -22,8 +23,8 @@ type revocation struct {
 	reissue     []string
 }
 
-func (a *app) revokeCommand() *cobra.Command {
-	var r revocation
+func newRevokeCommand(e *env) *cobra.Command {
+	r := revocation{signing: newSigning(e)}
 	cmd := &cobra.Command{
 		Use:   "revoke NAME|PEER|SERIAL",
 		Short: "Throw a member out, or end one of its grants, everywhere",
@@ -50,24 +51,24 @@ Exit code 3 says that no other machine has heard of it yet: keep this one, and t
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.useRoot = r.useRoot || r.lift || r.close
-			adm, err := a.admin(&r.signing)
+			adm, err := r.admin()
 			if err != nil {
 				return err
 			}
 			switch {
 			case r.lift:
-				return a.lift(cmd.Context(), &r, adm, args[0])
+				return r.runLift(cmd.Context(), adm, args[0])
 			case r.close:
-				return a.closeBook(cmd.Context(), &r, adm, args[0])
+				return r.runClose(cmd.Context(), adm, args[0])
 			}
-			return a.revoke(cmd.Context(), &r, adm, args[0])
+			return r.run(cmd.Context(), adm, args[0])
 		},
 	}
 	cmd.Flags().BoolVar(&r.lift, "lift", false, "take the revocation back (needs the root key)")
 	cmd.Flags().BoolVar(&r.close, "close", false, "end all that an ended issuer has revoked (needs the root key)")
 	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign anew for `NAMES` whom the issuer had given rights")
 	cmd.MarkFlagsMutuallyExclusive("lift", "close", "reissue")
-	r.flags(cmd)
+	r.flags(cmd.Flags())
 	return cmd
 }
 
@@ -78,9 +79,9 @@ type revoked struct {
 	line *trust.Line
 }
 
-// revoked finds what is meant. A whole peer ID always means that peer, also one that nobody here
+// findRevoked finds what is meant. A whole peer ID always means that peer, also one that nobody here
 // has met; a serial that nobody knows is an error.
-func (a *app) revoked(adm *admin.Admin, word string) (r revoked, err error) {
+func findRevoked(adm *admin.Admin, word string) (r revoked, err error) {
 	if id, bad := peer.Decode(word); bad == nil {
 		r.peer, r.name = id, word
 		if m, ok := adm.Fleet.Known(id); ok {
@@ -102,8 +103,8 @@ func (a *app) revoked(adm *admin.Admin, word string) (r revoked, err error) {
 	return revoked{peer: m.Peer, name: m.Grant.Name}, nil
 }
 
-func (a *app) revoke(ctx context.Context, r *revocation, adm *admin.Admin, word string) error {
-	what, err := a.revoked(adm, word)
+func (r *revocation) run(ctx context.Context, adm *admin.Admin, word string) error {
+	what, err := findRevoked(adm, word)
 	if err != nil {
 		return err
 	}
@@ -117,26 +118,26 @@ func (a *app) revoke(ctx context.Context, r *revocation, adm *admin.Admin, word 
 	if err != nil {
 		return err
 	}
-	if err := a.print(line, func() error {
-		_, err := a.stdout.printf("%s is revoked.\n", word)
+	if err := r.Print(line, func() error {
+		_, err := r.Stdout.Printf("%s is revoked.\n", word)
 		return err
 	}); err != nil {
 		return err
 	}
-	failed := a.reissue(adm, r.reissue)
-	a.tellOrphans(adm, what)
-	told, err := a.deliver(ctx, &r.signing, agent.News{})
+	failed := r.runReissue(adm)
+	r.tellOrphans(adm, what)
+	told, err := r.deliver(ctx, agent.News{})
 	if err != nil {
 		return err
 	}
 	if failed != nil {
 		return &codeError{code: exitPartial, err: failed}
 	}
-	return a.heard(adm, told, what.peer)
+	return heard(adm, told, what.peer)
 }
 
 // heard fails where only this machine knows of a revocation: it dies with it.
-func (a *app) heard(adm *admin.Admin, told int, but peer.ID) error {
+func heard(adm *admin.Admin, told int, but peer.ID) error {
 	others := 0
 	for _, m := range adm.Fleet.Members() {
 		if m.Peer != but && m.Peer != adm.Fleet.Self().Grant.Subject && !adm.Fleet.Revoked(m.Peer) {
@@ -149,12 +150,12 @@ func (a *app) heard(adm *admin.Admin, told int, but peer.ID) error {
 	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
 }
 
-// reissue signs for those whom a person trusts although their signer has ended.
-func (a *app) reissue(adm *admin.Admin, names []string) (failed error) {
-	for _, word := range names {
+// runReissue signs for those whom a person trusts although their signer has ended.
+func (r *revocation) runReissue(adm *admin.Admin) (failed error) {
+	for _, word := range r.reissue {
 		m, err := adm.Find(word)
 		if err == nil {
-			if err = a.stderr.block("", orphanText(adm, m)); err == nil {
+			if err = r.Stderr.Block("", orphanText(adm, m)); err == nil {
 				_, err = adm.Renew(m)
 			}
 		}
@@ -166,7 +167,7 @@ func (a *app) reissue(adm *admin.Admin, names []string) (failed error) {
 }
 
 // tellOrphans says who has nothing, or waits, since an issuer has ended.
-func (a *app) tellOrphans(adm *admin.Admin, ended revoked) {
+func (r *revocation) tellOrphans(adm *admin.Admin, ended revoked) {
 	var names []string
 	machines := 0
 	for _, m := range adm.Orphans(ended.peer) {
@@ -177,15 +178,15 @@ func (a *app) tellOrphans(adm *admin.Admin, ended revoked) {
 		}
 	}
 	if machines > 0 {
-		a.stderr.printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
+		r.Stderr.Printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
 	}
 	if len(names) > 0 {
-		a.stderr.printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n", ended.name, strings.Join(names, ", "))
+		r.Stderr.Printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n", ended.name, strings.Join(names, ", "))
 	}
 }
 
-func (a *app) lift(ctx context.Context, r *revocation, adm *admin.Admin, word string) error {
-	what, err := a.revoked(adm, word)
+func (r *revocation) runLift(ctx context.Context, adm *admin.Admin, word string) error {
+	what, err := findRevoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil && !trust.LooksLikeSerial(word) {
 		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
 	}
@@ -206,22 +207,22 @@ func (a *app) lift(ctx context.Context, r *revocation, adm *admin.Admin, word st
 	case lifted == 0:
 		return fmt.Errorf("%s is under no revocation that is known here", word)
 	}
-	if err := a.print(line, func() error {
-		_, err := a.stdout.printf("%s is revoked no more.\n", word)
+	if err := r.Print(line, func() error {
+		_, err := r.Stdout.Printf("%s is revoked no more.\n", word)
 		return err
 	}); err != nil {
 		return err
 	}
 	if m, ok := adm.Fleet.Known(what.peer); ok && m.Err != nil {
-		a.stderr.printf("%s holds nothing all the same: %v\n", word, m.Err)
+		r.Stderr.Printf("%s holds nothing all the same: %v\n", word, m.Err)
 	}
-	_, err = a.deliver(ctx, &r.signing, agent.News{})
+	_, err = r.deliver(ctx, agent.News{})
 	return err
 }
 
-// closeBook ends what an ended issuer has revoked, but for what a person says is right.
-func (a *app) closeBook(ctx context.Context, r *revocation, adm *admin.Admin, word string) error {
-	what, err := a.revoked(adm, word)
+// runClose ends what an ended issuer has revoked, but for what a person says is right.
+func (r *revocation) runClose(ctx context.Context, adm *admin.Admin, word string) error {
+	what, err := findRevoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil {
 		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
 	}
@@ -233,8 +234,8 @@ func (a *app) closeBook(ctx context.Context, r *revocation, adm *admin.Admin, wo
 		if st.Signer != what.peer {
 			continue
 		}
-		on := day(time.UnixMilli(st.Revocation.Issued))
-		yes, err := a.confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?", word, a.revokedName(adm, st.Revocation), on), false)
+		on := output.Day(time.UnixMilli(st.Revocation.Issued))
+		yes, err := r.ask.Confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?", word, revokedName(adm, st.Revocation), on), false)
 		if err != nil {
 			return err
 		}
@@ -245,18 +246,18 @@ func (a *app) closeBook(ctx context.Context, r *revocation, adm *admin.Admin, wo
 	if err := adm.Close(what.peer, standing); err != nil {
 		return err
 	}
-	if err := a.print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
-		_, err := a.stdout.printf("Nothing that %s has revoked counts any more, but for %d that stand.\n", word, len(standing))
+	if err := r.Print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
+		_, err := r.Stdout.Printf("Nothing that %s has revoked counts any more, but for %d that stand.\n", word, len(standing))
 		return err
 	}); err != nil {
 		return err
 	}
-	_, err = a.deliver(ctx, &r.signing, agent.News{})
+	_, err = r.deliver(ctx, agent.News{})
 	return err
 }
 
 // revokedName says who or what a revocation names.
-func (a *app) revokedName(adm *admin.Admin, r *trust.Revocation) string {
+func revokedName(adm *admin.Admin, r *trust.Revocation) string {
 	if r.Line != nil {
 		if _, m, err := adm.FindSerial(r.Line.Serial); err == nil {
 			return fmt.Sprintf("the grant %s of %s", r.Line.Serial, m.Grant.Name)

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/health"
 )
 
-func (a *app) serveCommand() *cobra.Command {
+func newServeCommand(e *env) *cobra.Command {
 	var (
 		r        reach
 		listen   []string
@@ -29,7 +29,7 @@ same state directory go through it by themselves.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			defer outliveReader()()
-			dir, err := a.stateDir(agent.RoleController)
+			dir, err := e.stateDir(agent.RoleController)
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ same state directory go through it by themselves.`,
 				return err
 			}
 			defer func() { err = errors.Join(err, h.Close()) }()
-			cfg, err := r.config(dir, a.log)
+			cfg, err := r.config(dir, e.log)
 			if err != nil {
 				return err
 			}
@@ -50,17 +50,18 @@ same state directory go through it by themselves.`,
 			defer func() { err = errors.Join(err, c.Close()) }()
 			return control.NewServer(c).Serve(cmd.Context(), control.SocketPath(dir), func() error {
 				h.Ready(cmd.Context())
-				return a.printServing(cmd.Context(), c, dir)
+				return printServing(cmd.Context(), e, c, dir)
 			})
 		},
 	}
-	r.flags(cmd)
-	listenFlags(cmd, &listen, &r.net)
-	healthFlag(cmd, &healthAt)
+	f := cmd.Flags()
+	r.flags(f)
+	listenFlags(f, &listen, &r.net)
+	healthFlag(f, &healthAt)
 	return cmd
 }
 
-func (a *app) printServing(ctx context.Context, c *agent.Controller, dir string) error {
+func printServing(ctx context.Context, e *env, c *agent.Controller, dir string) error {
 	addrs, err := c.Addrs(ctx)
 	if err != nil {
 		return err
@@ -71,10 +72,10 @@ func (a *app) printServing(ctx context.Context, c *agent.Controller, dir string)
 		Addrs  []string `json:"addrs"`
 		Socket string   `json:"socket"`
 	}{"ready", c.Node.ID(), addrs, control.SocketPath(dir)}
-	return a.print(ready, func() error {
-		a.stdout.printf("controller %s serves commands at %s\n", ready.Peer, ready.Socket)
+	return e.Print(ready, func() error {
+		e.Stdout.Printf("controller %s serves commands at %s\n", ready.Peer, ready.Socket)
 		for _, addr := range addrs {
-			a.stdout.println("  " + addr)
+			e.Stdout.Println("  " + addr)
 		}
 		return nil
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
-func (a *app) workerCommand() *cobra.Command {
+func newWorkerCommand(e *env) *cobra.Command {
 	var (
 		cfg    agent.WorkerConfig
 		allow  []string
@@ -34,7 +34,7 @@ The first lines say who the worker is and where it can be reached.`,
   swarm worker --bootstrap /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --allow 12D3KooW… --enable miner=xmrig`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg.Logger = a.log
+			cfg.Logger = e.log
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ The first lines say who the worker is and where it can be reached.`,
 			if cfg.Beacon, err = local.beacon(); err != nil {
 				return err
 			}
-			return a.worker(cmd.Context(), cfg, health)
+			return worker(cmd.Context(), e, cfg, health)
 		},
 	}
 	f := cmd.Flags()
@@ -51,11 +51,11 @@ The first lines say who the worker is and where it can be reached.`,
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
 	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
-	listenFlags(cmd, &cfg.Listen, &cfg.Net)
+	listenFlags(f, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
 	f.BoolVar(&cfg.Net.Seed, "seed", false, "tell newcomers where others are; for networks without a fleet, where relays do it, too")
-	netFlags(cmd, &cfg.Net)
-	healthFlag(cmd, &health)
+	netFlags(f, &cfg.Net)
+	healthFlag(f, &health)
 	local.flags(f, "announce the worker in the local network, and look for others there, by mDNS")
 	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
 	return cmd
@@ -72,11 +72,11 @@ func parsePeerIDs(words []string) (out []peer.ID, err error) {
 	return out, nil
 }
 
-func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string) (err error) {
+func worker(ctx context.Context, e *env, cfg agent.WorkerConfig, health string) (err error) {
 	if cfg.StatsEvery < 100*time.Millisecond {
 		return fmt.Errorf("--stats-every %v: want 100ms at least", cfg.StatsEvery)
 	}
-	if cfg.StateDir, err = a.stateDir(agent.RoleWorker); err != nil {
+	if cfg.StateDir, err = e.stateDir(agent.RoleWorker); err != nil {
 		return err
 	}
 	w, err := agent.NewWorker(cfg)
@@ -88,44 +88,44 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string)
 	defer hangups.Wait()
 	defer cancel()
 	hangups.Go(func() {
-		if isTerminal(a.stdin) {
+		if e.ask.Present() {
 			return // there it means that the terminal was closed, and the worker ends with it
 		}
 		onHangup(ctx, func() {
 			if err := w.ReloadPolicy(); err != nil {
-				a.log.Error("the policy stays as it was", "err", err)
+				e.log.Error("the policy stays as it was", "err", err)
 				return
 			}
-			a.log.Info("the policy was read again")
+			e.log.Info("the policy was read again")
 		})
 	})
-	return runNode(ctx, w, health, func() error { return a.printReady(w, cfg) })
+	return runNode(ctx, w, health, func() error { return printReady(e, w, cfg) })
 }
 
-func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
+func printReady(e *env, w *agent.Worker, cfg agent.WorkerConfig) error {
 	addrs, err := w.Addrs()
 	if err != nil {
 		return err
 	}
 	ready := readyLine{"ready", w.Node.ID(), addrs}
-	return a.print(ready, func() error {
-		a.stdout.printf("worker %s is ready at\n", w.Node.ID())
+	return e.Print(ready, func() error {
+		e.Stdout.Printf("worker %s is ready at\n", w.Node.ID())
 		for _, addr := range addrs {
-			a.stdout.println("  " + addr)
+			e.Stdout.Println("  " + addr)
 		}
 		if fleet, name := w.Fleet(); fleet != "" {
-			a.stdout.printf("It is %s in the fleet %s.\n", name, fleet)
+			e.Stdout.Printf("It is %s in the fleet %s.\n", name, fleet)
 		} else if len(cfg.Allow) == 0 {
-			a.stdout.println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
+			e.Stdout.Println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
 		}
-		_, err := a.stdout.printf("What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
+		_, err := e.Stdout.Printf("What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
 		return err
 	})
 }
 
 // refpowCommand is how the worker starts the refpow miner: as a child process
 // of the same program. Its flags are the miner's own.
-func (a *app) refpowCommand() *cobra.Command {
+func newRefpowCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:                agent.RefpowCommand,
 		Short:              "Run the refpow miner (started by the worker)",
@@ -133,7 +133,7 @@ func (a *app) refpowCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		PersistentPreRunE:  func(*cobra.Command, []string) error { return nil }, // settings are not for it
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if code := agent.RunRefpow(cmd.Context(), args, a.stdout, a.stderr); code != 0 {
+			if code := agent.RunRefpow(cmd.Context(), args, e.Stdout, e.Stderr); code != 0 {
 				return &codeError{code: code}
 			}
 			return nil

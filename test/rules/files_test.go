@@ -15,8 +15,8 @@ var mayOpen = map[string]string{
 	"ops/driver/process/tree_linux.go marked":         "what /proc holds is the kernel's",
 	"ops/driver/process/tree_linux.go livesInSession": "what /proc holds is the kernel's",
 	"internal/refpow/status.go writeStatus":           "the workload itself writes it, and not to last",
-	"cmd/swarm/exec.go argument":                      "a person names the file on the command line: it may be a pipe",
-	"cmd/swarm/key.go keyRestoreCommand":              "a person names the file on the command line: it may be a pipe",
+	"cmd/swarm/operation.go argument":                 "a person names the file on the command line: it may be a pipe",
+	"cmd/swarm/keyrestore.go newKeyRestoreCommand":    "a person names the file on the command line: it may be a pipe",
 }
 
 // openers are the functions of package os that wait for a pipe, and follow a link.

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"io"
@@ -9,18 +9,21 @@ import (
 	"golang.org/x/term"
 )
 
-// screen is an output that knows how many columns it has.
-type screen interface{ columns() int }
+// Screen is a writer that knows how many columns it has, as a terminal does.
+type Screen interface {
+	io.Writer
+	Columns() int
+}
 
-// columns returns how wide the terminal behind w is, and 0 where there is none.
+// columns returns the width of the terminal behind w, or 0 if there is none.
 func columns(w io.Writer) int {
-	if o, ok := w.(*output); ok {
-		w = o.Writer
+	if c, ok := w.(*Checked); ok {
+		w = c.w
 	}
 	width := 0
 	switch w := w.(type) {
-	case screen:
-		width = w.columns()
+	case Screen:
+		width = w.Columns()
 	case *os.File:
 		if !isatty.IsTerminal(w.Fd()) {
 			return 0
@@ -34,9 +37,12 @@ func columns(w io.Writer) int {
 }
 
 // folded folds the lines that are wider than the terminal.
-func (p *printer) folded(text string) string { return fold(text, columns(p.w)) }
+func (p *Printer) folded(text string) string { return fold(text, columns(p.w)) }
 
-// folding folds what is written to a terminal in whole lines, as a log is.
+// Folding returns a writer for whole lines, such as those of a log, that folds them to the width of
+// the terminal behind w.
+func Folding(w io.Writer) io.Writer { return folding{w} }
+
 type folding struct{ w io.Writer }
 
 // Write implements io.Writer.
@@ -47,8 +53,8 @@ func (f folding) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// fold breaks lines that are wider than so many columns, at a blank where there is one.
-// Each further piece begins with a mark, so that it looks like no line of its own.
+// fold breaks lines wider than width columns, at a blank if there is one. Each further piece begins
+// with a mark, so it does not look like a line of its own.
 func fold(text string, width int) string {
 	if width == 0 {
 		return text
@@ -97,7 +103,7 @@ func foldLine(out *strings.Builder, line string, width int) {
 	}
 }
 
-// wide returns how many columns a text takes at most: what is not plain may take two.
+// wide returns the most columns a text can take: a character that is not ASCII may take two.
 func wide(s string) (n int) {
 	for _, r := range s {
 		switch {

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/ops"
 )
 
@@ -22,10 +23,10 @@ const stopGrace = 15 * time.Second
 
 // child is a worker process of the demo.
 type child struct {
-	name   string
-	addr   string
-	cmd    *exec.Cmd
-	stderr *tail
+	name string
+	addr string
+	cmd  *exec.Cmd
+	said *tail
 }
 
 // tail keeps the end of what a process says on standard error.
@@ -48,7 +49,7 @@ func environment() (env []string) {
 	return append(env, "SWARM_CONFIG="+os.DevNull)
 }
 
-func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
+func (d *run) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, d.program, args...)
 	cmd.Env = environment()
 	cmd.Cancel = func() error { return interrupt(cmd.Process) }
@@ -58,9 +59,9 @@ func (d *demo) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // startWorker starts a worker and waits until it is ready.
-func (d *demo) startWorker(ctx context.Context, name string, args []string) (*child, error) {
-	c := &child{name: name, cmd: d.command(ctx, args...), stderr: new(tail)}
-	c.cmd.Stderr = c.stderr
+func (d *run) startWorker(ctx context.Context, name string, args []string) (*child, error) {
+	c := &child{name: name, cmd: d.command(ctx, args...), said: new(tail)}
+	c.cmd.Stderr = c.said
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -81,21 +82,21 @@ func (d *demo) startWorker(ctx context.Context, name string, args []string) (*ch
 	if err != nil {
 		interrupt(c.cmd.Process)
 		c.cmd.Wait()
-		return nil, fmt.Errorf("not ready: %w\n%s", err, c.stderr)
+		return nil, fmt.Errorf("not ready: %w\n%s", err, c.said)
 	}
 	c.addr = ready.Addrs[0]
 	return c, nil
 }
 
 // stopWorkers ends the workers and waits for them; each must end by itself.
-func (d *demo) stopWorkers() (err error) {
+func (d *run) stopWorkers() (err error) {
 	for _, w := range d.workers {
 		interrupt(w.cmd.Process)
 	}
 	for _, w := range d.workers {
 		kill := time.AfterFunc(stopGrace, func() { w.cmd.Process.Kill() })
 		if waitErr := w.cmd.Wait(); waitErr != nil {
-			err = errors.Join(err, fmt.Errorf("%s did not end well: %w\n%s", w.name, waitErr, w.stderr))
+			err = errors.Join(err, fmt.Errorf("%s did not end well: %w\n%s", w.name, waitErr, w.said))
 		}
 		kill.Stop()
 	}
@@ -104,7 +105,7 @@ func (d *demo) stopWorkers() (err error) {
 
 // swarm runs the program itself and returns its output; another exit code than
 // the one wanted is an error.
-func (d *demo) swarm(ctx context.Context, want int, args ...string) (string, error) {
+func (d *run) swarm(ctx context.Context, want int, args ...string) (string, error) {
 	cmd := d.command(ctx, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -122,7 +123,7 @@ func (d *demo) swarm(ctx context.Context, want int, args ...string) (string, err
 }
 
 // exec runs one operation of the demo's controller.
-func (d *demo) exec(ctx context.Context, args ...string) (string, error) {
+func (d *run) exec(ctx context.Context, args ...string) (string, error) {
 	return d.swarm(ctx, 0, append([]string{"controller", "exec", "--mdns=false", "--state", d.state("controller")}, args...)...)
 }
 
@@ -142,7 +143,7 @@ func (l statsLine) accepted() (n int64) {
 }
 
 // ask runs a command of the demo's controller and returns its lines of JSON.
-func (d *demo) ask(ctx context.Context, args ...string) (lines []statsLine, err error) {
+func (d *run) ask(ctx context.Context, args ...string) (lines []statsLine, err error) {
 	out, err := d.swarm(ctx, 0, append(args, "--mdns=false", "--json", "--state", d.state("controller"))...)
 	if err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func (d *demo) ask(ctx context.Context, args ...string) (lines []statsLine, err 
 
 // watchUntil runs "swarm controller watch" until n workers have pushed a hash
 // rate, and returns the rates by name.
-func (d *demo) watchUntil(ctx context.Context, n int) (map[string]string, error) {
+func (d *run) watchUntil(ctx context.Context, n int) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	cmd := d.command(ctx, "controller", "watch", "--json", "--mdns=false", "--state", d.state("controller"))
@@ -186,7 +187,7 @@ func (d *demo) watchUntil(ctx context.Context, n int) (map[string]string, error)
 		}
 		for _, w := range l.Payload.Workloads {
 			if w.HashRate != nil {
-				seen[l.Name] = hashRate(w.HashRate)
+				seen[l.Name] = output.HashRate(w.HashRate)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"bytes"
@@ -10,45 +10,47 @@ import (
 	"unicode/utf8"
 )
 
-// printer is where a command prints. The format of a line is ours, and what
-// fills it may be what somebody else has said: it goes through printf, println
-// or a table, whose values make neither a line nor a column, and steer no
-// terminal. On a terminal a line that is wider is folded, as a value could else be
-// made long enough for its end to stand where a line begins. What is written in
-// another way keeps its line breaks and tabs, and nothing else of that kind.
-type printer struct{ w io.Writer }
+// Printer prints lines whose format is ours and whose values may come from a peer. Through Printf,
+// Println and Table a value can neither break a line, nor reach another column, nor steer the
+// terminal. A line wider than the terminal is folded: otherwise a value could be made long enough
+// for its end to appear where a line begins. Write keeps line breaks and tabs, and drops all other
+// control characters.
+type Printer struct{ w io.Writer }
 
 const (
-	maxField   = 60  // characters of a field of a table
-	maxAddress = 200 // and of one that begins as an address does: /ip4/…/p2p/…/p2p-circuit/p2p/…
+	maxField   = 60  // characters of a cell
+	maxAddress = 200 // characters of a cell that begins as an address: /ip4/…/p2p/…/p2p-circuit/p2p/…
 
 	foldMark   = "  … "
-	minColumns = 20 // a terminal that says less has at least these
+	minColumns = 20 // of a terminal that reports fewer
 )
 
-// printf prints a line of ours with values that may be anybody's.
-func (p *printer) printf(format string, values ...any) (int, error) {
+// New returns a printer that writes to w.
+func New(w io.Writer) *Printer { return &Printer{w} }
+
+// Printf prints a line of ours with values that may come from a peer.
+func (p *Printer) Printf(format string, values ...any) (int, error) {
 	text := fmt.Sprintf(format, cells(values)...)
 	_, err := io.WriteString(p, p.folded(text))
 	return len(text), err
 }
 
-// println prints values of ours, and ends the line. It is not folded: an address or a
-// command in it is there to be copied.
-func (p *printer) println(values ...any) (int, error) {
+// Println prints values and ends the line. The line is not folded, so an address or a command in it
+// can be copied.
+func (p *Printer) Println(values ...any) (int, error) {
 	for i, v := range values {
-		values[i] = whole(fmt.Sprint(v))
+		values[i] = Whole(fmt.Sprint(v))
 	}
 	return fmt.Fprintln(p, cells(values)...)
 }
 
-// ours is for a library that draws what is ours.
-func (p *printer) ours() io.Writer { return p }
+// Raw returns the printer as a plain writer, for a library that draws what we give it.
+func (p *Printer) Raw() io.Writer { return p }
 
-// block prints lines that others have said, each behind the prefix.
-func (p *printer) block(prefix, text string) error {
+// Block prints the lines of a text from elsewhere, each behind the prefix.
+func (p *Printer) Block(prefix, text string) error {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
-		if _, err := p.printf("%s%s\n", whole(prefix), whole(line)); err != nil {
+		if _, err := p.Printf("%s%s\n", Whole(prefix), Whole(line)); err != nil {
 			return err
 		}
 	}
@@ -56,7 +58,7 @@ func (p *printer) block(prefix, text string) error {
 }
 
 // Write lets through what a terminal shows, line breaks and tabs.
-func (p *printer) Write(b []byte) (int, error) {
+func (p *Printer) Write(b []byte) (int, error) {
 	clean := bytes.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return r
@@ -69,30 +71,31 @@ func (p *printer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// table prints rows in columns of one width. Its flush must be called in the end.
-func (p *printer) table(header ...any) *table {
-	t := &table{p: p}
+// Table begins a table whose first row, if any, is header. Nothing is printed before Flush.
+func (p *Printer) Table(header ...any) *Table {
+	t := &Table{p: p}
 	t.w = tabwriter.NewWriter(&t.rows, 0, 8, 2, ' ', 0)
 	if len(header) > 0 {
-		t.row(header...)
+		t.Row(header...)
 	}
 	return t
 }
 
-type table struct {
-	p    *printer
+// Table lines its rows up in columns.
+type Table struct {
+	p    *Printer
 	rows bytes.Buffer
 	w    *tabwriter.Writer
 }
 
-// row adds one row; a value is one cell of it, whatever it holds, and cut if it is long.
-func (t *table) row(values ...any) {
+// Row adds a row. Each value is one cell, cut to 60 characters (200 for an address) unless it is Whole.
+func (t *Table) Row(values ...any) {
 	for i, v := range values {
 		if i > 0 {
 			io.WriteString(t.w, "\t")
 		}
 		text := fmt.Sprint(cell{v})
-		if _, ok := v.(whole); !ok {
+		if _, ok := v.(Whole); !ok {
 			most := maxField
 			if strings.HasPrefix(text, "/") {
 				most = maxAddress
@@ -104,7 +107,8 @@ func (t *table) row(values ...any) {
 	io.WriteString(t.w, "\n")
 }
 
-func (t *table) flush() error {
+// Flush prints the table.
+func (t *Table) Flush() error {
 	if err := t.w.Flush(); err != nil {
 		return err
 	}
@@ -122,18 +126,17 @@ func cells(values []any) []any {
 	return out
 }
 
-// whole is a value that keeps its runs of blanks and its length: a line of a log, or a
-// sentence in a table.
-type whole string
+// Whole is a value that keeps its runs of blanks and its length: a line of a log, or a sentence in a
+// table.
+type Whole string
 
-// cell formats a value as usual, and cleans what came of it.
+// cell formats a value as usual and cleans the result.
 type cell struct{ value any }
 
-// Format implements fmt.Formatter. What is formatted as text is cleaned first, and then
-// cut and filled up to its column.
+// Format implements fmt.Formatter. Text is cleaned first, then cut and padded to its column.
 func (c cell) Format(f fmt.State, verb rune) {
 	if !strings.ContainsRune("svq", verb) {
-		io.WriteString(f, oneLine(fmt.Sprintf(fmt.FormatString(f, verb), c.value)))
+		io.WriteString(f, OneLine(fmt.Sprintf(fmt.FormatString(f, verb), c.value)))
 		return
 	}
 	var format strings.Builder
@@ -143,8 +146,8 @@ func (c cell) Format(f fmt.State, verb rune) {
 			format.WriteString(string(flag))
 		}
 	}
-	text := oneLine(fmt.Sprintf(format.String()+string(verb), c.value))
-	if _, ok := c.value.(whole); !ok {
+	text := OneLine(fmt.Sprintf(format.String()+string(verb), c.value))
+	if _, ok := c.value.(Whole); !ok {
 		text = oneBlank(text)
 	}
 	if most, ok := f.Precision(); ok {
@@ -159,7 +162,7 @@ func (c cell) Format(f fmt.State, verb rune) {
 	io.WriteString(f, text)
 }
 
-// cut returns at most so many characters of a text; "…" says that there were more.
+// cut returns at most so many characters of a text, ending in "…" if there were more.
 func cut(s string, most int) string {
 	if utf8.RuneCountInString(s) <= most {
 		return s
@@ -167,10 +170,10 @@ func cut(s string, most int) string {
 	return string([]rune(s)[:max(0, most-1)]) + "…"
 }
 
-// oneLine makes what others have said fit to stand in a line: each character that
-// would break the line or go to another column, or looks like a blank, is a blank, and
-// each that cannot be seen is a replacement character. The number of characters stays.
-func oneLine(s string) string {
+// OneLine makes a text from elsewhere fit for one line: a character that would break the line or
+// reach another column, or looks like a blank, becomes a blank; one that cannot be seen becomes the
+// replacement character. The number of characters stays.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if blank(r) {
 			return ' '
@@ -179,8 +182,7 @@ func oneLine(s string) string {
 	}, s)
 }
 
-// oneBlank makes one blank of many: with as many as one likes the end of a field could
-// stand anywhere.
+// oneBlank joins runs of blanks, by which the end of a field could be moved to any column.
 func oneBlank(s string) string {
 	for strings.Contains(s, "  ") {
 		s = strings.ReplaceAll(s, "  ", " ")
@@ -188,8 +190,8 @@ func oneBlank(s string) string {
 	return s
 }
 
-// blank reports whether a character is a blank, or looks like one: also the fillers of
-// Hangul, which are letters, and the empty pattern of Braille, which is a symbol.
+// blank reports whether a character is a blank or looks like one. The fillers of Hangul are letters,
+// and the empty pattern of Braille is a symbol.
 func blank(r rune) bool {
 	return r == '\u0085' || r == '\u2028' || r == '\u2029' || r >= '\t' && r <= '\r' || r == '\u2800' ||
 		unicode.Is(unicode.Zs, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && !hidden(r)
@@ -203,12 +205,11 @@ func shown(r rune) rune {
 	return r
 }
 
-// hidden reports whether a character steers a terminal, breaks a line or takes
-// no place: the categories Cc, Cf, Zl and Zp.
+// hidden reports whether a character steers a terminal, breaks a line or takes no place: the
+// categories Cc, Cf, Zl and Zp.
 func hidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
 
-// escapeJSON writes the hidden characters of compact JSON, which are all in
-// strings, as \u.
+// escapeJSON writes the hidden characters of compact JSON, all of which are in strings, as \u.
 func escapeJSON(b []byte) []byte {
 	if bytes.IndexFunc(b, hidden) < 0 {
 		return b

@@ -1,4 +1,6 @@
-package main
+// Package settings fills in the flags that a command line leaves out: from the environment
+// (--log-level is SWARM_LOG_LEVEL), else from a YAML file whose keys are the names of flags.
+package settings
 
 import (
 	"errors"
@@ -17,19 +19,21 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// settings fills in the flags that the command line left out: from the
-// environment, else from the configuration file.
-func (a *app) settings(cmd *cobra.Command) error {
-	if err := fromEnvironment(cmd.Flag("config")); err != nil {
+// Fill sets the flags of cmd that the command line left out. The flag "config" names the file; if it
+// is empty, the first of the usual files that exists is read. A key that is a flag of no command is
+// an error.
+func Fill(cmd *cobra.Command) error {
+	config := cmd.Flag("config")
+	if err := fromEnvironment(config); err != nil {
 		return err
 	}
-	file, err := a.readConfig(cmd.Root())
+	file, err := readConfig(config.Value.String(), cmd.Root())
 	if err != nil {
 		return err
 	}
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		// What a machine is called is not what a command should call things.
+		// The name of a machine is not what a command should call things.
 		if f.Name == "name" && cmd.Name() != "worker" {
 			return
 		}
@@ -48,7 +52,7 @@ func envName(flag string) string {
 }
 
 func fromEnvironment(f *pflag.Flag) error {
-	v := os.Getenv(envName(f.Name)) // empty is as good as unset
+	v := os.Getenv(envName(f.Name)) // empty counts as unset
 	if f.Changed || v == "" || f.Name == "help" {
 		return nil
 	}
@@ -98,22 +102,21 @@ func (c configFile) apply(f *pflag.Flag) error {
 	return nil
 }
 
-// readConfig reads the file that --config names, or the first of the usual ones
-// that exists. A key that is no flag of any command is an error.
-func (a *app) readConfig(root *cobra.Command) (configFile, error) {
-	paths := []string{a.config}
-	if a.config == "" {
+// readConfig reads the file at path, or if that is empty the first of the usual ones that exists.
+func readConfig(path string, root *cobra.Command) (configFile, error) {
+	paths := []string{path}
+	if path == "" {
 		paths = usualConfigs()
 	}
-	for _, path := range paths {
-		text, err := durable.ReadLinked(path, maxConfig)
-		if errors.Is(err, fs.ErrNotExist) && a.config == "" {
+	for _, p := range paths {
+		text, err := durable.ReadLinked(p, maxConfig)
+		if errors.Is(err, fs.ErrNotExist) && path == "" {
 			continue
 		}
 		if err != nil {
 			return configFile{}, fmt.Errorf("read the configuration: %w", err)
 		}
-		return parseConfig(path, text, allFlags(root))
+		return parseConfig(p, text, allFlags(root))
 	}
 	return configFile{}, nil
 }
