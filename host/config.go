@@ -102,6 +102,10 @@ type Config struct {
 	// Member, if set, says whom to save: members that were met, and no strangers.
 	Member func(peer.ID) bool
 
+	// Hint, if set, returns what a person of this program does next about an error of this package, of trust or of node,
+	// to be put behind its words, such as "; see: PROGRAM help"; or "".
+	Hint func(error) string
+
 	// OnSelf, if set, is told of addresses that are not of this machine at which somebody says, or a dial has shown, that a
 	// node with this one's own key is, and by which way. It must return quickly.
 	OnSelf func(source string, addrs []multiaddr.Multiaddr)
@@ -206,4 +210,23 @@ func moduleVersion() string {
 		return "devel"
 	}
 	return mods[i].Version
+}
+
+// Errors by which Config.Hint is asked what to do about an address that could not be dialled.
+var (
+	// ErrForbidden comes when this node's own settings forbid an address.
+	ErrForbidden = errors.New("this machine's own settings forbid it")
+	// ErrDeniedNet comes when an address is in one of DenyNets, and ErrOtherNet when it is in none of AllowNets.
+	ErrDeniedNet = errors.New("this machine denies that network")
+	ErrOtherNet  = errors.New("this machine allows other networks only")
+	// ErrNetworkKey comes when the other side may have a NetworkKey and this one not, or the other way round.
+	ErrNetworkKey = errors.New("its network has a key")
+)
+
+// hint is what the program knows to do about an error, to be put behind its words.
+func (c *Config) hint(err error) string {
+	if c.Hint == nil {
+		return ""
+	}
+	return c.Hint(err)
 }

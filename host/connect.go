@@ -184,7 +184,7 @@ func (h *Host) words(err error) string {
 	case errors.As(err, &mismatch):
 		return inWords(err)
 	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
-		return "this machine's own settings forbid it: --deny-net, --allow-net"
+		return ErrForbidden.Error() + h.cfg.hint(ErrForbidden)
 	case turnedAway(err):
 		return ErrTurnedAway.Error() + ": it does not take this machine for a member"
 	case strings.Contains(text, "NO_RESERVATION"):
@@ -192,11 +192,11 @@ func (h *Host) words(err error) string {
 	case strings.Contains(text, "PERMISSION_DENIED"):
 		return "the relay does not let us through"
 	case strings.Contains(text, securityFailed) && cutOff(err):
-		return "it ended the connection before it said anything: it is crowded, or its network has a key, see --network-key"
+		return "it ended the connection before it said anything: it is crowded, or its network has a key" + h.cfg.hint(ErrNetworkKey)
 	case len(h.cfg.NetworkKey) > 0 && strings.Contains(text, "negotiate"):
 		return "it has another network key, or none"
 	case strings.Contains(text, securityFailed):
-		return "it speaks another protocol; perhaps its network has a key: give --network-key"
+		return "it speaks another protocol; perhaps its network has a key" + h.cfg.hint(ErrNetworkKey)
 	}
 	return inWords(err)
 }

@@ -105,7 +105,7 @@ func (m *portMapper) run(ctx context.Context) {
 		}
 		if !said && ctx.Err() == nil {
 			said = true
-			m.log.Warn("no router forwards a port to this machine, by NAT-PMP or UPnP; see whether that is on in the router, or forward the port there by hand and name it with --external")
+			m.log.Warn("no router forwards a port to this machine, by NAT-PMP or UPnP; see whether that is on in the router, or forward the port there by hand and name it as an external address")
 		}
 		for began := time.Now(); time.Since(began) < mapAgain && router.Equal(m.router()); {
 			if !wait(ctx, mapCheck) {

@@ -273,9 +273,9 @@ func (h *Host) forbids(a multiaddr.Multiaddr, p peer.ID) string {
 	gater := h.cfg.gater()
 	switch {
 	case !(&networks{deny: h.cfg.DenyNets}).permits(a):
-		return "not tried: this machine denies that network (--deny-net)"
+		return "not tried: this machine denies that network" + h.cfg.hint(ErrDeniedNet)
 	case !(&networks{allow: h.cfg.AllowNets}).permits(a):
-		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
+		return "not tried: it is in none of the networks that this machine allows" + h.cfg.hint(ErrOtherNet)
 	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
 		return "not tried: this machine does not connect there"
 	}

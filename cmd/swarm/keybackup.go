@@ -27,7 +27,7 @@ the fleet: print it, keep it like cash, and delete the file.`,
 			text := struct {
 				Event string `json:"event"`
 				Sheet string `json:"sheet"`
-			}{"backup", sheet.Text()}
+			}{"backup", sheet.Text("swarm key restore FILE")}
 			return e.Print(text, func() error {
 				return e.Stdout.Block("", text.Sheet)
 			})

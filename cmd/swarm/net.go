@@ -9,6 +9,7 @@ import (
 
 // netFlags are the flags of every node that says how it gets to others.
 func netFlags(f *pflag.FlagSet, c *agent.NetConfig) {
+	c.Hint = Hint
 	f.StringSliceVar(&c.AllowNets, "allow-net", nil, "`NETWORK`, like 10.0.0.0/8, to speak with and no other; may be repeated")
 	f.StringSliceVar(&c.DenyNets, "deny-net", nil, "`NETWORK` never to speak with; may be repeated")
 	f.StringVar(&c.NetworkKey, "network-key", "", "`FILE` with a key that all nodes of the network must have; rules out QUIC")

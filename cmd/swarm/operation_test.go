@@ -55,8 +55,8 @@ func TestOperationsAreListed(t *testing.T) {
 				got = append(got, words[0])
 			}
 		}
-		if !slices.Equal(got, operationNames()) {
-			t.Errorf("%s: got %v, want %v", name, got, operationNames())
+		if !slices.Equal(got, agent.Operations().Names()) {
+			t.Errorf("%s: got %v, want %v", name, got, agent.Operations().Names())
 		}
 	}
 }

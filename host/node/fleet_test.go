@@ -387,7 +387,7 @@ func TestJoinRefused(t *testing.T) {
 		code   streams.Code
 		words  string
 	}{
-		{"not in the book", f.ticket(nil), streams.CodeNotFound, "swarm invite"},
+		{"not in the book", f.ticket(nil), streams.CodeNotFound, "not known here"},
 		{"for another machine", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Peer = stranger }), streams.CodeForbidden, "another machine"},
 		{"expired", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Expires = time.Now().Add(-time.Second) }), streams.CodeForbidden, "expired"},
 		{"another role than promised", f.note(f.ticket(nil), func(i *trust.Invitation) { i.Role = trust.RoleViewer }), streams.CodeForbidden, "the ticket is for"},

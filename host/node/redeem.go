@@ -26,22 +26,22 @@ func (n *Node) redeem(_ context.Context, p streams.Peer, r JoinRequest) (JoinAck
 	}
 	if len(r.Secret) == 0 {
 		if _, err := n.cfg.Tickets.State(r.Ticket); err != nil {
-			return JoinAck{}, ticketError(err)
+			return JoinAck{}, n.ticketError(err)
 		}
 		return JoinAck{Redeemer: n.cfg.Fleet.Chain().JSON()}, nil
 	}
 	inv, chain, err := n.cfg.Tickets.Check(r.Ticket, r.Secret, p.ID, n.cfg.Fleet.Now())
 	if err != nil {
 		n.refused(r.Ticket, p.ID, err)
-		return JoinAck{}, ticketError(err)
+		return JoinAck{}, n.ticketError(err)
 	}
 	if chain == nil {
 		if inv.Confirm && !inv.Confirmed {
 			n.strangers.extend(p.Conn, joinWithin)
-			return JoinAck{Waiting: true}, ticketError(n.cfg.Tickets.Ask(r.Ticket, p.ID))
+			return JoinAck{Waiting: true}, n.ticketError(n.cfg.Tickets.Ask(r.Ticket, p.ID))
 		}
 		if chain, err = n.letIn(inv, p.ID, r.Accept); err != nil {
-			return JoinAck{}, ticketError(err)
+			return JoinAck{}, n.ticketError(err)
 		}
 	}
 	n.joined(p, r, chain)
@@ -59,7 +59,7 @@ func (n *Node) redeem(_ context.Context, p streams.Peer, r JoinRequest) (JoinAck
 func (n *Node) letIn(inv *trust.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := n.cfg.Fleet
 	if f.Revoked(p) {
-		return nil, fmt.Errorf("%w: %s; the owner lifts that with: swarm revoke --lift %s", trust.ErrRevokedPeer, p, p)
+		return nil, &trust.Blocked{Err: fmt.Errorf("%w: %s", trust.ErrRevokedPeer, p), Need: trust.NeedLift, Peer: p}
 	}
 	chain := inv.Chain
 	if inv.Sender != "" {
@@ -157,22 +157,22 @@ func (n *Node) refused(ticket string, p peer.ID, err error) {
 }
 
 // ticketError puts what a ticket book says in the terms of streams.
-func ticketError(err error) error {
+func (n *Node) ticketError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, trust.ErrTicketUnknown):
-		return streams.Errorf(streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
+		return streams.Errorf(streams.CodeNotFound, "the ticket is not known here, or it was altered%s", n.hint(err))
 	case errors.Is(err, trust.ErrTicketUsed):
-		return streams.Errorf(streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
+		return streams.Errorf(streams.CodeConflict, "the ticket was used by another machine already%s", n.hint(err))
 	case errors.Is(err, trust.ErrTicketExpired):
-		return streams.Errorf(streams.CodeForbidden, "the ticket has expired; ask for a new one: swarm invite")
+		return streams.Errorf(streams.CodeForbidden, "the ticket has expired%s", n.hint(err))
 	case errors.Is(err, trust.ErrTicketPeer):
 		return streams.Errorf(streams.CodeForbidden, "the ticket is for another machine")
 	case errors.Is(err, trust.ErrTicketDenied):
 		return streams.Errorf(streams.CodeForbidden, "the inviter did not confirm this machine")
 	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant), errors.Is(err, trust.ErrRevokedPeer):
-		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v", err)
+		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v%s", err, n.hint(err))
 	}
 	return err
 }
@@ -201,7 +201,8 @@ func (n *Node) maySend(p peer.ID, inv *trust.Invitation) error {
 func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (TicketAck, error) {
 	own := n.cfg.Fleet.Self()
 	if n.cfg.Tickets == nil || own.Grant.MayIssue == nil {
-		return TicketAck{}, streams.Errorf(streams.CodeRefused, "this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
+		return TicketAck{}, streams.Errorf(streams.CodeRefused, "this machine has no grant to let others in%s",
+			n.hint(&trust.Blocked{Need: trust.NeedIssuer, Peer: own.Grant.Subject, Name: own.Grant.Name}))
 	}
 	var inv trust.Invitation
 	if err := json.Unmarshal(r.Invitation, &inv); err != nil {
@@ -214,7 +215,8 @@ func (n *Node) takeTicket(_ context.Context, p streams.Peer, r TicketRequest) (T
 		return TicketAck{}, streams.Errorf(streams.CodeForbidden, "invitation: %v", err)
 	}
 	if inv.Peer == "" && inv.NeedsPerson() {
-		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID (--peer)", inv.Role)
+		return TicketAck{}, streams.Errorf(streams.CodeInvalid, "invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID%s",
+			inv.Role, n.hint(&trust.Blocked{Need: trust.NeedPeerID}))
 	}
 	inv.By, inv.Sender, inv.Chain = p.ID.String(), p.ID, nil
 	if err := n.cfg.Tickets.Add(inv, r.Secret); err != nil {

@@ -104,7 +104,7 @@ func (s *set) fill(d *Decision, by *Signer, now time.Time) error {
 		return s.fillIssuer(d, by)
 	}
 	if r := s.outcast(g.Subject, now); r != nil {
-		return fmt.Errorf("%w; lift that first, with the root key: swarm revoke --lift %s", s.revokedWords(r, g), g.Subject)
+		return &Blocked{Err: s.revokedWords(r, g), Need: NeedLift, Peer: g.Subject, Name: g.Name}
 	}
 	if st := highest(s.issuers[g.Subject]); st != nil && s.endedBy(st) == nil && now.UnixMilli() < st.Grant.Expires {
 		return fmt.Errorf("%w: %s is an issuer, whose grant only the root replaces by another issuer's grant", ErrIssuer, st.Grant.Name)
@@ -116,7 +116,7 @@ func (s *set) fill(d *Decision, by *Signer, now time.Time) error {
 		}
 		g.Line, g.Accept = st.Grant.Line, st.Grant.Accept // no other line was accepted
 		if d.Narrow {
-			return fmt.Errorf("%w: an issuer that is not for all cannot narrow a right, only revoke: swarm revoke", ErrIssuer)
+			return &Blocked{Err: fmt.Errorf("%w: an issuer that is not for all cannot narrow a right, only revoke", ErrIssuer), Need: NeedRevoke}
 		}
 	}
 	return s.number(g, by)
@@ -132,8 +132,8 @@ func (s *set) fillIssuer(d *Decision, by *Signer) error {
 		g.Despite = slices.Clone(old.Grant.Despite)
 	}
 	if ended := s.ended(g.Subject, g.Despite); len(ended) > 0 && !d.Reinstate {
-		return fmt.Errorf("%w: %s was ended by the root; to bring it back give it a new grant: swarm grant %s --issue ROLES --reinstate",
-			ErrRevokedPeer, g.Name, g.Subject)
+		err := fmt.Errorf("%w: %s was ended by the root; to bring it back give it a new grant", ErrRevokedPeer, g.Name)
+		return &Blocked{Err: err, Need: NeedReinstate, Peer: g.Subject, Name: g.Name}
 	} else if len(ended) > 0 {
 		g.Despite = append(g.Despite, ended...)
 		if len(g.Despite) > maxDespite {
@@ -423,7 +423,8 @@ func (s *set) revokePeer(by *Signer, p peer.ID, now time.Time) ([]*Statement, er
 	var evidence *Credential
 	if !by.Root() {
 		if st := highest(s.issuers[p]); st != nil {
-			return nil, fmt.Errorf("%w: %s is an issuer, whom only the root revokes (--as-root)", ErrIssuer, st.Grant.Name)
+			err := fmt.Errorf("%w: %s is an issuer, whom only the root revokes", ErrIssuer, st.Grant.Name)
+			return nil, &Blocked{Err: err, Need: NeedRootKey, Peer: p, Name: st.Grant.Name}
 		}
 		own := slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return !by.ForAll() && st.Grant.Line.By != by.id })
 		st := highest(own)
@@ -431,7 +432,8 @@ func (s *set) revokePeer(by *Signer, p peer.ID, now time.Time) ([]*Statement, er
 		case st == nil && len(s.plain[p]) > 0:
 			return nil, fmt.Errorf("%w: %s joined by a ticket of another issuer", ErrIssuer, s.label(p))
 		case st == nil:
-			return nil, fmt.Errorf("%w: no grant of %s is known here, so it takes the root key to revoke it (--as-root)", ErrStranger, p)
+			err := fmt.Errorf("%w: no grant of %s is known here, so it takes the root key to revoke it", ErrStranger, p)
+			return nil, &Blocked{Err: err, Need: NeedRootKey, Peer: p}
 		}
 		evidence = s.evidence(st)
 	}
@@ -520,7 +522,8 @@ func (f *Fleet) Lift(root *Signer, p peer.ID, lines ...Line) (lifted int, err er
 func (f *Fleet) Close(root *Signer, signer peer.ID, standing []ID) error {
 	return f.signing(func(have *set, now time.Time) ([]*Statement, error) {
 		if st := highest(have.issuers[signer]); st != nil && have.endedBy(st) == nil {
-			return nil, fmt.Errorf("%s goes on to sign: end it first: swarm revoke %s --as-root", st.Grant.Name, st.Grant.Name)
+			err := fmt.Errorf("%s goes on to sign: end it first", st.Grant.Name)
+			return nil, &Blocked{Err: err, Need: NeedEnd, Peer: signer, Name: st.Grant.Name}
 		}
 		l := Lift{Signer: signer, Standing: standing}
 		for _, st := range have.issuers[signer] {

@@ -136,15 +136,15 @@ func FuzzSheet(f *testing.F) {
 	root, err := trust.NewRoot()
 	must(f, err)
 	s := &trust.Sheet{Root: root, FleetName: "home", Controller: newPerson(f).id, Issuers: []peer.ID{newPerson(f).id}}
-	f.Add(s.Text())
+	f.Add(s.Text("restore FILE"))
 	f.Add("key 1 a b")
-	f.Add((&trust.Sheet{Root: root, FleetName: "home"}).Text()) // nobody typed the other lines
+	f.Add((&trust.Sheet{Root: root, FleetName: "home"}).Text("restore FILE")) // nobody typed the other lines
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := trust.ParseSheet(text)
 		if err != nil {
 			return
 		}
-		if again, err := trust.ParseSheet(s.Text()); err != nil || again.Root.Fleet() != s.Root.Fleet() || len(again.Issuers) != len(s.Issuers) {
+		if again, err := trust.ParseSheet(s.Text("restore FILE")); err != nil || again.Root.Fleet() != s.Root.Fleet() || len(again.Issuers) != len(s.Issuers) {
 			t.Errorf("%q is not the same again: %v", text, err)
 		}
 	})

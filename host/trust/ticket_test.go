@@ -309,7 +309,7 @@ func TestSheet(t *testing.T) {
 	}
 	s.Relays = []peer.AddrInfo{{ID: p, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/198.51.100.1/tcp/4747")}}}
 	s.Shorten()
-	text := s.Text()
+	text := s.Text("swarm key restore FILE")
 	for _, typed := range []string{text, strings.ReplaceAll(text, "\n", "\r\n"), shout(text)} {
 		got, err := trust.ParseSheet(typed)
 		must(t, err)

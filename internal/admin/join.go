@@ -133,7 +133,7 @@ func (j *Joiner) Offer(ctx context.Context) (string, error) {
 // ExpiredTicket says that a ticket has ended by this machine's clock, which may be
 // wrong.
 func ExpiredTicket(t *trust.Ticket) error {
-	return fmt.Errorf("%w on %s, and the clock here says %s; ask for a new one: swarm invite; or set the clock",
+	return fmt.Errorf("%w on %s, and the clock here says %s: set it if that is wrong",
 		trust.ErrTicketExpired, t.Expires.UTC().Format(time.DateTime), time.Now().UTC().Format(time.DateTime))
 }
 

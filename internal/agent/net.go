@@ -39,6 +39,8 @@ type NetConfig struct {
 	// FleetSize is for how many machines limits are made; 0 means 1,000. MaxPeers, if set, counts
 	// instead; see host.Config.
 	FleetSize, MaxPeers int
+	// Hint is what a person does next about an error, see host.Config.
+	Hint func(error) string
 	// NoAutoNAT keeps others from dialling back, for simulated networks.
 	NoAutoNAT bool
 }
@@ -64,6 +66,7 @@ func (c NetConfig) Apply(h *host.Config) (err error) {
 	if c.MaxPeers > 0 {
 		h.MaxPeers = c.MaxPeers
 	}
+	h.Hint = c.Hint
 	h.PortMap, h.Relay, h.AutoNAT = c.PortMap, c.Relay, !c.NoAutoNAT
 	return nil
 }

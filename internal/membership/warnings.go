@@ -98,6 +98,7 @@ func ending(f *trust.Fleet, g *trust.Grant, signed map[peer.ID]int) []string {
 	if w == "" {
 		return nil
 	}
+	w += "; renew it with: swarm renew"
 	if g.MayIssue != nil {
 		w += " " + g.Name + " --as-root"
 		if n := signed[g.Subject]; n > 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/seed-b490fa12/swarm/deploy"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -130,9 +130,9 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 	case "deploy":
 		return new(deploy.Request), false
 	case "get_audit":
-		return new(agent.AuditRequest), false
+		return new(audit.Request), false
 	case "audit":
-		return new(agent.Audit), true
+		return new(audit.Answer), true
 	case "stats":
 		return new(ops.Stats), true
 	case "miner_ack":

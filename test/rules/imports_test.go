@@ -13,7 +13,7 @@ var mayImport = map[string][]string{
 	"cmd/swarm": {
 		"internal/control", "internal/admin", "internal/diagnose", "internal/agent", "internal/audit", "internal/clock", "internal/health",
 		"internal/membership", "internal/policy", "internal/ask", "internal/demo", "internal/output", "internal/settings",
-		"host", "host/discovery", "host/trust", "streams", "ops", "deploy",
+		"host", "host/discovery", "host/trust", "streams", "ops", "deploy", "internal/durable",
 	},
 	"internal/ask":        {"internal/output"},
 	"internal/demo":       {"internal/output", "internal/durable", "internal/refpow/pool", "ops"},
