@@ -53,8 +53,8 @@ func TestTryDenied(t *testing.T) {
 		cfg  host.Config
 		want string
 	}{
-		{"a denied network", host.Config{DenyNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "--deny-net"},
-		{"a network that is not allowed", host.Config{AllowNets: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, "--allow-net"},
+		{"a denied network", host.Config{DenyNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, "denies that network"},
+		{"a network that is not allowed", host.Config{AllowNets: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, "none of the networks"},
 		{"the gater", host.Config{Gater: &natOf{peer: listener.ID()}}, "does not connect there"},
 	}
 	for _, tc := range tests {

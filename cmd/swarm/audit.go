@@ -45,14 +45,13 @@ func newAuditCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit [TARGET…]",
 		Short: "Show who did what on machines, and check that nothing was removed from that record",
-		Long: `Show who did what on machines: each command before it was done, its outcome, reading of
-logs, and changes of rights; and whose requests were refused, within a day or --since. A machine keeps that record itself, each line chained to
-the one before it.
+		Long: `Show who did what on machines: each command (recorded before it is executed) and its outcome, reads
+of logs, and changes of rights; and whose requests were refused, within a day or --since. Each machine
+keeps this log itself, and each entry is chained to the one before it.
 
-With --verify the chain is checked, and that it still holds what the machine had told
-this controller before: a record that was cut, changed or begun anew is told, and the
-exit code is 2. Without a TARGET, --all or --on the record of the worker on this
-machine is shown.`,
+With --verify the chain is checked, also against what the machine reported to this controller before. A
+log that was cut, changed or begun again is reported, and the exit code is 2. Without a TARGET, --all
+or --on the log of the worker on this machine is shown.`,
 		Example: `  swarm audit rig-01 --since 24h
   swarm audit --all --verify
   swarm audit --state /var/lib/swarm/worker`,

@@ -20,16 +20,16 @@ func newDoctorCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [NAME]",
 		Short: "Find out why a machine does not answer, or how it stands with this one",
-		Long: `Find out why a machine does not answer: whether its name is known and its grant good, when it
-was seen last, which of its addresses answer and what is wrong with the others, by which path
-it is reached, whether its clock and its version fit, and whether this controller has a right
-to ask it. Each finding comes with the next step.
+		Long: `Find out why a machine does not answer: whether its name is known and its grant valid, when it was last
+seen, which of its addresses answer and what is wrong with the others, by which path it is reached,
+whether its clock and version fit, and whether this controller may ask it. Each finding comes with the
+next step.
 
-Without a name it looks at this machine: its fleet, from where it can be reached, the relays it
-uses, its NAT, UDP and the clock.
+Without a name, examine this machine: its fleet, from where it can be reached, the relays it uses, its
+NAT, UDP and the clock.
 
-The exit code is that of a command to the machine: 0 well, 1 unknown name, 4 offline, 5 no
-right, 2 anything else.`,
+The exit code is that of a command to the machine: 0 well, 1 unknown name, 4 offline, 5 no right,
+2 anything else.`,
 		Example: "  swarm doctor\n  swarm doctor rig-01\n  swarm doctor rig-01 --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

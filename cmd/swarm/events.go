@@ -19,10 +19,10 @@ func newEventsCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "events",
 		Short: "Show what happens to the machines, as it happens",
-		Long: `Show what happens to the machines, as the controller that serves here sees it: a machine
-is connected, by which path; it moves to a better one; it is offline, and why; the fleet
-has new grants or revocations; events were lost, because they were read too slowly. It goes
-on until it is stopped, and ends with exit code 1 when the controller that serves does.`,
+		Long: `Show what happens to the machines as it happens, as seen by the controller that serves here: a machine
+connects, and by which path; moves to a better path; goes offline, and why; the fleet has new grants or
+revocations; events were lost because they were read too slowly. The command runs until it is stopped,
+and ends with exit code 1 when the controller that serves here ends.`,
 		Example: "  swarm events\n  swarm events --json | jq 'select(.state == \"offline\")'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -27,17 +27,16 @@ func newGrantCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "grant NAME|PEER --verbs VERBS",
 		Short: "Give a member a right, for a while or for good",
-		Long: `Give a member a right, in addition to those it has: verbs, on all machines or on those
-that a selector names, for a while or for as long as it is a member. With --only the
-right replaces all that it had.
+		Long: `Give a member a right in addition to those it has: verbs, on all machines or on those that a selector
+chooses, for a while or for as long as it is a member. With --only the right replaces all others.
 
-Verbs: stats.read logs.read audit.read miner.control workload.control deploy run
-admit grant revoke; *.read for all that read, * for all but the last three.
+Verbs: stats.read logs.read audit.read miner.control workload.control deploy run admit grant revoke;
+*.read for all that read, * for all but the last three.
 
-With --issue the member may let others in with these roles (swarm invite --via), and
-signs only for machines that joined by its own tickets. With --for-all it signs and
-revokes for everybody but issuers, as a second laptop of yours should. Only the root key
-signs that. --reinstate brings an issuer back whose key is safe again.`,
+With --issue the member may let others in with these roles (swarm invite --via), and signs only for
+machines that joined by its own tickets. With --for-all it signs and revokes for everybody except
+issuers, as a second laptop of yours should. Both need the root key. --reinstate brings back an issuer
+whose key is safe again.`,
 		Example: `  swarm grant friend --verbs miner.control --on site=cabin --for 8h
   swarm grant friend --verbs '*.read' --only
   swarm grant vps --issue worker
@@ -66,9 +65,9 @@ signs that. --reinstate brings an issuer back whose key is safe again.`,
 	f.StringVar(&on, "on", "", "`SELECTOR` of the machines, such as gpu=3080 (default: all)")
 	f.DurationVar(&span, "for", 0, "how long (default: as long as it is a member)")
 	f.BoolVar(&only, "only", false, "take away all other rights")
-	f.StringSliceVar(&issue, "issue", nil, "`ROLES` with which it may let others in: worker, relay, viewer, controller")
-	f.StringVar(&names, "issue-names", "", "`PATTERN` of the names that it may give to them, such as cabin-*")
-	f.BoolVar(&forAll, "for-all", false, "with --issue: let it sign and revoke for everybody but issuers")
+	f.StringSliceVar(&issue, "issue", nil, "`ROLES` of the members that it may let in: worker, relay, viewer, controller")
+	f.StringVar(&names, "issue-names", "", "`PATTERN` of the names that it may give them, such as cabin-*")
+	f.BoolVar(&forAll, "for-all", false, "with --issue: let it sign and revoke for everybody except issuers")
 	f.BoolVar(&back, "reinstate", false, "with --issue: bring back an issuer that the root has ended")
 	s.flags(cmd.Flags())
 	return cmd

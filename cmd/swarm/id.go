@@ -15,8 +15,8 @@ func newIDCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "id",
 		Short: "Print the peer ID of this controller or worker",
-		Long: `Print the peer ID of this machine's controller, or with --worker of its worker.
-The identity is made on first use. With --state DIR it is the one in that directory.`,
+		Long: `Print the peer ID of this machine's controller, or of its worker with --worker. The identity is made on
+first use. With --state DIR it is the one in that directory.`,
 		Example: `  swarm id
   swarm id --worker
   ssh rig-01 swarm worker --allow "$(swarm id)"`,

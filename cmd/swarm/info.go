@@ -23,9 +23,8 @@ func newInfoCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "info [TARGET]",
 		Short: "Show what a machine says of itself, or this controller",
-		Long: `Show what a machine says of itself in the handshake: its versions, the message
-families it speaks and, to those it knows, its role, name and labels. Without a
-TARGET, show this controller.`,
+		Long: `Show what a machine reports of itself in the handshake: its versions, the message families it speaks
+and, to those it knows, its role, name and labels. Without a TARGET, show this controller.`,
 		Example: `  swarm info
   swarm info rig-01 --json`,
 		Args: cobra.MaximumNArgs(1),

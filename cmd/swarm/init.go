@@ -25,17 +25,14 @@ func newInitCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a fleet of your own; this machine becomes its first controller",
-		Long: `Make a fleet of your own. Its root key is what everything in it begins with: it is
-written to a file of its own, sealed with a passphrase, and used only for what an
-everyday controller must not do. This machine gets a key of its own, which may
-command all machines and let others in.
+		Long: `Make a fleet of your own. Everything in the fleet begins with its root key: it is written to a file of
+its own, sealed with a passphrase, and used only for what an everyday controller must not do. This
+machine gets a key of its own, which may command all machines and let others in.
 
-For how long this controller may sign before the root key renews it is also for how long
-a machine that hears of nothing would obey it when it is stolen: two years, or 180 days
-with --laptop.
+This controller may sign for two years before the root key renews it, or for 180 days with --laptop.
+That is also how long a machine that gets no news would obey it after it was stolen.
 
-Afterwards print a backup with "swarm key backup", and let machines in with
-"swarm invite".`,
+Afterwards print a backup with "swarm key backup", and let machines in with "swarm invite".`,
 		Example: `  swarm init
   swarm init --fleet home --root /media/stick/root.key`,
 		Args: noArgs,
@@ -66,8 +63,8 @@ Afterwards print a backup with "swarm key backup", and let machines in with
 	f.StringVar(&in.Fleet, "fleet", "home", "what the fleet is called")
 	f.StringVar(&in.Name, "name", "", "what this controller is called in the fleet (default: the host name)")
 	f.StringVar(&in.RootKey, "root", "", "`FILE` for the root key, for instance on a stick (default: root.key in the state directory)")
-	f.BoolVar(&laptop, "laptop", false, "this machine can be stolen: let it sign for 180 days, not two years")
-	f.BoolVar(&noPassphrase, "no-passphrase", false, "do not seal the root key: whoever reads its file owns the fleet")
+	f.BoolVar(&laptop, "laptop", false, "this machine may be stolen: let it sign for 180 days, not two years")
+	f.BoolVar(&noPassphrase, "no-passphrase", false, "do not seal the root key: anyone who reads its file owns the fleet")
 	return cmd
 }
 

@@ -43,19 +43,19 @@ func newInviteCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invite NAME",
 		Short: "Let a machine into the fleet: print a ticket for it",
-		Long: `Let a machine into the fleet: print a one-time ticket, which "swarm join" takes on that
-machine. Whoever has the ticket can use it, once, until it expires.
+		Long: `Let a machine into the fleet: print a one-time ticket, which "swarm join" takes on that machine.
+Anyone who has the ticket can use it, once, until it expires.
 
-Where "swarm controller serve" runs on this machine it redeems the ticket, and the
-command returns at once. Else the command stays until the ticket was used or has
-expired, and a minute more to tell others that it was used.
+If "swarm controller serve" runs on this machine, it redeems the ticket and this command returns at
+once. Otherwise the command waits until the ticket has been used or has expired, and a minute longer to
+tell others that it was used.
 
-A machine that cannot reach this one can be called by it: run "swarm join --wait"
-there, and give the address that it prints as --to.
+A machine that cannot reach this one can be called instead: run "swarm join --wait" there, and give
+the address that it prints as --to.
 
-Who may do more than read has to be confirmed: the command shows the peer ID of the
-machine that brings the ticket, and asks. An issuer, who may let others in, is named by
-its peer ID (--peer) and signed by the root key.`,
+A member that may do more than read must be confirmed: the command shows the peer ID of the machine
+that brings the ticket, and asks. An issuer, which may let others in, is named by its peer ID (--peer)
+and signed by the root key.`,
 		Example: `  swarm invite rig-01 --label gpu=3080
   swarm invite friend --role viewer --for 24h
   swarm invite laptop2 --role controller --peer 12D3KooW…
@@ -70,16 +70,16 @@ its peer ID (--peer) and signed by the root key.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&in.role, "role", string(trust.RoleWorker), "what it is to be: worker, relay, viewer, controller or issuer")
+	f.StringVar(&in.role, "role", string(trust.RoleWorker), "the role of the machine: worker, relay, viewer, controller or issuer")
 	f.StringSliceVar(&in.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
 	f.DurationVar(&in.TTL, "ttl", defaultTTL, "how long the ticket can be used")
-	f.DurationVar(&in.Lifetime, "for", 0, "how long the machine stays a member (default: as long as its role lasts, renewed by itself)")
+	f.DurationVar(&in.Lifetime, "for", 0, "how long the machine stays a member (default: the term of its role, renewed automatically)")
 	f.StringVar(&in.verbs, "verbs", "", "`VERBS` it gets, separated by commas, instead of those of its role; none for none")
 	f.StringVar(&in.On, "on", "", "`SELECTOR` of the machines where its verbs hold, such as gpu=3080 (default: all)")
 	f.StringVar(&in.peer, "peer", "", "`PEER` ID that alone may use the ticket")
-	f.StringVar(&in.via, "via", "", "`NAME` of a member with the right to let others in, which redeems the ticket instead")
+	f.StringVar(&in.via, "via", "", "`NAME` of a member that may let others in and redeems the ticket instead")
 	f.StringVar(&in.to, "to", "", "`MADDR` of a machine that waits (swarm join --wait): bring the ticket there")
-	f.BoolVar(&in.qr, "qr", true, "show the ticket as a QR code, too, on a terminal")
+	f.BoolVar(&in.qr, "qr", true, "also show the ticket as a QR code, on a terminal")
 	f.StringArrayVar(&in.listen, "listen", nil, "`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
 	in.signing.flags(f)
 	cmd.MarkFlagsMutuallyExclusive("via", "to")

@@ -34,14 +34,12 @@ func newJoinCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join TICKET|-",
 		Short: "Make this machine a member of a fleet, with a ticket",
-		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" has printed.
-With - the ticket is read from the standard input, where no other user of this machine
-can see it.
+		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" printed. With - the ticket
+is read from the standard input, where no other user of this machine can see it.
 
-The command shows which fleet it is and what its owner may do here, and asks; with
---yes, or when the standard input has ended, it goes on. For a worker it
-writes the policy file, which alone decides what may run here: nothing that is not
-enabled there, whoever asks. Afterwards plain "swarm worker" needs no flag.
+The command shows the fleet and what its owner may do here, and asks. It does not ask with --yes, or
+when the standard input has ended. For a worker it writes the policy file, which alone decides what
+may run here: nothing else runs, whoever asks. Afterwards "swarm worker" needs no flag.
 
 With --wait the inviter calls this machine: give the address that is printed to
 "swarm invite NAME --to".`,
@@ -61,7 +59,7 @@ With --wait the inviter calls this machine: give the address that is printed to
 	f.StringArrayVar(&j.listen, "listen", nil, "`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
 	netFlags(f, &j.net)
 	f.BoolVar(&j.wait, "wait", false, "wait for the inviter to call")
-	f.StringVar(&j.role, "role", string(trust.RoleWorker), "what the machine is to be, where no ticket says so yet (--wait): worker or relay")
+	f.StringVar(&j.role, "role", string(trust.RoleWorker), "the role of the machine if no ticket says so yet (--wait): worker or relay")
 	f.BoolVar(&j.yes, "yes", false, "do not ask")
 	f.StringVar(&j.fleet, "fleet", "", "join the fleet with this `ID` and no other")
 	f.DurationVar(&j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")

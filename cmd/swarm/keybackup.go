@@ -7,9 +7,9 @@ func newKeyBackupCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Print a sheet from which the fleet can be restored on a new computer",
-		Long: `Print a sheet from which the fleet can be restored on a new computer, when this one is
-lost: the root key, and where some of the machines are. Whoever reads the sheet owns
-the fleet: print it, keep it like cash, and delete the file.`,
+		Long: `Print a sheet from which the fleet can be restored on a new computer if this one is lost: the root
+key, and the addresses of some machines. Anyone who reads the sheet owns the fleet: print it, keep it
+like cash, and delete the file.`,
 		Example: "  swarm key backup | lpr",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -24,15 +24,15 @@ func newKeyRestoreCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE|-",
 		Short: "Get the fleet back from a backup sheet, on a new computer",
-		Long: `Get the fleet back from a backup sheet, on a new computer. First the command signs the
-end of the lost controller and of all issuers on the sheet (--keep those that are not
-lost). Then it asks the machines on the sheet for all others. Machines without rights are
-signed anew by themselves at contact, and are left out of --all and --on until you have
-looked; who had rights from a lost signer is listed, and has none until you sign for it:
-swarm renew --from ISSUER. None of the machines has to be touched.
+		Long: `Get the fleet back from a backup sheet, on a new computer. First the command signs the end of the lost
+controller and of all issuers on the sheet, except those named with --keep. Then it asks the machines
+on the sheet for all others. Machines without rights are signed again automatically at their next
+contact, and are left out of --all and --on until you have looked at them. Members that had rights from
+a lost signer are listed, and have none until you sign for them: swarm renew --from ISSUER. You need
+not touch any of the machines.
 
-When no machine answers, nothing is changed here, unless you say --alone: then all hear
-of it at their next contact.`,
+If no machine answers, nothing changes here unless you give --alone: then all machines are told at
+their next contact.`,
 		Example: "  swarm key restore sheet.txt\n  swarm key restore - --name laptop2 < sheet.txt\n  swarm key restore sheet.txt --alone",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -71,8 +71,8 @@ of it at their next contact.`,
 	f.StringVar(&r.RootKey, "root", "", "`FILE` for the root key (default: root.key in the state directory)")
 	f.BoolVar(&noPassphrase, "no-passphrase", false, "do not seal the root key: whoever reads its file owns the fleet")
 	f.BoolVar(&r.keepOld, "keep-old", false, "do not end the controller that the sheet is from")
-	f.StringSliceVar(&r.keep, "keep", nil, "`PEER` of the sheet that is not lost and goes on to sign")
-	f.BoolVar(&r.alone, "alone", false, "go on when no machine answers")
+	f.StringSliceVar(&r.keep, "keep", nil, "`PEER` of the sheet that is not lost and continues to sign")
+	f.BoolVar(&r.alone, "alone", false, "continue if no machine answers")
 	r.flags(f)
 	return cmd
 }

@@ -17,10 +17,10 @@ func newKeyWaiveCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "waive NAME|PEER",
 		Short: "Let a machine obey again whose memory of revocations was damaged",
-		Long: `Let a machine obey again whose memory of revocations was damaged, when nobody has any more
-what it has lost. A machine obeys nobody while statements are missing that it once had;
-any member that has them brings them at the next contact. This is for those that nobody
-has: what was revoked there, and is known nowhere else, is revoked no more on that machine.`,
+		Long: `Let a machine obey again after its memory of revocations was damaged. Such a machine obeys nobody
+until the statements that it lost are back; any member that has them brings them at the next contact.
+This command is for statements that nobody has any more: a revocation that was known only there no
+longer counts on that machine.`,
 		Example: "  swarm key waive rig-03",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

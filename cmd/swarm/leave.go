@@ -15,9 +15,9 @@ func newLeaveCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "leave",
 		Short: "Take this machine out of its fleet",
-		Long: `Take this machine out of its fleet: it forgets its grant and all members, and nobody of
-the fleet may do anything here any more. It needs nobody's consent and no network. A
-worker that is running ends; its policy file and identity stay.`,
+		Long: `Take this machine out of its fleet: it forgets its grant and all members, and the fleet may no longer
+do anything here. This needs nobody's consent and no network. A running worker ends; its policy file
+and identity stay.`,
 		Example: "  swarm leave\n  swarm leave --state /var/lib/swarm/worker --yes",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {

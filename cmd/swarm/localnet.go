@@ -20,7 +20,7 @@ type localNet struct {
 
 func (l *localNet) flags(f *pflag.FlagSet, mdns string) {
 	f.BoolVar(&l.mdns, "mdns", true, mdns)
-	f.StringVar(&l.mode, "beacon", "", "find one another in the local network by UDP datagrams: `HOW` is multicast, broadcast or false (default: multicast if --mdns is on, else false)")
+	f.StringVar(&l.mode, "beacon", "", "find each other in the local network by UDP datagrams: `HOW` is multicast, broadcast or false (default: multicast if --mdns is on, else false)")
 	f.StringVar(&l.addr, "beacon-addr", "", "`ADDR` the beacon sends to (default: the group "+discovery.DefaultBeaconGroup+", or each network's broadcast address)")
 	f.IntVar(&l.port, "beacon-port", discovery.DefaultBeaconPort, "UDP `PORT` of the beacon, the same on all machines")
 	f.StringVar(&l.nic, "beacon-interface", "", "`NAME` of the only network interface for the beacon (default: all but the loopback)")

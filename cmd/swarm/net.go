@@ -7,26 +7,26 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/health"
 )
 
-// netFlags are the flags of every node that says how it gets to others.
+// netFlags are the flags of every node: how it reaches others.
 func netFlags(f *pflag.FlagSet, c *agent.NetConfig) {
 	c.Hint = Hint
-	f.StringSliceVar(&c.AllowNets, "allow-net", nil, "`NETWORK`, like 10.0.0.0/8, to speak with and no other; may be repeated")
-	f.StringSliceVar(&c.DenyNets, "deny-net", nil, "`NETWORK` never to speak with; may be repeated")
-	f.StringVar(&c.NetworkKey, "network-key", "", "`FILE` with a key that all nodes of the network must have; rules out QUIC")
+	f.StringSliceVar(&c.AllowNets, "allow-net", nil, "the only `NETWORK`, such as 10.0.0.0/8, to talk to; may be repeated")
+	f.StringSliceVar(&c.DenyNets, "deny-net", nil, "`NETWORK` never to talk to; may be repeated")
+	f.StringVar(&c.NetworkKey, "network-key", "", "`FILE` with a key that all nodes of the network must have; excludes QUIC")
 }
 
-// listenFlags are those of nodes that others reach.
+// listenFlags are the flags of nodes that others reach.
 func listenFlags(f *pflag.FlagSet, listen *[]string, c *agent.NetConfig) {
 	f.StringArrayVar(listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
 	f.StringArrayVar(&c.External, "external", nil, "`MADDR` at which others reach this node, for instance of a forwarded port; may be repeated")
 	f.BoolVar(&c.PortMap, "port-map", false, "ask the router to forward the port (UPnP, NAT-PMP); this opens it to everybody")
-	f.IntVar(&c.FleetSize, "fleet-size", agent.DefaultFleetSize, "for how many machines limits are made")
-	f.IntVar(&c.MaxPeers, "max-peers", 0, "for how many peers limits are made: a quarter and 16 above it the least useful connections are closed, down to it; others may open twice as many and 64 (default: as --fleet-size)")
+	f.IntVar(&c.FleetSize, "fleet-size", agent.DefaultFleetSize, "the number of machines for which limits are made")
+	f.IntVar(&c.MaxPeers, "max-peers", 0, "`N` peers for which limits are made: above 1.25 N + 16 connections the least useful are closed, down to N; others may open 2 N + 64 (default: --fleet-size)")
 }
 
 const healthName = "health"
 
-// healthFlag has a node answer whether it is ready; without a value, at the usual place.
+// healthFlag is the address at which a node answers whether it is ready; without a value, the usual one.
 func healthFlag(f *pflag.FlagSet, addr *string) {
 	f.StringVar(addr, healthName, "", "answer GET /ping at this `ADDR` of loopback: 200 ready, 503 starting or stopping; write --health=ADDR, with an equals sign (--health alone: "+health.Default+")")
 	f.Lookup(healthName).NoOptDefVal = health.Default

@@ -23,12 +23,12 @@ func newPeersCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "peers",
 		Short: "Show the machines this controller knows, and how it stands with them",
-		Long: `Show the machines this controller knows, by the names you gave them, and how the
-controller that serves here ("swarm controller serve") stands with each: its state and
-since when, the path (LAN, direct, or by way of a relay), the round trip and the version.
-Where none serves the address book is shown; with --try the machines are dialled first.
+		Long: `Show the machines this controller knows, by the names you gave them, and how the controller that
+serves here ("swarm controller serve") is connected with each: the state and since when, the path (LAN,
+direct or by a relay), the round trip and the version. If none serves, the address book is shown; with
+--try the machines are dialled first.
 
-What a machine calls itself is shown in quotes; only your names are used to choose targets.`,
+The name that a machine claims is shown in quotes; only your names choose targets.`,
 		Example: `  swarm peers
   swarm peers --try 3s
   swarm peers add /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --name rig-01 --label gpu=3080

@@ -21,8 +21,8 @@ func newPingCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ping TARGET",
 		Short: "Measure the way to a machine, and its clock",
-		Long: `Measure the round trip to a machine and how far its clock is ahead of this one.
-Everyone may ping; no right is needed.`,
+		Long: `Measure the round trip to a machine, and how far its clock is ahead of this one. Anyone may ping; no
+right is needed.`,
 		Example: `  swarm ping rig-01
   swarm ping /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… -c 10`,
 		Args: cobra.ExactArgs(1),

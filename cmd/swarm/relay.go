@@ -18,11 +18,10 @@ func newRelayCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "relay",
 		Short: "Run a relay: a machine by which the others find and reach each other",
-		Long: `Run a relay, on a machine that all others can reach: a rented server, or one behind a
-forwarded port. Machines behind NATs find each other through it, meet directly where
-their NATs let them, and speak through it where they do not. It serves members of its
-fleet (swarm join) and nobody else, takes no commands, and cannot read what it passes
-on. Machines find two relays better than one.
+		Long: `Run a relay, on a machine that all others can reach: a rented server, or one behind a forwarded port.
+Machines behind NATs find each other through it, connect directly if their NATs permit, and otherwise
+talk through it. It serves the members of its fleet (swarm join) and nobody else, takes no commands, and
+cannot read what it passes on. Two relays are better than one.
 
 Without a fleet it serves the peers named with --allow.`,
 		Example: `  swarm relay
@@ -42,7 +41,7 @@ Without a fleet it serves the peers named with --allow.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.Name, "name", "", "what the relay calls itself where it belongs to no fleet")
+	f.StringVar(&cfg.Name, "name", "", "the name that the relay reports if it belongs to no fleet")
 	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that the relay serves; may be repeated")
 	local.flags(f, "announce the relay in the local network, and look for others there, by mDNS")

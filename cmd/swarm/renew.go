@@ -31,14 +31,14 @@ func newRenewCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "renew [NAME|PEER…]",
 		Short: "Sign members' grants for a further life",
-		Long: `Sign members' grants for a further life: of those named, or of all who are past two
-thirds of it or expired. Most grants are renewed by themselves, when the member meets
-one who may issue. What an issuer holds only the root key renews (--as-root).
+		Long: `Sign the grants of members for another term: of those named, or of all members whose grants have
+expired or are past two thirds of their life. Most grants are renewed automatically, when the member
+meets one that may issue. The grant of an issuer is renewed by the root key only (--as-root).
 
-With --from ISSUER: of those whose signer has ended. Who had rights from it has none
-until you sign for it; machines without rights were signed anew by themselves, and are
-left out of --all and --on until you have looked. Each is shown, with its peer ID, role,
-rights, signer and what its papers tell differently, and asked about (--yes takes all).`,
+With --from ISSUER: renew the grants of members whose signer has ended. Members that had rights from
+it have none until you sign for them. Machines without rights were signed again automatically, and are
+left out of --all and --on until you have looked at them. Each member is shown with its peer ID, role,
+rights, signer and any grants that differ, and you are asked about it (--yes accepts all).`,
 		Example: `  swarm renew
   swarm renew rig-01
   swarm renew laptop --as-root
@@ -54,9 +54,9 @@ rights, signer and what its papers tell differently, and asked about (--yes take
 			return r.run(cmd.Context(), adm, args, r.yes)
 		},
 	}
-	cmd.Flags().BoolVar(&r.all, "all", false, "of all members, whatever is left of their time")
-	cmd.Flags().StringVar(&r.from, "from", "", "look at those whose grants came from `ISSUER`, which has ended")
-	cmd.Flags().BoolVar(&r.yes, "yes", false, "sign without asking for those whose signer has ended")
+	cmd.Flags().BoolVar(&r.all, "all", false, "renew the grants of all members, however long they last")
+	cmd.Flags().StringVar(&r.from, "from", "", "look at the members whose grants came from `ISSUER`, which has ended")
+	cmd.Flags().BoolVar(&r.yes, "yes", false, "sign for members whose signer has ended, without asking")
 	r.flags(cmd.Flags())
 	return cmd
 }

@@ -28,21 +28,19 @@ func newRevokeCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke NAME|PEER|SERIAL",
 		Short: "Throw a member out, or end one of its grants, everywhere",
-		Long: `Throw a member out: nobody in the fleet takes anything from it any more. Machines that
-can be reached now hear of it at once and end its connections; others hear of it from
-any member at their next contact. With a SERIAL (see: swarm members --json) only that
-grant ends.
+		Long: `Throw a member out: nobody in the fleet accepts anything from it any more. Machines that can be
+reached now are told at once and close its connections; others are told by any member at their next
+contact. With a SERIAL (see: swarm members --json) only that grant ends.
 
-An issuer, who may let others in, only the root key revokes (--as-root). The machines
-that it had let in are signed anew by themselves at the next contact with a controller
-for all, and are left out of --all and --on until you have looked: swarm renew --from
-NAME. Whoever had rights from it has none until you sign for them; name those you trust
-as --reissue.
+Only the root key revokes an issuer, which may let others in (--as-root). The machines that it let in
+are signed again automatically at their next contact with a controller for all, and are left out of
+--all and --on until you have looked at them: swarm renew --from NAME. Members that had rights from it
+have none until you sign for them; name those you trust as --reissue.
 
-Only the root key takes a revocation back (--lift), and ends all that an ended issuer
-had revoked (--close) but for what you confirm.
+Only the root key lifts a revocation (--lift), or voids everything that an ended issuer revoked, except
+what you confirm (--close).
 
-Exit code 3 says that no other machine has heard of it yet: keep this one, and try again.`,
+Exit code 3 means that no other machine has been told yet: keep this one, and try again.`,
 		Example: `  swarm revoke rig-07
   swarm revoke 12D3KooW… --as-root
   swarm revoke laptop2 --as-root --reissue friend
@@ -64,9 +62,9 @@ Exit code 3 says that no other machine has heard of it yet: keep this one, and t
 			return r.run(cmd.Context(), adm, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&r.lift, "lift", false, "take the revocation back (needs the root key)")
-	cmd.Flags().BoolVar(&r.close, "close", false, "end all that an ended issuer has revoked (needs the root key)")
-	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign anew for `NAMES` whom the issuer had given rights")
+	cmd.Flags().BoolVar(&r.lift, "lift", false, "lift the revocation (needs the root key)")
+	cmd.Flags().BoolVar(&r.close, "close", false, "void everything that an ended issuer revoked (needs the root key)")
+	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign again for `NAMES` that had rights from the issuer")
 	cmd.MarkFlagsMutuallyExclusive("lift", "close", "reissue")
 	r.flags(cmd.Flags())
 	return cmd

@@ -21,9 +21,9 @@ func newServeCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the long-lived controller of this machine",
-		Long: `Run the long-lived controller: it stays connected with all saved machines, so that
-commands are answered at once. Commands of this user on this machine that use the
-same state directory go through it by themselves.`,
+		Long: `Run the long-lived controller: it stays connected with all saved machines, so commands are answered at
+once. Commands of this user on this machine that use the same state directory go through it
+automatically.`,
 		Example: `  swarm controller serve
   swarm controller serve --listen /ip4/0.0.0.0/tcp/4748`,
 		Args: noArgs,

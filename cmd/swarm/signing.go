@@ -28,9 +28,9 @@ const defaultDeliver = 5 * time.Second
 func newSigning(e *env) signing { return signing{env: e} }
 
 func (s *signing) flags(f *pflag.FlagSet) {
-	f.BoolVar(&s.useRoot, "as-root", false, "sign with the fleet's root key, which --root or the state directory holds")
+	f.BoolVar(&s.useRoot, "as-root", false, "sign with the root key of the fleet, from --root or the state directory")
 	f.StringVar(&s.root, "root", "", "`FILE` of the root key; implies --as-root (passphrase: asked for, or $"+passphraseEnv+")")
-	f.DurationVar(&s.timeout, "timeout", defaultDeliver, "how long a machine may take to hear of it; others hear at their next contact")
+	f.DurationVar(&s.timeout, "timeout", defaultDeliver, "how long a machine may take to be told; others are told at their next contact")
 	s.reach.flags(f)
 }
 

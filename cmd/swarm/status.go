@@ -40,9 +40,8 @@ func newStatusCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show who may do what on this machine, and who did what lately",
-		Long: `Show what this machine is in its fleet, who may do what on it, what may run here, and
-who did what lately. It reads files of this machine only, so it works without a network
-and whether the worker runs or not.`,
+		Long: `Show what this machine is in its fleet, who may do what on it, what may run here, and who did what
+lately. The command reads files of this machine only, so it needs no network and no running worker.`,
 		Example: "  swarm status\n  swarm status --state /var/lib/swarm/worker --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {

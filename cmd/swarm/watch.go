@@ -21,8 +21,8 @@ func newWatchCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [TARGET…]",
 		Short: "Print the stats that machines push, as they arrive",
-		Long: `Print the stats that machines push, as they arrive, until interrupted. Without a
-TARGET: of all saved machines, also of those that other commands save meanwhile.
+		Long: `Print the stats that machines push, as they arrive, until interrupted. Without a TARGET: of all saved
+machines, including those that other commands save meanwhile.
 
 With --json there is a line for each message:
 {"peer":"…","name":"…","type":"stats","payload":{…},"timestamp":"…"}.`,

@@ -22,13 +22,12 @@ func newWorkerCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run the worker of this machine",
-		Long: `Run the worker of this machine. In a fleet (swarm join) it takes commands from the
-members whose grants say so; else from the peers named with --allow and from nobody
-else. It runs only what its policy file allows, which "swarm join --enable" writes and
-SIGHUP has it read again, and what --enable adds for this run. Workloads run with the
-rights of the worker, so do not run it as root if you can help it.
+		Long: `Run the worker of this machine. In a fleet (swarm join) it takes commands from the members whose grants
+permit them; otherwise only from the peers named with --allow. It runs only what its policy file allows
+("swarm join --enable" writes it, and SIGHUP makes the worker read it again), and what --enable adds for
+this run. Workloads run with the rights of the worker, so avoid running it as root.
 
-The first lines say who the worker is and where it can be reached.`,
+The first lines show the worker's peer ID and its addresses.`,
 		Example: `  swarm worker
   swarm worker --allow 12D3KooW… --enable miner=refpow,deploy
   swarm worker --bootstrap /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --allow 12D3KooW… --enable miner=xmrig`,
@@ -46,14 +45,14 @@ The first lines say who the worker is and where it can be reached.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.Name, "name", "", "what the worker calls itself (default: the host name)")
+	f.StringVar(&cfg.Name, "name", "", "the name that the worker reports (default: the host name)")
 	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
 	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
 	listenFlags(f, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
-	f.BoolVar(&cfg.Net.Seed, "seed", false, "tell newcomers where others are; for networks without a fleet, where relays do it, too")
+	f.BoolVar(&cfg.Net.Seed, "seed", false, "tell newcomers the addresses of others; for networks without a fleet, as relays do there, too")
 	netFlags(f, &cfg.Net)
 	healthFlag(f, &health)
 	local.flags(f, "announce the worker in the local network, and look for others there, by mDNS")
