@@ -7,6 +7,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/internal/health"
+	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
 // longLived is a node that others reach: a worker or a relay.
@@ -19,7 +20,7 @@ type longLived interface {
 // runNode runs n until ctx ends, and closes it. Ready is called once others can reach it; healthAt, if not empty, is where that
 // is told to monitors.
 func runNode(ctx context.Context, n longLived, healthAt string, ready func() error) (err error) {
-	defer outliveReader()()
+	defer process.OutliveReader()()
 	h, err := health.Start(healthAt)
 	if err != nil {
 		return errors.Join(err, n.Close())

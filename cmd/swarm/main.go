@@ -14,10 +14,11 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/ask"
 	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
 func main() {
-	keepInherited()
+	process.KeepInherited()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/control"
 	"github.com/seed-b490fa12/swarm/internal/health"
+	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
 func newServeCommand(e *env) *cobra.Command {
@@ -28,7 +29,7 @@ automatically.`,
   swarm controller serve --listen /ip4/0.0.0.0/tcp/4748`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			defer outliveReader()()
+			defer process.OutliveReader()()
 			dir, err := e.stateDir(agent.RoleController)
 			if err != nil {
 				return err

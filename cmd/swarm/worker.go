@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
 func newWorkerCommand(e *env) *cobra.Command {
@@ -90,7 +91,7 @@ func worker(ctx context.Context, e *env, cfg agent.WorkerConfig, health string) 
 		if e.ask.Present() {
 			return // there it means that the terminal was closed, and the worker ends with it
 		}
-		onHangup(ctx, func() {
+		process.OnHangup(ctx, func() {
 			if err := w.ReloadPolicy(); err != nil {
 				e.log.Error("the policy stays as it was", "err", err)
 				return

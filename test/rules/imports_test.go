@@ -12,12 +12,13 @@ import (
 var mayImport = map[string][]string{
 	"cmd/swarm": {
 		"internal/control", "internal/admin", "internal/diagnose", "internal/agent", "internal/audit", "internal/clock", "internal/health",
-		"internal/membership", "internal/policy", "internal/ask", "internal/demo", "internal/output", "internal/settings",
+		"internal/membership", "internal/policy", "internal/ask", "internal/demo", "internal/output", "internal/process", "internal/settings",
 		"host", "host/discovery", "host/trust", "streams", "ops", "deploy", "internal/durable",
 	},
 	"internal/ask":        {"internal/output"},
 	"internal/demo":       {"internal/output", "internal/durable", "internal/refpow/pool", "ops"},
 	"internal/output":     {},
+	"internal/process":    {},
 	"internal/settings":   {"internal/durable"},
 	"internal/control":    {"internal/agent", "streams", "deploy"},
 	"internal/admin":      {"internal/agent", "internal/membership", "internal/clock", "host", "host/node", "host/trust", "streams"},

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package process
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// onHangup calls fn for each SIGHUP, until ctx ends.
-func onHangup(ctx context.Context, fn func()) {
+// OnHangup calls fn for each SIGHUP, until ctx ends.
+func OnHangup(ctx context.Context, fn func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGHUP)
 	defer signal.Stop(c)
