@@ -89,6 +89,7 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("get_audit", invalid, "nine heads", `{"heads":[`+strings.Repeat(`{"count":1,"hash":"`+hash+`"},`, 8)+`{"count":1,"hash":"`+hash+`"}]}`)
 	add("audit", 0, "an entry", `{"entries":[{"seq":7,"time":1795249800250,"kind":"command","peer":"`+me+`","name":"laptop","verb":"miner.control","type":"stop_miner","id":"1b4e28ba-2fa1-4d27-883f-0016d3cca405","summary":"name=refpow","result":"begun","prev":"`+hash+`","hash":"`+hash+`"}]}`)
 	add("audit", 0, "the end of a log that is whole", `{"head":{"count":7,"hash":"`+hash+`"},"intact":true}`)
+	add("audit", 0, "the end, and who was refused", `{"head":{"count":7,"hash":"`+hash+`"},"refused":[{"peer":"`+me+`","count":3,"last":1795249800250}]}`)
 	add("audit", 0, "the end of a log that is not", `{"head":{"count":7,"hash":"`+hash+`"},"intact":false,"reason":"entry 3 was changed"}`)
 
 	var m deploy.Manifest
