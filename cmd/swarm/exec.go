@@ -51,14 +51,17 @@ Exit codes: 0 all succeeded; 1 usage, unknown name or local error; 2 none succee
   swarm controller exec stop_miner --all --name xmrig`,
 		Args: unknownOperation,
 		RunE: help, // never reached: without an operation unknownOperation fails
-		// A flag of an operation may stand before it. The operation itself refuses those it does not have.
+		// A flag of an operation may stand before it. The operation itself refuses those it does not
+		// have.
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 	}
 	f := cmd.PersistentFlags()
 	x.reach.flags(f)
 	x.selection.flags(cmd, f)
 	f.StringVar(&x.payload, "payload", "", "the request's payload: `JSON`, @FILE, or - for standard input")
-	f.DurationVar(&x.timeout, "timeout", defaultTimeout, "how long a machine may take; with --follow until its first lines; for a deployment until it takes further bytes, and a second more in all for each 64 KiB")
+	f.DurationVar(&x.timeout, "timeout", defaultTimeout,
+		"how long a machine may take; with --follow until its first lines; for a deployment until it takes "+
+			"further bytes, and a second more in all for each 64 KiB")
 	cmd.SetFlagErrorFunc(notForOperation)
 	for _, op := range operations() {
 		sub := x.command(op)

@@ -58,8 +58,8 @@ func exitCode(ctx context.Context, e *env, err error) int {
 	return code
 }
 
-// outcome turns the summary into the exit code, and prints it if there were several machines and not
-// all succeeded.
+// outcome turns the summary into the exit code, and prints it if there were several machines and
+// not all succeeded.
 func outcome(ctx context.Context, e *env, s agent.Summary) error {
 	if s.Unconfirmed > 0 {
 		e.Stderr.Printf("swarm: left out %d machines that nobody has confirmed since their signer ended; look at them: swarm renew --from ISSUER (see: swarm members)\n", s.Unconfirmed)

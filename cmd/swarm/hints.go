@@ -12,9 +12,9 @@ import (
 func advice(err error) string { return err.Error() + Hint(err) }
 
 // Hint returns what a person does next about an error, to be put behind its text; "" if there is
-// nothing to add. The packages that other programs may import name no command and no flag of this one:
-// they say what is the case, and their errors find the next step here. Nodes of this program ask it
-// too, for the reasons that they give to their peers.
+// nothing to add. The packages that other programs may import name no command and no flag of this
+// one: they say what is the case, and their errors find the next step here. Nodes of this program
+// ask it too, for the reasons that they give to their peers.
 func Hint(err error) string {
 	if d, ok := errors.AsType[*trust.Denied](err); ok {
 		return deniedHint(d)

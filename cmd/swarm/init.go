@@ -62,7 +62,8 @@ Afterwards print a backup with "swarm key backup", and let machines in with "swa
 	f := cmd.Flags()
 	f.StringVar(&in.Fleet, "fleet", "home", "what the fleet is called")
 	f.StringVar(&in.Name, "name", "", "what this controller is called in the fleet (default: the host name)")
-	f.StringVar(&in.RootKey, "root", "", "`FILE` for the root key, for instance on a stick (default: root.key in the state directory)")
+	f.StringVar(&in.RootKey, "root", "",
+		"`FILE` for the root key, for instance on a stick (default: root.key in the state directory)")
 	f.BoolVar(&laptop, "laptop", false, "this machine may be stolen: let it sign for 180 days, not two years")
 	f.BoolVar(&noPassphrase, "no-passphrase", false, "do not seal the root key: anyone who reads its file owns the fleet")
 	return cmd

@@ -70,17 +70,21 @@ and signed by the root key.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&in.role, "role", string(trust.RoleWorker), "the role of the machine: worker, relay, viewer, controller or issuer")
+	f.StringVar(&in.role, "role", string(trust.RoleWorker),
+		"the role of the machine: worker, relay, viewer, controller or issuer")
 	f.StringSliceVar(&in.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
 	f.DurationVar(&in.TTL, "ttl", defaultTTL, "how long the ticket can be used")
-	f.DurationVar(&in.Lifetime, "for", 0, "how long the machine stays a member (default: the term of its role, renewed automatically)")
-	f.StringVar(&in.verbs, "verbs", "", "`VERBS` it gets, separated by commas, instead of those of its role; none for none")
+	f.DurationVar(&in.Lifetime, "for", 0,
+		"how long the machine stays a member (default: the term of its role, renewed automatically)")
+	f.StringVar(&in.verbs, "verbs", "",
+		"`VERBS` it gets, separated by commas, instead of those of its role; none for none")
 	f.StringVar(&in.On, "on", "", "`SELECTOR` of the machines where its verbs hold, such as gpu=3080 (default: all)")
 	f.StringVar(&in.peer, "peer", "", "`PEER` ID that alone may use the ticket")
 	f.StringVar(&in.via, "via", "", "`NAME` of a member that may let others in and redeems the ticket instead")
 	f.StringVar(&in.to, "to", "", "`MADDR` of a machine that waits (swarm join --wait): bring the ticket there")
 	f.BoolVar(&in.qr, "qr", true, "also show the ticket as a QR code, on a terminal")
-	f.StringArrayVar(&in.listen, "listen", nil, "`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
+	f.StringArrayVar(&in.listen, "listen", nil,
+		"`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
 	in.signing.flags(f)
 	cmd.MarkFlagsMutuallyExclusive("via", "to")
 	return cmd

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 )
 
 // joining is what the flags of join say.
@@ -56,10 +57,13 @@ With --wait the inviter calls this machine: give the address that is printed to
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
-	f.StringArrayVar(&j.listen, "listen", nil, "`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
-	netFlags(f, &j.net)
+	f.StringArrayVar(&j.listen, "listen", nil,
+		"`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	j.net.Hint = Hint
+	netflags.Net(f, &j.net)
 	f.BoolVar(&j.wait, "wait", false, "wait for the inviter to call")
-	f.StringVar(&j.role, "role", string(trust.RoleWorker), "the role of the machine if no ticket says so yet (--wait): worker or relay")
+	f.StringVar(&j.role, "role", string(trust.RoleWorker),
+		"the role of the machine if no ticket says so yet (--wait): worker or relay")
 	f.BoolVar(&j.yes, "yes", false, "do not ask")
 	f.StringVar(&j.fleet, "fleet", "", "join the fleet with this `ID` and no other")
 	f.DurationVar(&j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")

@@ -17,8 +17,8 @@ type longLived interface {
 	Close() error
 }
 
-// runNode runs n until ctx ends, and closes it. Ready is called once others can reach it; healthAt, if not empty, is where that
-// is told to monitors.
+// runNode runs n until ctx ends, and closes it. Ready is called once others can reach it; healthAt,
+// if not empty, is where that is told to monitors.
 func runNode(ctx context.Context, n longLived, healthAt string, ready func() error) (err error) {
 	defer process.OutliveReader()()
 	h, err := health.Start(healthAt)

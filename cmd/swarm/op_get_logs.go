@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/settings"
 	"github.com/seed-b490fa12/swarm/ops"
 )
 
@@ -40,12 +41,12 @@ func opGetLogs() operation {
 			set(&r.Offset, in.Offset)
 			set(&r.Follow, in.Follow)
 			if since != "" {
-				if r.Since, err = parseTime(since); err != nil {
+				if r.Since, err = settings.Time(since); err != nil {
 					return fmt.Errorf("--since: %w", err)
 				}
 			}
 			if until != "" {
-				if r.Until, err = parseTime(until); err != nil {
+				if r.Until, err = settings.Time(until); err != nil {
 					return fmt.Errorf("--until: %w", err)
 				}
 			}

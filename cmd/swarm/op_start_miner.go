@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/settings"
 	"github.com/seed-b490fa12/swarm/ops"
 )
 
@@ -35,10 +36,10 @@ func opStartMiner() operation {
 			f.StringVar(&config, "miner-config", "", "further settings of the miner: `JSON` or @FILE")
 		},
 		fill: fill(func(r *ops.StartRequest) (err error) {
-			if password, err = argument(password, nil); err != nil {
+			if password, err = settings.Argument(password, nil); err != nil {
 				return fmt.Errorf("--password: %w", err)
 			}
-			if config, err = argument(config, nil); err != nil {
+			if config, err = settings.Argument(config, nil); err != nil {
 				return fmt.Errorf("--miner-config: %w", err)
 			}
 			set(&r.Miner, in.Miner)

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
-	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,6 +11,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/settings"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -40,8 +38,8 @@ func operations() []operation {
 	}
 }
 
-// fill returns a fill function: it reads the payload, refuses unknown members, lets edit put in what
-// the flags say, and validates the request. A nil edit changes nothing.
+// fill returns a fill function: it reads the payload, refuses unknown members, lets edit put in
+// what the flags say, and validates the request. A nil edit changes nothing.
 func fill[Req any](edit func(*Req) error) func(jsontext.Value) (jsontext.Value, error) {
 	return func(payload jsontext.Value) (jsontext.Value, error) {
 		req, err := ops.Decode[Req](payload)
@@ -71,45 +69,11 @@ func show[T any](print func(r *results, t agent.Target, v T)) func(*results, age
 
 // request makes the payload of a request from --payload and the flags.
 func (op operation) request(payload string, stdin io.Reader) (jsontext.Value, error) {
-	text, err := argument(payload, stdin)
+	text, err := settings.Argument(payload, stdin)
 	if err != nil {
 		return nil, fmt.Errorf("--payload: %w", err)
 	}
 	return op.fill(jsontext.Value(text))
-}
-
-// parseTime reads a duration back from now, or RFC 3339, as Unix milliseconds.
-func parseTime(s string) (int64, error) {
-	if d, err := time.ParseDuration(s); err == nil {
-		return time.Now().Add(-d.Abs()).UnixMilli(), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return 0, fmt.Errorf("%q: want a duration such as 10m, or a time such as 2026-11-21T12:00:00Z", s)
-	}
-	return t.UnixMilli(), nil
-}
-
-// argument returns the text itself, the contents of the file behind @, or with stdin what "-" reads.
-func argument(s string, stdin io.Reader) (string, error) {
-	r := stdin
-	switch {
-	case s == "-" && stdin != nil:
-	case strings.HasPrefix(s, "@"):
-		f, err := os.Open(s[1:])
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		r = f
-	default:
-		return s, nil
-	}
-	b, err := io.ReadAll(io.LimitReader(r, streams.MaxFrame+1))
-	if err == nil && len(b) > streams.MaxFrame {
-		err = fmt.Errorf("more than %d bytes", streams.MaxFrame)
-	}
-	return string(b), err
 }
 
 // set assigns a flag's value, unless it is zero, to a member of the payload.

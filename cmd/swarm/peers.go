@@ -42,7 +42,8 @@ The name that a machine claims is shown in quotes; only your names choose target
 	return cmd
 }
 
-// peers shows the machines as the long-lived controller sees them, as a try of our own shows, or as they are saved.
+// peers shows the machines as the long-lived controller sees them, as a try of our own shows, or as
+// they are saved.
 func peers(ctx context.Context, e *env, r reach, try time.Duration) (err error) {
 	if try > 0 || len(r.bootstrap) > 0 {
 		c, err := r.controller(e)

@@ -10,29 +10,33 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/control"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 )
 
 // reach are the flags of all commands that connect to machines.
 type reach struct {
 	bootstrap []string
-	localNet
-	net agent.NetConfig
+	local     netflags.Local
+	net       agent.NetConfig
 }
 
 func (r *reach) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&r.bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
-	r.localNet.flags(f, "look for machines in the local network, by mDNS")
-	netFlags(f, &r.net)
+	f.StringArrayVar(&r.bootstrap, "bootstrap", nil,
+		"`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	r.local.Flags(f, "look for machines in the local network, by mDNS")
+	r.net.Hint = Hint
+	netflags.Net(f, &r.net)
 }
 
 // config is a controller that reaches machines as the flags say.
 func (r *reach) config(dir string, log *slog.Logger) (cfg agent.ControllerConfig, err error) {
-	cfg = agent.ControllerConfig{StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.mdns, Net: r.net, Logger: log}
-	cfg.Beacon, err = r.beacon()
+	cfg = agent.ControllerConfig{StateDir: dir, Bootstrap: r.bootstrap, MDNS: r.local.MDNS, Net: r.net, Logger: log}
+	cfg.Beacon, err = r.local.Beacon()
 	return cfg, err
 }
 
-// serving returns the controller that serves on this machine, if one does. No other function dials it.
+// serving returns the controller that serves on this machine, if one does. No other function dials
+// it.
 func (e *env) serving(ctx context.Context) (control.Commander, bool) {
 	dir, err := e.stateDir(agent.RoleController)
 	if err != nil {

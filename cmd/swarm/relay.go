@@ -6,13 +6,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 )
 
 func newRelayCommand(e *env) *cobra.Command {
 	var (
 		cfg    agent.RelayConfig
 		allow  []string
-		local  localNet
+		local  netflags.Local
 		health string
 	)
 	cmd := &cobra.Command{
@@ -33,8 +34,8 @@ Without a fleet it serves the peers named with --allow.`,
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
-			cfg.MDNS = local.mdns
-			if cfg.Beacon, err = local.beacon(); err != nil {
+			cfg.MDNS = local.MDNS
+			if cfg.Beacon, err = local.Beacon(); err != nil {
 				return err
 			}
 			return relay(cmd.Context(), e, cfg, health)
@@ -42,12 +43,14 @@ Without a fleet it serves the peers named with --allow.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Name, "name", "", "the name that the relay reports if it belongs to no fleet")
-	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil,
+		"`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that the relay serves; may be repeated")
-	local.flags(f, "announce the relay in the local network, and look for others there, by mDNS")
-	listenFlags(f, &cfg.Listen, &cfg.Net)
-	netFlags(f, &cfg.Net)
-	healthFlag(f, &health)
+	local.Flags(f, "announce the relay in the local network, and look for others there, by mDNS")
+	netflags.Listen(f, &cfg.Listen, &cfg.Net)
+	cfg.Net.Hint = Hint
+	netflags.Net(f, &cfg.Net)
+	netflags.Health(f, &health)
 	return cmd
 }
 

@@ -126,8 +126,8 @@ func signerName(adm *admin.Admin, p peer.ID) string {
 	return p.String()
 }
 
-// run renews the members named, or those that are due. A member that waits for a person is shown first,
-// unless it was looked at.
+// run renews the members named, or those that are due. A member that waits for a person is shown
+// first, unless it was looked at.
 func (r *renewal) run(ctx context.Context, adm *admin.Admin, words []string, looked bool) error {
 	members, err := dueMembers(adm, words, r.all)
 	if err != nil {

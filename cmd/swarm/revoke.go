@@ -77,8 +77,8 @@ type revoked struct {
 	line *trust.Line
 }
 
-// findRevoked finds what is meant. A whole peer ID always means that peer, also one that nobody here
-// has met; a serial that nobody knows is an error.
+// findRevoked finds what is meant. A whole peer ID always means that peer, also one that nobody
+// here has met; a serial that nobody knows is an error.
 func findRevoked(adm *admin.Admin, word string) (r revoked, err error) {
 	if id, bad := peer.Decode(word); bad == nil {
 		r.peer, r.name = id, word

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 )
 
 func newRootCommand(e *env) *cobra.Command {
@@ -33,9 +35,12 @@ Exit codes: 0 all succeeded; 1 usage, unknown name or local error; 2 none succee
 		RunE:              help,
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&e.state, "state", "", "`DIR` that holds everything of this node (default: /var/lib/swarm/… as root, else in $XDG_STATE_HOME)")
-	f.StringVar(&e.config, "config", "", "YAML configuration `FILE` (default: $XDG_CONFIG_HOME/swarm/config.yaml, else /etc/swarm/config.yaml)")
-	f.StringVar(&e.logLevel, "log-level", "", "what to log on standard error: debug, info, warn or error (default: info for a worker, else warn)")
+	f.StringVar(&e.state, "state", "",
+		"`DIR` that holds everything of this node (default: /var/lib/swarm/… as root, else in $XDG_STATE_HOME)")
+	f.StringVar(&e.config, "config", "",
+		"YAML configuration `FILE` (default: $XDG_CONFIG_HOME/swarm/config.yaml, else /etc/swarm/config.yaml)")
+	f.StringVar(&e.logLevel, "log-level", "",
+		"what to log on standard error: debug, info, warn or error (default: info for a worker, else warn)")
 	f.BoolVar(&e.JSON, "json", false, "print one JSON object a line instead of text")
 	for _, add := range []func(*env) *cobra.Command{
 		newWorkerCommand, newControllerCommand, newRelayCommand, newIDCommand, newPeersCommand, newPingCommand,
@@ -59,7 +64,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if cmd.HasSubCommands() {
 		return fmt.Errorf("unknown command %q for %q; see: %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
 	}
-	if f := cmd.Flags().Lookup(healthName); f != nil && f.Changed && f.Value.String() == f.NoOptDefVal {
+	if f := cmd.Flags().Lookup(netflags.HealthName); f != nil && f.Changed && f.Value.String() == f.NoOptDefVal {
 		return fmt.Errorf("%q stands alone; an address for --%s comes after an equals sign: --%s=%s", args[0], f.Name, f.Name, args[0])
 	}
 	return fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])

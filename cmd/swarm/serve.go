@@ -10,6 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/control"
 	"github.com/seed-b490fa12/swarm/internal/health"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
@@ -57,8 +58,8 @@ automatically.`,
 	}
 	f := cmd.Flags()
 	r.flags(f)
-	listenFlags(f, &listen, &r.net)
-	healthFlag(f, &healthAt)
+	netflags.Listen(f, &listen, &r.net)
+	netflags.Health(f, &healthAt)
 	return cmd
 }
 

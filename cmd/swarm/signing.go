@@ -30,7 +30,8 @@ func newSigning(e *env) signing { return signing{env: e} }
 func (s *signing) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.useRoot, "as-root", false, "sign with the root key of the fleet, from --root or the state directory")
 	f.StringVar(&s.root, "root", "", "`FILE` of the root key; implies --as-root (passphrase: asked for, or $"+passphraseEnv+")")
-	f.DurationVar(&s.timeout, "timeout", defaultDeliver, "how long a machine may take to be told; others are told at their next contact")
+	f.DurationVar(&s.timeout, "timeout", defaultDeliver,
+		"how long a machine may take to be told; others are told at their next contact")
 	s.reach.flags(f)
 }
 
@@ -72,8 +73,8 @@ type toldLine struct {
 	Error *streams.Error `json:"error,omitzero"`
 }
 
-// deliver takes what was signed to the members that news names, or to all, and prints who has it. It
-// returns how many machines have it.
+// deliver takes what was signed to the members that news names, or to all, and prints who has it.
+// It returns how many machines have it.
 func (s *signing) deliver(ctx context.Context, news agent.News) (told int, err error) {
 	c, serving := s.serving(ctx)
 	if !serving {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
@@ -17,7 +18,7 @@ func newWorkerCommand(e *env) *cobra.Command {
 	var (
 		cfg    agent.WorkerConfig
 		allow  []string
-		local  localNet
+		local  netflags.Local
 		health string
 	)
 	cmd := &cobra.Command{
@@ -38,8 +39,8 @@ The first lines show the worker's peer ID and its addresses.`,
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
-			cfg.MDNS = local.mdns
-			if cfg.Beacon, err = local.beacon(); err != nil {
+			cfg.MDNS = local.MDNS
+			if cfg.Beacon, err = local.Beacon(); err != nil {
 				return err
 			}
 			return worker(cmd.Context(), e, cfg, health)
@@ -47,17 +48,23 @@ The first lines show the worker's peer ID and its addresses.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Name, "name", "", "the name that the worker reports (default: the host name)")
-	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil,
+		"`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
-	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
-	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
-	listenFlags(f, &cfg.Listen, &cfg.Net)
+	f.StringSliceVar(&cfg.Enable, "enable", nil,
+		"`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
+	f.StringVar(&cfg.XMRig, "xmrig", "",
+		"`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
+	netflags.Listen(f, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
-	f.BoolVar(&cfg.Net.Seed, "seed", false, "tell newcomers the addresses of others; for networks without a fleet, as relays do there, too")
-	netFlags(f, &cfg.Net)
-	healthFlag(f, &health)
-	local.flags(f, "announce the worker in the local network, and look for others there, by mDNS")
-	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
+	f.BoolVar(&cfg.Net.Seed, "seed", false,
+		"tell newcomers the addresses of others; for networks without a fleet, as relays do there, too")
+	cfg.Net.Hint = Hint
+	netflags.Net(f, &cfg.Net)
+	netflags.Health(f, &health)
+	local.Flags(f, "announce the worker in the local network, and look for others there, by mDNS")
+	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery,
+		"how often stats are pushed while somebody listens")
 	return cmd
 }
 

@@ -1,4 +1,5 @@
-// Package ask asks the person at the terminal, and reads the answers from a pipe where there is none.
+// Package ask asks the person at the terminal, and reads the answers from a pipe where there is
+// none.
 package ask
 
 import (

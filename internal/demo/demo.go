@@ -1,5 +1,5 @@
-// Package demo shows the whole program on one machine: it starts a pool, three workers and a controller
-// as processes of their own, and walks through what an owner does with them.
+// Package demo shows the whole program on one machine: it starts a pool, three workers and a
+// controller as processes of their own, and walks through what an owner does with them.
 package demo
 
 import (
@@ -37,8 +37,8 @@ type run struct {
 	total   map[string]any // the last line
 }
 
-// Run shows the demonstration on out, in two minutes at most. The program that runs is started again
-// for each process. Everything is stopped in the end, and removed unless keep is set.
+// Run shows the demonstration on out, in two minutes at most. The program that runs is started
+// again for each process. Everything is stopped in the end, and removed unless keep is set.
 func Run(ctx context.Context, out *output.Std, keep bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

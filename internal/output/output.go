@@ -1,5 +1,5 @@
-// Package output prints what a command has found: lines, tables and JSON, in which a value that came
-// from a peer can neither break a line, nor reach another column, nor steer the terminal.
+// Package output prints what a command has found: lines, tables and JSON, in which a value that
+// came from a peer can neither break a line, nor reach another column, nor steer the terminal.
 package output
 
 import (
@@ -36,8 +36,8 @@ func (s *Std) PrintJSON(v any) error {
 	return err
 }
 
-// Checked passes on what is written and keeps the first error: results that could not be written are
-// no success.
+// Checked passes on what is written and keeps the first error: results that could not be written
+// are no success.
 type Checked struct {
 	w io.Writer
 

@@ -88,7 +88,8 @@ type Table struct {
 	w    *tabwriter.Writer
 }
 
-// Row adds a row. Each value is one cell, cut to 60 characters (200 for an address) unless it is Whole.
+// Row adds a row. Each value is one cell, cut to 60 characters (200 for an address) unless it is
+// Whole.
 func (t *Table) Row(values ...any) {
 	for i, v := range values {
 		if i > 0 {
@@ -126,8 +127,8 @@ func cells(values []any) []any {
 	return out
 }
 
-// Whole is a value that keeps its runs of blanks and its length: a line of a log, or a sentence in a
-// table.
+// Whole is a value that keeps its runs of blanks and its length: a line of a log, or a sentence in
+// a table.
 type Whole string
 
 // cell formats a value as usual and cleans the result.
@@ -190,8 +191,8 @@ func oneBlank(s string) string {
 	return s
 }
 
-// blank reports whether a character is a blank or looks like one. The fillers of Hangul are letters,
-// and the empty pattern of Braille is a symbol.
+// blank reports whether a character is a blank or looks like one. The fillers of Hangul are
+// letters, and the empty pattern of Braille is a symbol.
 func blank(r rune) bool {
 	return r == '\u0085' || r == '\u2028' || r == '\u2029' || r >= '\t' && r <= '\r' || r == '\u2800' ||
 		unicode.Is(unicode.Zs, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) && !hidden(r)

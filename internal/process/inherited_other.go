@@ -2,5 +2,6 @@
 
 package process
 
-// KeepInherited does nothing: on this system no file descriptor is inherited unless that is asked for.
+// KeepInherited does nothing: on this system no file descriptor is inherited unless that is asked
+// for.
 func KeepInherited() {}

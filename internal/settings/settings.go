@@ -19,9 +19,9 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// Fill sets the flags of cmd that the command line left out. The flag "config" names the file; if it
-// is empty, the first of the usual files that exists is read. A key that is a flag of no command is
-// an error.
+// Fill sets the flags of cmd that the command line left out. The flag "config" names the file; if
+// it is empty, the first of the usual files that exists is read. A key that is a flag of no command
+// is an error.
 func Fill(cmd *cobra.Command) error {
 	config := cmd.Flag("config")
 	if err := fromEnvironment(config); err != nil {

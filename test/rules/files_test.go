@@ -15,7 +15,7 @@ var mayOpen = map[string]string{
 	"ops/driver/process/tree_linux.go marked":         "what /proc holds is the kernel's",
 	"ops/driver/process/tree_linux.go livesInSession": "what /proc holds is the kernel's",
 	"internal/refpow/status.go writeStatus":           "the workload itself writes it, and not to last",
-	"cmd/swarm/operation.go argument":                 "a person names the file on the command line: it may be a pipe",
+	"internal/settings/value.go Argument":             "a person names the file on the command line: it may be a pipe",
 	"cmd/swarm/keyrestore.go newKeyRestoreCommand":    "a person names the file on the command line: it may be a pipe",
 }
 

@@ -12,11 +12,12 @@ import (
 var mayImport = map[string][]string{
 	"cmd/swarm": {
 		"internal/control", "internal/admin", "internal/diagnose", "internal/agent", "internal/audit", "internal/clock", "internal/health",
-		"internal/membership", "internal/policy", "internal/ask", "internal/demo", "internal/output", "internal/process", "internal/settings",
+		"internal/membership", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings",
 		"host", "host/discovery", "host/trust", "streams", "ops", "deploy", "internal/durable",
 	},
 	"internal/ask":        {"internal/output"},
 	"internal/demo":       {"internal/output", "internal/durable", "internal/refpow/pool", "ops"},
+	"internal/netflags":   {"internal/agent", "internal/health", "host/discovery"},
 	"internal/output":     {},
 	"internal/process":    {},
 	"internal/settings":   {"internal/durable"},
@@ -53,7 +54,7 @@ var mayImport = map[string][]string{
 // packages and internal/agent leave that to the program, and get a *slog.Logger with their Config.
 var onlyIn = map[string][]string{
 	"github.com/spf13/cobra":         {"cmd/swarm", "internal/settings"},
-	"github.com/spf13/pflag":         {"cmd/swarm", "internal/settings"},
+	"github.com/spf13/pflag":         {"cmd/swarm", "internal/netflags", "internal/settings"},
 	"github.com/goccy/go-yaml":       {"internal/settings"},
 	"go.yaml.in/yaml":                {},
 	"gopkg.in/yaml":                  {},
