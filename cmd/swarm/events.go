@@ -13,7 +13,8 @@ import (
 )
 
 // errNobodyServes is for commands that only the long-lived controller can answer.
-var errNobodyServes = errors.New("no controller serves on this machine, and only that knows; start it: swarm controller serve")
+var errNobodyServes = errors.New("no controller serves on this machine, and only that knows; start it: swarm " +
+	"controller serve")
 
 func newEventsCommand(e *env) *cobra.Command {
 	return &cobra.Command{

@@ -62,7 +62,8 @@ func exitCode(ctx context.Context, e *env, err error) int {
 // not all succeeded.
 func outcome(ctx context.Context, e *env, s agent.Summary) error {
 	if s.Unconfirmed > 0 {
-		e.Stderr.Printf("swarm: left out %d machines that nobody has confirmed since their signer ended; look at them: swarm renew --from ISSUER (see: swarm members)\n", s.Unconfirmed)
+		e.Stderr.Printf("swarm: left out %d machines that nobody has confirmed since their signer ended; look at them: "+
+			"swarm renew --from ISSUER (see: swarm members)\n", s.Unconfirmed)
 	}
 	if s.OK == s.Total() {
 		if s.Unconfirmed > 0 {

@@ -65,7 +65,9 @@ func (s *signing) warnIssuer(g *trust.Grant) {
 	if g.MayIssue == nil || s.JSON {
 		return
 	}
-	s.Stderr.Printf("On %s the machines that %s has let in stop obeying everybody until a controller for all has met them, unless the root renews it before (swarm renew %s --as-root). Until then a machine that hears of nothing would obey a stolen %s.\n",
+	s.Stderr.Printf("On %s the machines that %s has let in stop obeying everybody until a controller for all has "+
+		"met them, unless the root renews it before (swarm renew %s --as-root). Until then a machine that hears of "+
+		"nothing would obey a stolen %s.\n",
 		output.Day(g.ExpiresAt()), g.Name, g.Name, g.Name)
 }
 

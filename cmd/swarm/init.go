@@ -101,8 +101,11 @@ func initFleet(e *env, in admin.Init) error {
 		e.Stdout.Printf("  fingerprint  %s\n", made.Fingerprint)
 		e.Stdout.Printf("  controller   %s (%s)\n", made.Name, made.Peer)
 		e.Stdout.Printf("  root key     %s\n\n", made.Root)
-		e.Stdout.Printf("Until %s this controller signs for the machines it lets in. Then they obey nobody until the root\nkey renews it: swarm renew %s --as-root. \"swarm doctor\" says so 30 days before.\n\n", output.Day(own.Grant.ExpiresAt()), made.Name)
-		_, err := e.Stdout.Println("Next: let a machine in with \"swarm invite NAME\", and print a backup with \"swarm key backup\".")
+		e.Stdout.Printf("Until %s this controller signs for the machines it lets in. Then they obey nobody until the "+
+			"root\nkey renews it: swarm renew %s --as-root. \"swarm doctor\" says so 30 days before.\n\n",
+			output.Day(own.Grant.ExpiresAt()), made.Name)
+		_, err := e.Stdout.Println("Next: let a machine in with \"swarm invite NAME\", and print a backup with \"swarm " +
+			"key backup\".")
 		return err
 	})
 }

@@ -242,7 +242,8 @@ func (in *invitation) printTicket(t *trust.Ticket, inv *trust.Invitation) error 
 			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: in.Stdout.Raw(), HalfBlocks: true, QuietZone: 1,
 				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
 		}
-		in.Stderr.Printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
+		in.Stderr.Printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n",
+			t.Name, t.Expires.Local().Format(time.TimeOnly))
 		in.Stderr.Printf("%s\n", admin.ReachOf(t.Addrs).Words(t.Name))
 		return nil
 	})
@@ -255,7 +256,8 @@ func (in *invitation) warnSigner(adm *admin.Admin, signer peer.ID) {
 	if !ok || in.JSON || time.Until(m.Grant.ExpiresAt()) > 60*24*time.Hour {
 		return
 	}
-	in.Stderr.Printf("What %s signs counts until %s, when its own grant ends, unless the root renews that: swarm renew %s --as-root\n", m.Grant.Name, output.Day(m.Grant.ExpiresAt()), m.Grant.Name)
+	in.Stderr.Printf("What %s signs counts until %s, when its own grant ends, unless the root renews that: swarm "+
+		"renew %s --as-root\n", m.Grant.Name, output.Day(m.Grant.ExpiresAt()), m.Grant.Name)
 }
 
 // bring takes the ticket to a machine that waits for it.
@@ -332,7 +334,8 @@ func (in *invitation) awaitJoin(ctx context.Context, adm *admin.Admin, id string
 			if seen.UsedBy != "" {
 				return nil
 			}
-			return fmt.Errorf("nobody used the ticket of %s, and with this command gone nobody can: %w", s.Name, cmp.Or(ctx.Err(), context.Canceled))
+			return fmt.Errorf("nobody used the ticket of %s, and with this command gone nobody can: %w",
+				s.Name, cmp.Or(ctx.Err(), context.Canceled))
 		case <-tick.C:
 		}
 	}
@@ -341,7 +344,8 @@ func (in *invitation) awaitJoin(ctx context.Context, adm *admin.Admin, id string
 // confirmJoiner asks whether the machine that brings the ticket is the right one.
 func (in *invitation) confirmJoiner(adm *admin.Admin, s trust.TicketState) error {
 	in.Print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
-	yes, err := in.ask.Confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
+	yes, err := in.ask.Confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" "+
+		"there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
 	if err != nil {
 		return err
 	}

@@ -239,7 +239,8 @@ func (j *joining) offered(ctx context.Context) (err error) {
 	}
 	role := trust.Role(j.role)
 	if role != trust.RoleWorker && role != trust.RoleRelay {
-		return fmt.Errorf("--role %q: want worker or relay; another is brought a ticket by hand: swarm join TICKET --wait", j.role)
+		return fmt.Errorf("--role %q: want worker or relay; another is brought a ticket by hand: swarm join TICKET --wait",
+			j.role)
 	}
 	joiner, err := j.joiner(role)
 	if err != nil {
@@ -258,10 +259,12 @@ func (j *joining) offered(ctx context.Context) (err error) {
 		return err
 	}
 	if t.Role != role {
-		return fmt.Errorf("the ticket that was brought is for the role %s, and this machine waits to be a %s: swarm join --wait --role %[1]s", t.Role, role)
+		return fmt.Errorf("the ticket that was brought is for the role %s, and this machine waits to be a %s: swarm "+
+			"join --wait --role %[1]s", t.Role, role)
 	}
 	if !j.ask.Present() && j.fleet == "" {
-		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with --fleet", t.Fleet, ask.ErrNoTerminal)
+		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with "+
+			"--fleet", t.Fleet, ask.ErrNoTerminal)
 	}
 	if err := j.consent(t); err != nil {
 		return err

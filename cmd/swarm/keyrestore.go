@@ -119,7 +119,8 @@ func (r *restoring) run(ctx context.Context) (err error) {
 	}
 	answered, members, err := t.Collect(ctx, append(r.Sheet.Relays, r.Sheet.Members...))
 	if answered == 0 && !r.alone {
-		err = fmt.Errorf("no machine of the sheet answered (%w), so nothing is changed here: try again where one can be reached, or go on all the same with --alone", cmp.Or(err, errors.New("it names none")))
+		err = fmt.Errorf("no machine of the sheet answered (%w), so nothing is changed here: try again where one can "+
+			"be reached, or go on all the same with --alone", cmp.Or(err, errors.New("it names none")))
 		return &codeError{code: exitUnreachable, err: errors.Join(err, t.Undo())}
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
@@ -148,20 +149,23 @@ func (r *restoring) report(t *admin.Takeover, answered, members, late int) error
 		line.Waiting = append(line.Waiting, m.Grant.Name)
 	}
 	if err := r.Print(line, func() error {
-		_, err := r.Stdout.Printf("The fleet %s is restored. Lost signers ended: %d; machines that answered: %d; members known: %d.\n",
+		_, err := r.Stdout.Printf("The fleet %s is restored. Lost signers ended: %d; machines that answered: %d; "+
+			"members known: %d.\n",
 			line.FleetName, len(line.Revoked), answered, members)
 		return err
 	}); err != nil {
 		return err
 	}
 	for _, p := range line.Delegates {
-		r.Stderr.Printf("%s goes on to let machines in by its own tickets. If it is lost, too: swarm revoke %s --as-root\n", p, p)
+		r.Stderr.Printf("%s goes on to let machines in by its own tickets. If it is lost, too: swarm revoke %s --as-root\n",
+			p, p)
 	}
 	for _, m := range orphans {
 		r.Stderr.Block("", orphanText(t.Admin, m))
 	}
 	if len(orphans) > 0 {
-		r.Stderr.Println("Look at these, and sign for those that are yours: swarm renew NAME… (or swarm renew --from ISSUER); the others: swarm revoke NAME")
+		r.Stderr.Println("Look at these, and sign for those that are yours: swarm renew NAME… (or swarm renew --from " +
+			"ISSUER); the others: swarm revoke NAME")
 	}
 	if late > 0 {
 		r.Stderr.Printf("%d members could not be reached: they hear of it at their next contact.\n", late)

@@ -49,7 +49,8 @@ func (s *signing) waive(ctx context.Context, adm *admin.Admin, word string) (err
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if err := c.Node.BringUpToDate(ctx, m.Peer); err != nil {
-		return &codeError{code: exitUnreachable, err: fmt.Errorf("%s has to be reached to tell what it has lost: %w", m.Grant.Name, err)}
+		return &codeError{code: exitUnreachable, err: fmt.Errorf("%s has to be reached to tell what it has lost: %w",
+			m.Grant.Name, err)}
 	}
 	missing, err := c.Node.Missing(ctx, m.Peer)
 	if err != nil {

@@ -30,7 +30,8 @@ and identity stay.`,
 				return trust.ErrNoFleet
 			case 1:
 			default:
-				return fmt.Errorf("several nodes of this machine are in a fleet: say which one leaves, with --state: %s", strings.Join(dirs, ", "))
+				return fmt.Errorf("several nodes of this machine are in a fleet: say which one leaves, with --state: %s",
+					strings.Join(dirs, ", "))
 			}
 			if !yes {
 				ok, err := e.ask.Confirm(fmt.Sprintf("Leave the fleet, in %s?", dirs[0]), !e.ask.Present())

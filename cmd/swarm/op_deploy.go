@@ -28,5 +28,6 @@ func showDeployed(r *results, t agent.Target, d deploy.Ack) {
 	if d.Previous != "" && d.Previous != d.Release {
 		previous = ", was " + d.Previous
 	}
-	r.Stdout.Printf("%-24.60s %.60s %.60s %.60s (%s sent%.80s)\n", t.Label(), d.Name, d.Release, d.State, output.Size(d.Bytes), previous)
+	r.Stdout.Printf("%-24.60s %.60s %.60s %.60s (%s sent%.80s)\n",
+		t.Label(), d.Name, d.Release, d.State, output.Size(d.Bytes), previous)
 }

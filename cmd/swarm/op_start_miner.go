@@ -63,5 +63,6 @@ func opStartMiner() operation {
 }
 
 func showMiner(r *results, t agent.Target, m ops.MinerAck) {
-	r.Stdout.Printf("%-24.60s %-12.60s %-10.60s %-10.60s %s\n", t.Label(), m.Name, m.State, m.Algorithm, output.HashRate(m.HashRate))
+	r.Stdout.Printf("%-24.60s %-12.60s %-10.60s %-10.60s %s\n",
+		t.Label(), m.Name, m.State, m.Algorithm, output.HashRate(m.HashRate))
 }

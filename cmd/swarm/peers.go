@@ -93,7 +93,8 @@ func listPeers(e *env, lines []agent.PeerLine) error {
 		return nil
 	}
 	if len(lines) == 0 {
-		e.Stderr.Println("No machine is saved yet. Let one in: swarm invite NAME; or save one: swarm peers add MADDR --name NAME")
+		e.Stderr.Println("No machine is saved yet. Let one in: swarm invite NAME; or save one: swarm peers add MADDR " +
+			"--name NAME")
 		return nil
 	}
 	t := e.Stdout.Table("NAME", "CALLS ITSELF", "ROLE", "PEER", "LABELS", "STATE", "SINCE", "PATH", "RTT", "VERSION", "LAST SEEN", "ADDRESS")
@@ -116,7 +117,8 @@ func listPeers(e *env, lines []agent.PeerLine) error {
 	}
 	for _, l := range lines {
 		if l.Twin != "" {
-			if _, err := e.Stderr.Printf("WARNING: %s: %s\n", output.OrDash(cmp.Or(l.Name, l.Peer.String())), l.Twin); err != nil {
+			if _, err := e.Stderr.Printf("WARNING: %s: %s\n",
+				output.OrDash(cmp.Or(l.Name, l.Peer.String())), l.Twin); err != nil {
 				return err
 			}
 		}
@@ -124,7 +126,8 @@ func listPeers(e *env, lines []agent.PeerLine) error {
 	if looked {
 		return nil
 	}
-	_, err := e.Stderr.Println("Nobody looks after them now. For their state: swarm controller serve, or swarm peers --try 3s")
+	_, err := e.Stderr.Println("Nobody looks after them now. For their state: swarm controller serve, or swarm " +
+		"peers --try 3s")
 	return err
 }
 

@@ -106,10 +106,12 @@ func orphanText(adm *admin.Admin, m trust.Member) string {
 		state = "signed anew by " + signerName(adm, g.By)
 	}
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s", g.Name, m.Peer, g.Role, output.Labels(g.Labels), verbs, signerName(adm, admin.WordOf(g)), state))
+	text.WriteString(fmt.Sprintf("%s  %s\n  %s, labels %s, %s; signed by %s; %s",
+		g.Name, m.Peer, g.Role, output.Labels(g.Labels), verbs, signerName(adm, admin.WordOf(g)), state))
 	for _, other := range adm.Fleet.Papers(m.Peer) {
 		if other.Name != g.Name || !maps.Equal(other.Labels, g.Labels) || !slices.Equal(other.Verbs, g.Verbs) {
-			text.WriteString(fmt.Sprintf("\n  another paper, by %s, tells: %s, labels %s, verbs %v", signerName(adm, other.By), other.Name, output.Labels(other.Labels), other.Verbs))
+			text.WriteString(fmt.Sprintf("\n  another paper, by %s, tells: %s, labels %s, verbs %v",
+				signerName(adm, other.By), other.Name, output.Labels(other.Labels), other.Verbs))
 		}
 	}
 	return text.String()

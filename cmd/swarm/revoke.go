@@ -145,7 +145,8 @@ func heard(adm *admin.Admin, told int, but peer.ID) error {
 	if told > 0 || others == 0 {
 		return nil
 	}
-	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
+	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost " +
+		"with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
 }
 
 // runReissue signs for those whom a person trusts although their signer has ended.
@@ -176,10 +177,12 @@ func (r *revocation) tellOrphans(adm *admin.Admin, ended revoked) {
 		}
 	}
 	if machines > 0 {
-		r.Stderr.Printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
+		r.Stderr.Printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left "+
+			"out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
 	}
 	if len(names) > 0 {
-		r.Stderr.Printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n", ended.name, strings.Join(names, ", "))
+		r.Stderr.Printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n",
+			ended.name, strings.Join(names, ", "))
 	}
 }
 
@@ -233,7 +236,8 @@ func (r *revocation) runClose(ctx context.Context, adm *admin.Admin, word string
 			continue
 		}
 		on := output.Day(time.UnixMilli(st.Revocation.Issued))
-		yes, err := r.ask.Confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?", word, revokedName(adm, st.Revocation), on), false)
+		yes, err := r.ask.Confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?",
+			word, revokedName(adm, st.Revocation), on), false)
 		if err != nil {
 			return err
 		}
@@ -245,7 +249,8 @@ func (r *revocation) runClose(ctx context.Context, adm *admin.Admin, word string
 		return err
 	}
 	if err := r.Print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
-		_, err := r.Stdout.Printf("Nothing that %s has revoked counts any more, but for %d that stand.\n", word, len(standing))
+		_, err := r.Stdout.Printf("Nothing that %s has revoked counts any more, but for %d that stand.\n",
+			word, len(standing))
 		return err
 	}); err != nil {
 		return err

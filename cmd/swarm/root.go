@@ -65,7 +65,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("unknown command %q for %q; see: %s --help", args[0], cmd.CommandPath(), cmd.CommandPath())
 	}
 	if f := cmd.Flags().Lookup(netflags.HealthName); f != nil && f.Changed && f.Value.String() == f.NoOptDefVal {
-		return fmt.Errorf("%q stands alone; an address for --%s comes after an equals sign: --%s=%s", args[0], f.Name, f.Name, args[0])
+		return fmt.Errorf("%q stands alone; an address for --%s comes after an equals sign: --%s=%s",
+			args[0], f.Name, f.Name, args[0])
 	}
 	return fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])
 }

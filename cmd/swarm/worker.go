@@ -123,7 +123,8 @@ func printReady(e *env, w *agent.Worker, cfg agent.WorkerConfig) error {
 		if fleet, name := w.Fleet(); fleet != "" {
 			e.Stdout.Printf("It is %s in the fleet %s.\n", name, fleet)
 		} else if len(cfg.Allow) == 0 {
-			e.Stdout.Println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
+			e.Stdout.Println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your " +
+				"controller.")
 		}
 		_, err := e.Stdout.Printf("What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
 		return err

@@ -117,7 +117,8 @@ func (d *run) swarm(ctx context.Context, want int, args ...string) (string, erro
 		return "", err
 	}
 	if code := cmd.ProcessState.ExitCode(); code != want {
-		return stdout.String(), fmt.Errorf("swarm %s: exit code %d, want %d: %s", strings.Join(args, " "), code, want, stderr.String())
+		return stdout.String(), fmt.Errorf("swarm %s: exit code %d, want %d: %s",
+			strings.Join(args, " "), code, want, stderr.String())
 	}
 	return stdout.String() + stderr.String(), nil
 }

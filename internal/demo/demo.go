@@ -119,7 +119,8 @@ func (d *run) finish(err error) error {
 		return errors.Join(err, d.out.PrintJSON(d.total))
 	}
 	if err == nil {
-		d.out.Stdout.Printf("\nAll of it works here: %d workers, %d shares accepted, in %.0f s. Everything was stopped and removed.\n",
+		d.out.Stdout.Printf("\nAll of it works here: %d workers, %d shares accepted, in %.0f s. Everything was stopped "+
+			"and removed.\n",
 			workers, d.total["shares_accepted"], time.Since(d.began).Seconds())
 	}
 	return err
