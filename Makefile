@@ -9,7 +9,12 @@ FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE    = golang.org/x/tools/cmd/deadcode@v0.51.0
 PLATFORMS   = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
+
+# What no program of ours uses, and is there all the same: a library for tests, the pool for tests and the demo, and methods
+# that fmt calls, which keep secrets out of logs.
+ALIVE = -e '^streams/streamtest/' -e '^internal/refpow/pool/' -e 'String$$'
 
 # How programs are built; checks are made in the same way, so that they find the packages compiled.
 STATIC = CGO_ENABLED=0
@@ -36,13 +41,14 @@ slow: ## the fast set and the slow one
 	$(GO) test -tags slow -timeout 40m -run '^Test(ThousandStrangers|Hundreds|IdleBudgets|StrangersHoardMemory.*|MembersCostLittle)$$' -v ./test/integration
 
 .PHONY: lint
-lint: ## format, vet (also for Windows and macOS), staticcheck, modern forms
+lint: ## format, vet (also for Windows and macOS), staticcheck, modern forms, dead code
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(STATIC) $(GO) vet -tags slow ./...
 	$(STATIC) GOOS=windows $(GO) vet -tags slow ./...
 	$(STATIC) GOOS=darwin GOARCH=arm64 $(GO) vet -tags slow ./...
 	$(STATIC) $(GO) run $(STATICCHECK) -tags slow ./...
 	$(STATIC) $(GO) fix -diff ./...
+	@dead=$$($(STATIC) $(GO) run $(DEADCODE) ./... | grep -v $(ALIVE)); test -z "$$dead" || { echo "only tests use this:"; echo "$$dead"; exit 1; }
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME

@@ -17,7 +17,8 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Bundle is a directory or a single file on this machine, ready to be sent to any number of workers at once.
+// Bundle is a directory or a single file on this machine, ready to be sent to any number of workers
+// at once.
 type Bundle struct {
 	// Manifest is what Open found.
 	Manifest Manifest
@@ -28,9 +29,10 @@ type Bundle struct {
 // Source is the path that was opened, as an absolute one.
 func (b *Bundle) Source() string { return b.source }
 
-// Open reads a directory, or a single file, hashes it and makes its manifest. The name is that of the deployment; empty
-// means that of the directory or file. At most maxBytes are accepted; 0 means DefaultMaxBytes. Symbolic links and special
-// files are refused, empty directories left out. Of permissions only the owner's right to execute is kept.
+// Open reads a directory, or a single file, hashes it and makes its manifest. The name is that of
+// the deployment; empty means that of the directory or file. At most maxBytes are accepted; 0 means
+// DefaultMaxBytes. Symbolic links and special files are refused, empty directories left out. Of
+// permissions only the owner's right to execute is kept.
 func Open(source, name string, maxBytes int64) (*Bundle, error) {
 	source, err := filepath.Abs(source)
 	if err != nil {
@@ -80,10 +82,12 @@ func (b *Bundle) read(source string, maxBytes int64) error {
 	})
 }
 
-// add hashes one file. The bounds are checked here too, so that a mistaken "/" is not read to its end.
+// add hashes one file. The bounds are checked here too, so that a mistaken "/" is not read to its
+// end.
 func (b *Bundle) add(rel string, info fs.FileInfo, maxBytes int64) error {
 	if !info.Mode().IsRegular() {
-		return streams.Errorf(streams.CodeInvalid, "%s is no regular file (%s); a bundle holds plain files only, put a copy there", rel, info.Mode().Type())
+		return streams.Errorf(streams.CodeInvalid,
+			"%s is no regular file (%s); a bundle holds plain files only, put a copy there", rel, info.Mode().Type())
 	}
 	if len(b.Manifest.Files) == MaxFiles {
 		return streams.Errorf(streams.CodeTooLarge, "more than %d files; pack them into an archive", MaxFiles)
@@ -110,7 +114,8 @@ func (b *Bundle) add(rel string, info fs.FileInfo, maxBytes int64) error {
 	return nil
 }
 
-// open refuses to follow a symbolic link out of the bundle, should one have been put there meanwhile.
+// open refuses to follow a symbolic link out of the bundle, should one have been put there
+// meanwhile.
 func (b *Bundle) open(rel string) (*os.File, error) {
 	root, err := os.OpenRoot(b.dir)
 	if err != nil {
@@ -120,8 +125,8 @@ func (b *Bundle) open(rel string) (*os.File, error) {
 	return f, errors.Join(err, root.Close())
 }
 
-// Body reads the files one after the other, exactly as many bytes as the manifest says. A file that has become shorter since
-// is an error; one whose content has changed is noticed by the worker.
+// Body reads the files one after the other, exactly as many bytes as the manifest says. A file that
+// has become shorter since is an error; one whose content has changed is noticed by the worker.
 func (b *Bundle) Body() io.ReadCloser { return &body{bundle: b, files: b.Manifest.Files} }
 
 type body struct {

@@ -13,8 +13,8 @@ import (
 // crashEnv makes the test binary a worker that dies at the step with that number.
 const crashEnv = "SWARM_TEST_DEPLOY_CRASH"
 
-// crashChild deploys the bundle in the directory of its second argument to the store of its first, and kills itself on the way,
-// without any chance to tidy up.
+// crashChild deploys the bundle in the directory of its second argument to the store of its first,
+// and kills itself on the way, without any chance to tidy up.
 func crashChild() {
 	at, err := strconv.Atoi(os.Getenv(crashEnv))
 	if err != nil {
@@ -47,8 +47,9 @@ func crashChild() {
 	os.Exit(0)
 }
 
-// TestKilledAtEveryStep kills a worker with SIGKILL at each step of a deployment. Afterwards the old release or the new one is in
-// place, whole; the next start leaves nothing behind; and the same deployment then succeeds.
+// TestKilledAtEveryStep kills a worker with SIGKILL at each step of a deployment. Afterwards the
+// old release or the new one is in place, whole; the next start leaves nothing behind; and the same
+// deployment then succeeds.
 func TestKilledAtEveryStep(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {

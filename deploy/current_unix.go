@@ -30,7 +30,8 @@ func readCurrent(dir string) (string, error) {
 	return base, nil
 }
 
-// writeCurrent lets the link name another release: a new link is made beside it and renamed over it, in one step.
+// writeCurrent lets the link name another release: a new link is made beside it and renamed over
+// it, in one step.
 func writeCurrent(dir, release string) error {
 	temp := filepath.Join(dir, ".current.tmp-"+rand.Text())
 	if err := os.Symlink(filepath.Join(releasesDir, release), temp); err != nil {

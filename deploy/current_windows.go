@@ -11,7 +11,8 @@ import (
 // unixModes says that files have permission bits here.
 const unixModes = false
 
-// Making a symbolic link needs a special right on Windows, so current is a small file that holds the release.
+// Making a symbolic link needs a special right on Windows, so current is a small file that holds
+// the release.
 const (
 	currentName = "current"
 	maxCurrent  = 1 << 10

@@ -1,7 +1,8 @@
 // Package deploy moves a bundle to a worker and puts it in place, or leaves things as they were.
 //
-// A bundle is a directory or a file. Its manifest names every file with its size and hash; the bytes follow in one upload.
-// The worker stages and verifies them, and only then switches, in one step:
+// A bundle is a directory or a file. Its manifest names every file with its size and hash; the
+// bytes follow in one upload. The worker stages and verifies them, and only then switches, in one
+// step:
 //
 //	bundle, err := deploy.Open("./miner", "", 0)
 //	if err != nil {
@@ -16,7 +17,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	err = deploy.Register(mux, store)
+//	err = deploy.Deploy.Handle(mux, deploy.Handler(store))
 //
 // A deployment "miner" is then found below <state>/deploy/miner/current, see Store.Current.
 package deploy
@@ -34,7 +35,8 @@ import (
 // DefaultMaxBytes is the largest bundle, unless the owner says otherwise: 1 GiB.
 const DefaultMaxBytes = 1 << 30
 
-// LeastRate is how many bytes of an upload have to arrive in a second, on average after the first half a minute.
+// LeastRate is how many bytes of an upload have to arrive in a second, on average after the first
+// half a minute.
 const LeastRate = 1 << 10
 
 // VerbDeploy is the right to upload a bundle.
@@ -43,10 +45,13 @@ const VerbDeploy streams.Verb = "deploy"
 // Family is the message family of this package.
 var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
 
-// Deploy uploads a bundle. Its errors: 400 a manifest that breaks the rules or a body that ends early, 409 another upload of
-// the same name is under way, 413 too large, 429 too many under way, 408 too slow, 422 not enabled by the owner, no room, or a file whose hash is not the announced
+// Deploy uploads a bundle. Its errors: 400 a manifest that breaks the rules or a body that ends
+// early, 409 another upload of the same name is under way, 413 too large, 429 too many under way,
+// 408 too slow, 422 not enabled by the owner, no room, or a file whose hash is not the announced
 // one. After every error the deployment is as it was.
-var Deploy = streams.Upload[Request, Ack]{Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: VerbDeploy}
+var Deploy = streams.Upload[Request, Ack]{
+	Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: VerbDeploy,
+}
 
 // Request announces a bundle. The contents of its files follow, in the order of the manifest.
 type Request struct {
@@ -57,7 +62,8 @@ type Request struct {
 
 // Summary says what is asked.
 func (r Request) Summary() string {
-	return fmt.Sprintf("name=%s release=%s files=%d bytes=%d", r.Manifest.Name, r.Manifest.Release, len(r.Manifest.Files), r.Size)
+	return fmt.Sprintf("name=%s release=%s files=%d bytes=%d",
+		r.Manifest.Name, r.Manifest.Release, len(r.Manifest.Files), r.Size)
 }
 
 // UploadSize is how many bytes follow.
@@ -99,36 +105,40 @@ type Ack struct {
 
 // Receiver is what a worker offers to be deployed to. Store is one.
 type Receiver interface {
-	// Apply puts a bundle in place, whose contents are read from body, or fails and leaves things as they were.
+	// Apply puts a bundle in place, whose contents are read from body, or fails and leaves things
+	// as they were.
 	Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error)
 }
 
-// Register serves deployments on m. A nil Receiver means that the owner has not enabled them: then every one is
-// refused with 422 and the way to change that.
-func Register(m *streams.Mux, r Receiver) error {
-	var under uploads
-	return Deploy.Handle(m, func(ctx context.Context, p streams.Peer, req Request, body io.Reader) (Ack, error) {
+// Handler returns the handler of [Deploy], which has r put bundles in place. A nil Receiver means
+// that the owner has not enabled deployments: then every one is refused with 422.
+func Handler(r Receiver) func(context.Context, streams.Peer, Request, io.Reader) (Ack, error) {
+	under := new(uploads)
+	return func(ctx context.Context, p streams.Peer, req Request, body io.Reader) (Ack, error) {
 		if r == nil {
-			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine; its owner can start the worker with --enable deploy")
+			return Ack{}, streams.Errorf(streams.CodeRefused, "deployments are not enabled on this machine")
 		}
 		if err := under.begin(p.ID); err != nil {
 			return Ack{}, err
 		}
 		defer under.end(p.ID)
 		return r.Apply(ctx, req.Manifest, body)
-	})
+	}
 }
 
-// Send deploys a bundle to one worker. Progress, if not nil, is called as bytes leave, in one goroutine; a worker that has the
-// release already asks for none. A Bundle may be sent to several workers at once.
-func Send(ctx context.Context, c *streams.Client, worker peer.ID, b *Bundle, progress func(sent, total int64)) (Ack, error) {
+// Send deploys a bundle to one worker. Progress, if not nil, is called as bytes leave, in one
+// goroutine; a worker that has the release already asks for none. A Bundle may be sent to several
+// workers at once.
+func Send(
+	ctx context.Context, c *streams.Client, worker peer.ID, b *Bundle, progress func(sent, total int64),
+) (Ack, error) {
 	body := b.Body()
 	defer body.Close()
 	req := Request{Manifest: b.Manifest, Size: b.Manifest.Size()}
 	return Deploy.Do(ctx, c, worker, req, &counted{Reader: body, total: req.Size, tell: progress})
 }
 
-// counted tells how far a reader has been read.
+// counted reports how far a reader has been read.
 type counted struct {
 	io.Reader
 	sent, total int64

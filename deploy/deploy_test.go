@@ -29,7 +29,7 @@ func newWire(t testing.TB, r Receiver, allow bool) wire {
 		}
 		return streams.Errorf(streams.CodeForbidden, "no")
 	}})
-	if err := Register(mux, r); err != nil {
+	if err := Deploy.Handle(mux, Handler(r)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -102,7 +102,7 @@ func TestSendIsRefused(t *testing.T) {
 		want   string
 	}{
 		{"stranger", s, false, small, streams.ErrForbidden, "no"},
-		{"not enabled", nil, true, small, streams.ErrRefused, "--enable deploy"},
+		{"not enabled", nil, true, small, streams.ErrRefused, "not enabled"},
 		{"too large", s, true, large, streams.ErrTooLarge, "owner allows 4106"},
 		{"other content", s, true, lying, streams.ErrRefused, "SHA-256"},
 		{"path that leads out", s, true, outside, streams.ErrInvalid, "lead out"},

@@ -9,8 +9,8 @@ import (
 	"github.com/seed-b490fa12/swarm/deploy"
 )
 
-// A directory becomes a bundle, and the bundle the current release of a deployment. Between machines, Send and Register are in
-// between.
+// A directory becomes a bundle, and the bundle the current release of a deployment. Between
+// machines, Send and Handler are in between.
 func Example() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// A workload that puts something else in place of a file of its release holds up no deployment, and the file is put there anew.
+// A workload that puts something else in place of a file of its release holds up no deployment, and
+// the file is put there anew.
 func TestNoFileInRelease(t *testing.T) {
 	for kind, put := range map[string]func(path string) error{
 		"a pipe":          func(path string) error { return syscall.Mkfifo(path, 0o600) },

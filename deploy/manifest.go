@@ -23,7 +23,8 @@ const (
 	MaxNameLength = 64     // bytes
 	MaxPathLength = 512    // bytes
 	MaxDepth      = 32     // elements of a path: a short manifest must not make half a million directories
-	// MaxManifest is how many bytes of JSON a manifest may have: a frame, less room for the envelope.
+	// MaxManifest is how many bytes of JSON a manifest may have: a frame, less room for the
+	// envelope.
 	MaxManifest = streams.MaxFrame - 4<<10
 
 	maxElement    = 255 // bytes in one element of a path, the limit of common file systems
@@ -38,9 +39,11 @@ const (
 
 // Manifest says what a bundle consists of, byte for byte.
 type Manifest struct {
-	// Name is the deployment's name: 1 to 64 of [a-z0-9._-], beginning with a letter or digit or underscore.
+	// Name is the deployment's name: 1 to 64 of [a-z0-9._-], beginning with a letter or digit or
+	// underscore.
 	Name string `json:"name"`
-	// Release identifies the content: the first 16 hexadecimal digits of the SHA-256 of the canonical text.
+	// Release identifies the content: the first 16 hexadecimal digits of the SHA-256 of the
+	// canonical text.
 	Release string `json:"release"`
 	// Files are sorted by path.
 	Files []File `json:"files"`
@@ -61,7 +64,8 @@ type File struct {
 // Entries is the number of files and of the directories they are in.
 func (m Manifest) Entries() int { return len(m.Files) + len(m.dirs()) }
 
-// Room is the number of bytes that the bundle counts for: those of its files, and EntryBytes for each entry.
+// Room is the number of bytes that the bundle counts for: those of its files, and EntryBytes for
+// each entry.
 func (m Manifest) Room() int64 { return m.Size() + int64(m.Entries())*EntryBytes }
 
 // dirs are the directories of all files, without the bundle's own.
@@ -87,8 +91,9 @@ func (m Manifest) Size() int64 {
 	return sum
 }
 
-// ComputeRelease returns what Release has to be. The canonical text is a line "swarm manifest 1", a line with the name, and
-// for each file a line of mode, size, hash and path, each separated by one space; every line ends with "\n".
+// ComputeRelease returns what Release has to be. The canonical text is a line "swarm manifest 1", a
+// line with the name, and for each file a line of mode, size, hash and path, each separated by one
+// space; every line ends with "\n".
 func (m Manifest) ComputeRelease() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "swarm manifest 1\n%s\n", m.Name)
@@ -98,8 +103,9 @@ func (m Manifest) ComputeRelease() string {
 	return hex.EncodeToString(h.Sum(nil))[:releaseLength]
 }
 
-// Validate reports the first thing that is wrong, as a streams.Error: 413 when a bound is exceeded, else 400. A valid
-// manifest can be written on every operating system, whichever one it was made on, without leaving its directory.
+// Validate reports the first thing that is wrong, as a streams.Error: 413 when a bound is exceeded,
+// else 400. A valid manifest can be written on every operating system, whichever one it was made
+// on, without leaving its directory.
 func (m Manifest) Validate() error {
 	if err := checkName(m.Name); err != nil {
 		return streams.Errorf(streams.CodeInvalid, "name %q: %w", m.Name, err)
@@ -108,7 +114,8 @@ func (m Manifest) Validate() error {
 	case len(m.Files) == 0:
 		return streams.Errorf(streams.CodeInvalid, "the bundle has no files")
 	case len(m.Files) > MaxFiles:
-		return streams.Errorf(streams.CodeTooLarge, "the bundle has %d files, at most %d are allowed; pack them into an archive", len(m.Files), MaxFiles)
+		return streams.Errorf(streams.CodeTooLarge,
+			"the bundle has %d files, at most %d are allowed; pack them into an archive", len(m.Files), MaxFiles)
 	case m.Size() < 0:
 		return streams.Errorf(streams.CodeInvalid, "the sizes of the files make no sense")
 	}
@@ -122,7 +129,8 @@ func (m Manifest) Validate() error {
 			err = seen.add(f.Path)
 		}
 		if len(seen) > MaxEntries { // before there are half a million
-			return streams.Errorf(streams.CodeTooLarge, "the bundle has more than %d files and directories; pack them into an archive", MaxEntries)
+			return streams.Errorf(streams.CodeTooLarge,
+				"the bundle has more than %d files and directories; pack them into an archive", MaxEntries)
 		}
 		if err != nil {
 			return streams.Errorf(streams.CodeInvalid, "file %q: %w", shorten(f.Path), err)
@@ -144,7 +152,8 @@ func (m Manifest) checkFrame() error {
 		return fmt.Errorf("encode manifest: %w", err)
 	}
 	if len(text) > MaxManifest {
-		return streams.Errorf(streams.CodeTooLarge, "the list of %d files takes %d bytes, at most %d can be sent; pack them into an archive",
+		return streams.Errorf(streams.CodeTooLarge,
+			"the list of %d files takes %d bytes, at most %d can be sent; pack them into an archive",
 			len(m.Files), len(text), MaxManifest)
 	}
 	return nil
@@ -221,7 +230,8 @@ func checkElement(e string) error {
 	return nil
 }
 
-// pathSet finds paths that some file systems take for one: by upper and lower case, or by the composition of accents.
+// pathSet finds paths that some file systems take for one: by upper and lower case, or by the
+// composition of accents.
 type pathSet map[string]string // folded → as written; directories end in a slash
 
 func newPathSet(n int) pathSet { return make(pathSet, n) }

@@ -32,7 +32,8 @@ const (
 	maxUploadsPerPeer = 4
 )
 
-// free is what a file system has left. A file system that has no fixed number of inodes has none in all.
+// free is what a file system has left. A file system that has no fixed number of inodes has none in
+// all.
 type free struct{ bytes, inodes, allInodes uint64 }
 
 func freeOn(dir string) (free, error) {
@@ -60,7 +61,8 @@ func (r *room) underWay() int64 {
 	return r.whole
 }
 
-// reserve takes the room for a bundle, or says what is missing. What it returns gives up the rest of it.
+// reserve takes the room for a bundle, or says what is missing. What it returns gives up the rest
+// of it.
 func (r *room) reserve(m Manifest, look func() (free, error)) (*reservation, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,10 +72,12 @@ func (r *room) reserve(m Manifest, look func() (free, error)) (*reservation, err
 	}
 	bytes, entries := m.Room(), int64(m.Entries())
 	if need := uint64(r.bytes) + uint64(bytes) + spareBytes; now.bytes < need {
-		return nil, streams.Errorf(streams.CodeRefused, "not enough room: %d bytes are free on this machine, %d are needed, with what is under way", now.bytes, need)
+		return nil, streams.Errorf(streams.CodeRefused,
+			"not enough room: %d bytes are free on this machine, %d are needed, with what is under way", now.bytes, need)
 	}
 	if need := uint64(r.entries) + uint64(entries) + spareInodes; now.allInodes > 0 && now.inodes < need {
-		return nil, streams.Errorf(streams.CodeRefused, "not enough room: %d inodes are free on this machine, %d are needed, with what is under way", now.inodes, need)
+		return nil, streams.Errorf(streams.CodeRefused,
+			"not enough room: %d inodes are free on this machine, %d are needed, with what is under way", now.inodes, need)
 	}
 	r.bytes += bytes
 	r.entries += entries
@@ -144,7 +148,8 @@ func (p *pace) add(n int) error {
 	p.bytes += int64(n)
 	late := time.Since(p.began) - paceGrace
 	if late > 0 && float64(p.bytes) < late.Seconds()*LeastRate {
-		return streams.Errorf(streams.CodeTimeout, "the upload is slower than %d bytes a second: %d arrived in %v", LeastRate, p.bytes, time.Since(p.began).Round(time.Second))
+		return streams.Errorf(streams.CodeTimeout, "the upload is slower than %d bytes a second: %d arrived in %v",
+			LeastRate, p.bytes, time.Since(p.began).Round(time.Second))
 	}
 	return nil
 }
@@ -162,9 +167,11 @@ func (u *uploads) begin(p peer.ID) error {
 	defer u.mu.Unlock()
 	switch {
 	case u.peers[p] >= maxUploadsPerPeer:
-		return streams.Errorf(streams.CodeTooMany, "%d deployments of yours are under way on this machine: wait for one to end", maxUploadsPerPeer)
+		return streams.Errorf(streams.CodeTooMany,
+			"%d deployments of yours are under way on this machine: wait for one to end", maxUploadsPerPeer)
 	case u.all >= maxUploads:
-		return streams.Errorf(streams.CodeTooMany, "%d deployments are under way on this machine: wait for one to end", maxUploads)
+		return streams.Errorf(streams.CodeTooMany, "%d deployments are under way on this machine: wait for one to end",
+			maxUploads)
 	}
 	if u.peers == nil {
 		u.peers = make(map[peer.ID]int)

@@ -312,7 +312,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// What another deployment puts in place while the quota is counted is not missed, and what is under way counts once.
+// What another deployment puts in place while the quota is counted is not missed, and what is under
+// way counts once.
 func TestQuotaWhileAnotherEnds(t *testing.T) {
 	for _, spare := range []int64{0, -1} {
 		var quota int64

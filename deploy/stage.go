@@ -21,8 +21,8 @@ import (
 
 const copyBuffer = 128 << 10 // bytes
 
-// stage writes the bundle into a directory of its own, verified and synced, and returns that directory. On an
-// error nothing is left of it.
+// stage writes the bundle into a directory of its own, verified and synced, and returns that
+// directory. On an error nothing is left of it.
 func (d *deployment) stage(ctx context.Context, body io.Reader) (string, error) {
 	dir, err := os.MkdirTemp(d.dir, stagingPrefix)
 	if err != nil {
@@ -75,7 +75,8 @@ func (d *deployment) stageFile(ctx context.Context, root *os.Root, f File, body 
 		return d.explainBody(f, n, err)
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != f.SHA256 {
-		return streams.Errorf(streams.CodeRefused, "file %q arrived with SHA-256 %s, the manifest says %s; did it change while it was sent?",
+		return streams.Errorf(streams.CodeRefused,
+			"file %q arrived with SHA-256 %s, the manifest says %s; did it change while it was sent?",
 			shorten(f.Path), got, f.SHA256)
 	}
 	// The umask may have taken bits away.
@@ -91,12 +92,14 @@ func (d *deployment) stageFile(ctx context.Context, root *os.Root, f File, body 
 // explainBody tells the caller's faults from ours.
 func (d *deployment) explainBody(f File, n int64, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return streams.Errorf(streams.CodeInvalid, "the upload ended in file %q after %d of %d bytes", shorten(f.Path), n, f.Size)
+		return streams.Errorf(streams.CodeInvalid, "the upload ended in file %q after %d of %d bytes",
+			shorten(f.Path), n, f.Size)
 	}
 	return fmt.Errorf("stage %s: %w", f.Path, err)
 }
 
-// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends, and when the bytes come too slowly.
+// limited reads exactly left bytes; fewer are io.ErrUnexpectedEOF. It stops when ctx ends, and when
+// the bytes come too slowly.
 type limited struct {
 	ctx  context.Context
 	r    io.Reader
@@ -138,8 +141,8 @@ func (d *deployment) syncTree(ctx context.Context, dir string) error {
 	return nil
 }
 
-// whole reports whether the directory in releases holds exactly what the manifest says, hashes included. More files, as a
-// program may write beside its own, do not matter.
+// whole reports whether the directory in releases holds exactly what the manifest says, hashes
+// included. More files, as a program may write beside its own, do not matter.
 func (d *deployment) whole(ctx context.Context, name string) bool {
 	root, err := os.OpenRoot(d.release(name))
 	if err != nil {

@@ -33,19 +33,20 @@ type StoreConfig struct {
 	Dir string
 	// MaxBytes is the largest bundle, see Manifest.Room. 0 means DefaultMaxBytes.
 	MaxBytes int64
-	// Quota, if set, is asked how many bytes all deployments may take together, counted as in Manifest.Room, with the releases
-	// that are kept. 0 means no bound.
+	// Quota, if set, is asked how many bytes all deployments may take together, counted as in
+	// Manifest.Room, with the releases that are kept. 0 means no bound.
 	Quota func() int64
-	// Keep is how many releases before the current one are kept. 0 means DefaultKeep, negative none.
+	// Keep is how many releases before the current one are kept. 0 means DefaultKeep, negative
+	// none.
 	Keep int
 	// Logger gets what happens. Nil means silent.
 	Logger *slog.Logger
 }
 
-// Store keeps deployments in a directory: <Dir>/<name>/releases/<release>/… and <Dir>/<name>/current, which names
-// one of them. A release is complete and on the disk before current names it, and current changes in one step, so a
-// crash or a power cut leaves the old release or the new one. Methods may be called concurrently; only one process may use a
-// directory.
+// Store keeps deployments in a directory: <Dir>/<name>/releases/<release>/… and
+// <Dir>/<name>/current, which names one of them. A release is complete and on the disk before
+// current names it, and current changes in one step, so a crash or a power cut leaves the old
+// release or the new one. Methods may be called concurrently; only one process may use a directory.
 type Store struct {
 	cfg StoreConfig
 
@@ -92,8 +93,8 @@ func (s *Store) clean() error {
 	return nil
 }
 
-// Current returns the directory of the current release of a deployment, and its release. Without one the error matches
-// fs.ErrNotExist.
+// Current returns the directory of the current release of a deployment, and its release. Without
+// one the error matches fs.ErrNotExist.
 func (s *Store) Current(name string) (dir, release string, err error) {
 	if err := checkName(name); err != nil {
 		return "", "", fmt.Errorf("deployment %q: %w", shorten(name), err)
@@ -105,7 +106,8 @@ func (s *Store) Current(name string) (dir, release string, err error) {
 	return filepath.Join(s.cfg.Dir, name, releasesDir, at), releaseOf(at), nil
 }
 
-// Apply implements Receiver. The same release again succeeds without reading the body, if what is on the disk is whole.
+// Apply implements Receiver. The same release again succeeds without reading the body, if what is
+// on the disk is whole.
 func (s *Store) Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error) {
 	if err := m.Validate(); err != nil {
 		return Ack{}, err
@@ -226,7 +228,8 @@ func (d *deployment) ack(state State) Ack {
 	return Ack{Name: d.m.Name, Success: true, Release: d.m.Release, Previous: releaseOf(d.at), Bytes: d.take, State: state}
 }
 
-// reserve refuses what would leave the disk too full, or is over the owner's quota, and takes the room for the rest.
+// reserve refuses what would leave the disk too full, or is over the owner's quota, and takes the
+// room for the rest.
 func (d *deployment) reserve(ctx context.Context) (err error) {
 	if d.room, err = d.Store.room.reserve(d.m, func() (free, error) { return d.free(d.dir) }); err != nil {
 		return err
@@ -282,7 +285,8 @@ func (d *deployment) place(staged string) (string, error) {
 	return target, nil
 }
 
-// discard removes a release that nothing refers to. It first takes the name away, so that a crash leaves no half of it there.
+// discard removes a release that nothing refers to. It first takes the name away, so that a crash
+// leaves no half of it there.
 func (d *deployment) discard(name string) error {
 	if !exists(d.release(name)) {
 		return nil
@@ -339,7 +343,8 @@ func (d *deployment) prune(current string) error {
 	return errs
 }
 
-// releaseOf is the release in a directory of releases: its name without the number of a second copy.
+// releaseOf is the release in a directory of releases: its name without the number of a second
+// copy.
 func releaseOf(dir string) string {
 	release, _, _ := strings.Cut(dir, ".")
 	return release
@@ -350,7 +355,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// escapeGlob keeps a directory's own name from being read as a pattern. Windows has no escapes, and no such names.
+// escapeGlob keeps a directory's own name from being read as a pattern. Windows has no escapes, and
+// no such names.
 func escapeGlob(dir string) string {
 	if filepath.Separator == '\\' {
 		return dir

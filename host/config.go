@@ -121,6 +121,10 @@ type Config struct {
 	// strangers not.
 	Member func(peer.ID) bool
 
+	// Hint, if set, returns what a person of this program does next about an error of this package, of
+	// trust or of node, to be put behind its words, such as "; see: PROGRAM help"; or "".
+	Hint func(error) string
+
 	// OnSelf, if set, is called with addresses that are not of this machine, at which a node with
 	// this one's own key is reported to be, or has answered a dial. source is the way of discovery,
 	// or "dial". It must return quickly.
@@ -235,14 +239,22 @@ func moduleVersion() string {
 	return mods[i].Version
 }
 
+// hint returns what the program knows to do about an error, to be put behind its words.
+func (c Config) hint(err error) string {
+	if c.Hint == nil {
+		return ""
+	}
+	return c.Hint(err)
+}
+
 // forbids returns in words why this node does not dial an address; nothing where it does.
 func (c Config) forbids(a multiaddr.Multiaddr, p peer.ID) string {
 	gater := c.Gater
 	switch {
 	case !(&limits.Networks{Deny: c.DenyNets}).Permits(a):
-		return "not tried: this machine denies that network (--deny-net)"
+		return "not tried: this machine denies that network" + c.hint(ErrDeniedNet)
 	case !(&limits.Networks{Allow: c.AllowNets}).Permits(a):
-		return "not tried: it is in none of the networks that this machine allows (--allow-net)"
+		return "not tried: it is in none of the networks that this machine allows" + c.hint(ErrOtherNet)
 	case gater != nil && !(gater.InterceptPeerDial(p) && gater.InterceptAddrDial(p, a)):
 		return "not tried: this machine does not connect there"
 	}

@@ -29,6 +29,11 @@ var (
 	ErrOtherPeer   = dial.ErrOtherPeer
 	ErrTurnedAway  = dial.ErrTurnedAway
 	ErrClocks      = dial.ErrClocks
+	ErrDenied      = dial.ErrDenied
+	ErrNoRoute     = dial.ErrNoRoute
+	ErrDeniedNet   = dial.ErrDeniedNet
+	ErrOtherNet    = dial.ErrOtherNet
+	ErrNetworkKey  = dial.ErrNetworkKey
 )
 
 // Connect makes sure there is a connection to a peer, dialling the addresses given and all that are

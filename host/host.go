@@ -155,6 +155,7 @@ func (h *Host) wire(n corehost.Host) {
 	busy := func(c network.Conn) bool { return route.Busy(c, cfg.ProtocolPrefix) }
 	h.order = dial.NewOrder(func(p peer.ID) bool { return route.IsDirect(n.Network(), p) })
 	h.explain = &dial.Explainer{
+		Hint:  cfg.hint,
 		Keyed: len(cfg.NetworkKey) > 0,
 		Name:  func(p peer.ID) string { e, _ := h.book.Get(p); return e.Name },
 		Answered: func(p peer.ID, a multiaddr.Multiaddr) {

@@ -131,7 +131,7 @@ func TestOlderCertificate(t *testing.T) {
 				t.Errorf("got %q, want one line that says %q with the times", err, host.ErrClocks)
 			}
 			tried := h.Try(ctx, older.ID())
-			if len(tried) != 1 || tried[0].Kind != host.ErrClocks || !strings.Contains(tried[0].Err, tt.want) {
+			if len(tried) != 1 || !errors.Is(tried[0].Err, host.ErrClocks) || !strings.Contains(tried[0].Err.Error(), tt.want) {
 				t.Errorf("tried: %+v, want %v", tried, host.ErrClocks)
 			}
 		})

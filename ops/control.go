@@ -99,7 +99,7 @@ func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
 func (s *Service) police(req StartRequest, threads int) (int, error) {
 	p := s.cfg.Policy()
 	if err := p.CheckMiner(req.Miner); err != nil {
-		return 0, streams.Errorf(streams.CodeRefused, "%v; the owner of this machine allows it with: --enable miner=%s", err, req.Miner)
+		return 0, streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	err := errors.Join(p.CheckPool(req.Pool), p.CheckWallet(req.Wallet))
 	if len(req.Config) > 0 { // which may name any
@@ -119,7 +119,8 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // threadsFor is the number of threads asked for, 0 to leave it to the miner.
 func threadsFor(req StartRequest, processors int) (int, error) {
 	if req.Threads > processors {
-		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors", req.Threads, processors)
+		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors",
+			req.Threads, processors)
 	}
 	switch req.Profile {
 	case "":
@@ -179,7 +180,8 @@ func (w *workload) begin(ctx context.Context, adapter miner.Adapter, spec miner.
 	return w.ack(), nil
 }
 
-// giveUp ends a run whose first process died before it was up: nobody is helped by trying that again.
+// giveUp ends a run whose first process died before it was up: nobody is helped by trying that
+// again.
 func (w *workload) giveUp(ctx context.Context, r *run) error {
 	r.cancel()
 	if err := wait(ctx, r.done); err != nil {
@@ -228,7 +230,8 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	return r, nil
 }
 
-// startError puts a failed start into words for the caller, and takes back a workload that never ran.
+// startError puts a failed start into words for the caller, and takes back a workload that never
+// ran.
 func (w *workload) startError(kind string, err error) error {
 	w.mu.Lock()
 	w.forgot = w.record.Kind == ""
@@ -242,7 +245,8 @@ func (w *workload) startError(kind string, err error) error {
 	case errors.As(err, &refusal):
 		return streams.Errorf(streams.CodeRefused, "%s", refusal.Reason)
 	case errors.Is(err, miner.ErrNotInstalled):
-		return streams.Errorf(streams.CodeRefused, "%s is not installed on this machine; its owner has to do that: it is never downloaded", kind)
+		return streams.Errorf(streams.CodeRefused,
+			"%s is not installed on this machine; its owner has to do that: it is never downloaded", kind)
 	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return e

@@ -1,18 +1,96 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/ops/logs"
+	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
 )
+
+// GetLogs asks for what a workload printed, and with Follow for what it prints from now on.
+var GetLogs = streams.Feed[LogsRequest, Logs]{
+	Family: LogsFamily(), Request: "get_logs", Reply: "logs", Verb: VerbLogsRead,
+}
+
+// getLogs is audited: what a workload prints may hold what others should not read.
+func getLogs(w Worker) Operation {
+	o := FromFeed(GetLogs, func(ctx context.Context, _ streams.Peer, req LogsRequest, send func(Logs) error) (Logs, error) {
+		return w.Logs(ctx, req, send)
+	})
+	o.Audited = true
+	return o
+}
+
+// DefaultLines is how many lines come when a request says nothing.
+const DefaultLines = 100
+
+// LogsRequest asks for lines of a log. Without Since and Offset the last lines come, else the first
+// ones from there. Follow sends all that comes after them too, until the workload ends.
+type LogsRequest struct {
+	Name   string `json:"name,omitzero"`   // may be empty when there is one workload only
+	Lines  int    `json:"lines,omitzero"`  // 0 for DefaultLines, at most logs.MaxLines
+	Since  int64  `json:"since,omitzero"`  // Unix ms, inclusive
+	Until  int64  `json:"until,omitzero"`  // Unix ms, inclusive
+	Offset *int64 `json:"offset,omitzero"` // go on from here: the next of an earlier answer
+	Follow bool   `json:"follow,omitzero"`
+}
+
+// Most returns how many lines the answer has at most. A followed log does not end.
+func (r LogsRequest) Most() (lines int, ends bool) { return cmp.Or(r.Lines, DefaultLines), !r.Follow }
+
+// Summary says what is asked.
+func (r LogsRequest) Summary() string {
+	return fmt.Sprintf("name=%s lines=%d follow=%v", r.Name, r.Lines, r.Follow)
+}
+
+// Validate checks the bounds.
+func (r LogsRequest) Validate() error {
+	if r.Name != "" {
+		if err := miner.ValidName(r.Name); err != nil {
+			return err
+		}
+	}
+	if r.Lines < 0 || r.Lines > logs.MaxLines {
+		return fmt.Errorf("lines %d: need 0 to %d", r.Lines, logs.MaxLines)
+	}
+	if r.Since < 0 || r.Until < 0 || r.Until > 0 && r.Until < r.Since {
+		return fmt.Errorf("since %d and until %d: need Unix ms, in this order", r.Since, r.Until)
+	}
+	if r.Offset != nil && (*r.Offset < 0 || r.Since > 0) {
+		return errors.New("offset must not be negative, and excludes since")
+	}
+	return nil
+}
+
+// Logs is a stretch of a log. It takes at most 512 KiB on the wire.
+type Logs struct {
+	Name    string      `json:"name"`
+	Lines   []logs.Line `json:"lines"`
+	Next    int64       `json:"next"`          // the offset to go on from
+	HasMore bool        `json:"hasMore"`       // lines that match were left out: ask with a larger count, or from next
+	Gap     *logs.Gap   `json:"gap,omitzero"`  // lines before the first one here were dropped unread
+	Exit    *Exit       `json:"exit,omitzero"` // how the workload ended, in the last item of a followed log
+}
+
+// Len returns how many lines there are.
+func (l Logs) Len() int { return len(l.Lines) }
+
+// Exit is the end of a workload.
+type Exit struct {
+	Code   int    `json:"code"`            // exit code, -1 after a signal
+	Signal string `json:"signal,omitzero"` // as "killed"
+}
 
 // followPause is how long a followed log collects lines for one message.
 const followPause = 50 * time.Millisecond
 
-// Logs sends lines of a log and returns the last item. When ctx ends a followed log ends with its error.
+// Logs sends lines of a log and returns the last item. When ctx ends a followed log ends with its
+// error.
 func (s *Service) Logs(ctx context.Context, req LogsRequest, send func(Logs) error) (Logs, error) {
 	w, err := s.findOnly(req.Name)
 	if err != nil {
@@ -150,7 +228,8 @@ func (w *workload) lastExit() *Exit {
 // logError puts what the caller did wrong into words.
 func logError(name string, err error) error {
 	if errors.Is(err, logs.ErrBeyondEnd) {
-		return streams.Errorf(streams.CodeInvalid, "the log of %s does not reach that offset: it was begun anew; leave out the offset", name)
+		return streams.Errorf(streams.CodeInvalid,
+			"the log of %s does not reach that offset: it was begun anew; leave out the offset", name)
 	}
 	return err
 }

@@ -17,11 +17,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seed-b490fa12/swarm/internal/refpow"
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
 )
 
 // easy is a difficulty of about 43,000 hashes a share.

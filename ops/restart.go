@@ -2,8 +2,8 @@ package ops
 
 import "time"
 
-// RestartPolicy says what happens when a workload ends without being asked to: it is started again after a pause,
-// and given up when it does that too often.
+// RestartPolicy says what happens when a workload ends without being asked to: it is started again
+// after a pause, and given up when it does that too often.
 type RestartPolicy struct {
 	Min    time.Duration // the first pause; each further one is twice as long. 0 for 1 s
 	Max    time.Duration // the longest pause; 0 for 1 min
@@ -34,8 +34,8 @@ type deaths struct {
 	inARow int         // since it last ran well
 }
 
-// add counts an end after running for some time. It returns the pause before the next start, false when there
-// shall be none.
+// add counts an end after running for some time. It returns the pause before the next start, false
+// when there shall be none.
 func (d *deaths) add(now time.Time, ran time.Duration) (pause time.Duration, again bool) {
 	for len(d.recent) > 0 && now.Sub(d.recent[0]) >= d.policy.Window {
 		d.recent = d.recent[1:]

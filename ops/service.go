@@ -31,8 +31,8 @@ const DefaultGrace = 5 * time.Second
 
 // Config is the configuration of a [Service]. Dir is required.
 type Config struct {
-	// Dir is an absolute path, below which the service keeps all its files. It is made with mode 0700. No
-	// other service can use it at the same time; New returns ErrInUse then.
+	// Dir is an absolute path, below which the service keeps all its files. It is made with mode
+	// 0700. No other service can use it at the same time; New returns ErrInUse then.
 	Dir string
 	// Node and Name are told in stats: the peer ID and the name of this machine.
 	Node, Name string
@@ -69,12 +69,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Policy is what the owner of a machine allows, whoever asks. No message can change it. The words of an error are for the
-// one who asked (422).
+// Policy is what the owner of a machine allows, whoever asks. No message can change it. The words
+// of an error are for the one who asked (422).
 type Policy interface {
 	CheckMiner(kind string) error
-	// CheckPool and CheckWallet are asked with an empty text where none is named, or where a raw configuration may
-	// name any.
+	// CheckPool and CheckWallet are asked with an empty text where none is named, or where a raw
+	// configuration may name any.
 	CheckPool(pool string) error
 	CheckWallet(wallet string) error
 	// Threads returns how many a workload gets that asks for so many; 0 is as many as it likes.
@@ -94,7 +94,8 @@ func (nothing) Threads(asked int) (int, error) { return asked, nil }
 // ErrInUse says that another agent, which still runs, uses the same directory.
 var ErrInUse = errors.New("state directory is in use by another running agent")
 
-// Service runs the workloads of one machine. It is a [Worker]. All its methods are safe for concurrent use.
+// Service runs the workloads of one machine. It is a [Worker]. All its methods are safe for
+// concurrent use.
 type Service struct {
 	cfg      Config
 	adapters map[string]miner.Adapter
@@ -114,8 +115,8 @@ type Service struct {
 
 var _ Worker = (*Service)(nil)
 
-// New makes a service. It finds the workloads of earlier runs, whose logs can be read. What still runs of
-// them, because the agent was killed, is ended.
+// New makes a service. It finds the workloads of earlier runs, whose logs can be read. What still
+// runs of them, because the agent was killed, is ended.
 func New(cfg Config) (*Service, error) {
 	if !filepath.IsAbs(cfg.Dir) {
 		return nil, fmt.Errorf("ops: directory %q is not an absolute path", cfg.Dir)
@@ -139,8 +140,8 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// takeDir locks the directory for the life of the service: two would write the same logs, and end each other's
-// workloads.
+// takeDir locks the directory for the life of the service: two would write the same logs, and end
+// each other's workloads.
 func (s *Service) takeDir() error {
 	f, err := durable.OpenFile(filepath.Join(s.cfg.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if durable.IsReadOnly(err) {
@@ -177,8 +178,8 @@ func (s *Service) workloadsDir() string { return filepath.Join(s.cfg.Dir, "workl
 // kinds lists the miners there are, for error messages.
 func (s *Service) kinds() string { return strings.Join(slices.Sorted(maps.Keys(s.adapters)), ", ") }
 
-// Run lets workloads start, and blocks until ctx ends. Then it stops them all; when it returns none of their
-// processes and none of its goroutines is left. A service runs once.
+// Run lets workloads start, and blocks until ctx ends. Then it stops them all; when it returns none
+// of their processes and none of its goroutines is left. A service runs once.
 func (s *Service) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
@@ -265,7 +266,8 @@ func (s *Service) obtain(name string) (*workload, error) {
 		return w, nil
 	}
 	if len(s.workloads) >= MaxWorkloads {
-		return nil, streams.Errorf(streams.CodeRefused, "this machine has had %d workloads, the most it keeps: use one of their names: %s",
+		return nil, streams.Errorf(streams.CodeRefused,
+			"this machine has had %d workloads, the most it keeps: use one of their names: %s",
 			MaxWorkloads, s.names())
 	}
 	w, err := s.newWorkload(name)
@@ -317,7 +319,8 @@ func (s *Service) findWorkloads() error {
 	return nil
 }
 
-// sweep ends what is left of a workload from an agent that was killed. A run that ended well has no directory.
+// sweep ends what is left of a workload from an agent that was killed. A run that ended well has no
+// directory.
 func (s *Service) sweep(w *workload) {
 	sweeper, ok := s.cfg.Driver.(driver.Sweeper)
 	if _, err := os.Stat(w.runDir()); !ok || err != nil {
@@ -332,7 +335,8 @@ func (s *Service) sweep(w *workload) {
 	}
 }
 
-// nextBoot names this run by its start in Unix ms, or more if the clock went back since the last one.
+// nextBoot names this run by its start in Unix ms, or more if the clock went back since the last
+// one.
 func (s *Service) nextBoot(path string, now time.Time) (int64, error) {
 	boot := now.UnixMilli()
 	old, err := durable.ReadFile(path, maxRecordFile)

@@ -139,7 +139,7 @@ func TestRefusals(t *testing.T) {
 		words string
 	}{
 		{"unknown miner", ops.StartRequest{Miner: "xyz"}, streams.CodeNotFound, "there are: "},
-		{"not enabled", ops.StartRequest{Miner: "talks"}, streams.CodeRefused, "--enable miner=talks"},
+		{"not enabled", ops.StartRequest{Miner: "talks"}, streams.CodeRefused, "not in the list"},
 		{"not this pool", ops.StartRequest{Miner: "refpow", Pool: "stratum+tcp://bad.example:1"}, streams.CodeRefused, "not this pool"},
 		{"not this wallet", ops.StartRequest{Miner: "refpow", Pool: pool, Wallet: "bad"}, streams.CodeRefused, "not this wallet"},
 		{"unknown profile", ops.StartRequest{Miner: "refpow", Pool: pool, Profile: "turbo"}, streams.CodeRefused, "eco, balanced, full"},
@@ -210,8 +210,8 @@ func TestConcurrentStartsMakeOneProcess(t *testing.T) {
 
 func TestDeathAtOnceIsTold(t *testing.T) {
 	s, _ := newService(t, t.TempDir())
-	// The file of runs makes the adapter say "mining" early; the death must be told nevertheless or the miner
-	// be known as failed in the end.
+	// The file of runs makes the adapter say "mining" early; the death must be told nevertheless or
+	// the miner be known as failed in the end.
 	_, err := start(t, s, ops.StartRequest{Miner: "dies-at-once"})
 	if err != nil && !strings.Contains(err.Error(), "exit code 3") {
 		t.Errorf("start: %v", err)

@@ -41,7 +41,7 @@ func TestOverTheWire(t *testing.T) {
 		return nil
 	}
 	mux := streams.NewMux(worker, streams.Config{Authorize: allow, Member: func(p peer.ID) bool { return p == controller.ID() }})
-	if err := ops.Register(mux, s); err != nil {
+	if err := ops.Of(s).Register(mux); err != nil {
 		t.Fatal(err)
 	}
 	background(t, mux.Serve)

@@ -26,8 +26,8 @@ const (
 	statusTime = 2 * time.Second
 )
 
-// workload is one name: what ran under it last, or runs now, and its log. On disk it is a directory with the
-// record, the log, and the files of the miner.
+// workload is one name: what ran under it last, or runs now, and its log. On disk it is a directory
+// with the record, the log, and the files of the miner.
 type workload struct {
 	name, dir string
 	svc       *Service
@@ -82,7 +82,8 @@ func (s *Service) newWorkload(name string) (*workload, error) {
 		if !errors.Is(err, durable.ErrUnsafe) {
 			aside, _ = durable.SetAside(w.recordFile())
 		}
-		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without", "workload", name, "err", err, "file", aside)
+		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without",
+			"workload", name, "err", err, "file", aside)
 		w.record = record{}
 	}
 	return w, nil

@@ -16,7 +16,8 @@ import (
 // maxFile bounds what Load reads: 10,000 peers need about 1.1 MiB.
 const maxFile = 64 << 20
 
-// ErrDamaged comes from Load for a file that is no saved book. The book stays as it was; go on, and save over it.
+// ErrDamaged comes from Load for a file that is no saved book. The book stays as it was; go on, and
+// save over it.
 var ErrDamaged = errors.New("saved scores are damaged")
 
 // saved is the file. Peers are in the order of observation, the last one first.
@@ -33,7 +34,8 @@ type savedPeer struct {
 
 const fileVersion = 1
 
-// Save writes all scores to a file that only its owner may read. When it returns nil, they are on the disk.
+// Save writes all scores to a file that only its owner may read. When it returns nil, they are on
+// the disk.
 func (b *Book) Save(path string) error {
 	text, err := json.Marshal(b.snapshot())
 	if err != nil {
@@ -57,8 +59,9 @@ func (b *Book) snapshot() saved {
 	return out
 }
 
-// Load adds the scores of a saved file; time that passed since then counts. A missing file is an empty one. An error that
-// matches ErrDamaged is for the log: the book can be used, without those scores.
+// Load adds the scores of a saved file; time that passed since then counts. A missing file is an
+// empty one. An error that matches ErrDamaged is for the log: the book can be used, without those
+// scores.
 func (b *Book) Load(path string) error {
 	text, err := durable.ReadFile(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -10,35 +10,16 @@ import (
 
 // The weights of a target's cost.
 const (
-	weightRTT      = 1.0
-	weightHops     = 0.7
-	weightDistance = 0.2
-	weightScore    = 1.2
+	weightRTT   = 1.0
+	weightHops  = 0.7
+	weightScore = 1.2
 )
-
-// Measure is a number that may be unknown, as its zero value is. See Known.
-type Measure struct {
-	value float64
-	known bool
-}
-
-// Known is a measured value. Negative ones count as 0.
-func Known(value float64) Measure { return Measure{value: max(0, value), known: true} }
-
-// RTT is a measured round trip; 0 or less is unknown, because no round trip takes no time.
-func RTT(d time.Duration) Measure {
-	if d <= 0 {
-		return Measure{}
-	}
-	return Known(d.Seconds())
-}
 
 // Candidate is a peer to choose from, with what we measured of the way to it.
 type Candidate struct {
-	Peer     peer.ID
-	RTT      Measure // seconds
-	Hops     Measure // relays in between; 0 is a direct connection
-	Distance Measure // in any unit that is the same for all candidates
+	Peer peer.ID
+	RTT  time.Duration // the round trip; 0 or less is unknown, because no round trip takes no time
+	Hops int           // 1 for a direct connection, one more for each relay; 0 is unknown
 }
 
 // Ranked is a candidate with its cost, from 0 up; less is better.
@@ -50,20 +31,20 @@ type Ranked struct {
 
 // Rank orders candidates, the best first, by the cost
 //
-//	1.0 · round trip + 0.7 · relays + 0.2 · distance + 1.2 · (100 − score) / 100
+//	1.0 · round trip + 0.7 · relays + 1.2 · (100 − score) / 100
 //
-// where each of the first three is divided by the largest that is known among the candidates, so that it is 0 to 1.
-// What is unknown counts as the mean of what is known of the others: a peer is neither preferred nor punished for never
-// having been measured. When nobody has been measured, the part is left out. Equals are ordered by peer ID.
+// where each of the first two is divided by the largest that is known among the candidates, so that
+// it is 0 to 1. What is unknown counts as the mean of what is known of the others: a peer is
+// neither preferred nor punished for never having been measured. When nobody has been measured, the
+// part is left out. Equals are ordered by peer ID.
 func (b *Book) Rank(candidates []Candidate) []Ranked {
-	rtt := scaleOf(candidates, func(c Candidate) Measure { return c.RTT })
-	hops := scaleOf(candidates, func(c Candidate) Measure { return c.Hops })
-	distance := scaleOf(candidates, func(c Candidate) Measure { return c.Distance })
+	rtt, hops := scaleOf(candidates, Candidate.rtt), scaleOf(candidates, Candidate.relays)
 	out := make([]Ranked, len(candidates))
 	for i, c := range candidates {
 		score := b.Score(c.Peer)
-		out[i] = Ranked{Candidate: c, Score: score, Cost: weightRTT*rtt.of(c.RTT) + weightHops*hops.of(c.Hops) +
-			weightDistance*distance.of(c.Distance) + weightScore*(Max-score)/Max}
+		out[i] = Ranked{
+			Candidate: c, Score: score, Cost: weightRTT*rtt.of(c) + weightHops*hops.of(c) + weightScore*(Max-score)/Max,
+		}
 	}
 	slices.SortFunc(out, func(x, y Ranked) int {
 		return cmp.Or(cmp.Compare(x.Cost, y.Cost), cmp.Compare(x.Peer, y.Peer))
@@ -81,21 +62,29 @@ func (b *Book) Best(n int, candidates []Candidate) []peer.ID {
 	return out
 }
 
-// scale maps the values of one measure to 0 to 1.
-type scale struct{ largest, mean float64 }
+func (c Candidate) rtt() (seconds float64, known bool) { return c.RTT.Seconds(), c.RTT > 0 }
 
-func scaleOf(candidates []Candidate, get func(Candidate) Measure) scale {
+func (c Candidate) relays() (n float64, known bool) { return float64(c.Hops - 1), c.Hops > 0 }
+
+// scale maps the values of one measure to 0 to 1.
+type scale struct {
+	get           func(Candidate) (value float64, known bool)
+	largest, mean float64
+}
+
+func scaleOf(candidates []Candidate, get func(Candidate) (float64, bool)) scale {
+	s := scale{get: get}
 	var known []float64
 	for _, c := range candidates {
-		if m := get(c); m.known {
-			known = append(known, m.value)
+		if v, ok := get(c); ok {
+			known = append(known, v)
 		}
 	}
 	if len(known) == 0 {
-		return scale{}
+		return s
 	}
 	slices.Sort(known) // sums of floating point numbers depend on the order
-	s := scale{largest: known[len(known)-1]}
+	s.largest = known[len(known)-1]
 	for _, v := range known {
 		if s.largest > 0 {
 			s.mean += v / s.largest / float64(len(known))
@@ -104,12 +93,13 @@ func scaleOf(candidates []Candidate, get func(Candidate) Measure) scale {
 	return s
 }
 
-func (s scale) of(m Measure) float64 {
+func (s scale) of(c Candidate) float64 {
+	v, known := s.get(c)
 	switch {
-	case !m.known:
+	case !known:
 		return s.mean
 	case s.largest == 0:
 		return 0
 	}
-	return m.value / s.largest
+	return v / s.largest
 }

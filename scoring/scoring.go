@@ -1,15 +1,15 @@
 // Package scoring turns what a peer did into one number that fades.
 //
-// A score is 0 to 100 and starts at 50. Good outcomes raise it, bad ones lower it, and with time it returns to
-// 50, so that neither a good past nor a bad day counts for ever:
+// A score is 0 to 100 and starts at 50. Good outcomes raise it, bad ones lower it, and with time it
+// returns to 50, so that neither a good past nor a bad day counts for ever:
 //
 //	book := scoring.New(scoring.Config{Tagger: host.ConnManager()})
 //	book.Observe(peer, scoring.Success)
 //	book.Score(peer) // 51 now, 50.5 an hour later
 //	book.Best(3, candidates)
 //
-// Only our own measurements belong in here, never what a peer says about itself, and nothing that our own link did: when that
-// is down, do not observe.
+// Only our own measurements belong in here, never what a peer says about itself, and nothing that
+// our own link did: when that is down, do not observe.
 package scoring
 
 import (
@@ -51,7 +51,8 @@ const (
 	Forbidden                 // -10: it tried what it may not do
 )
 
-// delta is what the outcome adds. An outcome from a newer caller that is not known here adds nothing.
+// delta is what the outcome adds. An outcome from a newer caller that is not known here adds
+// nothing.
 func (o Outcome) delta() float64 {
 	switch o {
 	case Success:
@@ -83,8 +84,8 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// Tagger is told scores, rounded to whole numbers. libp2p's connection manager is one: it trims the connections with the
-// lowest sums of tags first.
+// Tagger is told scores, rounded to whole numbers. libp2p's connection manager is one: it trims the
+// connections with the lowest sums of tags first.
 type Tagger interface {
 	UpsertTag(p peer.ID, tag string, upsert func(int) int)
 }
@@ -93,8 +94,8 @@ type Tagger interface {
 type Config struct {
 	// HalfLife is the time in which the distance of a score from 50 halves. 0 means an hour.
 	HalfLife time.Duration
-	// MaxPeers is how many scores are kept; beyond, the peer that was not observed for the longest time is
-	// forgotten, and so has 50 again. 0 means 10,000.
+	// MaxPeers is how many scores are kept; beyond, the peer that was not observed for the longest
+	// time is forgotten, and so has 50 again. 0 means 10,000.
 	MaxPeers int
 	// Tagger, if set, gets each score that Observe changes.
 	Tagger Tagger
@@ -169,8 +170,8 @@ func (b *Book) put(p peer.ID, m mark) {
 	b.peers.Store(p, e)
 }
 
-// Score returns the score of p at this moment, 50 for a peer never observed. It takes no lock, so that it may be called from
-// where others must not wait, as gossipsub's event loop.
+// Score returns the score of p at this moment, 50 for a peer never observed. It takes no lock, so
+// that it may be called from where others must not wait, as gossipsub's event loop.
 func (b *Book) Score(p peer.ID) float64 {
 	v, ok := b.peers.Load(p)
 	if !ok {

@@ -86,7 +86,8 @@ func TestFades(t *testing.T) {
 	})
 }
 
-// TestProperties: whatever happens, a score stays in its range, fades towards 50 without crossing it, and never away from it.
+// TestProperties: whatever happens, a score stays in its range, fades towards 50 without crossing
+// it, and never away from it.
 func TestProperties(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		outcomes := rapid.SliceOfN(rapid.IntRange(-1, 6), 0, 200).Draw(rt, "outcomes")

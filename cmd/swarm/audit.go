@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -10,23 +11,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // auditLine is an entry, or the end of a machine's log, as a line of JSON.
 type auditLine struct {
-	Peer   peer.ID           `json:"peer"`
-	Name   string            `json:"name"`
-	Entry  *agent.AuditEntry `json:"entry,omitzero"`
-	OK     *bool             `json:"ok,omitzero"`
-	Intact *bool             `json:"intact,omitzero"`
-	Reason string            `json:"reason,omitzero"`
-	Error  *streams.Error    `json:"error,omitzero"`
-	Done   bool              `json:"done,omitzero"`
+	Peer    peer.ID         `json:"peer"`
+	Name    string          `json:"name"`
+	Entry   *audit.Entry    `json:"entry,omitzero"`
+	OK      *bool           `json:"ok,omitzero"`
+	Refused []audit.Refused `json:"refused,omitzero"`
+	Intact  *bool           `json:"intact,omitzero"`
+	Reason  string          `json:"reason,omitzero"`
+	Error   *streams.Error  `json:"error,omitzero"`
+	Done    bool            `json:"done,omitzero"`
 }
 
 // auditing is what the flags of audit say.
 type auditing struct {
+	*env
 	selection
 	reach   reach
 	since   time.Duration
@@ -35,19 +40,18 @@ type auditing struct {
 	timeout time.Duration
 }
 
-func (a *app) auditCommand() *cobra.Command {
-	var o auditing
+func newAuditCommand(e *env) *cobra.Command {
+	o := auditing{env: e}
 	cmd := &cobra.Command{
 		Use:   "audit [TARGET…]",
 		Short: "Show who did what on machines, and check that nothing was removed from that record",
-		Long: `Show who did what on machines: each command before it was done, its outcome, reading of
-logs, and changes of rights. A machine keeps that record itself, each line chained to
-the one before it.
+		Long: `Show who did what on machines: each command (recorded before it is executed) and its outcome, reads
+of logs, and changes of rights; and whose requests were refused, within a day or --since. Each machine
+keeps this log itself, and each entry is chained to the one before it.
 
-With --verify the chain is checked, and that it still holds what the machine had told
-this controller before: a record that was cut, changed or begun anew is told, and the
-exit code is 2. Without a TARGET, --all or --on the record of the worker on this
-machine is shown.`,
+With --verify the chain is checked, also against what the machine reported to this controller before. A
+log that was cut, changed or begun again is reported, and the exit code is 2. Without a TARGET, --all
+or --on the log of the worker on this machine is shown.`,
 		Example: `  swarm audit rig-01 --since 24h
   swarm audit --all --verify
   swarm audit --state /var/lib/swarm/worker`,
@@ -55,45 +59,49 @@ machine is shown.`,
 			o.Names = args
 			o.local = len(args) == 0 && !o.All && o.On == "" && o.Best == 0
 			if o.local {
-				return a.auditHere(o)
+				return o.here()
 			}
-			return a.auditThere(cmd.Context(), o)
+			return o.there(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
 	f.DurationVar(&o.since, "since", 0, "only what happened within this time (default: all that is kept)")
 	f.BoolVar(&o.verify, "verify", false, "check the chain")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long a machine may take")
-	o.flags(cmd)
-	o.reach.flags(cmd)
+	o.selection.flags(cmd, f)
+	o.reach.flags(f)
 	return cmd
 }
 
 // auditHere shows the record of the worker on this machine.
-func (a *app) auditHere(o auditing) error {
-	dir, err := a.stateDir(agent.RoleWorker)
+func (o *auditing) here() error {
+	dir, err := o.stateDir(agent.RoleWorker)
 	if err != nil {
 		return err
 	}
-	entries, err := agent.ReadAudit(dir, 1<<20)
+	entries, err := audit.Last(audit.Dir(dir), 1<<20)
+	if err != nil {
+		return err
+	}
+	from := time.Now().Add(-cmp.Or(o.since, audit.RefusedWithin))
+	refused, err := audit.ReadRefused(audit.Dir(dir), from)
 	if err != nil {
 		return err
 	}
 	if o.since > 0 {
-		from := time.Now().Add(-o.since).UnixMilli()
-		entries = slices.DeleteFunc(entries, func(e agent.AuditEntry) bool { return e.Time < from })
+		entries = slices.DeleteFunc(entries, func(e audit.Entry) bool { return e.Time < from.UnixMilli() })
 	}
-	id, err := agent.NodeID(dir)
+	id, err := fleetdir.ID(dir)
 	if err != nil {
 		return err
 	}
-	rep := agent.AuditReport{Target: agent.Target{Peer: id, Name: "here"}, Entries: entries}
+	rep := agent.AuditReport{Target: agent.Target{Peer: id, Name: "here"}, Entries: entries, Refused: refused}
 	if o.verify {
-		if err := agent.VerifyAudit(dir); err != nil {
+		if err := audit.VerifyBoth(audit.Dir(dir)); err != nil {
 			rep.Broken = err.Error()
 		}
 	}
-	if err := a.printAudit(rep, o.verify); err != nil {
+	if err := o.print(rep); err != nil {
 		return err
 	}
 	if rep.Broken != "" {
@@ -102,20 +110,20 @@ func (a *app) auditHere(o auditing) error {
 	return nil
 }
 
-func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
-	c, err := a.controller(o.reach, false)
+func (o *auditing) there(ctx context.Context) (err error) {
+	c, err := o.reach.controller(o.env)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	req := agent.AuditRequest{Verify: o.verify}
+	req := audit.Request{Verify: o.verify}
 	if o.since > 0 {
 		req.Since = time.Now().Add(-o.since).UnixMilli()
 	}
 	broken, failed := false, error(nil)
 	sum, err := c.Audit(ctx, o.Selection, req, o.timeout, func(rep agent.AuditReport) {
 		broken = broken || rep.Broken != ""
-		failed = errors.Join(failed, a.printAudit(rep, o.verify))
+		failed = errors.Join(failed, o.print(rep))
 	})
 	switch err = errors.Join(err, failed); {
 	case err != nil:
@@ -123,50 +131,55 @@ func (a *app) auditThere(ctx context.Context, o auditing) (err error) {
 	case broken:
 		return &codeError{code: exitFailed}
 	}
-	return a.outcome(ctx, sum)
+	return outcome(ctx, o.env, sum)
 }
 
-func (a *app) printAudit(rep agent.AuditReport, verify bool) error {
-	if a.json {
-		return a.printAuditJSON(rep, verify)
+func (o *auditing) print(rep agent.AuditReport) error {
+	if o.JSON {
+		return o.printJSON(rep)
 	}
 	name := rep.Target.Label()
 	if rep.Err != nil {
-		_, err := a.stdout.printf("%s: %s\n", name, rep.Err.Error())
+		_, err := o.Stdout.Printf("%s: %s\n", name, rep.Err.Error())
 		return err
 	}
 	for _, e := range rep.Entries {
 		if e.Kind == "anchor" {
 			continue // the log's own
 		}
-		if _, err := a.stdout.printf("%s  %s\n", name, e.Text()); err != nil {
+		if _, err := o.Stdout.Printf("%s  %s\n", name, e.Text()); err != nil {
+			return err
+		}
+	}
+	for _, r := range rep.Refused {
+		if _, err := o.Stdout.Printf("%s  %s\n", name, r.Text()); err != nil {
 			return err
 		}
 	}
 	switch {
 	case rep.Broken != "":
-		a.stdout.printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
-	case verify:
-		a.stdout.printf("%s: the record is whole\n", name)
+		o.Stdout.Printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
+	case o.verify:
+		o.Stdout.Printf("%s: the record is whole\n", name)
 	}
 	return nil
 }
 
-func (a *app) printAuditJSON(rep agent.AuditReport, verify bool) error {
+func (o *auditing) printJSON(rep agent.AuditReport) error {
 	line := auditLine{Peer: rep.Target.Peer, Name: rep.Target.Display()}
 	for _, e := range rep.Entries {
 		line.Entry = &e
-		if err := a.printJSON(line); err != nil {
+		if err := o.PrintJSON(line); err != nil {
 			return err
 		}
 	}
 	ok := rep.Err == nil
-	line.Entry, line.OK, line.Done = nil, &ok, true
+	line.Entry, line.OK, line.Done, line.Refused = nil, &ok, true, rep.Refused
 	if rep.Err != nil {
 		line.Error = streams.Errorf(streams.CodeOf(rep.Err), "%s", rep.Err.Error())
-	} else if verify {
+	} else if o.verify {
 		intact := rep.Broken == ""
 		line.Intact, line.Reason = &intact, rep.Broken
 	}
-	return a.printJSON(line)
+	return o.PrintJSON(line)
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
-func (a *app) idCommand() *cobra.Command {
+func newIDCommand(e *env) *cobra.Command {
 	var worker bool
 	cmd := &cobra.Command{
 		Use:   "id",
 		Short: "Print the peer ID of this controller or worker",
-		Long: `Print the peer ID of this machine's controller, or with --worker of its worker.
-The identity is made on first use. With --state DIR it is the one in that directory.`,
+		Long: `Print the peer ID of this machine's controller, or of its worker with --worker. The identity is made on
+first use. With --state DIR it is the one in that directory.`,
 		Example: `  swarm id
   swarm id --worker
   ssh rig-01 swarm worker --allow "$(swarm id)"`,
@@ -26,15 +26,15 @@ The identity is made on first use. With --state DIR it is the one in that direct
 			if worker {
 				role = agent.RoleWorker
 			}
-			return a.id(role)
+			return printID(e, role)
 		},
 	}
 	cmd.Flags().BoolVar(&worker, "worker", false, "of the worker on this machine")
 	return cmd
 }
 
-func (a *app) id(role string) (err error) {
-	dir, err := a.stateDir(role)
+func printID(e *env, role string) (err error) {
+	dir, err := e.stateDir(role)
 	if err != nil {
 		return err
 	}
@@ -43,11 +43,11 @@ func (a *app) id(role string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
-	return a.print(struct {
+	return e.Print(struct {
 		Peer  peer.ID `json:"peer"`
 		State string  `json:"state"`
 	}{h.ID(), dir}, func() error {
-		_, err := a.stdout.println(h.ID())
+		_, err := e.Stdout.Println(h.ID())
 		return err
 	})
 }

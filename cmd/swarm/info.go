@@ -12,10 +12,11 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-func (a *app) infoCommand() *cobra.Command {
+func newInfoCommand(e *env) *cobra.Command {
 	var (
 		r       reach
 		timeout time.Duration
@@ -23,14 +24,13 @@ func (a *app) infoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "info [TARGET]",
 		Short: "Show what a machine says of itself, or this controller",
-		Long: `Show what a machine says of itself in the handshake: its versions, the message
-families it speaks and, to those it knows, its role, name and labels. Without a
-TARGET, show this controller.`,
+		Long: `Show what a machine reports of itself in the handshake: its versions, the message families it speaks
+and, to those it knows, its role, name and labels. Without a TARGET, show this controller.`,
 		Example: `  swarm info
   swarm info rig-01 --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			c, err := a.controller(r, false)
+			c, err := r.controller(e)
 			if err != nil {
 				return err
 			}
@@ -41,10 +41,10 @@ TARGET, show this controller.`,
 					return err
 				}
 			}
-			return a.print(info, func() error { return a.printInfo(info) })
+			return e.Print(info, func() error { return printInfo(e, info) })
 		},
 	}
-	r.flags(cmd)
+	r.flags(cmd.Flags())
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	return cmd
 }
@@ -97,12 +97,12 @@ func peerInfo(ctx context.Context, c *agent.Controller, word string, timeout tim
 	return info, nil
 }
 
-func (a *app) printInfo(i nodeInfo) error {
-	line := func(k, v string) { a.stdout.printf("%-10s %s\n", k, orDash(v)) }
+func printInfo(e *env, i nodeInfo) error {
+	line := func(k, v string) { e.Stdout.Printf("%-10s %s\n", k, output.OrDash(v)) }
 	line("peer", i.Peer.String())
 	line("name", i.Name)
 	line("role", i.Role)
-	line("labels", labels(i.Labels))
+	line("labels", output.Labels(i.Labels))
 	line("agent", i.Agent)
 	line("protocol", i.Protocol)
 	var families []string

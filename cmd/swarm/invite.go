@@ -14,7 +14,9 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/output"
 )
 
 const (
@@ -28,7 +30,7 @@ const (
 
 // invitation is what the flags of invite say.
 type invitation struct {
-	agent.Ticket
+	admin.Ticket
 	role, verbs, peer string
 	labels            []string
 	via, to           string
@@ -37,24 +39,24 @@ type invitation struct {
 	listen []string
 }
 
-func (a *app) inviteCommand() *cobra.Command {
-	var in invitation
+func newInviteCommand(e *env) *cobra.Command {
+	in := invitation{signing: newSigning(e)}
 	cmd := &cobra.Command{
 		Use:   "invite NAME",
 		Short: "Let a machine into the fleet: print a ticket for it",
-		Long: `Let a machine into the fleet: print a one-time ticket, which "swarm join" takes on that
-machine. Whoever has the ticket can use it, once, until it expires.
+		Long: `Let a machine into the fleet: print a one-time ticket, which "swarm join" takes on that machine.
+Anyone who has the ticket can use it, once, until it expires.
 
-Where "swarm controller serve" runs on this machine it redeems the ticket, and the
-command returns at once. Else the command stays until the ticket was used or has
-expired, and a minute more to tell others that it was used.
+If "swarm controller serve" runs on this machine, it redeems the ticket and this command returns at
+once. Otherwise the command waits until the ticket has been used or has expired, and a minute longer to
+tell others that it was used.
 
-A machine that cannot reach this one can be called by it: run "swarm join --wait"
-there, and give the address that it prints as --to.
+A machine that cannot reach this one can be called instead: run "swarm join --wait" there, and give
+the address that it prints as --to.
 
-Who may do more than read has to be confirmed: the command shows the peer ID of the
-machine that brings the ticket, and asks. An issuer, who may let others in, is named by
-its peer ID (--peer) and signed by the root key.`,
+A member that may do more than read must be confirmed: the command shows the peer ID of the machine
+that brings the ticket, and asks. An issuer, which may let others in, is named by its peer ID (--peer)
+and signed by the root key.`,
 		Example: `  swarm invite rig-01 --label gpu=3080
   swarm invite friend --role viewer --for 24h
   swarm invite laptop2 --role controller --peer 12D3KooW…
@@ -65,22 +67,26 @@ its peer ID (--peer) and signed by the root key.`,
 			if err := in.parse(); err != nil {
 				return err
 			}
-			return a.invite(cmd.Context(), &in)
+			return in.run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&in.role, "role", string(trust.RoleWorker), "what it is to be: worker, relay, viewer, controller or issuer")
+	f.StringVar(&in.role, "role", string(trust.RoleWorker),
+		"the role of the machine: worker, relay, viewer, controller or issuer")
 	f.StringSliceVar(&in.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
 	f.DurationVar(&in.TTL, "ttl", defaultTTL, "how long the ticket can be used")
-	f.DurationVar(&in.Lifetime, "for", 0, "how long the machine stays a member (default: as long as its role lasts, renewed by itself)")
-	f.StringVar(&in.verbs, "verbs", "", "`VERBS` it gets, separated by commas, instead of those of its role; none for none")
+	f.DurationVar(&in.Lifetime, "for", 0,
+		"how long the machine stays a member (default: the term of its role, renewed automatically)")
+	f.StringVar(&in.verbs, "verbs", "",
+		"`VERBS` it gets, separated by commas, instead of those of its role; none for none")
 	f.StringVar(&in.On, "on", "", "`SELECTOR` of the machines where its verbs hold, such as gpu=3080 (default: all)")
 	f.StringVar(&in.peer, "peer", "", "`PEER` ID that alone may use the ticket")
-	f.StringVar(&in.via, "via", "", "`NAME` of a member with the right to let others in, which redeems the ticket instead")
+	f.StringVar(&in.via, "via", "", "`NAME` of a member that may let others in and redeems the ticket instead")
 	f.StringVar(&in.to, "to", "", "`MADDR` of a machine that waits (swarm join --wait): bring the ticket there")
-	f.BoolVar(&in.qr, "qr", true, "show the ticket as a QR code, too, on a terminal")
-	f.StringArrayVar(&in.listen, "listen", nil, "`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
-	in.signing.flags(cmd)
+	f.BoolVar(&in.qr, "qr", true, "also show the ticket as a QR code, on a terminal")
+	f.StringArrayVar(&in.listen, "listen", nil,
+		"`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
+	in.signing.flags(f)
 	cmd.MarkFlagsMutuallyExclusive("via", "to")
 	return cmd
 }
@@ -92,7 +98,7 @@ func (in *invitation) parse() (err error) {
 	if in.Lifetime < 0 {
 		return fmt.Errorf("--for %v: want more than 0", in.Lifetime)
 	}
-	in.Role, in.Verbs = trust.Role(in.role), agent.ParseVerbs(in.verbs)
+	in.Role, in.Verbs = trust.Role(in.role), admin.ParseVerbs(in.verbs)
 	if in.Labels, err = agent.ParseLabels(in.labels); err != nil {
 		return err
 	}
@@ -118,55 +124,55 @@ type inviteEvent struct {
 	Reach   string            `json:"reach,omitzero"`
 }
 
-func (a *app) invite(ctx context.Context, in *invitation) (err error) {
+func (in *invitation) run(ctx context.Context) (err error) {
 	if in.Role == trust.RoleIssuer {
 		in.useRoot = true
 	}
-	adm, err := a.admin(&in.signing)
+	adm, err := in.admin()
 	if err != nil {
 		return err
 	}
-	redeemer, c, stays, err := a.redeemer(ctx, adm, in)
+	by, c, stays, err := in.redeemer(ctx, adm)
 	if c != nil {
 		defer func() { err = errors.Join(err, c.Close()) }()
 	}
 	if err != nil {
 		return err
 	}
-	in.Redeemer = redeemer
+	in.Redeemer = by
 	t, inv, err := adm.Invite(in.Ticket)
 	if err != nil {
 		return err
 	}
 	if in.via != "" {
-		if t.Addrs, err = c.PutTicket(ctx, redeemer.ID, inv, t.Secret); err != nil {
+		if t.Addrs, err = admin.PutTicket(ctx, c.Node.Client, by.ID, inv, t.Secret); err != nil {
 			return fmt.Errorf("%s does not take the ticket: %w", in.via, err)
 		}
 	}
-	if err := a.printTicket(t, inv, in.qr); err != nil {
+	if err := in.printTicket(t, inv); err != nil {
 		return err
 	}
-	a.warnSigner(adm, redeemer.ID)
+	in.warnSigner(adm, by.ID)
 	if in.to != "" {
-		if err := a.bring(ctx, c, in.to, t); err != nil {
+		if err := in.bring(ctx, c, t); err != nil {
 			return err
 		}
 	}
 	if in.via != "" || !stays && !inv.Confirm {
 		return nil
 	}
-	return a.awaitJoin(ctx, adm, t.ID, stays && in.to == "")
+	return in.awaitJoin(ctx, adm, t.ID, stays && in.to == "")
 }
 
 // redeemer says who will redeem the ticket, and where. c is a controller of our own
 // where one is needed, and stays tells that it is the redeemer.
-func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r peer.AddrInfo, c *agent.Controller, stays bool, err error) {
-	dir, err := a.stateDir(agent.RoleController)
+func (in *invitation) redeemer(ctx context.Context, adm *admin.Admin) (r peer.AddrInfo, c *agent.Controller, stays bool, err error) {
+	dir, err := in.stateDir(agent.RoleController)
 	if err != nil {
 		return r, nil, false, err
 	}
 	self := adm.Fleet.Self().Grant.Subject
-	remote, serving := agent.Dial(ctx, dir)
+	remote, serving := in.serving(ctx)
 	var addrs []string
 	if serving {
 		defer remote.Close()
@@ -180,23 +186,27 @@ func (a *app) redeemer(ctx context.Context, adm *agent.Admin, in *invitation) (r
 		if err != nil {
 			return r, nil, false, err
 		}
-		c, err := a.controller(in.reach, false)
+		c, err := in.reach.controller(in.env)
 		return peer.AddrInfo{ID: m.Peer}, c, false, err
 	case serving && in.to == "":
 		r, err = redeemAddrs(self, addrs)
 		return r, nil, false, err
 	}
-	cfg, err := in.reach.config(dir, a.log)
+	cfg, err := in.reach.config(dir, in.log)
 	if err != nil {
 		return r, nil, false, err
 	}
-	cfg.Redeem, cfg.Quiet, cfg.Listen = true, serving, in.listen
-	c, err = agent.NewController(cfg)
+	cfg.Listen = in.listen
+	kind := agent.NewRedeem
+	if serving {
+		kind = agent.NewOffer
+	}
+	c, err = agent.Started(kind(cfg))
 	if err != nil {
 		return r, nil, false, err
 	}
 	if !serving {
-		if addrs, err = c.Addrs(); err != nil {
+		if addrs, err = c.Addrs(ctx); err != nil {
 			return r, c, true, err
 		}
 	}
@@ -213,45 +223,47 @@ func redeemAddrs(self peer.ID, addrs []string) (peer.AddrInfo, error) {
 	if err != nil {
 		return peer.AddrInfo{}, err
 	}
-	return agent.BestAddrs(infos[0]), nil
+	return admin.BestAddrs(infos[0]), nil
 }
 
-func (a *app) printTicket(t *ticket.Ticket, inv *ticket.Invitation, qr bool) error {
+func (in *invitation) printTicket(t *ticket.Ticket, inv *ticket.Invitation) error {
 	text, err := t.Encode()
 	if err != nil {
 		return err
 	}
-	ev := inviteEvent{Event: "ticket", Ticket: text, ID: t.ID, Name: t.Name, Role: t.Role, Labels: t.Labels, Peer: inv.Peer, Expires: &t.Expires, Reach: string(agent.ReachOf(t.Addrs))}
+	ev := inviteEvent{Event: "ticket", Ticket: text, ID: t.ID, Name: t.Name, Role: t.Role, Labels: t.Labels, Peer: inv.Peer, Expires: &t.Expires, Reach: string(admin.ReachOf(t.Addrs))}
 	for _, addr := range t.Addrs {
 		ev.Addrs = append(ev.Addrs, addr.String())
 	}
-	return a.print(ev, func() error {
-		if _, err := a.stdout.println(text); err != nil {
+	return in.Print(ev, func() error {
+		if _, err := in.Stdout.Println(text); err != nil {
 			return err
 		}
-		if qr && isTerminal(a.stdout) {
-			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: a.stdout.ours(), HalfBlocks: true, QuietZone: 1,
+		if in.qr && output.IsTerminal(in.Stdout) {
+			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: in.Stdout.Raw(), HalfBlocks: true, QuietZone: 1,
 				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
 		}
-		a.stderr.printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, t.Expires.Local().Format(time.TimeOnly))
-		a.stderr.printf("%s\n", agent.ReachOf(t.Addrs).Words(t.Name))
+		in.Stderr.Printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n",
+			t.Name, t.Expires.Local().Format(time.TimeOnly))
+		in.Stderr.Printf("%s\n", admin.ReachOf(t.Addrs).Words(t.Name))
 		return nil
 	})
 }
 
 // warnSigner says, when the one who will sign for the machine ends soon, that the machine ends with
 // it.
-func (a *app) warnSigner(adm *agent.Admin, signer peer.ID) {
+func (in *invitation) warnSigner(adm *admin.Admin, signer peer.ID) {
 	m, ok := adm.Fleet.Known(signer)
-	if !ok || a.json || time.Until(m.Grant.ExpiresAt()) > 60*24*time.Hour {
+	if !ok || in.JSON || time.Until(m.Grant.ExpiresAt()) > 60*24*time.Hour {
 		return
 	}
-	a.stderr.printf("What %s signs counts until %s, when its own grant ends, unless the root renews that: swarm renew %s --as-root\n", m.Grant.Name, day(m.Grant.ExpiresAt()), m.Grant.Name)
+	in.Stderr.Printf("What %s signs counts until %s, when its own grant ends, unless the root renews that: swarm "+
+		"renew %s --as-root\n", m.Grant.Name, output.Day(m.Grant.ExpiresAt()), m.Grant.Name)
 }
 
 // bring takes the ticket to a machine that waits for it.
-func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *ticket.Ticket) error {
-	infos, err := host.ParsePeers(to)
+func (in *invitation) bring(ctx context.Context, c *agent.Controller, t *ticket.Ticket) error {
+	infos, err := host.ParsePeers(in.to)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
@@ -259,16 +271,16 @@ func (a *app) bring(ctx context.Context, c *agent.Controller, to string, t *tick
 	if err != nil {
 		return err
 	}
-	if err := c.Offer(ctx, infos[0], text); err != nil {
-		return fmt.Errorf("the machine at %s does not take the ticket: %w; run \"swarm join --wait\" there", to, err)
+	if err := admin.Offer(ctx, c.Node, infos[0], text); err != nil {
+		return fmt.Errorf("the machine at %s does not take the ticket: %w; run \"swarm join --wait\" there", in.to, err)
 	}
-	a.stderr.println("The machine has the ticket. It joins when it is answered there.")
+	in.Stderr.Println("The machine has the ticket. It joins when it is answered there.")
 	return nil
 }
 
 // awaitJoin tells what becomes of the ticket, until it was used or has expired. With
 // linger it stays a little longer, because only this process can tell a second machine.
-func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger bool) error {
+func (in *invitation) awaitJoin(ctx context.Context, adm *admin.Admin, id string, linger bool) error {
 	var (
 		seen  ticket.State
 		asked peer.ID
@@ -284,14 +296,14 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 		ev := inviteEvent{ID: id, Name: s.Name, Role: s.Role}
 		if s.Waiting != "" && s.Waiting != asked {
 			asked = s.Waiting
-			if err := a.confirmJoiner(adm, s); err != nil {
+			if err := in.confirmJoiner(adm, s); err != nil {
 				return err
 			}
 		}
 		if s.RefusedPeer != "" && s.RefusedPeer != seen.RefusedPeer {
 			ev.Event, ev.Peer = "refused", s.RefusedPeer
-			a.print(ev, func() error {
-				a.stderr.printf("%s brought the ticket of %s, too, and was refused.\n", s.RefusedPeer, s.Name)
+			in.Print(ev, func() error {
+				in.Stderr.Printf("%s brought the ticket of %s, too, and was refused.\n", s.RefusedPeer, s.Name)
 				return nil
 			})
 		}
@@ -299,8 +311,8 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 		switch {
 		case s.UsedBy != "" && seen.UsedBy == "":
 			ev.Event, ev.Peer = "joined", s.UsedBy
-			if err := a.print(ev, func() error {
-				_, err := a.stderr.printf("%s has joined the fleet (%s).\n", s.Name, s.UsedBy)
+			if err := in.Print(ev, func() error {
+				_, err := in.Stderr.Printf("%s has joined the fleet (%s).\n", s.Name, s.UsedBy)
 				return err
 			}); err != nil {
 				return err
@@ -308,7 +320,7 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 			until = time.Now()
 		case over && s.UsedBy == "" && until.IsZero():
 			ev.Event = "expired"
-			a.print(ev, func() error { return nil })
+			in.Print(ev, func() error { return nil })
 			until = time.Now()
 		}
 		seen = s
@@ -323,16 +335,18 @@ func (a *app) awaitJoin(ctx context.Context, adm *agent.Admin, id string, linger
 			if seen.UsedBy != "" {
 				return nil
 			}
-			return fmt.Errorf("nobody used the ticket of %s, and with this command gone nobody can: %w", s.Name, cmp.Or(ctx.Err(), context.Canceled))
+			return fmt.Errorf("nobody used the ticket of %s, and with this command gone nobody can: %w",
+				s.Name, cmp.Or(ctx.Err(), context.Canceled))
 		case <-tick.C:
 		}
 	}
 }
 
 // confirmJoiner asks whether the machine that brings the ticket is the right one.
-func (a *app) confirmJoiner(adm *agent.Admin, s ticket.State) error {
-	a.print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
-	yes, err := a.confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
+func (in *invitation) confirmJoiner(adm *admin.Admin, s ticket.State) error {
+	in.Print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
+	yes, err := in.ask.Confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" "+
+		"there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
 	if err != nil {
 		return err
 	}

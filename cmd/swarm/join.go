@@ -12,11 +12,15 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 )
 
 // joining is what the flags of join say.
 type joining struct {
+	*env
 	enable  []string
 	listen  []string
 	wait    bool
@@ -27,19 +31,17 @@ type joining struct {
 	timeout time.Duration
 }
 
-func (a *app) joinCommand() *cobra.Command {
-	var j joining
+func newJoinCommand(e *env) *cobra.Command {
+	j := joining{env: e}
 	cmd := &cobra.Command{
 		Use:   "join TICKET|-",
 		Short: "Make this machine a member of a fleet, with a ticket",
-		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" has printed.
-With - the ticket is read from the standard input, where no other user of this machine
-can see it.
+		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" printed. With - the ticket
+is read from the standard input, where no other user of this machine can see it.
 
-The command shows which fleet it is and what its owner may do here, and asks; with
---yes, or when the standard input has ended, it goes on. For a worker it
-writes the policy file, which alone decides what may run here: nothing that is not
-enabled there, whoever asks. Afterwards plain "swarm worker" needs no flag.
+The command shows the fleet and what its owner may do here, and asks. It does not ask with --yes, or
+when the standard input has ended. For a worker it writes the policy file, which alone decides what
+may run here: nothing else runs, whoever asks. Afterwards "swarm worker" needs no flag.
 
 With --wait the inviter calls this machine: give the address that is printed to
 "swarm invite NAME --to".`,
@@ -51,34 +53,37 @@ With --wait the inviter calls this machine: give the address that is printed to
 			if len(args) == 0 && !j.wait {
 				return errors.New("give the ticket, or - to read it from the standard input; see: swarm join --help")
 			}
-			return a.join(cmd.Context(), j, strings.Join(args, ""))
+			return j.run(cmd.Context(), strings.Join(args, ""))
 		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
-	f.StringArrayVar(&j.listen, "listen", nil, "`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
-	netFlags(cmd, &j.net)
+	f.StringArrayVar(&j.listen, "listen", nil,
+		"`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	j.net.Hint = Hint
+	netflags.Net(f, &j.net)
 	f.BoolVar(&j.wait, "wait", false, "wait for the inviter to call")
-	f.StringVar(&j.role, "role", string(trust.RoleWorker), "what the machine is to be, where no ticket says so yet (--wait): worker or relay")
+	f.StringVar(&j.role, "role", string(trust.RoleWorker),
+		"the role of the machine if no ticket says so yet (--wait): worker or relay")
 	f.BoolVar(&j.yes, "yes", false, "do not ask")
 	f.StringVar(&j.fleet, "fleet", "", "join the fleet with this `ID` and no other")
 	f.DurationVar(&j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")
 	return cmd
 }
 
-func (a *app) join(ctx context.Context, j joining, word string) (err error) {
+func (j *joining) run(ctx context.Context, word string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	a.warnClock()
+	warnClock(j.env)
 	if word == "" {
-		return a.joinOffered(ctx, j)
+		return j.offered(ctx)
 	}
 	text := word
 	if word == "-" {
-		if isTerminal(a.stdin) {
-			a.stderr.printf("Ticket: ")
+		if j.ask.Present() {
+			j.Stderr.Printf("Ticket: ")
 		}
-		if text, err = a.readTicket(); err != nil {
+		if text, err = j.readTicket(); err != nil {
 			return fmt.Errorf("read the ticket: %w", err)
 		}
 	}
@@ -87,59 +92,63 @@ func (a *app) join(ctx context.Context, j joining, word string) (err error) {
 		return err
 	}
 	if j.wait {
-		return a.joinCalled(ctx, j, t)
+		return j.called(ctx, t)
 	}
-	if err := a.consent(t, &j); err != nil {
+	if err := j.consent(t); err != nil {
 		return err
 	}
-	joiner, err := a.joiner(j, t.Role)
+	joiner, err := j.joiner(t.Role)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, joiner.Close()) }()
-	return a.joinWith(ctx, joiner, j, t)
+	return j.with(ctx, joiner, t)
 }
 
 // readTicket reads up to the first line that is not empty.
-func (a *app) readTicket() (string, error) {
+func (j *joining) readTicket() (string, error) {
 	for {
-		line, err := a.readLine()
+		line, err := j.ask.Line()
 		if strings.TrimSpace(line) != "" || err != nil {
 			return line, err
 		}
 	}
 }
 
-func (a *app) joiner(j joining, role trust.Role) (*agent.Joiner, error) {
-	dir, err := a.stateDir(agent.StateRole(role))
+func (j *joining) joiner(role trust.Role) (*admin.Joiner, error) {
+	dir, err := j.stateDir(admin.StateRole(role))
 	if err != nil {
 		return nil, err
 	}
-	listens := agent.StateRole(role) != agent.RoleController
-	return agent.NewJoiner(agent.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: a.log}, listens)
+	listens := admin.StateRole(role) != agent.RoleController
+	joiner, err := admin.NewJoiner(admin.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: j.log}, listens)
+	if err == nil {
+		err = joiner.Start()
+	}
+	return joiner, err
 }
 
 // consent shows what the ticket is for, and asks.
-func (a *app) consent(t *ticket.Ticket, j *joining) error {
+func (j *joining) consent(t *ticket.Ticket) error {
 	if j.fleet != "" && trust.FleetID(j.fleet) != t.Fleet {
 		return fmt.Errorf("the ticket is for another fleet, %s", t.Fleet)
 	}
 	if !time.Now().Before(t.Expires) {
-		return agent.ExpiredTicket(t)
+		return admin.ExpiredTicket(t)
 	}
-	worker := agent.StateRole(t.Role) == agent.RoleWorker
-	a.stderr.printf("This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)
-	a.stderr.printf("  fleet        %s\n", t.Fleet)
-	a.stderr.printf("  fingerprint  %s\n", t.Fleet.Fingerprint())
+	worker := admin.StateRole(t.Role) == agent.RoleWorker
+	j.Stderr.Printf("This machine is to be the %s %s of the fleet %s.\n", t.Role, t.Name, t.FleetName)
+	j.Stderr.Printf("  fleet        %s\n", t.Fleet)
+	j.Stderr.Printf("  fingerprint  %s\n", t.Fleet.Fingerprint())
 	if worker {
-		a.stderr.println("  its owner may read this machine's state and the logs of what runs through swarm,")
-		a.stderr.printf("  and start and stop what is enabled here: %s\n", orNothing(j.enable))
+		j.Stderr.Println("  its owner may read this machine's state and the logs of what runs through swarm,")
+		j.Stderr.Printf("  and start and stop what is enabled here: %s\n", orNothing(j.enable))
 	}
 	if j.yes {
 		return nil
 	}
 	if worker && len(j.enable) == 0 {
-		answer, err := a.ask("What may run here? (miner=refpow, miner=xmrig, deploy; several joined by commas; empty for nothing) ", "")
+		answer, err := j.ask.Ask("What may run here? (miner=refpow, miner=xmrig, deploy; several joined by commas; empty for nothing) ", "")
 		if err != nil {
 			return err
 		}
@@ -147,7 +156,7 @@ func (a *app) consent(t *ticket.Ticket, j *joining) error {
 			j.enable = strings.Split(answer, ",")
 		}
 	}
-	yes, err := a.confirm("Join?", !isTerminal(a.stdin))
+	yes, err := j.ask.Confirm("Join?", !j.ask.Present())
 	if err == nil && !yes {
 		err = errors.New("not joined; the ticket is still good")
 	}
@@ -173,9 +182,9 @@ type joinedLine struct {
 	Enabled   []string          `json:"enabled,omitzero"`
 }
 
-func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *ticket.Ticket) error {
-	role := agent.StateRole(t.Role)
-	dir, err := a.stateDir(role)
+func (j *joining) with(ctx context.Context, joiner *admin.Joiner, t *ticket.Ticket) error {
+	role := admin.StateRole(t.Role)
+	dir, err := j.stateDir(role)
 	if err != nil {
 		return err
 	}
@@ -186,8 +195,8 @@ func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *
 		}
 	}
 	f, err := joiner.Join(ctx, t, func() {
-		a.print(joinedLine{Event: "waiting", Fleet: t.Fleet, FleetName: t.FleetName, Peer: joiner.ID(), Name: t.Name, Role: t.Role}, func() error {
-			_, err := a.stderr.printf("The inviter has to confirm this machine. Its peer ID is %s.\n", joiner.ID())
+		j.Print(joinedLine{Event: "waiting", Fleet: t.Fleet, FleetName: t.FleetName, Peer: joiner.ID(), Name: t.Name, Role: t.Role}, func() error {
+			_, err := j.Stderr.Printf("The inviter has to confirm this machine. Its peer ID is %s.\n", joiner.ID())
 			return err
 		})
 	})
@@ -196,49 +205,50 @@ func (a *app) joinWith(ctx context.Context, joiner *agent.Joiner, j joining, t *
 	}
 	g := f.Self().Grant
 	line := joinedLine{"joined", f.ID(), f.Name(), joiner.ID(), g.Name, g.Role, g.Labels, j.enable}
-	return a.print(line, func() error {
-		a.stdout.printf("%s has joined the fleet %s.\n", g.Name, f.Name())
+	return j.Print(line, func() error {
+		j.Stdout.Printf("%s has joined the fleet %s.\n", g.Name, f.Name())
 		next := map[string]string{agent.RoleWorker: "swarm worker", agent.RoleRelay: "swarm relay"}[role]
 		if next == "" {
 			next = "swarm controller exec get_stats --all"
 		}
-		_, err := a.stdout.printf("Next: %s\n", next)
+		_, err := j.Stdout.Printf("Next: %s\n", next)
 		return err
 	})
 }
 
-// joinCalled waits, with a ticket, for its redeemer to call.
-func (a *app) joinCalled(ctx context.Context, j joining, t *ticket.Ticket) (err error) {
-	if err := a.consent(t, &j); err != nil {
+// called waits, with a ticket, for its redeemer to call.
+func (j *joining) called(ctx context.Context, t *ticket.Ticket) (err error) {
+	if err := j.consent(t); err != nil {
 		return err
 	}
-	joiner, err := a.joiner(j, t.Role)
+	joiner, err := j.joiner(t.Role)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, joiner.Close()) }()
-	if err := a.printWaiting(joiner); err != nil {
+	if err := j.printWaiting(joiner); err != nil {
 		return err
 	}
-	return a.joinWith(ctx, joiner, j, t)
+	return j.with(ctx, joiner, t)
 }
 
-// joinOffered waits for an inviter that brings the ticket. Anybody might, so the
+// offered waits for an inviter that brings the ticket. Anybody might, so the
 // fleet is confirmed by a person, or named beforehand.
-func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
+func (j *joining) offered(ctx context.Context) (err error) {
 	if j.yes && j.fleet == "" {
 		return errors.New("--yes would let anybody's fleet take this machine: say which one with --fleet, or leave out --yes")
 	}
 	role := trust.Role(j.role)
 	if role != trust.RoleWorker && role != trust.RoleRelay {
-		return fmt.Errorf("--role %q: want worker or relay; another is brought a ticket by hand: swarm join TICKET --wait", j.role)
+		return fmt.Errorf("--role %q: want worker or relay; another is brought a ticket by hand: swarm join TICKET --wait",
+			j.role)
 	}
-	joiner, err := a.joiner(j, role)
+	joiner, err := j.joiner(role)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, joiner.Close()) }()
-	if err := a.printWaiting(joiner); err != nil {
+	if err := j.printWaiting(joiner); err != nil {
 		return err
 	}
 	text, err := joiner.Offer(ctx)
@@ -250,18 +260,20 @@ func (a *app) joinOffered(ctx context.Context, j joining) (err error) {
 		return err
 	}
 	if t.Role != role {
-		return fmt.Errorf("the ticket that was brought is for the role %s, and this machine waits to be a %s: swarm join --wait --role %[1]s", t.Role, role)
+		return fmt.Errorf("the ticket that was brought is for the role %s, and this machine waits to be a %s: swarm "+
+			"join --wait --role %[1]s", t.Role, role)
 	}
-	if !isTerminal(a.stdin) && j.fleet == "" {
-		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with --fleet", t.Fleet, errNoTerminal)
+	if !j.ask.Present() && j.fleet == "" {
+		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with "+
+			"--fleet", t.Fleet, ask.ErrNoTerminal)
 	}
-	if err := a.consent(t, &j); err != nil {
+	if err := j.consent(t); err != nil {
 		return err
 	}
-	return a.joinWith(ctx, joiner, j, t)
+	return j.with(ctx, joiner, t)
 }
 
-func (a *app) printWaiting(joiner *agent.Joiner) error {
+func (j *joining) printWaiting(joiner *admin.Joiner) error {
 	addrs, err := joiner.Addrs()
 	if err != nil {
 		return err
@@ -271,10 +283,10 @@ func (a *app) printWaiting(joiner *agent.Joiner) error {
 		Peer  peer.ID  `json:"peer"`
 		Addrs []string `json:"addrs"`
 	}{"waiting", joiner.ID(), addrs}
-	return a.print(waiting, func() error {
-		a.stdout.println("Waiting for the inviter. There, run: swarm invite NAME --to MADDR, with one of")
+	return j.Print(waiting, func() error {
+		j.Stdout.Println("Waiting for the inviter. There, run: swarm invite NAME --to MADDR, with one of")
 		for _, addr := range addrs {
-			a.stdout.println("  " + addr)
+			j.Stdout.Println("  " + addr)
 		}
 		return nil
 	})

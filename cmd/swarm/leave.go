@@ -7,21 +7,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
-func (a *app) leaveCommand() *cobra.Command {
+func newLeaveCommand(e *env) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "leave",
 		Short: "Take this machine out of its fleet",
-		Long: `Take this machine out of its fleet: it forgets its grant and all members, and nobody of
-the fleet may do anything here any more. It needs nobody's consent and no network. A
-worker that is running ends; its policy file and identity stay.`,
+		Long: `Take this machine out of its fleet: it forgets its grant and all members, and the fleet may no longer
+do anything here. This needs nobody's consent and no network. A running worker ends; its policy file
+and identity stay.`,
 		Example: "  swarm leave\n  swarm leave --state /var/lib/swarm/worker --yes",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			dirs, err := a.fleetDirs()
+			dirs, err := e.stateDirs(inFleet)
 			if err != nil {
 				return err
 			}
@@ -30,19 +30,20 @@ worker that is running ends; its policy file and identity stay.`,
 				return trust.ErrNoFleet
 			case 1:
 			default:
-				return fmt.Errorf("several nodes of this machine are in a fleet: say which one leaves, with --state: %s", strings.Join(dirs, ", "))
+				return fmt.Errorf("several nodes of this machine are in a fleet: say which one leaves, with --state: %s",
+					strings.Join(dirs, ", "))
 			}
 			if !yes {
-				ok, err := a.confirm(fmt.Sprintf("Leave the fleet, in %s?", dirs[0]), !isTerminal(a.stdin))
+				ok, err := e.ask.Confirm(fmt.Sprintf("Leave the fleet, in %s?", dirs[0]), !e.ask.Present())
 				if err != nil || !ok {
 					return err
 				}
 			}
-			if err := trust.LeaveFleet(agent.FleetDir(dirs[0])); err != nil {
+			if err := trust.LeaveFleet(fleetdir.Dir(dirs[0])); err != nil {
 				return err
 			}
-			return a.print(changeLine{Event: "left"}, func() error {
-				_, err := a.stdout.println("This machine has left its fleet.")
+			return e.Print(changeLine{Event: "left"}, func() error {
+				_, err := e.Stdout.Println("This machine has left its fleet.")
 				return err
 			})
 		},

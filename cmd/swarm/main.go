@@ -5,18 +5,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
+
+	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
 func main() {
-	keepInherited()
+	process.KeepInherited()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
@@ -25,40 +27,23 @@ func main() {
 
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out := &output{Writer: stdout}
-	a := &app{stdin: stdin, stdout: &printer{out}, stderr: &printer{stderr}, terminal: stderr}
-	cmd := a.command()
+	out := output.NewChecked(stdout)
+	e := newEnv(stdin, out, stderr)
+	cmd := newRootCommand(e)
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)
-	cmd.SetOut(a.stdout)
-	cmd.SetErr(a.stderr)
-	code := a.exitCode(ctx, cmd.ExecuteContext(ctx))
-	if err := out.failed(); err != nil && code == exitOK {
-		return a.exitCode(ctx, fmt.Errorf("write the results: %w", err))
+	cmd.SetOut(e.Stdout)
+	cmd.SetErr(e.Stderr)
+	code := exitCode(ctx, e, cmd.ExecuteContext(ctx))
+	if err := out.Err(); err != nil && code == exitOK {
+		return exitCode(ctx, e, fmt.Errorf("write the results: %w", err))
 	}
 	return code
 }
 
-// output remembers the first write that failed: results that nobody got are no
-// success.
-type output struct {
-	io.Writer
-	mu  sync.Mutex
-	err error
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	n, err := o.Writer.Write(p)
-	if err != nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.err = cmp.Or(o.err, err)
-	}
-	return n, err
-}
-
-func (o *output) failed() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
+// newEnv returns what commands share before their flags are read.
+func newEnv(stdin io.Reader, stdout, stderr io.Writer) *env {
+	e := &env{Std: output.Std{Stdout: output.New(stdout), Stderr: output.New(stderr)}, stdin: stdin, terminal: stderr}
+	e.ask = ask.New(stdin, e.Stderr)
+	return e
 }

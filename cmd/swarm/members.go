@@ -2,16 +2,15 @@ package main
 
 import (
 	"errors"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/admin"
+	"github.com/seed-b490fa12/swarm/internal/output"
 )
 
 // memberLine is a member as a line of JSON.
@@ -33,55 +32,56 @@ type memberLine struct {
 	Self bool   `json:"self,omitzero"`
 }
 
-func (a *app) membersCommand() *cobra.Command {
+func newMembersCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "members",
 		Short:   "Show who belongs to the fleet, with what rights and until when",
 		Example: "  swarm members\n  swarm members --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			dirs, err := a.fleetDirs()
+			dirs, err := e.stateDirs(inFleet)
 			if err != nil {
 				return err
 			}
 			if len(dirs) == 0 {
-				_, err := a.admin(nil)
+				s := newSigning(e)
+				_, err := s.admin()
 				return err // says what to do
 			}
-			adm, err := agent.OpenAdmin(dirs[0], a.log)
+			adm, err := admin.OpenAdmin(dirs[0], e.log)
 			if err != nil {
 				return err
 			}
-			return a.listMembers(adm)
+			return listMembers(e, adm)
 		},
 	}
 }
 
-func (a *app) listMembers(adm *agent.Admin) error {
+func listMembers(e *env, adm *admin.Admin) error {
 	lines := memberLines(adm)
-	if a.json {
+	if e.JSON {
 		for _, l := range lines {
-			if err := a.printJSON(l); err != nil {
+			if err := e.PrintJSON(l); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	t := a.stdout.table("NAME", "ROLE", "LABELS", "STATE", "UNTIL", "LAST SEEN", "PEER")
+	t := e.Stdout.Table("NAME", "ROLE", "LABELS", "STATE", "UNTIL", "LAST SEEN", "PEER")
 	for _, l := range lines {
-		seen := unknown
+		seen := output.Unknown
 		switch {
 		case l.Self:
 			seen = "this machine"
 		case l.LastSeen != nil:
-			seen = seconds(time.Since(*l.LastSeen).Seconds()) + " ago"
+			seen = output.Seconds(time.Since(*l.LastSeen).Seconds()) + " ago"
 		}
-		t.row(l.Name, l.Role, labelText(l.Labels), l.State, day(l.Expires), seen, l.Peer)
+		t.Row(l.Name, l.Role, output.Labels(l.Labels), l.State, output.Day(l.Expires), seen, l.Peer)
 	}
-	return t.flush()
+	return t.Flush()
 }
 
-func memberLines(adm *agent.Admin) (out []memberLine) {
+func memberLines(adm *admin.Admin) (out []memberLine) {
 	own := adm.Fleet.Self()
 	all := adm.Fleet.Members()
 	all = slices.DeleteFunc(all, func(m trust.Member) bool { return m.Peer == own.Grant.Subject })
@@ -121,15 +121,4 @@ func stateWord(m trust.Member) string {
 	default:
 		return "not valid"
 	}
-}
-
-func labelText(labels map[string]string) string {
-	if len(labels) == 0 {
-		return unknown
-	}
-	var parts []string
-	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		parts = append(parts, k+"="+labels[k])
-	}
-	return strings.Join(parts, ",")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 )
 
-func (a *app) pingCommand() *cobra.Command {
+func newPingCommand(e *env) *cobra.Command {
 	var (
 		r       reach
 		count   int
@@ -21,21 +21,21 @@ func (a *app) pingCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ping TARGET",
 		Short: "Measure the way to a machine, and its clock",
-		Long: `Measure the round trip to a machine and how far its clock is ahead of this one.
-Everyone may ping; no right is needed.`,
+		Long: `Measure the round trip to a machine, and how far its clock is ahead of this one. Anyone may ping; no
+right is needed.`,
 		Example: `  swarm ping rig-01
   swarm ping /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… -c 10`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			c, err := a.controller(r, false)
+			c, err := r.controller(e)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, c.Close()) }()
-			return a.ping(cmd.Context(), c, args[0], count, timeout, every)
+			return ping(cmd.Context(), e, c, args[0], count, timeout, every)
 		},
 	}
-	r.flags(cmd)
+	r.flags(cmd.Flags())
 	cmd.Flags().IntVarP(&count, "count", "c", 4, "how many pings")
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for an answer")
 	cmd.Flags().DurationVar(&every, "interval", 500*time.Millisecond, "time between two pings")
@@ -54,7 +54,7 @@ type pingLine struct {
 	Error    *errorLine `json:"error,omitzero"`
 }
 
-func (a *app) ping(ctx context.Context, c *agent.Controller, word string, count int, timeout, every time.Duration) error {
+func ping(ctx context.Context, e *env, c *agent.Controller, word string, count int, timeout, every time.Duration) error {
 	t, err := c.Find(word)
 	if err != nil {
 		return err
@@ -74,21 +74,21 @@ func (a *app) ping(ctx context.Context, c *agent.Controller, word string, count 
 		if err == nil {
 			line.RTTMs, line.OffsetMs, line.Addr = float64(p.RTT.Microseconds())/1000, p.ClockOffset.Milliseconds(), p.Addr
 		}
-		if err := a.printPing(t, line, err); err != nil {
+		if err := printPing(e, t, line, err); err != nil {
 			return err
 		}
 	}
-	return a.outcome(ctx, sum)
+	return outcome(ctx, e, sum)
 }
 
-func (a *app) printPing(t agent.Target, l pingLine, pingErr error) error {
-	if a.json {
-		return a.printJSON(l)
+func printPing(e *env, t agent.Target, l pingLine, pingErr error) error {
+	if e.JSON {
+		return e.PrintJSON(l)
 	}
 	if pingErr != nil {
-		_, err := a.stderr.printf("swarm: %s: %s\n", t.Label(), words(pingErr))
+		_, err := e.Stderr.Printf("swarm: %s: %s\n", t.Label(), words(pingErr))
 		return err
 	}
-	_, err := a.stdout.printf("%s at %s: %.2f ms, clock %+d ms\n", t.Label(), l.Addr, l.RTTMs, l.OffsetMs)
+	_, err := e.Stdout.Printf("%s at %s: %.2f ms, clock %+d ms\n", t.Label(), l.Addr, l.RTTMs, l.OffsetMs)
 	return err
 }

@@ -6,23 +6,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
 )
 
-func (a *app) relayCommand() *cobra.Command {
+func newRelayCommand(e *env) *cobra.Command {
 	var (
 		cfg    agent.RelayConfig
 		allow  []string
-		local  localNet
+		local  netflags.Local
 		health string
 	)
 	cmd := &cobra.Command{
 		Use:   "relay",
 		Short: "Run a relay: a machine by which the others find and reach each other",
-		Long: `Run a relay, on a machine that all others can reach: a rented server, or one behind a
-forwarded port. Machines behind NATs find each other through it, meet directly where
-their NATs let them, and speak through it where they do not. It serves members of its
-fleet (swarm join) and nobody else, takes no commands, and cannot read what it passes
-on. Machines find two relays better than one.
+		Long: `Run a relay, on a machine that all others can reach: a rented server, or one behind a forwarded port.
+Machines behind NATs find each other through it, connect directly if their NATs permit, and otherwise
+talk through it. It serves the members of its fleet (swarm join) and nobody else, takes no commands, and
+cannot read what it passes on. Two relays are better than one.
 
 Without a fleet it serves the peers named with --allow.`,
 		Example: `  swarm relay
@@ -30,57 +30,59 @@ Without a fleet it serves the peers named with --allow.`,
   swarm relay --allow 12D3KooW…,12D3KooW…`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg.Logger = a.log
+			cfg.Logger = e.log
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
-			cfg.MDNS = local.mdns
-			if cfg.Beacon, err = local.beacon(); err != nil {
+			cfg.MDNS = local.MDNS
+			if cfg.Beacon, err = local.Beacon(); err != nil {
 				return err
 			}
-			return a.relay(cmd.Context(), cfg, health)
+			return relay(cmd.Context(), e, cfg, health)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.Name, "name", "", "what the relay calls itself where it belongs to no fleet")
-	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	f.StringVar(&cfg.Name, "name", "", "the name that the relay reports if it belongs to no fleet")
+	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil,
+		"`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that the relay serves; may be repeated")
-	local.flags(f, "announce the relay in the local network, and look for others there, by mDNS")
-	listenFlags(cmd, &cfg.Listen, &cfg.Net)
-	netFlags(cmd, &cfg.Net)
-	healthFlag(cmd, &health)
+	local.Flags(f, "announce the relay in the local network, and look for others there, by mDNS")
+	netflags.Listen(f, &cfg.Listen, &cfg.Net)
+	cfg.Net.Hint = Hint
+	netflags.Net(f, &cfg.Net)
+	netflags.Health(f, &health)
 	return cmd
 }
 
-func (a *app) relay(ctx context.Context, cfg agent.RelayConfig, health string) (err error) {
-	if cfg.StateDir, err = a.stateDir(agent.RoleRelay); err != nil {
+func relay(ctx context.Context, e *env, cfg agent.RelayConfig, health string) (err error) {
+	if cfg.StateDir, err = e.stateDir(agent.RoleRelay); err != nil {
 		return err
 	}
 	r, err := agent.NewRelay(cfg)
 	if err != nil {
 		return err
 	}
-	return runNode(ctx, r, health, func() error { return a.printRelay(r, cfg) })
+	return runNode(ctx, r, health, func() error { return printRelay(e, r, cfg) })
 }
 
-func (a *app) printRelay(r *agent.Relay, cfg agent.RelayConfig) error {
+func printRelay(e *env, r *agent.Relay, cfg agent.RelayConfig) error {
 	addrs, err := r.Addrs()
 	if err != nil {
 		return err
 	}
 	ready := readyLine{"ready", r.Node.ID(), addrs}
-	return a.print(ready, func() error {
-		a.stdout.printf("relay %s is ready at\n", ready.Peer)
+	return e.Print(ready, func() error {
+		e.Stdout.Printf("relay %s is ready at\n", ready.Peer)
 		for _, addr := range addrs {
-			a.stdout.println("  " + addr)
+			e.Stdout.Println("  " + addr)
 		}
 		switch fleet, name := r.Fleet(); {
 		case fleet != "":
-			a.stdout.printf("It is %s in the fleet %s, and serves its members.\n", name, fleet)
+			e.Stdout.Printf("It is %s in the fleet %s, and serves its members.\n", name, fleet)
 		case len(cfg.Allow) == 0:
-			a.stdout.println("It serves nobody: join a fleet (swarm join), or name peers with --allow.")
+			e.Stdout.Println("It serves nobody: join a fleet (swarm join), or name peers with --allow.")
 		default:
-			a.stdout.printf("It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
+			e.Stdout.Printf("It belongs to no fleet, and serves %d named peers.\n", len(cfg.Allow))
 		}
 		return nil
 	})

@@ -4,34 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
-	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// results shows what machines answer, as it arrives.
+// results shows what machines answer to an operation, as it arrives.
 type results struct {
-	a      *app
-	job    agent.Job
-	single bool // one machine was named: logs need no prefix
-	header bool // the table's header was printed
+	*env
+	op     operation
+	single bool // one machine was named: its lines need no prefix
+	headed bool // the table's head was printed
 
 	mu   sync.Mutex // guards what follows
-	bars map[peer.ID]int64
+	sent map[peer.ID]int64
 	bar  *progressbar.ProgressBar
 }
 
-func (a *app) newResults(j agent.Job, single bool) *results {
-	return &results{a: a, job: j, single: single, bars: make(map[peer.ID]int64)}
+func newResults(e *env, op operation, single bool) *results {
+	return &results{env: e, op: op, single: single, sent: make(map[peer.ID]int64)}
 }
 
 // resultLine is a result as a line of JSON.
@@ -67,7 +64,7 @@ func newErrorLine(err error) *errorLine {
 
 // result shows one result. It is called for one at a time.
 func (r *results) result(res agent.Result) {
-	if r.a.json {
+	if r.JSON {
 		line := resultLine{
 			Peer: res.Target.Peer, Name: res.Target.Display(), OK: res.Err == nil, Payload: res.Payload,
 			Error: newErrorLine(res.Err), Done: res.Feed && res.Done,
@@ -75,7 +72,7 @@ func (r *results) result(res agent.Result) {
 		if res.Payload != nil {
 			line.Type = res.Type
 		}
-		r.a.printJSON(line)
+		r.PrintJSON(line)
 		return
 	}
 	if errors.Is(res.Err, context.Canceled) {
@@ -83,7 +80,7 @@ func (r *results) result(res agent.Result) {
 	}
 	if res.Err != nil {
 		r.clearBar()
-		r.a.stderr.printf("swarm: %s: %s\n", res.Target.Label(), words(res.Err))
+		r.Stderr.Printf("swarm: %s: %s\n", res.Target.Label(), words(res.Err))
 		return
 	}
 	if res.Payload != nil {
@@ -105,102 +102,40 @@ func words(err error) string {
 }
 
 func (r *results) text(res agent.Result) {
-	switch res.Type {
-	case ops.GetStats.Reply:
-		show(r, res, r.stats)
-	case ops.StartMiner.Reply:
-		show(r, res, r.ack)
-	case ops.GetLogs.Reply:
-		show(r, res, r.logs)
-	case deploy.Deploy.Reply:
-		show(r, res, r.deployed)
-	default:
-		r.a.stdout.printf("%s: %s\n", res.Target.Label(), res.Payload)
-	}
-}
-
-// show decodes the payload for a printer of its type.
-func show[T any](r *results, res agent.Result, print func(agent.Target, T)) {
-	var v T
-	if err := json.Unmarshal(res.Payload, &v); err != nil {
-		r.a.stderr.printf("swarm: %s: an answer that cannot be read: %v\n", res.Target.Label(), err)
+	if r.op.show == nil {
+		r.Stdout.Printf("%s: %s\n", res.Target.Label(), res.Payload)
 		return
 	}
-	print(res.Target, v)
-}
-
-const statsFormat = "%-24.24s %8s %5s %5s %6s  %-12.12s %-10s %12s %9s %.60s\n"
-
-func (r *results) stats(t agent.Target, s ops.Stats) {
-	if !r.header {
-		r.header = true
-		r.a.stdout.printf(statsFormat, "MACHINE", "UP", "CPU", "MEM", "LOAD", "WORKLOAD", "STATE", "HASH RATE", "SHARES", "POOL")
-	}
-	h := s.Host
-	head := []any{t.Label(), seconds(s.UptimeSeconds), percent(h.CPUPercent), share(h.MemUsed, h.MemTotal), load(h.Load1)}
-	if len(s.Workloads) == 0 {
-		r.a.stdout.printf(statsFormat, append(head, unknown, "", "", "", "")...)
-	}
-	for _, w := range s.Workloads {
-		r.a.stdout.printf(statsFormat, append(head, w.Name, w.State, hashRate(w.HashRate),
-			number(w.SharesAccepted)+"/"+number(w.SharesRejected), w.Pool)...)
-		head = []any{"", "", "", "", ""}
+	if err := r.op.show(r, res); err != nil {
+		r.Stderr.Printf("swarm: %s: an answer that cannot be read: %v\n", res.Target.Label(), err)
 	}
 }
 
-func load(v *float64) string {
-	if v == nil {
-		return unknown
+// head prints the head of a table, once.
+func (r *results) head(format string, titles ...any) {
+	if !r.headed {
+		r.headed = true
+		r.Stdout.Printf(format, titles...)
 	}
-	return fmt.Sprintf("%.2f", *v)
-}
-
-func (r *results) ack(t agent.Target, m ops.MinerAck) {
-	r.a.stdout.printf("%-24.60s %-12.60s %-10.60s %-10.60s %s\n", t.Label(), m.Name, m.State, m.Algorithm, hashRate(m.HashRate))
-}
-
-func (r *results) logs(t agent.Target, l ops.Logs) {
-	prefix := ""
-	if !r.single {
-		prefix = t.Label() + " | "
-	}
-	if l.Gap != nil {
-		r.a.stderr.printf("swarm: %s: bytes %d to %d of the log are gone: they were dropped before they could be sent\n",
-			t.Label(), l.Gap.From, l.Gap.To)
-	}
-	for _, line := range l.Lines {
-		r.a.stdout.printf("%s%s\n", prefix, whole(strings.ReplaceAll(line.Text, "\t", "    ")))
-	}
-	if l.Exit != nil {
-		r.a.stderr.printf("swarm: %s: %s ended with exit code %d\n", t.Label(), l.Name, l.Exit.Code)
-	}
-}
-
-func (r *results) deployed(t agent.Target, d deploy.Ack) {
-	previous := ""
-	if d.Previous != "" && d.Previous != d.Release {
-		previous = ", was " + d.Previous
-	}
-	r.a.stdout.printf("%-24.60s %.60s %.60s %.60s (%s sent%.80s)\n", t.Label(), d.Name, d.Release, d.State, size(d.Bytes), previous)
 }
 
 // progress shows how much of a bundle all machines together were sent.
 func (r *results) progress(t agent.Target, sent, total int64) {
-	if r.a.json || !isTerminal(r.a.terminal) {
+	if r.JSON || !output.IsTerminal(r.terminal) {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.bar == nil {
-		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(r.a.terminal), progressbar.OptionShowBytes(true),
+		r.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(r.terminal), progressbar.OptionShowBytes(true),
 			progressbar.OptionSetDescription("sending"), progressbar.OptionClearOnFinish())
 	}
-	r.bars[t.Peer] = sent
+	r.sent[t.Peer] = sent
 	var all int64
-	for _, n := range r.bars {
+	for _, n := range r.sent {
 		all += n
 	}
-	r.bar.ChangeMax64(total * int64(len(r.bars)))
+	r.bar.ChangeMax64(total * int64(len(r.sent)))
 	r.bar.Set64(all)
 }
 
@@ -211,5 +146,3 @@ func (r *results) clearBar() {
 		r.bar.Clear()
 	}
 }
-
-func (r *results) end() { r.clearBar() }

@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/output"
 )
 
 // revocation is what the flags of revoke say.
@@ -21,26 +23,24 @@ type revocation struct {
 	reissue     []string
 }
 
-func (a *app) revokeCommand() *cobra.Command {
-	var r revocation
+func newRevokeCommand(e *env) *cobra.Command {
+	r := revocation{signing: newSigning(e)}
 	cmd := &cobra.Command{
 		Use:   "revoke NAME|PEER|SERIAL",
 		Short: "Throw a member out, or end one of its grants, everywhere",
-		Long: `Throw a member out: nobody in the fleet takes anything from it any more. Machines that
-can be reached now hear of it at once and end its connections; others hear of it from
-any member at their next contact. With a SERIAL (see: swarm members --json) only that
-grant ends.
+		Long: `Throw a member out: nobody in the fleet accepts anything from it any more. Machines that can be
+reached now are told at once and close its connections; others are told by any member at their next
+contact. With a SERIAL (see: swarm members --json) only that grant ends.
 
-An issuer, who may let others in, only the root key revokes (--as-root). The machines
-that it had let in are signed anew by themselves at the next contact with a controller
-for all, and are left out of --all and --on until you have looked: swarm renew --from
-NAME. Whoever had rights from it has none until you sign for them; name those you trust
-as --reissue.
+Only the root key revokes an issuer, which may let others in (--as-root). The machines that it let in
+are signed again automatically at their next contact with a controller for all, and are left out of
+--all and --on until you have looked at them: swarm renew --from NAME. Members that had rights from it
+have none until you sign for them; name those you trust as --reissue.
 
-Only the root key takes a revocation back (--lift), and ends all that an ended issuer
-had revoked (--close) but for what you confirm.
+Only the root key lifts a revocation (--lift), or voids everything that an ended issuer revoked, except
+what you confirm (--close).
 
-Exit code 3 says that no other machine has heard of it yet: keep this one, and try again.`,
+Exit code 3 means that no other machine has been told yet: keep this one, and try again.`,
 		Example: `  swarm revoke rig-07
   swarm revoke 12D3KooW… --as-root
   swarm revoke laptop2 --as-root --reissue friend
@@ -49,24 +49,24 @@ Exit code 3 says that no other machine has heard of it yet: keep this one, and t
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.useRoot = r.useRoot || r.lift || r.close
-			adm, err := a.admin(&r.signing)
+			adm, err := r.admin()
 			if err != nil {
 				return err
 			}
 			switch {
 			case r.lift:
-				return a.lift(cmd.Context(), &r, adm, args[0])
+				return r.runLift(cmd.Context(), adm, args[0])
 			case r.close:
-				return a.closeBook(cmd.Context(), &r, adm, args[0])
+				return r.runClose(cmd.Context(), adm, args[0])
 			}
-			return a.revoke(cmd.Context(), &r, adm, args[0])
+			return r.run(cmd.Context(), adm, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&r.lift, "lift", false, "take the revocation back (needs the root key)")
-	cmd.Flags().BoolVar(&r.close, "close", false, "end all that an ended issuer has revoked (needs the root key)")
-	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign anew for `NAMES` whom the issuer had given rights")
+	cmd.Flags().BoolVar(&r.lift, "lift", false, "lift the revocation (needs the root key)")
+	cmd.Flags().BoolVar(&r.close, "close", false, "void everything that an ended issuer revoked (needs the root key)")
+	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign again for `NAMES` that had rights from the issuer")
 	cmd.MarkFlagsMutuallyExclusive("lift", "close", "reissue")
-	r.flags(cmd)
+	r.flags(cmd.Flags())
 	return cmd
 }
 
@@ -77,9 +77,9 @@ type revoked struct {
 	line *trust.Line
 }
 
-// revoked finds what is meant. A whole peer ID always means that peer, also one that nobody here
-// has met; a serial that nobody knows is an error.
-func (a *app) revoked(adm *agent.Admin, word string) (r revoked, err error) {
+// findRevoked finds what is meant. A whole peer ID always means that peer, also one that nobody
+// here has met; a serial that nobody knows is an error.
+func findRevoked(adm *admin.Admin, word string) (r revoked, err error) {
 	if id, bad := peer.Decode(word); bad == nil {
 		r.peer, r.name = id, word
 		if m, ok := adm.Fleet.Known(id); ok {
@@ -101,8 +101,8 @@ func (a *app) revoked(adm *agent.Admin, word string) (r revoked, err error) {
 	return revoked{peer: m.Peer, name: m.Grant.Name}, nil
 }
 
-func (a *app) revoke(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
-	what, err := a.revoked(adm, word)
+func (r *revocation) run(ctx context.Context, adm *admin.Admin, word string) error {
+	what, err := findRevoked(adm, word)
 	if err != nil {
 		return err
 	}
@@ -116,26 +116,26 @@ func (a *app) revoke(ctx context.Context, r *revocation, adm *agent.Admin, word 
 	if err != nil {
 		return err
 	}
-	if err := a.print(line, func() error {
-		_, err := a.stdout.printf("%s is revoked.\n", word)
+	if err := r.Print(line, func() error {
+		_, err := r.Stdout.Printf("%s is revoked.\n", word)
 		return err
 	}); err != nil {
 		return err
 	}
-	failed := a.reissue(adm, r.reissue)
-	a.tellOrphans(adm, what)
-	told, err := a.deliver(ctx, &r.signing, agent.News{})
+	failed := r.runReissue(adm)
+	r.tellOrphans(adm, what)
+	told, err := r.deliver(ctx, agent.News{})
 	if err != nil {
 		return err
 	}
 	if failed != nil {
 		return &codeError{code: exitPartial, err: failed}
 	}
-	return a.heard(adm, told, what.peer)
+	return heard(adm, told, what.peer)
 }
 
 // heard fails where only this machine knows of a revocation: it dies with it.
-func (a *app) heard(adm *agent.Admin, told int, but peer.ID) error {
+func heard(adm *admin.Admin, told int, but peer.ID) error {
 	others := 0
 	for _, m := range adm.Fleet.Members() {
 		if m.Peer != but && m.Peer != adm.Fleet.Self().Grant.Subject && !adm.Fleet.Revoked(m.Peer) {
@@ -145,15 +145,16 @@ func (a *app) heard(adm *agent.Admin, told int, but peer.ID) error {
 	if told > 0 || others == 0 {
 		return nil
 	}
-	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
+	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost " +
+		"with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
 }
 
-// reissue signs for those whom a person trusts although their signer has ended.
-func (a *app) reissue(adm *agent.Admin, names []string) (failed error) {
-	for _, word := range names {
+// runReissue signs for those whom a person trusts although their signer has ended.
+func (r *revocation) runReissue(adm *admin.Admin) (failed error) {
+	for _, word := range r.reissue {
 		m, err := adm.Find(word)
 		if err == nil {
-			if err = a.stderr.block("", orphanText(adm, m)); err == nil {
+			if err = r.Stderr.Block("", orphanText(adm, m)); err == nil {
 				_, err = adm.Renew(m)
 			}
 		}
@@ -165,7 +166,7 @@ func (a *app) reissue(adm *agent.Admin, names []string) (failed error) {
 }
 
 // tellOrphans says who has nothing, or waits, since an issuer has ended.
-func (a *app) tellOrphans(adm *agent.Admin, ended revoked) {
+func (r *revocation) tellOrphans(adm *admin.Admin, ended revoked) {
 	var names []string
 	machines := 0
 	for _, m := range adm.Orphans(ended.peer) {
@@ -176,15 +177,17 @@ func (a *app) tellOrphans(adm *agent.Admin, ended revoked) {
 		}
 	}
 	if machines > 0 {
-		a.stderr.printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
+		r.Stderr.Printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left "+
+			"out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
 	}
 	if len(names) > 0 {
-		a.stderr.printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n", ended.name, strings.Join(names, ", "))
+		r.Stderr.Printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n",
+			ended.name, strings.Join(names, ", "))
 	}
 }
 
-func (a *app) lift(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
-	what, err := a.revoked(adm, word)
+func (r *revocation) runLift(ctx context.Context, adm *admin.Admin, word string) error {
+	what, err := findRevoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil && !trust.LooksLikeSerial(word) {
 		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
 	}
@@ -205,22 +208,22 @@ func (a *app) lift(ctx context.Context, r *revocation, adm *agent.Admin, word st
 	case lifted == 0:
 		return fmt.Errorf("%s is under no revocation that is known here", word)
 	}
-	if err := a.print(line, func() error {
-		_, err := a.stdout.printf("%s is revoked no more.\n", word)
+	if err := r.Print(line, func() error {
+		_, err := r.Stdout.Printf("%s is revoked no more.\n", word)
 		return err
 	}); err != nil {
 		return err
 	}
 	if m, ok := adm.Fleet.Known(what.peer); ok && m.Err != nil {
-		a.stderr.printf("%s holds nothing all the same: %v\n", word, m.Err)
+		r.Stderr.Printf("%s holds nothing all the same: %v\n", word, m.Err)
 	}
-	_, err = a.deliver(ctx, &r.signing, agent.News{})
+	_, err = r.deliver(ctx, agent.News{})
 	return err
 }
 
-// closeBook ends what an ended issuer has revoked, but for what a person says is right.
-func (a *app) closeBook(ctx context.Context, r *revocation, adm *agent.Admin, word string) error {
-	what, err := a.revoked(adm, word)
+// runClose ends what an ended issuer has revoked, but for what a person says is right.
+func (r *revocation) runClose(ctx context.Context, adm *admin.Admin, word string) error {
+	what, err := findRevoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil {
 		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
 	}
@@ -232,8 +235,9 @@ func (a *app) closeBook(ctx context.Context, r *revocation, adm *agent.Admin, wo
 		if st.Signer != what.peer {
 			continue
 		}
-		on := day(time.UnixMilli(st.Revocation.Issued))
-		yes, err := a.confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?", word, a.revokedName(adm, st.Revocation), on), false)
+		on := output.Day(time.UnixMilli(st.Revocation.Issued))
+		yes, err := r.ask.Confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?",
+			word, revokedName(adm, st.Revocation), on), false)
 		if err != nil {
 			return err
 		}
@@ -244,18 +248,19 @@ func (a *app) closeBook(ctx context.Context, r *revocation, adm *agent.Admin, wo
 	if err := adm.Close(what.peer, standing); err != nil {
 		return err
 	}
-	if err := a.print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
-		_, err := a.stdout.printf("Nothing that %s has revoked counts any more, but for %d that stand.\n", word, len(standing))
+	if err := r.Print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
+		_, err := r.Stdout.Printf("Nothing that %s has revoked counts any more, but for %d that stand.\n",
+			word, len(standing))
 		return err
 	}); err != nil {
 		return err
 	}
-	_, err = a.deliver(ctx, &r.signing, agent.News{})
+	_, err = r.deliver(ctx, agent.News{})
 	return err
 }
 
 // revokedName says who or what a revocation names.
-func (a *app) revokedName(adm *agent.Admin, r *trust.Revocation) string {
+func revokedName(adm *admin.Admin, r *trust.Revocation) string {
 	if r.Line != nil {
 		if _, m, err := adm.FindSerial(r.Line.Serial); err == nil {
 			return fmt.Sprintf("the grant %s of %s", r.Line.Serial, m.Grant.Name)

@@ -1,89 +1,74 @@
 package main
 
 import (
-	"path/filepath"
 	"time"
-
-	"github.com/seed-b490fa12/swarm/host/identity"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
+	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/policy"
 )
 
 // statusLine is one node of this machine, as a line of JSON.
 type statusLine struct {
-	State       string             `json:"state"` // the directory
-	Peer        peer.ID            `json:"peer"`
-	Fleet       trust.FleetID      `json:"fleet,omitzero"`
-	FleetName   string             `json:"fleetName,omitzero"`
-	Fingerprint string             `json:"fingerprint,omitzero"`
-	Name        string             `json:"name,omitzero"`
-	Role        trust.Role         `json:"role,omitzero"`
-	Expires     *time.Time         `json:"expires,omitzero"`
-	Valid       bool               `json:"valid"`
-	Warnings    []string           `json:"warnings"`
-	May         []memberLine       `json:"may"` // who has rights on this node
-	Policy      agent.PolicyStatus `json:"policy"`
-	Lately      []agent.AuditEntry `json:"lately"` // the last of the audit log
+	State       string          `json:"state"` // the directory
+	Peer        peer.ID         `json:"peer"`
+	Fleet       trust.FleetID   `json:"fleet,omitzero"`
+	FleetName   string          `json:"fleetName,omitzero"`
+	Fingerprint string          `json:"fingerprint,omitzero"`
+	Name        string          `json:"name,omitzero"`
+	Role        trust.Role      `json:"role,omitzero"`
+	Expires     *time.Time      `json:"expires,omitzero"`
+	Valid       bool            `json:"valid"`
+	Warnings    []string        `json:"warnings"`
+	May         []memberLine    `json:"may"` // who has rights on this node
+	Policy      policy.Status   `json:"policy"`
+	Lately      []audit.Entry   `json:"lately"`           // the last of the audit log
+	Refused     []audit.Refused `json:"refused,omitzero"` // whose requests were refused within a day
 }
 
 // statusLately is how many entries of the audit log are shown.
 const statusLately = 10
 
-func (a *app) statusCommand() *cobra.Command {
+func newStatusCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show who may do what on this machine, and who did what lately",
-		Long: `Show what this machine is in its fleet, who may do what on it, what may run here, and
-who did what lately. It reads files of this machine only, so it works without a network
-and whether the worker runs or not.`,
+		Long: `Show what this machine is in its fleet, who may do what on it, what may run here, and who did what
+lately. The command reads files of this machine only, so it needs no network and no running worker.`,
 		Example: "  swarm status\n  swarm status --state /var/lib/swarm/worker --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			dirs, err := a.nodeDirs()
+			dirs, err := e.stateDirs(hasIdentity)
 			if err != nil {
 				return err
 			}
 			for _, dir := range dirs {
-				line, err := nodeStatus(a, dir)
+				line, err := nodeStatus(e, dir)
 				if err != nil {
 					return err
 				}
-				if err := a.print(line, func() error { return a.printStatus(line) }); err != nil {
+				if err := e.Print(line, func() error { return printStatus(e, line) }); err != nil {
 					return err
 				}
 			}
 			if len(dirs) == 0 {
-				a.stderr.println("No node was ever run on this machine by this user. Begin with: swarm init, or swarm join")
+				e.Stderr.Println("No node was ever run on this machine by this user. Begin with: swarm init, or swarm join")
 			}
 			return nil
 		},
 	}
 }
 
-// nodeDirs are the state directories of this machine that hold an identity.
-func (a *app) nodeDirs() (dirs []string, err error) {
-	for _, role := range []string{agent.RoleController, agent.RoleWorker, agent.RoleRelay} {
-		dir, err := a.stateDir(role)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := filepath.EvalSymlinks(identity.Path(dir)); err == nil {
-			dirs = append(dirs, dir)
-		}
-		if a.state != "" {
-			break
-		}
-	}
-	return dirs, nil
-}
-
-func nodeStatus(a *app, dir string) (s statusLine, err error) {
+func nodeStatus(e *env, dir string) (s statusLine, err error) {
 	s = statusLine{State: dir, Warnings: []string{}, May: []memberLine{}, Valid: true}
-	if s.Peer, err = agent.NodeID(dir); err != nil {
+	if s.Peer, err = fleetdir.ID(dir); err != nil {
 		return s, err
 	}
 	if w := agent.TwinWarning(dir); w != "" {
@@ -92,13 +77,16 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	if s.Policy, err = agent.ReadPolicy(dir); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
-	if s.Lately, err = agent.ReadAudit(dir, statusLately); err != nil {
+	if s.Lately, err = audit.Last(audit.Dir(dir), statusLately); err != nil {
 		s.Warnings = append(s.Warnings, err.Error())
 	}
-	if !trust.InFleet(agent.FleetDir(dir)) {
+	if s.Refused, err = audit.ReadRefused(audit.Dir(dir), time.Now().Add(-audit.RefusedWithin)); err != nil {
+		s.Warnings = append(s.Warnings, err.Error())
+	}
+	if !trust.InFleet(fleetdir.Dir(dir)) {
 		return s, nil
 	}
-	adm, err := agent.OpenAdmin(dir, a.log)
+	adm, err := admin.OpenAdmin(dir, e.log)
 	if err != nil {
 		return s, err
 	}
@@ -115,33 +103,40 @@ func nodeStatus(a *app, dir string) (s statusLine, err error) {
 	return s, nil
 }
 
-func (a *app) printStatus(s statusLine) error {
-	a.stdout.printf("%s\n  peer         %s\n", s.State, s.Peer)
+func printStatus(e *env, s statusLine) error {
+	e.Stdout.Printf("%s\n  peer         %s\n", s.State, s.Peer)
 	if s.Fleet == "" {
-		a.stdout.println("  fleet        none: only peers named with --allow may command a worker here")
+		e.Stdout.Println("  fleet        none: only peers named with --allow may command a worker here")
 	} else {
-		a.stdout.printf("  fleet        %s (%s)\n  fingerprint  %s\n", s.FleetName, s.Fleet.Short(), s.Fingerprint)
-		a.stdout.printf("  here         %s, %s, until %s\n", s.Name, s.Role, day(*s.Expires))
+		e.Stdout.Printf("  fleet        %s (%s)\n  fingerprint  %s\n", s.FleetName, s.Fleet.Short(), s.Fingerprint)
+		e.Stdout.Printf("  here         %s, %s, until %s\n", s.Name, s.Role, output.Day(*s.Expires))
 	}
 	for _, warning := range s.Warnings {
-		a.stdout.printf("  WARNING      %s\n", warning)
+		e.Stdout.Printf("  WARNING      %s\n", warning)
 	}
 	for i, m := range s.May {
 		head := ""
 		if i == 0 {
 			head = "may command"
 		}
-		a.stdout.printf("  %-12s %s: %s\n", head, m.Name, rightsText(m))
+		e.Stdout.Printf("  %-12s %s: %s\n", head, m.Name, rightsText(m))
 	}
-	a.stdout.printf("  may run      %s\n", s.Policy)
-	for i, e := range s.Lately {
+	e.Stdout.Printf("  may run      %s\n", s.Policy)
+	for i, entry := range s.Lately {
 		head := ""
 		if i == 0 {
 			head = "lately"
 		}
-		a.stdout.printf("  %-12s %s\n", head, oneLine(e.Text()))
+		e.Stdout.Printf("  %-12s %s\n", head, output.OneLine(entry.Text()))
 	}
-	a.stdout.println("  Workloads run with the rights of the worker.")
+	for i, r := range s.Refused {
+		head := ""
+		if i == 0 {
+			head = "within a day"
+		}
+		e.Stdout.Printf("  %-12s %s\n", head, r.Text())
+	}
+	e.Stdout.Println("  Workloads run with the rights of the worker.")
 	return nil
 }
 

@@ -23,7 +23,7 @@ func buildVersion() string {
 	return "devel"
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func newVersionCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version of the program and of the protocol",
@@ -36,8 +36,8 @@ func (a *app) versionCommand() *cobra.Command {
 				Go       string `json:"go"`
 				Platform string `json:"platform"`
 			}{buildVersion(), greet.ProtocolVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			return a.print(v, func() error {
-				_, err := a.stdout.printf("swarm %s, protocol %s, %s, %s\n", v.Version, v.Protocol, v.Go, v.Platform)
+			return e.Print(v, func() error {
+				_, err := e.Stdout.Printf("swarm %s, protocol %s, %s, %s\n", v.Version, v.Protocol, v.Go, v.Platform)
 				return err
 			})
 		},

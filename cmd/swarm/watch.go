@@ -13,7 +13,7 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-func (a *app) watchCommand() *cobra.Command {
+func newWatchCommand(e *env) *cobra.Command {
 	var (
 		r reach
 		s selection
@@ -21,8 +21,8 @@ func (a *app) watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [TARGET…]",
 		Short: "Print the stats that machines push, as they arrive",
-		Long: `Print the stats that machines push, as they arrive, until interrupted. Without a
-TARGET: of all saved machines, also of those that other commands save meanwhile.
+		Long: `Print the stats that machines push, as they arrive, until interrupted. Without a TARGET: of all saved
+machines, including those that other commands save meanwhile.
 
 With --json there is a line for each message:
 {"peer":"…","name":"…","type":"stats","payload":{…},"timestamp":"…"}.`,
@@ -31,11 +31,11 @@ With --json there is a line for each message:
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Names = args
 			s.All = len(args) == 0 && s.On == "" && s.Best == 0
-			return a.watch(cmd.Context(), r, s.Selection)
+			return watch(cmd.Context(), e, r, s.Selection)
 		},
 	}
-	r.flags(cmd)
-	s.flags(cmd)
+	r.flags(cmd.Flags())
+	s.flags(cmd, cmd.Flags())
 	return cmd
 }
 
@@ -48,8 +48,8 @@ type pushedLine struct {
 	Timestamp time.Time    `json:"timestamp"`
 }
 
-func (a *app) watch(ctx context.Context, r reach, s agent.Selection) (err error) {
-	c, err := a.commander(ctx, r, true)
+func watch(ctx context.Context, e *env, r reach, s agent.Selection) (err error) {
+	c, err := r.commander(ctx, e, agent.NewWatch)
 	if err != nil {
 		return err
 	}
@@ -58,16 +58,16 @@ func (a *app) watch(ctx context.Context, r reach, s agent.Selection) (err error)
 	if err != nil {
 		return err
 	}
-	table := a.newResults(agent.Job{}, false)
+	table := newResults(e, opGetStats(), false)
 	for p, err := range pushed {
 		if err != nil {
 			return err
 		}
-		if !a.json {
-			table.stats(p.Target, p.Stats)
+		if !e.JSON {
+			showStats(table, p.Target, p.Stats)
 			continue
 		}
-		if err := a.printJSON(pushedLine{p.Target.Peer, p.Target.Display(), agent.StatsTopic.Type, p.Stats, p.Timestamp}); err != nil {
+		if err := e.PrintJSON(pushedLine{p.Target.Peer, p.Target.Display(), agent.StatsTopic.Type, p.Stats, p.Timestamp}); err != nil {
 			return err
 		}
 	}

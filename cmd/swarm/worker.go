@@ -10,54 +10,61 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/netflags"
+	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
-func (a *app) workerCommand() *cobra.Command {
+func newWorkerCommand(e *env) *cobra.Command {
 	var (
 		cfg    agent.WorkerConfig
 		allow  []string
-		local  localNet
+		local  netflags.Local
 		health string
 	)
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run the worker of this machine",
-		Long: `Run the worker of this machine. In a fleet (swarm join) it takes commands from the
-members whose grants say so; else from the peers named with --allow and from nobody
-else. It runs only what its policy file allows, which "swarm join --enable" writes and
-SIGHUP has it read again, and what --enable adds for this run. Workloads run with the
-rights of the worker, so do not run it as root if you can help it.
+		Long: `Run the worker of this machine. In a fleet (swarm join) it takes commands from the members whose grants
+permit them; otherwise only from the peers named with --allow. It runs only what its policy file allows
+("swarm join --enable" writes it, and SIGHUP makes the worker read it again), and what --enable adds for
+this run. Workloads run with the rights of the worker, so avoid running it as root.
 
-The first lines say who the worker is and where it can be reached.`,
+The first lines show the worker's peer ID and its addresses.`,
 		Example: `  swarm worker
   swarm worker --allow 12D3KooW… --enable miner=refpow,deploy
   swarm worker --bootstrap /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… --allow 12D3KooW… --enable miner=xmrig`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			cfg.Logger = a.log
+			cfg.Logger = e.log
 			if cfg.Allow, err = parsePeerIDs(allow); err != nil {
 				return err
 			}
-			cfg.MDNS = local.mdns
-			if cfg.Beacon, err = local.beacon(); err != nil {
+			cfg.MDNS = local.MDNS
+			if cfg.Beacon, err = local.Beacon(); err != nil {
 				return err
 			}
-			return a.worker(cmd.Context(), cfg, health)
+			return worker(cmd.Context(), e, cfg, health)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&cfg.Name, "name", "", "what the worker calls itself (default: the host name)")
-	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil, "`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
+	f.StringVar(&cfg.Name, "name", "", "the name that the worker reports (default: the host name)")
+	f.StringArrayVar(&cfg.Bootstrap, "bootstrap", nil,
+		"`MADDR` of a node to begin with, ending in /p2p/…; may be repeated")
 	f.StringSliceVar(&allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
-	f.StringSliceVar(&cfg.Enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
-	f.StringVar(&cfg.XMRig, "xmrig", "", "`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
-	listenFlags(cmd, &cfg.Listen, &cfg.Net)
+	f.StringSliceVar(&cfg.Enable, "enable", nil,
+		"`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
+	f.StringVar(&cfg.XMRig, "xmrig", "",
+		"`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
+	netflags.Listen(f, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
-	f.BoolVar(&cfg.Net.Seed, "seed", false, "tell newcomers where others are; for networks without a fleet, where relays do it, too")
-	netFlags(cmd, &cfg.Net)
-	healthFlag(cmd, &health)
-	local.flags(f, "announce the worker in the local network, and look for others there, by mDNS")
-	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery, "how often stats are pushed while somebody listens")
+	f.BoolVar(&cfg.Net.Seed, "seed", false,
+		"tell newcomers the addresses of others; for networks without a fleet, as relays do there, too")
+	cfg.Net.Hint = Hint
+	netflags.Net(f, &cfg.Net)
+	netflags.Health(f, &health)
+	local.Flags(f, "announce the worker in the local network, and look for others there, by mDNS")
+	f.DurationVar(&cfg.StatsEvery, "stats-every", agent.DefaultStatsEvery,
+		"how often stats are pushed while somebody listens")
 	return cmd
 }
 
@@ -72,11 +79,11 @@ func parsePeerIDs(words []string) (out []peer.ID, err error) {
 	return out, nil
 }
 
-func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string) (err error) {
+func worker(ctx context.Context, e *env, cfg agent.WorkerConfig, health string) (err error) {
 	if cfg.StatsEvery < 100*time.Millisecond {
 		return fmt.Errorf("--stats-every %v: want 100ms at least", cfg.StatsEvery)
 	}
-	if cfg.StateDir, err = a.stateDir(agent.RoleWorker); err != nil {
+	if cfg.StateDir, err = e.stateDir(agent.RoleWorker); err != nil {
 		return err
 	}
 	w, err := agent.NewWorker(cfg)
@@ -88,44 +95,45 @@ func (a *app) worker(ctx context.Context, cfg agent.WorkerConfig, health string)
 	defer hangups.Wait()
 	defer cancel()
 	hangups.Go(func() {
-		if isTerminal(a.stdin) {
+		if e.ask.Present() {
 			return // there it means that the terminal was closed, and the worker ends with it
 		}
-		onHangup(ctx, func() {
+		process.OnHangup(ctx, func() {
 			if err := w.ReloadPolicy(); err != nil {
-				a.log.Error("the policy stays as it was", "err", err)
+				e.log.Error("the policy stays as it was", "err", err)
 				return
 			}
-			a.log.Info("the policy was read again")
+			e.log.Info("the policy was read again")
 		})
 	})
-	return runNode(ctx, w, health, func() error { return a.printReady(w, cfg) })
+	return runNode(ctx, w, health, func() error { return printReady(e, w, cfg) })
 }
 
-func (a *app) printReady(w *agent.Worker, cfg agent.WorkerConfig) error {
+func printReady(e *env, w *agent.Worker, cfg agent.WorkerConfig) error {
 	addrs, err := w.Addrs()
 	if err != nil {
 		return err
 	}
 	ready := readyLine{"ready", w.Node.ID(), addrs}
-	return a.print(ready, func() error {
-		a.stdout.printf("worker %s is ready at\n", w.Node.ID())
+	return e.Print(ready, func() error {
+		e.Stdout.Printf("worker %s is ready at\n", w.Node.ID())
 		for _, addr := range addrs {
-			a.stdout.println("  " + addr)
+			e.Stdout.Println("  " + addr)
 		}
 		if fleet, name := w.Fleet(); fleet != "" {
-			a.stdout.printf("It is %s in the fleet %s.\n", name, fleet)
+			e.Stdout.Printf("It is %s in the fleet %s.\n", name, fleet)
 		} else if len(cfg.Allow) == 0 {
-			a.stdout.println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your controller.")
+			e.Stdout.Println("Nobody may command it: start it with --allow and the ID that \"swarm id\" prints at your " +
+				"controller.")
 		}
-		_, err := a.stdout.printf("What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
+		_, err := e.Stdout.Printf("What may run here: %s. Workloads run with the rights of this process.\n", w.MayRun())
 		return err
 	})
 }
 
 // refpowCommand is how the worker starts the refpow miner: as a child process
 // of the same program. Its flags are the miner's own.
-func (a *app) refpowCommand() *cobra.Command {
+func newRefpowCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:                agent.RefpowCommand,
 		Short:              "Run the refpow miner (started by the worker)",
@@ -133,7 +141,7 @@ func (a *app) refpowCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		PersistentPreRunE:  func(*cobra.Command, []string) error { return nil }, // settings are not for it
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if code := agent.RunRefpow(cmd.Context(), args, a.stdout, a.stderr); code != 0 {
+			if code := agent.RunRefpow(cmd.Context(), args, e.Stdout, e.Stderr); code != 0 {
 				return &codeError{code: code}
 			}
 			return nil

@@ -35,6 +35,17 @@ var (
 	// ErrClocks means that a certificate is not valid by the clock of the other side: one of the two
 	// clocks is wrong. Set it, and retry. Only programs older than this one have such certificates.
 	ErrClocks = errors.New("the clocks differ")
+	// ErrDenied means that this node's own settings forbid an address, which was not dialled.
+	ErrDenied = errors.New("this machine's own settings forbid it")
+	// ErrDeniedNet means that an address is in a network that this node denies, and ErrOtherNet
+	// that it is in none of those that this node allows.
+	ErrDeniedNet = errors.New("this machine denies that network")
+	ErrOtherNet  = errors.New("this machine allows other networks only")
+	// ErrNetworkKey means that the other side may have a network key and this one not, or the other
+	// way round.
+	ErrNetworkKey = errors.New("its network has a key")
+	// ErrNoRoute means that this machine has no way to the network of an address.
+	ErrNoRoute = errors.New("this machine has no route there")
 )
 
 // Explainer puts the library's errors in words.
@@ -43,6 +54,9 @@ type Explainer struct {
 	Keyed bool
 	// Name returns the name of a saved peer, or nothing.
 	Name func(peer.ID) string
+	// Hint returns what a person of this program does next about an error, to be put behind its
+	// words; or nothing.
+	Hint func(error) string
 	// Answered, if set, is called with each address at which another peer than the wanted one
 	// answered.
 	Answered func(peer.ID, multiaddr.Multiaddr)
@@ -108,7 +122,7 @@ func (x *Explainer) Words(err error) string {
 	case other:
 		return inWords(err)
 	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
-		return "this machine's own settings forbid it: --deny-net, --allow-net"
+		return ErrDenied.Error() + x.Hint(ErrDenied)
 	case turnedAway(err):
 		return ErrTurnedAway.Error() + ": it does not take this machine for a member"
 	case strings.Contains(text, "NO_RESERVATION"):
@@ -116,11 +130,11 @@ func (x *Explainer) Words(err error) string {
 	case strings.Contains(text, "PERMISSION_DENIED"):
 		return "the relay does not let us through"
 	case strings.Contains(text, securityFailed) && cutOff(err):
-		return "it ended the connection before it said anything: it is crowded, or its network has a key, see --network-key"
+		return "it ended the connection before it said anything: it is crowded, or its network has a key" + x.Hint(ErrNetworkKey)
 	case x.Keyed && strings.Contains(text, "negotiate"):
 		return "it has another network key, or none"
 	case strings.Contains(text, securityFailed):
-		return "it speaks another protocol; perhaps its network has a key: give --network-key"
+		return "it speaks another protocol; perhaps its network has a key" + x.Hint(ErrNetworkKey)
 	}
 	return inWords(err)
 }

@@ -28,12 +28,9 @@ type Tried struct {
 	// Name is the address with a DNS name that Addr was resolved from; nil where there was none.
 	Name multiaddr.Multiaddr
 	Took time.Duration
-	// Err is why it failed, in words; empty when it answered.
-	Err string
-	// Kind is ErrOtherPeer, ErrClocks or ErrTurnedAway where that is why, else nil.
-	Kind error
-	// Denied means that this node's own settings forbid the address, which was not dialled.
-	Denied bool
+	// Err is nil when the address answered. Where that is why, it matches ErrOtherPeer, ErrClocks,
+	// ErrTurnedAway, ErrDenied or ErrNoRoute.
+	Err error
 }
 
 // Prober dials addresses one by one, which connecting does not: it is content with the first.
@@ -67,7 +64,7 @@ func (b *Prober) resolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID)
 	start := time.Now()
 	addrs, err := b.resolve(ctx, a, p)
 	if err != nil {
-		return []Tried{{Addr: a, Took: time.Since(start), Err: "the name is not found: " + b.Explain.Words(err)}}
+		return []Tried{{Addr: a, Took: time.Since(start), Err: b.failed("the name is not found: ", nil, err)}}
 	}
 	out := make([]Tried, len(addrs))
 	var dials sync.WaitGroup
@@ -88,23 +85,31 @@ func (b *Prober) resolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID)
 // one asks Forbids: a transport's Dial asks no gater.
 func (b *Prober) one(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) Tried {
 	if why := b.Forbids(a, p); why != "" {
-		return Tried{Addr: a, Err: why, Denied: true}
+		return Tried{Addr: a, Err: &dialError{text: why, kind: ErrDenied}}
 	}
 	if relay := route.RelayOf(a); relay != "" {
 		if err := b.ReachRelay(ctx, peer.AddrInfo{ID: relay}); err != nil {
-			return Tried{Addr: a, Err: "the relay itself: " + b.Explain.Words(err)}
+			return Tried{Addr: a, Err: b.failed("the relay itself: ", nil, err)}
 		}
 	}
 	t := b.transport(a)
 	if t == nil {
-		return Tried{Addr: a, Err: "no transport for such an address"}
+		return Tried{Addr: a, Err: errors.New("no transport for such an address")}
 	}
 	c, err := t.Dial(ctx, a, p)
 	if err != nil {
-		return Tried{Addr: a, Err: b.Explain.Words(err), Kind: kindOf(err)}
+		return Tried{Addr: a, Err: b.failed("", kindOf(err), err)}
 	}
 	c.Close()
 	return Tried{Addr: a}
+}
+
+// failed returns an error in the words of its usual cause.
+func (b *Prober) failed(prefix string, kind, err error) error {
+	if kind == nil && errors.Is(err, errNoRoute) {
+		kind = ErrNoRoute
+	}
+	return &dialError{text: prefix + b.Explain.Words(err), kind: kind}
 }
 
 // transport returns the transport that dials an address, or nil.

@@ -230,7 +230,7 @@ func (n *Node) setUpFleet() error {
 	})
 	redeemer := join.NewRedeemer(join.Config{
 		Fleet: f, Tickets: n.cfg.Tickets, Self: n.ID(), Key: key, Host: n.Host, Members: n.addrs.Members,
-		Statements: n.membership.Common, Strangers: n.strangers, Joined: n.cfg.Joined, Logger: n.log,
+		Statements: n.membership.Common, Strangers: n.strangers, Joined: n.cfg.Joined, Hint: n.hint, Logger: n.log,
 	})
 	return errors.Join(n.membership.Register(n.Mux), redeemer.Register(n.Mux))
 }

@@ -172,6 +172,14 @@ func (n *Node) visitor() (*host.Host, error) {
 	})
 }
 
+// hint returns what the program knows to do about an error, to be put behind its words.
+func (n *Node) hint(err error) string {
+	if n.cfg.Host.Hint == nil {
+		return ""
+	}
+	return n.cfg.Host.Hint(err)
+}
+
 // authorize puts the judge's answer in the terms of streams.
 func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) error {
 	err := n.cfg.Judge.May(p.ID, string(v))
@@ -180,7 +188,7 @@ func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) erro
 		if d.Unauthenticated() {
 			code = streams.CodeUnauthenticated
 		}
-		return streams.Errorf(code, "%s", d.Reason)
+		return streams.Errorf(code, "%s%s", d.Reason, n.hint(d))
 	}
 	if err != nil {
 		return err
@@ -191,13 +199,15 @@ func (n *Node) authorize(_ context.Context, p streams.Peer, v streams.Verb) erro
 // permit keeps a request here that this node's own view of the fleet forbids.
 func (n *Node) permit(p peer.ID, leaving bool) error {
 	err := n.cfg.Fleet.MaySend(p, leaving)
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	hint := n.hint(&trust.Denied{Peer: p, Err: err})
+	switch {
 	case errors.Is(err, trust.ErrStranger), errors.Is(err, trust.ErrOwnGrant):
-		return streams.Errorf(streams.CodeUnauthenticated, "not sent: %s", trust.Words(err))
+		return streams.Errorf(streams.CodeUnauthenticated, "not sent: %v%s", err, hint)
 	default:
-		return streams.Errorf(streams.CodeForbidden, "not sent: %s", trust.Words(err))
+		return streams.Errorf(streams.CodeForbidden, "not sent: %v%s", err, hint)
 	}
 }
 

@@ -115,7 +115,7 @@ func (m *PortMapper) run(ctx context.Context) {
 		if !said && ctx.Err() == nil {
 			said = true
 			m.log.Warn("no router forwards a port to this machine, by NAT-PMP or UPnP; see whether that is on in the router, " +
-				"or forward the port there by hand and name it with --external")
+				"or forward the port there by hand and name it as an external address")
 		}
 		for began := time.Now(); time.Since(began) < mapAgain && router.Equal(m.router()); {
 			if !backoff.Wait(ctx, mapCheck) {

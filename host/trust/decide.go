@@ -23,7 +23,7 @@ func (s draft) fill(d *Decision) error {
 		return s.fillIssuer(d)
 	}
 	if r := s.outcast(g.Subject); r != nil {
-		return fmt.Errorf("%w; lift that first, with the root key: swarm revoke --lift %s", s.revokedWords(r, g), g.Subject)
+		return &Blocked{Err: s.revokedWords(r, g), Need: NeedLift, Peer: g.Subject, Name: g.Name}
 	}
 	if st := highest(s.issuers[g.Subject]); st != nil && s.endedBy(st) == nil && s.now.UnixMilli() < st.Grant.Expires {
 		return fmt.Errorf("%w: %s is an issuer, whose grant only the root replaces by another issuer's grant",
@@ -36,7 +36,7 @@ func (s draft) fill(d *Decision) error {
 		}
 		g.Line, g.Accept = st.Grant.Line, st.Grant.Accept // no other line was accepted
 		if d.Narrow {
-			return fmt.Errorf("%w: an issuer that is not for all cannot narrow a right, only revoke: swarm revoke", ErrIssuer)
+			return &Blocked{Err: fmt.Errorf("%w: an issuer that is not for all cannot narrow a right, only revoke", ErrIssuer), Need: NeedRevoke}
 		}
 	}
 	return s.number(g)
@@ -68,8 +68,8 @@ func (s draft) fillIssuer(d *Decision) error {
 		g.Despite = slices.Clone(old.Grant.Despite)
 	}
 	if ended := s.ended(g.Subject, g.Despite); len(ended) > 0 && !d.Reinstate {
-		return fmt.Errorf("%w: %s was ended by the root; to bring it back give it a new grant: swarm grant %s --issue ROLES --reinstate",
-			ErrRevokedPeer, g.Name, g.Subject)
+		err := fmt.Errorf("%w: %s was ended by the root; to bring it back give it a new grant", ErrRevokedPeer, g.Name)
+		return &Blocked{Err: err, Need: NeedReinstate, Peer: g.Subject, Name: g.Name}
 	} else if len(ended) > 0 {
 		g.Despite = append(g.Despite, ended...)
 		if len(g.Despite) > maxDespite {
@@ -120,8 +120,9 @@ func (s draft) next(grants []*Statement) (int64, error) {
 		}
 	}
 	if top-own > reach {
-		return 0, fmt.Errorf("%w: %w: %s has signed for %s with the number %d, out of reach of others; end it first, with the root key: swarm revoke %s --as-root",
-			ErrNeedsPerson, ErrOutranked, s.nameOf(last.Signer), last.Grant.Name, top, last.Signer)
+		err := fmt.Errorf("%w: %w: %s has signed for %s with the number %d, out of reach of others; end it first, with the root key",
+			ErrNeedsPerson, ErrOutranked, s.nameOf(last.Signer), last.Grant.Name, top)
+		return 0, &Blocked{Err: err, Need: NeedEnd, Peer: last.Signer, Name: last.Signer.String()}
 	}
 	return top + 1, nil
 }
@@ -327,7 +328,8 @@ func (s draft) revokePeer(p peer.ID) ([]*Statement, error) {
 	var evidence *Credential
 	if !s.by.Root() {
 		if st := highest(s.issuers[p]); st != nil {
-			return nil, fmt.Errorf("%w: %s is an issuer, whom only the root revokes (--as-root)", ErrIssuer, st.Grant.Name)
+			err := fmt.Errorf("%w: %s is an issuer, whom only the root revokes", ErrIssuer, st.Grant.Name)
+			return nil, &Blocked{Err: err, Need: NeedRootKey, Peer: p, Name: st.Grant.Name}
 		}
 		st := highest(slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool {
 			return !s.by.ForAll() && st.Grant.Line.By != s.by.id
@@ -336,7 +338,8 @@ func (s draft) revokePeer(p peer.ID) ([]*Statement, error) {
 		case st == nil && len(s.plain[p]) > 0:
 			return nil, fmt.Errorf("%w: %s joined by a ticket of another issuer", ErrIssuer, s.label(p))
 		case st == nil:
-			return nil, fmt.Errorf("%w: no grant of %s is known here, so it takes the root key to revoke it (--as-root)", ErrStranger, p)
+			err := fmt.Errorf("%w: no grant of %s is known here, so it takes the root key to revoke it", ErrStranger, p)
+			return nil, &Blocked{Err: err, Need: NeedRootKey, Peer: p}
 		}
 		evidence = s.evidence(st)
 	}

@@ -1,6 +1,10 @@
 package trust
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
 
 // Reasons to refuse a credential, a statement or a request, for errors.Is. None of them goes away
 // by trying again.
@@ -47,3 +51,30 @@ var (
 	// ErrFull: a bounded table has no room.
 	ErrFull = errors.New("no room")
 )
+
+// Need is what has to be done before something else.
+type Need string
+
+// What may have to be done first.
+const (
+	NeedRootKey   Need = "root key"  // the root key signs that
+	NeedLift      Need = "lift"      // the root takes back the revocation of Peer
+	NeedReinstate Need = "reinstate" // the root brings Peer, an issuer that it ended, back
+	NeedEnd       Need = "end"       // the root ends Peer, an issuer
+	NeedRevoke    Need = "revoke"    // the grant is revoked instead
+	NeedIssuer    Need = "issuer"    // Peer gets the right to let others in
+	NeedPeerID    Need = "peer ID"   // the invitation names the one peer that may use it
+	NeedRejoin    Need = "rejoin"    // this machine leaves the fleet, and joins again with a new ticket
+)
+
+// Blocked is an error that comes until something else has been done.
+type Blocked struct {
+	Err  error
+	Need Need
+	Peer peer.ID // the one that it is about, if any
+	Name string  // what that is called
+}
+
+func (b *Blocked) Error() string { return b.Err.Error() }
+
+func (b *Blocked) Unwrap() error { return b.Err }

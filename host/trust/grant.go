@@ -140,11 +140,11 @@ func (g *Grant) Warning(now time.Time) string {
 	left := g.ExpiresAt().Sub(now)
 	switch {
 	case left <= 0:
-		return fmt.Sprintf("the grant of %s expired on %s; renew it with: swarm renew", g.Name, g.ExpiresAt().UTC().Format(time.DateOnly))
+		return fmt.Sprintf("the grant of %s expired on %s", g.Name, g.ExpiresAt().UTC().Format(time.DateOnly))
 	case left < day:
-		return fmt.Sprintf("the grant of %s expires in %s; renew it with: swarm renew", g.Name, left.Round(time.Minute))
+		return fmt.Sprintf("the grant of %s expires in %s", g.Name, left.Round(time.Minute))
 	case left <= warnBefore && left < g.ExpiresAt().Sub(time.UnixMilli(g.Issued))/3:
-		return fmt.Sprintf("the grant of %s expires in %d days; renew it with: swarm renew", g.Name, int(left/day))
+		return fmt.Sprintf("the grant of %s expires in %d days", g.Name, int(left/day))
 	default:
 		return ""
 	}

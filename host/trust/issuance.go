@@ -213,7 +213,8 @@ func (f Issuance) Lift(root *Signer, p peer.ID, lines ...Line) (lifted int, err 
 func (f Issuance) Close(root *Signer, signer peer.ID, standing []ID) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
 		if st := highest(have.issuers[signer]); st != nil && have.endedBy(st) == nil {
-			return nil, fmt.Errorf("%s goes on to sign: end it first: swarm revoke %s --as-root", st.Grant.Name, st.Grant.Name)
+			err := fmt.Errorf("%s goes on to sign: end it first", st.Grant.Name)
+			return nil, &Blocked{Err: err, Need: NeedEnd, Peer: signer, Name: st.Grant.Name}
 		}
 		l := Lift{Signer: signer, Standing: standing}
 		for _, st := range have.issuers[signer] {

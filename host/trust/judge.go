@@ -113,7 +113,7 @@ func (f *Fleet) May(p peer.ID, verb string) error {
 	if err == nil {
 		return nil
 	}
-	return &Denied{Peer: p, Verb: verb, Reason: "not permitted: " + Words(err), Err: err}
+	return &Denied{Peer: p, Verb: verb, Reason: "not permitted: " + err.Error(), Err: err}
 }
 
 func (f *Fleet) may(p peer.ID, verb string) error {
@@ -151,26 +151,6 @@ func (f *Fleet) settled(s verdict, p peer.ID) (bool, error) {
 	}
 	_, allowed := f.allowed[p]
 	return allowed, nil
-}
-
-// Words returns why something is not permitted, and what to do next.
-func Words(err error) string {
-	next := ""
-	switch {
-	case errors.Is(err, ErrDamaged):
-		next = "; where nobody has them any more, the owner says so: swarm key waive"
-	case errors.Is(err, ErrOwnGrant):
-		next = "; renew it from a controller that may issue grants: swarm renew"
-	case errors.Is(err, ErrStranger):
-		next = "; join the fleet with a ticket: swarm join"
-	case errors.Is(err, ErrSignerEnded):
-		next = "; the owner's controller signs anew: swarm renew"
-	case errors.Is(err, ErrExpired):
-		next = "; one who may issue grants renews it with: swarm renew"
-	case errors.Is(err, ErrVerb), errors.Is(err, ErrSelector):
-		next = "; one who may issue grants gives it with: swarm grant"
-	}
-	return err.Error() + next
 }
 
 // Revoked reports whether a peer was revoked: itself, or all that it holds. A peer whose issuer has
@@ -221,7 +201,7 @@ func (f *Fleet) MaySend(p peer.ID, connected bool) error {
 		return fmt.Errorf("%w: %w", ErrOwnGrant, own) // which is why no peer says what it is
 	}
 	if errors.Is(err, ErrStranger) {
-		return fmt.Errorf("%w: the peer has shown no grant of the fleet %s (what belongs to no fleet is commanded from another state directory, --state)", ErrStranger, f.memory.name)
+		return fmt.Errorf("%w: the peer has shown no grant of the fleet %s (what belongs to no fleet is commanded from another state directory)", ErrStranger, f.memory.name)
 	}
 	return err
 }

@@ -211,7 +211,7 @@ func readMembership(cfg FleetConfig) (m Membership, own *Credential, err error) 
 	case told.named() == nil:
 		return told, nil, nil // its own grant is damaged, and the statements are gone
 	default:
-		return m, nil, fmt.Errorf("%w: membership in %s: %w; to go on: swarm leave, and join again with a new ticket", ErrDamaged, cfg.Dir, err)
+		return m, nil, &Blocked{Err: fmt.Errorf("%w: membership in %s: %w", ErrDamaged, cfg.Dir, err), Need: NeedRejoin}
 	}
 	cfg.Logger.Warn("fleet.json was damaged, and is written anew", "dir", cfg.Dir, "err", err)
 	return m, nil, nil

@@ -37,7 +37,7 @@ type Judge interface {
 type Denied struct {
 	Peer   peer.ID
 	Verb   string
-	Reason string // for the peer's user, with what to do next
+	Reason string // for the peer's user
 	// Err is one of the package's reasons; nil in open mode.
 	Err error
 }
@@ -108,5 +108,5 @@ func (o *Open) May(p peer.ID, verb string) error {
 		return nil
 	}
 	return &Denied{Peer: p, Verb: verb, Reason: fmt.Sprintf(
-		"not permitted: this node does not take %s from %s; its owner allows it with: swarm worker --allow %s", verb, p, p)}
+		"not permitted: this node does not take %s from %s", verb, p)}
 }

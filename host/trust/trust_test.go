@@ -33,8 +33,8 @@ func TestOpen(t *testing.T) {
 			if (err == nil) != tc.may {
 				t.Fatalf("may: got %v, want %v", err, tc.may)
 			}
-			if d, ok := errors.AsType[*trust.Denied](err); err != nil && (!ok || d.Peer != tc.peer || !strings.Contains(err.Error(), "--allow")) {
-				t.Errorf("the refusal %v does not say what to do", err)
+			if d, ok := errors.AsType[*trust.Denied](err); err != nil && (!ok || d.Peer != tc.peer || !strings.Contains(err.Error(), "does not take")) {
+				t.Errorf("the refusal %v does not say what is the case", err)
 			}
 		})
 	}

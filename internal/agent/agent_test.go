@@ -1,31 +1,21 @@
 package agent
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/host/identity"
-
-	"github.com/seed-b490fa12/swarm/host/book"
-
-	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
-	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/identity"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -116,15 +106,15 @@ func TestSummary(t *testing.T) {
 	}
 	for _, tc := range tests {
 		var s Summary
-		if s.Add(tc.err); s != tc.want || s.Total() != 1 {
+		if s.Add(tc.err); !reflect.DeepEqual(s, tc.want) || s.Total() != 1 {
 			t.Errorf("%s: got %+v, want %+v", tc.name, s, tc.want)
 		}
 	}
 }
 
 func TestSelection(t *testing.T) {
-	boot := newIdentity(t)
-	c, err := NewController(ControllerConfig{StateDir: t.TempDir(), Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + boot.String()}})
+	boot := newID(t)
+	c, err := Started(NewCommand(ControllerConfig{StateDir: t.TempDir(), Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + boot.String()}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +129,7 @@ func TestSelection(t *testing.T) {
 		{Peer: "rig-c", ClaimedName: "sea"},
 		{Peer: "hint", Name: "h", Hint: true},
 	} {
-		m.Peer = newIdentity(t)
+		m.Peer = newID(t)
 		if err := c.Node.Book().Put(m); err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +183,7 @@ func TestSelection(t *testing.T) {
 	}
 }
 
-func newIdentity(t *testing.T) peer.ID {
+func newID(t *testing.T) peer.ID {
 	t.Helper()
 	key, err := identity.New()
 	if err != nil {
@@ -218,8 +208,8 @@ func TestOperationsAreServed(t *testing.T) {
 		served[s.Request] = s
 	}
 	for _, s := range Operations() {
-		if !reflect.DeepEqual(served[s.Request], s) {
-			t.Errorf("operation %+v is served as %+v", s, served[s.Request])
+		if !reflect.DeepEqual(served[s.Request], s.Spec) {
+			t.Errorf("operation %+v is served as %+v", s.Spec, served[s.Request])
 		}
 		delete(served, s.Request)
 	}
@@ -229,7 +219,7 @@ func TestOperationsAreServed(t *testing.T) {
 	if len(served) > 0 {
 		t.Errorf("no operation for %v", served)
 	}
-	if _, err := FindOperation("nonsense"); err == nil || !strings.Contains(err.Error(), "get_stats") {
+	if _, err := Operations().Find("nonsense"); err == nil || !strings.Contains(err.Error(), "get_stats") {
 		t.Errorf("unknown operation: %v", err)
 	}
 }
@@ -256,156 +246,4 @@ func TestWorkerConfigErrors(t *testing.T) {
 	if err := errors.Join(w.Run(ctx), w.Close()); err != nil {
 		t.Error(err)
 	}
-}
-
-// newAdmin makes a fleet with its first controller.
-func newAdmin(t *testing.T) *Admin {
-	t.Helper()
-	adm, err := InitFleet(Init{StateDir: t.TempDir(), Fleet: "home", Name: "laptop"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return adm
-}
-
-// Whoever may do more than read is confirmed by a person, or named: also a "worker".
-func TestInviteAsksForConfirmation(t *testing.T) {
-	adm := newAdmin(t)
-	for i, tc := range []struct {
-		role  trust.Role
-		verbs []string
-		peer  peer.ID
-		want  bool
-	}{
-		{trust.RoleWorker, nil, "", false},
-		{trust.RoleRelay, nil, "", false},
-		{trust.RoleViewer, nil, "", false},
-		{trust.RoleWorker, []string{"stats.read"}, "", false},
-		{trust.RoleWorker, []string{"deploy"}, "", true},
-		{trust.RoleViewer, []string{"*.read", "admit"}, "", true},
-		{trust.RoleWorker, []string{"deploy"}, newIdentity(t), false},
-		{trust.RoleController, nil, "", true},
-		{trust.RoleController, []string{}, "", true},
-		{trust.RoleController, nil, newIdentity(t), false},
-	} {
-		_, inv, err := adm.Invite(Ticket{Name: fmt.Sprintf("m%d", i), Role: tc.role, Verbs: tc.verbs, Peer: tc.peer, TTL: time.Hour, Redeemer: peer.AddrInfo{ID: adm.self()}})
-		if err != nil || inv.Confirm != tc.want {
-			t.Errorf("%s %v, named %v: confirm %+v, %v", tc.role, tc.verbs, tc.peer != "", inv, err)
-		}
-	}
-}
-
-// Several commands sign at the same time: what each of them revokes counts.
-func TestConcurrentRevocationsAllCount(t *testing.T) {
-	first := newAdmin(t)
-	const commands, each = 6, 4
-	var (
-		wg  sync.WaitGroup
-		mu  sync.Mutex
-		out []peer.ID
-	)
-	for range commands {
-		adm, err := OpenAdmin(first.stateDir, nil) // as another process has it
-		if err == nil {
-			err = adm.UnlockRoot("", "")
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		wg.Go(func() {
-			for range each {
-				p := newIdentity(t)
-				if err := adm.Revoke([]peer.ID{p}, nil); err != nil {
-					t.Error(err)
-				}
-				mu.Lock()
-				out = append(out, p)
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	last, err := OpenAdmin(first.stateDir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := last.Fleet.Revocations(); len(got) != commands*each {
-		t.Errorf("%d are revoked, want %d", len(got), commands*each)
-	}
-	if err := first.Fleet.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range out {
-		if !first.Fleet.Revoked(p) || !last.Fleet.Revoked(p) {
-			t.Errorf("the revocation of %s is lost", p)
-		}
-	}
-}
-
-// Each reading of a log used to be a line of the capped record, so one who might only
-// read could read until a command had dropped out of it.
-func TestReadingLogsPushesNothingOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		a, err := openAudit(dir, nil, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.close()
-		ask := func(by peer.ID, s streams.Spec, summary string) {
-			t.Helper()
-			_, err := a.record(t.Context(), streams.Audited{Peer: streams.Peer{ID: by}, Type: s.Request, Verb: s.Verb, ID: uuid.New(), Summary: func() string { return summary }})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		one, two := newIdentity(t), newIdentity(t)
-		ask(one, ops.StartMiner.Spec(), "the first command")
-		before := a.head()
-		const minutes = 3
-		for range minutes {
-			for i := range 200 {
-				ask(one, ops.GetLogs.Spec(), fmt.Sprint("log ", i))
-				ask(two, ops.GetLogs.Spec(), "log")
-				ask(two, GetAudit.Spec(), "audit")
-			}
-			time.Sleep(time.Minute)
-		}
-		if a.head() != before {
-			t.Errorf("reading has moved the record from %v to %v", before, a.head())
-		}
-		ask(one, ops.StartMiner.Spec(), "the last command")
-		got, err := ReadAudit(dir, 100)
-		if err != nil || VerifyAudit(dir) != nil {
-			t.Fatal(err, VerifyAudit(dir))
-		}
-		// All show in one row: the first reading of each in each minute.
-		if len(got) != 2+3*minutes || got[0].Summary != "the first command" || got[len(got)-1].Summary != "the last command" {
-			t.Fatalf("the record shows %+v", got)
-		}
-		for i, e := range got[1 : len(got)-1] {
-			want := []string{"log 0", "log", "audit"}[i%3]
-			if e.Kind != audit.KindLogRead || e.Summary != want {
-				t.Errorf("line %d is %s", i+2, e.Text())
-			}
-		}
-		// So does what the machine sends.
-		n := 0
-		err = sendAudit(t.Context(), dir, AuditRequest{Limit: 4}, func(item Audit) error { n += len(item.Entries); return nil })
-		if err != nil || n != 4 {
-			t.Errorf("sent %d of the last 4: %v", n, err)
-		}
-		// A line of it that was changed shows, too.
-		files, err := filepath.Glob(filepath.Join(dir, "audit", "reads", "*.audit"))
-		if err != nil || len(files) != 1 {
-			t.Fatal(files, err)
-		}
-		data, err := os.ReadFile(files[0])
-		if err == nil {
-			err = os.WriteFile(files[0], bytes.Replace(data, []byte("log 0"), []byte("log 9"), 1), 0o600)
-		}
-		if bad := VerifyAudit(dir); err != nil || bad == nil || !strings.Contains(bad.Error(), "who read logs") {
-			t.Errorf("a changed line: %v, %v", bad, err)
-		}
-	})
 }

@@ -4,26 +4,22 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
-	"time"
-
-	"github.com/seed-b490fa12/swarm/host/book"
-	"github.com/seed-b490fa12/swarm/host/identity"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/identity"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/host/trust/ticket"
-	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
-// ControllerConfig says what kind of controller NewController makes.
+// ControllerConfig says where a controller's state is and how it gets to machines.
 type ControllerConfig struct {
 	// StateDir holds the controller's identity and address book.
 	StateDir string
@@ -33,19 +29,8 @@ type ControllerConfig struct {
 	MDNS bool
 	// Beacon does the same by UDP datagrams; nil means it does not.
 	Beacon *discovery.BeaconConfig
-	// Watch joins the stats topic, see Controller.Watch. Such a controller has a
-	// passing identity, and so no rights: it only listens.
-	Watch bool
-	// Serve makes the long-lived controller: it has the controller's own
-	// identity, listens on Listen (none means port 4747), stays connected with
-	// all saved machines and, with Watch, hears what they push.
-	Serve  bool
+	// Listen is where a controller listens that does; none means port 4747.
 	Listen []string
-	// Redeem makes a controller that listens for those who bring a ticket, without
-	// staying connected with anybody.
-	Redeem bool
-	// Quiet keeps one with Redeem from listening: it dials those who wait.
-	Quiet bool
 	// Joined is told of each machine that redeemed a ticket here.
 	Joined func(peer.ID, trust.Grant)
 	// Net says how the controller gets to others.
@@ -57,251 +42,198 @@ type ControllerConfig struct {
 	Logger  *slog.Logger
 }
 
-// Controller asks and commands workers. It does not listen, and announces
-// itself nowhere, so that several of one identity can run at a time.
+// Controller asks and commands workers. There are several kinds, each with its constructor:
+// [NewCommand], [NewWatch], [NewServe], [NewRedeem] and [NewOffer].
+//
+// It works once it listens and runs: either the caller does [Controller.Listen] and
+// [Controller.Run], or [Controller.Start] does both in the background. Close it in the end.
 type Controller struct {
 	Node *node.Node
+	*targets
 
-	cfg   ControllerConfig
-	log   *slog.Logger
-	fleet *trust.Fleet    // nil in open mode
-	boot  []peer.AddrInfo // where it begins
+	cfg     ControllerConfig
+	open    func() error // opens what this kind listens on; nil for nothing
+	leaders *leaders     // of one that serves in a fleet, else nil
+	serves  bool
 
-	leaders *leaders // of one that serves in a fleet, else nil
-
-	stop context.CancelFunc
-	ran  chan error // the result of Node.Run
-
-	mu        sync.Mutex // guards what follows
-	found     map[peer.ID]discovery.Found
-	listeners map[chan<- peer.ID]struct{}
-	closed    bool
+	mu     sync.Mutex // guards what follows
+	stop   context.CancelFunc
+	ran    chan error // the result of Run, after Start
+	closed bool
 }
 
-const defaultFanOut = 64
+// NewCommand makes the controller of one command. It listens nowhere and announces itself nowhere,
+// so that several of one identity can run at a time.
+func NewCommand(cfg ControllerConfig) (*Controller, error) {
+	return newController(cfg, func(_ *Controller, nc *node.Config) error {
+		nc.Host.NoListen = true
+		return nil
+	})
+}
 
-// NewController makes a controller and starts it. Close it in the end.
-func NewController(cfg ControllerConfig) (*Controller, error) {
+// NewWatch makes a controller for [Controller.Watch]. Without a fleet it has a passing identity,
+// and so no rights: it only listens to the stats topic. Pubsub keeps one stream for each peer ID,
+// which might end at another process of this controller.
+func NewWatch(cfg ControllerConfig) (*Controller, error) {
+	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
+		nc.Host.NoListen = true
+		if c.fleet == nil {
+			nc.Topics = []string{statsTopic(nil).Name}
+			nc.Host.Identity, err = identity.New()
+		}
+		return err
+	})
+}
+
+// NewServe makes the long-lived controller, of which there is one for each identity. It listens,
+// redeems tickets, stays connected with all saved machines and hears what they push.
+func NewServe(cfg ControllerConfig) (*Controller, error) {
+	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
+		c.serves, c.open = true, c.listenAndKeep
+		nc.Sole, nc.Topics = true, []string{statsTopic(c.fleet).Name}
+		nc.Tickets, err = tickets(c.fleet, c.cfg.StateDir)
+		return err
+	})
+}
+
+// NewRedeem makes a controller that listens for those who bring a ticket, and stays connected with
+// nobody.
+func NewRedeem(cfg ControllerConfig) (*Controller, error) {
+	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
+		c.open = func() error { return c.Node.Listen() }
+		nc.Tickets, err = tickets(c.fleet, c.cfg.StateDir)
+		return err
+	})
+}
+
+// NewOffer makes a controller that brings tickets to machines which wait for them, and redeems them
+// over the connections that it has dialled. It listens nowhere.
+func NewOffer(cfg ControllerConfig) (*Controller, error) {
+	return newController(cfg, func(c *Controller, nc *node.Config) (err error) {
+		c.open = func() error { return c.Node.Listen() }
+		nc.Host.NoListen = true
+		nc.Tickets, err = tickets(c.fleet, c.cfg.StateDir)
+		return err
+	})
+}
+
+// newController makes a controller of the kind that shape makes of it.
+func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) error) (*Controller, error) {
 	if cfg.FanOut <= 0 {
 		cfg.FanOut = defaultFanOut
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
+	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
 	if err != nil {
 		return nil, err
 	}
-	c := &Controller{
-		cfg: cfg, log: cfg.Logger, boot: bootstrap, ran: make(chan error, 1),
-		found: make(map[peer.ID]discovery.Found), listeners: make(map[chan<- peer.ID]struct{}),
-	}
-	if cfg.Serve { // else others would meet two runs of one identity, for a moment
-		if err := socketFree(SocketPath(cfg.StateDir)); err != nil {
-			return nil, err
-		}
-	}
-	listen, err := parseListen(cfg.Listen)
+	fleet, err := fleetdir.Open(cfg.StateDir, nil, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
-	if c.fleet, err = openFleet(cfg.StateDir, nil, cfg.Logger); err != nil {
-		return nil, err
-	}
+	c := &Controller{cfg: cfg, targets: newTargets(fleet, hc.Bootstrap, cfg.FanOut, cfg.Logger)}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
+	hc.OnFound = c.found.onFound
 	nc := node.Config{
-		Role: RoleController, Sole: cfg.Serve, Logger: cfg.Logger, Fleet: c.fleet, Joined: cfg.Joined, Greeted: c.greeted,
-		Host: host.Config{
-			StateDir: cfg.StateDir, NoListen: !cfg.Serve && (!cfg.Redeem || cfg.Quiet), Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon,
-			OnFound: c.onFound, Options: cfg.Options,
-		},
+		Role: RoleController, Logger: cfg.Logger, Fleet: fleet, Joined: cfg.Joined, Greeted: c.greeted, Host: hc,
 	}
-	if err := cfg.Net.apply(&nc.Host); err != nil {
+	if err := shape(c, &nc); err != nil {
 		return nil, err
 	}
-	if cfg.Serve || cfg.Redeem {
-		if nc.Tickets, err = c.tickets(); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.Watch && (cfg.Serve || c.fleet == nil) {
-		nc.Topics = []string{statsTopic(c.fleet).Name}
-	}
-	if cfg.Watch && !cfg.Serve && c.fleet == nil {
-		// Pubsub keeps one stream for each peer ID, which may end at another
-		// process of this controller. Whoever listens has a name of its own.
-		if nc.Host.Identity, err = identity.New(); err != nil {
-			return nil, err
-		}
+	if nc.Host.NoListen {
+		nc.Host.Listen = nil
 	}
 	if c.Node, err = node.New(nc); err != nil {
 		return nil, err
 	}
-	for _, b := range c.boot {
+	c.targets.node = c.Node
+	for _, b := range hc.Bootstrap {
 		c.Node.Peerstore().AddAddrs(b.ID, b.Addrs, peerstore.PermanentAddrTTL)
 	}
-	if err := c.listen(); err != nil {
-		return nil, errors.Join(err, c.Node.Close())
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	c.stop = stop
-	go func() { c.ran <- c.Node.Run(ctx) }()
 	return c, nil
 }
 
-// listen opens the addresses of a controller that serves, and has it stay
-// connected with the saved machines.
-func (c *Controller) listen() error {
-	if c.cfg.Redeem {
-		return c.Node.Listen()
-	}
-	if !c.cfg.Serve {
-		return nil
-	}
-	for _, t := range c.pickMembers(func(book.Entry) bool { return true }) {
+// listenAndKeep opens the addresses of a controller that serves, and stays connected with the saved
+// machines.
+func (c *Controller) listenAndKeep() error {
+	for _, t := range c.all() {
 		c.Node.Keep(peer.AddrInfo{ID: t.Peer})
 	}
 	if c.fleet != nil {
 		c.leaders = newLeaders(c.Node, c.fleet, trust.RoleWorker, trust.RoleRelay)
-		c.leaders.refresh = c.refresh
+		c.leaders.refresh = c.Refresh
 		c.leaders.keep()
 	}
 	return c.Node.Listen()
 }
 
-// Addrs returns the addresses of a controller that serves, each with its peer ID.
-func (c *Controller) Addrs() ([]string, error) { return addrsOf(c.Node) }
+// Listen opens the addresses of a controller that listens. A command has none.
+func (c *Controller) Listen() error {
+	if c.open == nil {
+		return nil
+	}
+	return c.open()
+}
 
-// Close says nothing to anyone and frees everything.
+// Run keeps the controller connected until ctx ends. One that serves ends with [fleetdir.ErrLeft]
+// when its machine has left the fleet.
+func (c *Controller) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.Node.Run(ctx) })
+	if c.serves {
+		g.Go(func() error { return watchTwin(ctx, c.Node, c.cfg.StateDir, c.log, func(twins.Twin, bool) {}) })
+	}
+	if c.leaders != nil {
+		g.Go(func() error { return c.leaders.run(ctx) })
+		g.Go(func() error { return fleetdir.UntilLeft(ctx, c.fleet) })
+	}
+	return g.Wait()
+}
+
+// Start listens, and runs the controller in the background until Close. After an error the
+// controller is closed.
+func (c *Controller) Start() error {
+	if err := c.Listen(); err != nil {
+		return errors.Join(err, c.Close())
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	c.mu.Lock()
+	c.stop, c.ran = stop, ran
+	c.mu.Unlock()
+	go func() { ran <- c.Run(ctx) }()
+	return nil
+}
+
+// Started starts what a constructor has returned: Started(NewCommand(cfg)).
+func Started(c *Controller, err error) (*Controller, error) {
+	if err == nil {
+		err = c.Start()
+	}
+	return c, err
+}
+
+// Addrs returns where the controller listens, each address with its peer ID.
+func (c *Controller) Addrs(context.Context) ([]string, error) { return AddrsOf(c.Node) }
+
+// Fleet returns the fleet of the controller, or nil in open mode.
+func (c *Controller) Fleet() *trust.Fleet { return c.fleet }
+
+// Close ends what Start has begun, and frees everything. It may be called twice.
 func (c *Controller) Close() error {
 	c.mu.Lock()
-	closed := c.closed
+	stop, ran, closed := c.stop, c.ran, c.closed
 	c.closed = true
 	c.mu.Unlock()
 	if closed {
 		return nil
 	}
-	c.stop()
-	return errors.Join(<-c.ran, c.Node.Close())
-}
-
-func (c *Controller) onFound(f discovery.Found) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.found[f.ID]; ok || len(c.found) >= host.DefaultMaxPeers {
-		return
+	var err error
+	if stop != nil {
+		stop()
+		err = <-ran
 	}
-	c.found[f.ID] = f
-	for l := range c.listeners {
-		select {
-		case l <- f.ID:
-		default: // as long as the table of found peers: never full
-		}
-	}
-}
-
-// discover tells of machines that discovery has found, until wait is over:
-// those that can be reached and speak the family.
-func (c *Controller) discover(ctx context.Context, wait time.Duration, family string, tell func(Target)) {
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	found := make(chan peer.ID, host.DefaultMaxPeers)
-	c.mu.Lock()
-	c.listeners[found] = struct{}{}
-	for id := range c.found {
-		found <- id
-	}
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.listeners, found)
-		c.mu.Unlock()
-	}()
-
-	reached := make(chan Target)
-	var dials sync.WaitGroup
-	defer dials.Wait()
-	slots := make(chan struct{}, c.cfg.FanOut)
-	for {
-		select {
-		case id := <-found:
-			dials.Go(func() {
-				select {
-				case slots <- struct{}{}:
-					defer func() { <-slots }()
-				case <-ctx.Done():
-					return
-				}
-				if t, ok := c.probe(ctx, id, family); ok {
-					select {
-					case reached <- t:
-					case <-ctx.Done():
-					}
-				}
-			})
-		case t := <-reached:
-			tell(t)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// probe reaches a found peer and says whether it speaks the family. Discovery
-// is a hint only: who does not answer is no target.
-func (c *Controller) probe(ctx context.Context, id peer.ID, family string) (Target, bool) {
-	info, err := c.Node.Greeting(ctx, id)
-	if err != nil {
-		c.log.Debug("a found peer does not answer", "peer", id, "err", err)
-		return Target{}, false
-	}
-	speaks := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == family })
-	t := c.known(id)
-	if t.Claimed == "" {
-		t.Claimed = info.Hello.Name
-	}
-	if c.fleet != nil {
-		return t, speaks && info.Grant != nil && info.Grant.Role == trust.RoleWorker
-	}
-	return t, speaks && info.Hello.Role != RoleController
-}
-
-// tickets opens the book of tickets, of a controller in a fleet.
-func (c *Controller) tickets() (*ticket.Book, error) {
-	if c.fleet == nil {
-		return nil, nil
-	}
-	return openTickets(c.cfg.StateDir)
-}
-
-// save puts a machine that took a command into the address book.
-func (c *Controller) save(p peer.ID) {
-	var addrs []string
-	for _, conn := range c.Node.Network().ConnsToPeer(p) {
-		addrs = append(addrs, conn.RemoteMultiaddr().String())
-	}
-	claimed := ""
-	for _, i := range c.Node.Peers() {
-		if i.ID == p {
-			claimed = i.Hello.Name
-		}
-	}
-	old, known := c.Node.Book().Get(p)
-	if known && !old.Hint && (claimed == "" || old.ClaimedName == claimed) && len(old.Addrs) > 0 {
-		return
-	}
-	_, err := c.Node.Book().Update(p, func(m *book.Entry) {
-		m.Hint = false
-		if claimed != "" {
-			m.ClaimedName, m.Role = claimed, RoleWorker
-		}
-		for _, a := range addrs {
-			if !slices.Contains(m.Addrs, a) {
-				m.Addrs = append([]string{a}, m.Addrs[:min(len(m.Addrs), 8)]...)
-			}
-		}
-		m.LastSeen = time.Now().UnixMilli()
-	})
-	if err != nil {
-		c.log.Warn("a machine could not be saved", "peer", p, "err", err)
-	}
+	return errors.Join(err, c.Node.Close())
 }

@@ -3,20 +3,20 @@ package agent
 import (
 	"context"
 	"maps"
-	"net/http"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/keep"
 	"github.com/seed-b490fa12/swarm/host/route"
-
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // Event is something that happened to a machine, or to the fleet.
 type Event struct {
 	Time int64 `json:"time"` // Unix ms
-	// Event is "state" for a machine's new state or path, "twin" when two machines run with one identity and "single" when one of
-	// them is gone, "fleet" for new records or grants, and "lost" when the listener was too slow for others.
+	// Event is "state" for a machine's new state or path, "twin" when two machines run with one
+	// identity and "single" when one of them is gone, "fleet" for new records or grants, and "lost"
+	// when the listener was too slow for others.
 	Event  string     `json:"event"`
 	Peer   peer.ID    `json:"peer,omitzero"`
 	Name   string     `json:"name,omitzero"`
@@ -34,115 +34,6 @@ const (
 	eventsTick   = time.Second
 	maxUnsaved   = 1024 // peers that may yet be saved
 )
-
-// Events tells what happens from now on, until ctx ends or emit fails. A machine that is known before it is saved, as one that
-// joins, is told of once it is. A slow emit misses events, and learns how many.
-func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	changes, stop := c.Node.Standings().Watch()
-	defer stop()
-	q := &eventQueue{c: make(chan Event, eventsQueued)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.collectEvents(ctx, changes, q)
-	}()
-	defer func() { cancel(); <-done }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e := <-q.c:
-			if err := emit(e); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// collectEvents never waits for the listener, so that nothing is lost but what the queue says is.
-func (c *Controller) collectEvents(ctx context.Context, changes <-chan keep.Change, q *eventQueue) {
-	papers := make(chan struct{}, 1)
-	if c.fleet != nil {
-		defer c.fleet.Notify(func() {
-			select {
-			case papers <- struct{}{}:
-			default:
-			}
-		})()
-	}
-	// What those did last that are there, and not saved yet. Most are strangers, who come and go.
-	unsaved := make(map[peer.ID]keep.Change)
-	tick := time.NewTicker(eventsTick)
-	defer tick.Stop()
-	twins := make(map[peer.ID]bool)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-papers:
-			q.put(Event{Event: "fleet"})
-		case s := <-changes:
-			e, saved := c.stateEvent(s)
-			before, wasThere := unsaved[s.Peer]
-			delete(unsaved, s.Peer)
-			switch {
-			case saved && wasThere:
-				first, _ := c.stateEvent(before)
-				q.put(first)
-				q.put(e)
-			case saved:
-				q.put(e)
-			case s.State != keep.Offline && len(unsaved) < maxUnsaved:
-				unsaved[s.Peer] = s
-			}
-		case <-tick.C:
-			q.tellLost()
-			for _, e := range c.twinEvents(twins) {
-				q.put(e)
-			}
-			for p, s := range unsaved {
-				if e, saved := c.stateEvent(s); saved {
-					delete(unsaved, p)
-					q.put(e)
-				}
-			}
-		}
-	}
-}
-
-// twinEvents tells of identities that two machines run with, and of those that have one again. was is what was told before.
-func (c *Controller) twinEvents(was map[peer.ID]bool) (out []Event) {
-	now := make(map[peer.ID]bool)
-	for _, t := range c.Node.Twins() {
-		now[t.Peer] = true
-		if !was[t.Peer] {
-			out = append(out, Event{Event: "twin", Peer: t.Peer, Name: c.known(t.Peer).Display(), Error: t.Words()})
-		}
-	}
-	for p := range was {
-		if !now[p] {
-			out = append(out, Event{Event: "single", Peer: p, Name: c.known(p).Display()})
-		}
-	}
-	clear(was)
-	maps.Copy(was, now)
-	return out
-}
-
-// stateEvent tells of a saved machine.
-func (c *Controller) stateEvent(s keep.Change) (e Event, saved bool) {
-	m, ok := c.Node.Book().Get(s.Peer)
-	if !ok || m.Hint {
-		return e, false
-	}
-	e = Event{Event: "state", Peer: s.Peer, Name: targetOf(m).Display(), State: s.State, Before: s.Before, Path: s.Path, Addr: s.Addr}
-	e.Relay = c.relayNameText(s.Addr)
-	if s.Err != nil && s.State == keep.Offline {
-		e.Error = s.Err.Error()
-	}
-	return e, true
-}
 
 // eventQueue is what one listener has yet to hear. It has one writer.
 type eventQueue struct {
@@ -175,36 +66,93 @@ func (q *eventQueue) offer(e Event) bool {
 	}
 }
 
-// events answers with what happens from now on.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	out := &lines{w: w}
-	if out.flush() != nil {
-		return
-	}
-	s.c.Events(r.Context(), func(e Event) error { return out.write(socketLine{Event: &e}) })
+// collector puts what happens in a queue.
+type collector struct {
+	*targets
+	q *eventQueue
 }
 
-// Events tells what happens, as the controller that serves here sees it. That it ends before ctx does is an error.
-func (r *Remote) Events(ctx context.Context, emit func(Event) error) error {
-	answer, err := r.post(ctx, "/v1/events", struct{}{})
-	if err != nil {
-		return err
+// run never waits for the listener, so that nothing is lost but what the queue says is.
+func (c *collector) run(ctx context.Context, changes <-chan keep.Change) {
+	papers := make(chan struct{}, 1)
+	if c.fleet != nil {
+		defer c.fleet.Notify(func() {
+			select {
+			case papers <- struct{}{}:
+			default:
+			}
+		})()
 	}
-	for l, err := range answer {
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return err
-		case l.Event == nil:
-			continue
+	// What those did last that are there, and not saved yet. Most are strangers, who come and go.
+	unsaved := make(map[peer.ID]keep.Change)
+	tick := time.NewTicker(eventsTick)
+	defer tick.Stop()
+	twins := make(map[peer.ID]bool)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-papers:
+			c.q.put(Event{Event: "fleet"})
+		case s := <-changes:
+			e, saved := c.stateEvent(s)
+			before, wasThere := unsaved[s.Peer]
+			delete(unsaved, s.Peer)
+			switch {
+			case saved && wasThere:
+				first, _ := c.stateEvent(before)
+				c.q.put(first)
+				c.q.put(e)
+			case saved:
+				c.q.put(e)
+			case s.State != keep.Offline && len(unsaved) < maxUnsaved:
+				unsaved[s.Peer] = s
+			}
+		case <-tick.C:
+			c.q.tellLost()
+			for _, e := range c.twinEvents(twins) {
+				c.q.put(e)
+			}
+			for p, s := range unsaved {
+				if e, saved := c.stateEvent(s); saved {
+					delete(unsaved, p)
+					c.q.put(e)
+				}
+			}
 		}
-		if err := emit(*l.Event); err != nil {
-			return err
+	}
+}
+
+// twinEvents reports identities that two machines run with, and of those that have one again. was
+// is what was told before.
+func (c *collector) twinEvents(was map[peer.ID]bool) (out []Event) {
+	now := make(map[peer.ID]bool)
+	for _, t := range c.node.Twins() {
+		now[t.Peer] = true
+		if !was[t.Peer] {
+			out = append(out, Event{Event: "twin", Peer: t.Peer, Name: c.known(t.Peer).Display(), Error: t.Words()})
 		}
 	}
-	if ctx.Err() != nil {
-		return nil
+	for p := range was {
+		if !now[p] {
+			out = append(out, Event{Event: "single", Peer: p, Name: c.known(p).Display()})
+		}
 	}
-	return ErrServeEnded
+	clear(was)
+	maps.Copy(was, now)
+	return out
+}
+
+// stateEvent describes a saved machine.
+func (c *collector) stateEvent(s keep.Change) (e Event, saved bool) {
+	m, ok := c.node.Book().Get(s.Peer)
+	if !ok || m.Hint {
+		return e, false
+	}
+	e = Event{Event: "state", Peer: s.Peer, Name: targetOf(m).Display(), State: s.State, Before: s.Before, Path: s.Path, Addr: s.Addr}
+	e.Relay = c.relayNameText(s.Addr)
+	if s.Err != nil && s.State == keep.Offline {
+		e.Error = s.Err.Error()
+	}
+	return e, true
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 // serving makes a controller that others can connect with.
 func serving(t *testing.T) *Controller {
 	t.Helper()
-	c, err := NewController(ControllerConfig{StateDir: t.TempDir(), Serve: true, Watch: true, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	c, err := Started(NewServe(ControllerConfig{StateDir: t.TempDir(), Listen: []string{"/ip4/127.0.0.1/tcp/0"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,10 +40,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// untilHeard makes something happen again and again, until somebody who has just begun to listen hears of it.
+// untilHeard makes something happen again and again, until somebody who has just begun to listen
+// hears of it.
 func untilHeard(t *testing.T, c *Controller, heard func() bool) {
 	t.Helper()
-	rig := newIdentity(t)
+	rig := newID(t)
 	if err := c.Node.Book().Put(book.Entry{Peer: rig, Name: "rig-00"}); err != nil {
 		t.Fatal(err)
 	}
@@ -112,45 +112,5 @@ func TestEventsAreLost(t *testing.T) {
 	q.tellLost()
 	if len(q.c) > 0 {
 		t.Errorf("told again: %+v", <-q.c)
-	}
-}
-
-// The end of the controller that serves is no end of what there is to hear.
-func TestListenersLearnThatServeHasEnded(t *testing.T) {
-	c := serving(t)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	ready, served := make(chan struct{}), make(chan error, 1)
-	go func() {
-		served <- NewServer(c).Serve(ctx, SocketPath(c.cfg.StateDir), func() error { close(ready); return nil })
-	}()
-	<-ready
-	r, ok := Dial(t.Context(), c.cfg.StateDir)
-	if !ok {
-		t.Fatal("nobody serves")
-	}
-	defer r.Close()
-	watched, err := r.Watch(t.Context(), Selection{All: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	heard, listened := make(chan struct{}, eventsQueued), make(chan error, 1)
-	go func() {
-		listened <- r.Events(t.Context(), func(Event) error { heard <- struct{}{}; return nil })
-	}()
-	untilHeard(t, c, func() bool { return len(heard) > 0 })
-	stop()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	if err := <-listened; !errors.Is(err, ErrServeEnded) {
-		t.Errorf("events end with %v", err)
-	}
-	var last error
-	for _, err := range watched {
-		last = err
-	}
-	if !errors.Is(last, ErrServeEnded) {
-		t.Errorf("watch ends with %v", last)
 	}
 }

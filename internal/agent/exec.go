@@ -5,44 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/twins"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Operations are the message types that a controller can ask for.
-func Operations() []streams.Spec {
-	return []streams.Spec{
-		greet.Ping.Spec(),
-		ops.GetStats.Spec(), ops.StartMiner.Spec(), ops.StopMiner.Spec(), ops.GetLogs.Spec(),
-		deploy.Deploy.Spec(), GetAudit.Spec(),
-	}
-}
-
-// FindOperation returns the operation of this name.
-func FindOperation(name string) (streams.Spec, error) {
-	var names []string
-	for _, s := range Operations() {
-		if string(s.Request) == name {
-			return s, nil
-		}
-		names = append(names, string(s.Request))
-	}
-	slices.Sort(names)
-	return streams.Spec{}, fmt.Errorf("unknown operation %q: want one of %s", name, strings.Join(names, ", "))
-}
-
 // Job is one operation to be done on machines.
 type Job struct {
-	Operation streams.Spec
+	Operation ops.Operation
 	// Payload is the request's; for a deployment it is made from Bundle.
 	Payload jsontext.Value
 	Bundle  *deploy.Bundle
@@ -57,12 +38,12 @@ type Job struct {
 // Result is one line of a job's outcome. A feed gives one for each item and a
 // last one, with Done and no payload; every other operation gives one.
 type Result struct {
-	Target  Target
-	Type    streams.Type
-	Payload jsontext.Value
-	Err     error // set in the last result of a machine only
-	Done    bool  // this is the last result of a machine
-	Feed    bool
+	Target  Target         `json:"target"`
+	Type    streams.Type   `json:"type,omitzero"`
+	Payload jsontext.Value `json:"payload,omitzero"`
+	Err     error          `json:"error,omitzero"` // set in the last result of a machine only
+	Done    bool           `json:"done,omitzero"`  // this is the last result of a machine
+	Feed    bool           `json:"feed,omitzero"`
 }
 
 // Summary counts the machines of a job by what came of them.
@@ -73,8 +54,8 @@ type Summary struct {
 	Failed      int // any other error
 	// Unconfirmed are the machines that were left out until a person has looked at them.
 	Unconfirmed int `json:",omitzero"`
-	// Warnings are lines about grants that are about to end.
-	Warnings string `json:",omitzero"`
+	// Warnings are what the fleet's owner has to look at, such as grants that are about to end.
+	Warnings []string `json:"warnings,omitzero"`
 }
 
 // Total is how many machines there were.
@@ -101,9 +82,8 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 	var (
 		mu  sync.Mutex
 		sum Summary
-		wg  sync.WaitGroup
 	)
-	slots := make(chan struct{}, c.cfg.FanOut)
+	asked := newFanOut(c.cfg.FanOut)
 	out := func(r Result) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -112,10 +92,13 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 		}
 		emit(r)
 	}
-	_, err := c.each(ctx, s, j.Operation, func(t Target) {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+	if j.Operation.Shape != streams.ShapeUpload {
+		if err := j.Operation.Check(j.Payload); err != nil {
+			return sum, fmt.Errorf("payload of %s: %w", j.Operation.Request, err)
+		}
+	}
+	_, err := c.each(ctx, s, j.Operation.Spec, func(t Target) {
+		asked.do(func() {
 			if err := c.confirmed(ctx, s, t, j.Timeout); err != nil {
 				out(Result{Target: t, Type: j.Operation.Reply, Err: err, Done: true})
 				return
@@ -123,8 +106,8 @@ func (c *Controller) Exec(ctx context.Context, j Job, s Selection, emit func(Res
 			c.ask(ctx, j, t, out)
 		})
 	})
-	wg.Wait()
-	sum.Warnings = strings.Join(warnings(c.fleet), "\n")
+	asked.wait()
+	sum.Warnings = fleetdir.Warnings(c.fleet)
 	return sum, c.leftOut(&sum, s, err)
 }
 
@@ -167,9 +150,7 @@ func (c *Controller) claimed(t Target) string {
 func (c *Controller) call(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
 	ctx, cancel := context.WithTimeout(ctx, j.Timeout)
 	defer cancel()
-	s := j.Operation
-	raw := streams.Call[jsontext.Value, jsontext.Value]{Family: s.Family, Request: s.Request, Reply: s.Reply, Verb: s.Verb}
-	return raw.Do(ctx, c.Node.Client, t.Peer, j.Payload)
+	return j.Operation.Call(ctx, c.Node.Client, t.Peer, j.Payload)
 }
 
 // askFeed passes the items on. The timeout is for all of them, but where a log is
@@ -179,9 +160,8 @@ func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Resu
 	defer cancel(nil)
 	timer := time.AfterFunc(j.Timeout, func() { cancel(context.DeadlineExceeded) })
 	defer timer.Stop()
-	s := j.Operation
-	follow := limitOf(s, j.Payload).follow
-	for item, err := range limited(ctx, c.Node.Client, t.Peer, s, j.Payload) {
+	follow := j.Operation.Endless(j.Payload)
+	for item, err := range j.Operation.Do(ctx, c.Node.Client, t.Peer, j.Payload) {
 		if follow {
 			timer.Stop()
 		}
@@ -189,13 +169,13 @@ func (c *Controller) askFeed(ctx context.Context, j Job, t Target, out func(Resu
 			return timedOut(ctx, t, err)
 		}
 		t.Claimed = c.claimed(t)
-		out(Result{Target: t, Type: s.Reply, Payload: item, Feed: true})
+		out(Result{Target: t, Type: j.Operation.Reply, Payload: item, Feed: true})
 	}
 	return nil
 }
 
-// upload sends the bundle. The timeout begins anew with each piece sent; the wait for a direct path has one of its own, as
-// that is no fault of the machine.
+// upload sends the bundle. The timeout begins anew with each piece sent; the wait for a direct path
+// has one of its own, as that is no fault of the machine.
 func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Value, error) {
 	wait, enough := context.WithTimeout(ctx, j.Timeout)
 	defer enough()
@@ -216,7 +196,8 @@ func (c *Controller) upload(ctx context.Context, j Job, t Target) (jsontext.Valu
 		}
 	})
 	if errors.Is(err, context.Canceled) && errors.Is(context.Cause(ctx), errSlowUpload) {
-		return nil, streams.Errorf(streams.CodeTimeout, "%s takes less than %d KiB a second; to give it longer: --timeout", t.Label(), uploadRate>>10)
+		return nil, streams.Errorf(streams.CodeTimeout, "%s takes less than %d KiB a second; to give it longer: --timeout",
+			t.Label(), uploadRate>>10)
 	}
 	if err != nil {
 		return nil, timedOut(ctx, t, err)
@@ -258,23 +239,34 @@ func (c *Controller) Ping(ctx context.Context, t Target, timeout time.Duration) 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if _, err := c.Node.Greeting(ctx, t.Peer); err != nil {
-		return PingResult{}, unreachable(ctx, t, err)
+		return PingResult{}, Unreachable(ctx, t, err)
 	}
-	sent := time.Now()
-	pong, err := greet.Ping.Do(ctx, c.Node.Client, t.Peer, greet.PingRequest{SentAt: sent.UnixMilli()})
+	timing, err := c.ping(ctx, t.Peer)
 	if err != nil {
 		return PingResult{}, err
 	}
-	rtt := time.Since(sent)
-	r := PingResult{RTT: rtt, ClockOffset: time.UnixMilli(pong.ReceivedAt).Sub(sent.Add(rtt / 2))}
+	r := PingResult{RTT: timing.RTT(), ClockOffset: timing.ClockOffset()}
 	for _, conn := range c.Node.Network().ConnsToPeer(t.Peer) {
 		r.Addr = conn.RemoteMultiaddr().String()
 	}
 	return r, nil
 }
 
-// unreachable puts an error of connecting in the terms of a call.
-func unreachable(ctx context.Context, t Target, err error) error {
+// AskStats asks a machine for something that needs a right.
+func (c *Controller) AskStats(ctx context.Context, p peer.ID) error {
+	_, err := ops.GetStats.Do(ctx, c.Node.Client, p, ops.StatsRequest{})
+	return err
+}
+
+// ping asks a machine for its time.
+func (c *Controller) ping(ctx context.Context, p peer.ID) (streams.Timing, error) {
+	sent := time.Now()
+	pong, err := greet.Ping.Do(ctx, c.Node.Client, p, greet.PingRequest{SentAt: sent.UnixMilli()})
+	return streams.Timing{Sent: sent, Received: time.Now(), Answered: time.UnixMilli(pong.ReceivedAt)}, err
+}
+
+// Unreachable puts an error of connecting in the terms of a call.
+func Unreachable(ctx context.Context, t Target, err error) error {
 	if _, ok := errors.AsType[*streams.Error](err); ok {
 		return err
 	}
@@ -282,4 +274,49 @@ func unreachable(ctx context.Context, t Target, err error) error {
 		return streams.Errorf(streams.CodeTimeout, "no answer from %s in time", t.Label())
 	}
 	return streams.Errorf(streams.CodeUnavailable, "offline or cut off: %w", err)
+}
+
+// held is the answer to an operation that has an effect on a machine whose identity two machines
+// run with, or nil: nobody knows which of the two would do it.
+func (c *Controller) held(j Job, t Target) error {
+	if !j.Operation.Verb.HasEffect() {
+		return nil
+	}
+	if twin, ok := c.Node.Twin(t.Peer); ok {
+		return twins.Error(twin)
+	}
+	return nil
+}
+
+// save puts a machine that took a command into the address book.
+func (c *Controller) save(p peer.ID) {
+	var addrs []string
+	for _, conn := range c.Node.Network().ConnsToPeer(p) {
+		addrs = append(addrs, conn.RemoteMultiaddr().String())
+	}
+	claimed := ""
+	for _, i := range c.Node.Peers() {
+		if i.ID == p {
+			claimed = i.Hello.Name
+		}
+	}
+	old, known := c.Node.Book().Get(p)
+	if known && !old.Hint && (claimed == "" || old.ClaimedName == claimed) && len(old.Addrs) > 0 {
+		return
+	}
+	_, err := c.Node.Book().Update(p, func(m *book.Entry) {
+		m.Hint = false
+		if claimed != "" {
+			m.ClaimedName, m.Role = claimed, RoleWorker
+		}
+		for _, a := range addrs {
+			if !slices.Contains(m.Addrs, a) {
+				m.Addrs = append([]string{a}, m.Addrs[:min(len(m.Addrs), 8)]...)
+			}
+		}
+		m.LastSeen = time.Now().UnixMilli()
+	})
+	if err != nil {
+		c.log.Warn("a machine could not be saved", "peer", p, "err", err)
+	}
 }

@@ -42,9 +42,9 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	}
 	boot := []string{relay.Addrs()[0].String() + "/p2p/" + relay.ID().String()}
 
-	c, err := NewController(ControllerConfig{
-		StateDir: t.TempDir(), Serve: true, Listen: []string{tcp(callerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{workerAt}},
-	})
+	c, err := Started(NewServe(ControllerConfig{
+		StateDir: t.TempDir(), Listen: []string{tcp(callerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{workerAt}},
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,11 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job := Job{Operation: deploy.Deploy.Spec(), Bundle: bundle, Timeout: time.Second} // less than the wait
+	op, err := Operations().Find("deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := Job{Operation: op, Bundle: bundle, Timeout: time.Second} // less than the wait
 	if _, err := c.upload(t.Context(), job, Target{Peer: w.Node.ID(), Name: "rig"}); err != nil {
 		t.Error(err)
 	}

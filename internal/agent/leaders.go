@@ -25,8 +25,9 @@ const (
 // leaderRoles are those by which a node is commanded and reached.
 var leaderRoles = []trust.Role{trust.RoleRelay, trust.RoleController, trust.RoleIssuer}
 
-// leaders has a node stay connected with the members that it needs: workers and relays with all controllers and relays, so that
-// machines need no open port; a controller with all workers and relays.
+// leaders has a node stay connected with the members that it needs: workers and relays with all
+// controllers and relays, so that machines need no open port; a controller with all workers and
+// relays.
 type leaders struct {
 	node  *node.Node
 	fleet *trust.Fleet
@@ -41,7 +42,7 @@ func newLeaders(n *node.Node, f *trust.Fleet, roles ...trust.Role) *leaders {
 	return &leaders{node: n, fleet: f, roles: roles}
 }
 
-// keep begins to keep those that are known by now, and ends it for those that were thrown out.
+// keep begins to keep those that are known by now, and ends it for those that were revoked.
 func (l *leaders) keep() {
 	for _, saved := range l.node.Book().All() {
 		m, ok := l.fleet.Known(saved.Peer)
@@ -88,7 +89,8 @@ func (l *leaders) run(ctx context.Context) error {
 	}
 }
 
-// worthAsking are some members that are connected: those with a right to say who is where before those without.
+// worthAsking are some members that are connected: those with a right to say who is where before
+// those without.
 func (l *leaders) worthAsking() (out []peer.ID) {
 	for _, p := range l.node.Network().Peers() {
 		if l.fleet.Member(p) && l.node.Network().Connectedness(p) == network.Connected {
@@ -116,14 +118,16 @@ func (l *leaders) rank(p peer.ID) int {
 	return rankOther
 }
 
-// news tells whether there is a leader among those worth asking who was not asked the last time: it may know of others.
+// news reports whether there is a leader among those worth asking who was not asked the last time:
+// it may know of others.
 func (l *leaders) news() bool {
 	return slices.ContainsFunc(l.worthAsking(), func(p peer.ID) bool { return l.leads(p) && !slices.Contains(l.asked, p) })
 }
 
 func (l *leaders) leads(p peer.ID) bool { return l.rank(p) < rankOther }
 
-// ask learns of others from all the leaders that are connected, or from one other member: some may have joined since.
+// ask learns of others from all the leaders that are connected, or from one other member: some may
+// have joined since.
 func (l *leaders) ask(ctx context.Context) {
 	l.askAt, l.asked = time.Now().Add(leadersAgain), nil
 	answered := false

@@ -11,7 +11,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// Where others are is asked of those first who have something to say in the fleet; a worker is any machine.
+// Where others are is asked of those first who have something to say in the fleet; a worker is any
+// machine.
 func TestWhoIsAskedFirst(t *testing.T) {
 	root, err := trust.NewRoot()
 	if err != nil {
@@ -22,7 +23,7 @@ func TestWhoIsAskedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	issue := func(role trust.Role) (peer.ID, trust.Chain) {
-		id := newIdentity(t)
+		id := newID(t)
 		chain, err := signer.Issue(trust.Grant{Subject: id, Role: role, Name: string(role)}, time.Now())
 		if err != nil {
 			t.Fatal(err)

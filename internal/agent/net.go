@@ -5,10 +5,16 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
 // DefaultFleetSize is for how many machines limits are made.
@@ -34,13 +40,15 @@ type NetConfig struct {
 	// FleetSize is for how many machines limits are made; 0 means 1,000. MaxPeers, if set, counts
 	// instead; see host.Config.
 	FleetSize, MaxPeers int
+	// Hint is what a person does next about an error, see host.Config.
+	Hint func(error) string
 	// NoAutoNAT keeps others from dialling back, for simulated networks.
 	NoAutoNAT bool
 }
 
-// apply fills in what the configuration means for a host.
-func (c NetConfig) apply(h *host.Config) (err error) {
-	if h.External, err = parseListen(c.External); err != nil {
+// Apply fills in what the configuration means for a host.
+func (c NetConfig) Apply(h *host.Config) (err error) {
+	if h.External, err = ParseListen(c.External); err != nil {
 		return fmt.Errorf("external address: %w", err)
 	}
 	if h.AllowNets, err = parseNets(c.AllowNets); err != nil {
@@ -59,6 +67,7 @@ func (c NetConfig) apply(h *host.Config) (err error) {
 	if c.MaxPeers > 0 {
 		h.MaxPeers = c.MaxPeers
 	}
+	h.Hint = c.Hint
 	h.PortMap, h.Relay, h.AutoNAT = c.PortMap, c.Relay, !c.NoAutoNAT
 	return nil
 }
@@ -91,4 +100,48 @@ func readNetworkKey(path string) (pnet.PSK, error) {
 		return nil, fmt.Errorf("network key %s: %w; its three lines are /key/swarm/psk/1.0.0/, /base16/ and 64 hexadecimal digits", path, err)
 	}
 	return key, nil
+}
+
+// hostConfig reads how a node of any kind listens, begins and gets to others.
+func hostConfig(listen, bootstrap []string, net NetConfig) (hc host.Config, err error) {
+	if hc.Bootstrap, err = host.ParsePeers(bootstrap...); err != nil {
+		return hc, err
+	}
+	if hc.Listen, err = ParseListen(listen); err != nil {
+		return hc, err
+	}
+	return hc, net.Apply(&hc)
+}
+
+// tickets opens the tickets that a node in a fleet redeems. Without a fleet there are none.
+func tickets(f *trust.Fleet, stateDir string) (*ticket.Book, error) {
+	if f == nil {
+		return nil, nil
+	}
+	return fleetdir.OpenTickets(stateDir)
+}
+
+// ParseListen reads multiaddrs to listen on.
+func ParseListen(words []string) (out []multiaddr.Multiaddr, err error) {
+	for _, s := range words {
+		a, err := multiaddr.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// AddrsOf returns the addresses of a node, each with its peer ID.
+func AddrsOf(n *node.Node) ([]string, error) {
+	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(addrs))
+	for i, a := range addrs {
+		out[i] = a.String()
+	}
+	return out, nil
 }

@@ -3,26 +3,23 @@ package agent
 import (
 	"cmp"
 	"context"
-	"errors"
-	"net/http"
 	"slices"
-	"sync"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/keep"
 	"github.com/seed-b490fa12/swarm/host/route"
-
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
-
-	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/internal/clock"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
 // PeerLine is what a controller knows of one machine, and how it stands with it now.
 type PeerLine struct {
 	book.Entry
-	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and blocked.
+	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and
+	// blocked.
 	State keep.State `json:"state,omitzero"`
 	// Path is LAN, direct or relay, Addr the address and Relay who passes it on, while connected.
 	Path  route.Path `json:"path,omitzero"`
@@ -53,17 +50,14 @@ func SavedPeers(b *book.Book) (lines []PeerLine) {
 // pingAllTime bounds how long the answers to a question for peers take.
 const pingAllTime = 2 * time.Second
 
-// Peers returns what this controller knows of all machines, and pings those that are connected. With try it dials the
-// others first, for that long.
-func (c *Controller) Peers(ctx context.Context, try time.Duration) []PeerLine {
+// Peers returns what this controller knows of all machines, and pings those that are connected.
+// With try it dials the others first, for that long.
+func (c *Controller) Peers(ctx context.Context, try time.Duration) ([]PeerLine, error) {
 	lines := slices.DeleteFunc(SavedPeers(c.Node.Book()), func(l PeerLine) bool { return l.Peer == c.Node.ID() })
-	var pings sync.WaitGroup
-	slots := make(chan struct{}, c.cfg.FanOut)
+	pings := newFanOut(c.cfg.FanOut)
 	for i := range lines {
 		l := &lines[i]
-		pings.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+		pings.do(func() {
 			if try > 0 {
 				ctx, cancel := context.WithTimeout(ctx, try)
 				defer cancel()
@@ -72,11 +66,11 @@ func (c *Controller) Peers(ctx context.Context, try time.Duration) []PeerLine {
 			c.look(ctx, l)
 		})
 	}
-	pings.Wait()
+	pings.wait()
 	slices.SortFunc(lines, func(a, b PeerLine) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Peer, b.Peer))
 	})
-	return lines
+	return lines, ctx.Err()
 }
 
 // look fills in how we stand with a machine.
@@ -105,85 +99,84 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingAllTime)
 	defer cancel()
-	sent := time.Now()
-	pong, err := greet.Ping.Do(ctx, c.Node.Client, l.Peer, greet.PingRequest{SentAt: sent.UnixMilli()})
+	timing, err := c.ping(ctx, l.Peer)
 	l.Twin = cmp.Or(l.Twin, c.twinWords(l.Peer)) // it may just have said so
 	if err != nil {
 		l.Error = err.Error()
 		return
 	}
-	took := time.Since(sent)
-	rtt := float64(took.Microseconds()) / 1000
-	offset := time.UnixMilli(pong.ReceivedAt).Sub(sent.Add(took / 2)).Milliseconds()
+	rtt := float64(timing.RTT().Microseconds()) / 1000
+	offset := timing.ClockOffset().Milliseconds()
 	l.RTTMs, l.ClockOffsetMs = &rtt, &offset
 }
 
-// peers answers with all machines.
-func (s *Server) peers(w http.ResponseWriter, r *http.Request) {
-	out := &lines{w: w}
-	s.c.refresh()
-	for _, l := range s.c.Peers(r.Context(), 0) {
-		if out.write(socketLine{Peer: &l}) != nil {
-			return
+// Self looks at this machine.
+func (c *Controller) Self(ctx context.Context) (Self, error) {
+	r := c.Node.Reach()
+	s := Self{Peer: c.Node.ID(), Addrs: []string{}, Relays: []string{}, Warnings: []string{}, Public: r.Public, NAT: r.NAT, UDP: r.UDP}
+	for _, a := range r.Addrs {
+		s.Addrs = append(s.Addrs, a.String())
+	}
+	for _, p := range r.Relays {
+		s.Relays = append(s.Relays, c.known(p).Label())
+	}
+	if c.fleet != nil {
+		s.Fleet = c.fleet.Name()
+		s.Warnings = append(s.Warnings, fleetdir.Warnings(c.fleet)...)
+		s.Sheet = fleetdir.SheetWarning(c.fleet, c.cfg.StateDir)
+	}
+	s.ClockFault, s.Twin = clock.Fault(time.Now()), c.twinWords(c.Node.ID())
+	var offsets []int64
+	lines, err := c.Peers(ctx, 0)
+	s.Clocks = otherClocks(lines)
+	for _, l := range lines {
+		s.Known++
+		if l.RTTMs != nil {
+			s.Connected++
+			offsets = append(offsets, *l.ClockOffsetMs)
+		}
+	}
+	if len(offsets) > 0 {
+		slices.Sort(offsets)
+		s.ClockOffsetMs = &offsets[len(offsets)/2]
+	}
+	return s, err
+}
+
+// Events reports what happens from now on, until ctx ends or emit fails. A machine that is known
+// before it is saved, as one that joins, is reported once it is. A slow emit misses events, and
+// learns how many.
+func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changes, stop := c.Node.Standings().Watch()
+	defer stop()
+	q := &eventQueue{c: make(chan Event, eventsQueued)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		(&collector{targets: c.targets, q: q}).run(ctx, changes)
+	}()
+	defer func() { cancel(); <-done }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-q.c:
+			if err := emit(e); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// self answers with how it stands with this machine.
-func (s *Server) self(w http.ResponseWriter, r *http.Request) {
-	s.c.refresh()
-	self := s.c.Self(r.Context())
-	(&lines{w: w}).write(socketLine{Self: &self})
-}
-
-// Self asks the controller that serves here how it stands with this machine.
-func (r *Remote) Self(ctx context.Context) (Self, error) {
-	answer, err := r.post(ctx, "/v1/self", struct{}{})
-	if err != nil {
-		return Self{}, err
-	}
-	for l, err := range answer {
-		if err != nil {
-			return Self{}, err
-		}
-		if l.Self != nil {
-			return *l.Self, nil
-		}
-	}
-	return Self{}, errors.New("the controller that serves here says nothing of itself")
-}
-
-// Peers asks the controller that serves here for its machines.
-func (r *Remote) Peers(ctx context.Context) (out []PeerLine, err error) {
-	answer, err := r.post(ctx, "/v1/peers", struct{}{})
-	if err != nil {
-		return nil, err
-	}
-	for l, err := range answer {
-		if err != nil {
-			return out, err
-		}
-		if l.Peer != nil {
-			out = append(out, *l.Peer)
-		}
-	}
-	return out, nil
-}
-
-// relayName names who passes on what goes to an address; empty for a direct one.
-func (c *Controller) relayName(a multiaddr.Multiaddr) string {
-	relay := route.RelayOf(a)
-	if relay == "" {
+// PathInWords returns by which way a machine is connected; "" when it is not.
+func (c *Controller) PathInWords(p peer.ID) string {
+	conn := c.Node.BestConn(p)
+	if conn == nil {
 		return ""
 	}
-	m, _ := c.Node.Book().Get(relay)
-	return cmp.Or(targetOf(m).Display(), relay.String())
-}
-
-func (c *Controller) relayNameText(addr string) string {
-	a, err := multiaddr.NewMultiaddr(addr)
-	if err != nil {
-		return ""
+	if relay := c.relayName(conn.RemoteMultiaddr()); relay != "" {
+		return "by way of the relay " + relay
 	}
-	return c.relayName(a)
+	return string(route.Of(conn))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -35,15 +36,16 @@ func WritePolicy(stateDir string, enable []string) error {
 	return err
 }
 
-// miners are the kinds that a worker can drive.
-func miners() []string { return []string{"refpow", "xmrig"} }
-
 // checkMiners refuses the name of a miner that there is not: most often a typing
 // error.
 func checkMiners(p policy.Policy) error {
+	var known []string
+	for _, a := range adapters("", xmrig.Config{}) {
+		known = append(known, a.Name())
+	}
 	for _, m := range p.Miners {
-		if !slices.Contains(miners(), m) {
-			return fmt.Errorf("%w: there is no miner %q; there are: %s", policy.ErrInvalid, m, strings.Join(miners(), ", "))
+		if !slices.Contains(known, m) {
+			return fmt.Errorf("%w: there is no miner %q; there are: %s", policy.ErrInvalid, m, strings.Join(known, ", "))
 		}
 	}
 	return nil
@@ -57,7 +59,7 @@ type policed struct {
 
 func (p policed) Apply(ctx context.Context, m deploy.Manifest, body io.Reader) (deploy.Ack, error) {
 	if err := p.file.Policy().CheckDeploy(m.Name, m.Room()); err != nil {
-		return deploy.Ack{}, streams.Errorf(streams.CodeRefused, "%v; the owner of this machine allows it with: --enable deploy", err)
+		return deploy.Ack{}, streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	return p.to.Apply(ctx, m, body)
 }
@@ -82,20 +84,20 @@ func (w *Worker) ReloadPolicy() error {
 		return err
 	}
 	w.warnCaps()
-	w.audit.note(audit.KindPolicy, "", "the policy was read: "+readable(w.policy.Policy()).String())
+	w.audit.Note(audit.KindPolicy, "", "the policy was read: "+w.policy.Policy().Status().String())
 	return nil
 }
 
 // warnCaps says which caps of the policy nothing enforces yet.
 func (w *Worker) warnCaps() {
-	for _, unkept := range readable(w.policy.Policy()).Unenforced {
+	for _, unkept := range w.policy.Policy().Status().Unenforced {
 		w.log.Warn("a cap of the policy is not enforced by this version", "cap", unkept)
 	}
 }
 
 // MayRun says, in words, what may run here now.
 func (w *Worker) MayRun() string {
-	s := readable(w.policy.Policy()).String()
+	s := w.policy.Policy().Status().String()
 	if s == "nothing" {
 		s += ": enable something, for example with --enable miner=refpow,deploy"
 	}
@@ -113,51 +115,8 @@ func fleetNames(f *trust.Fleet) (fleet, name string) {
 	return f.Name(), f.Self().Grant.Name
 }
 
-// PolicyStatus is the policy of a worker, for people and programs to read.
-type PolicyStatus struct {
-	Miners  []string `json:"miners"`
-	Pools   []string `json:"pools"`
-	Wallets []string `json:"wallets"`
-	Deploy  bool     `json:"deploy"`
-	Threads int      `json:"threads,omitzero"` // the cap; 0 is none
-	// Unenforced are the caps that the file sets and this version cannot keep.
-	Unenforced []string `json:"unenforced,omitzero"`
-}
-
 // ReadPolicy reads the policy file of a state directory.
-func ReadPolicy(stateDir string) (PolicyStatus, error) {
+func ReadPolicy(stateDir string) (policy.Status, error) {
 	p, err := policy.Load(policyPath(stateDir))
-	return readable(p), err
-}
-
-func readable(p policy.Policy) PolicyStatus {
-	s := PolicyStatus{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Threads: p.Caps.Threads}
-	if p.Caps.CPUPercent > 0 {
-		s.Unenforced = append(s.Unenforced, "caps.cpuPercent")
-	}
-	if p.Caps.MemoryBytes > 0 {
-		s.Unenforced = append(s.Unenforced, "caps.memoryBytes")
-	}
-	return s
-}
-
-// String says what may run in a line.
-func (s PolicyStatus) String() string {
-	var parts []string
-	if len(s.Miners) > 0 {
-		parts = append(parts, "miners "+strings.Join(s.Miners, ", ")+" for pools "+strings.Join(s.Pools, ", "))
-	}
-	if s.Deploy {
-		parts = append(parts, "deploy")
-	}
-	if s.Threads > 0 {
-		parts = append(parts, fmt.Sprintf("%d threads at most", s.Threads))
-	}
-	for _, u := range s.Unenforced {
-		parts = append(parts, u+" is not enforced by this version")
-	}
-	if len(parts) == 0 {
-		return "nothing"
-	}
-	return strings.Join(parts, "; ")
+	return p.Status(), err
 }

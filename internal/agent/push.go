@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/host/book"
-
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 
@@ -80,23 +78,23 @@ func (l *watchList) accept(from peer.ID, s ops.Stats) error {
 
 // Pushed is one worker's stats as they were pushed.
 type Pushed struct {
-	Target    Target
-	Timestamp time.Time
-	Stats     ops.Stats
+	Target    Target    `json:"target"`
+	Timestamp time.Time `json:"timestamp"`
+	Stats     ops.Stats `json:"stats"`
 }
 
 // Watch listens to the stats that the selected workers push, until ctx ends.
 // It stays connected with them; with Selection.All also with the bootstrap peers
 // and with machines that other commands save meanwhile. The controller must
-// have been made with Watch, and watches once at a time; what is returned must
+// have been made with [NewWatch] or [NewServe], and watches once at a time; what is returned must
 // be iterated.
 func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, error], error) {
-	targets, err := c.pickAsking(ctx, s)
+	picked, err := c.Resolve(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	if c.Node.PubSub == nil {
-		return c.poll(ctx, targets, s.All), nil
+		return c.poll(ctx, picked, s.All), nil
 	}
 	list := &watchList{peers: make(map[peer.ID]*watched)}
 	subject, err := statsTopic(c.fleet).Join(c.Node.PubSub, c.Node.ID(), c.Node.Streams, list.accept)
@@ -108,15 +106,11 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		return nil, errors.Join(err, subject.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	seen := make(map[peer.ID]bool)
-	add := func(t Target) {
-		if !seen[t.Peer] {
-			seen[t.Peer] = true
-			list.add(t.Peer)
-			c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
-		}
-	}
-	for _, t := range targets {
+	add := once(func(t Target) {
+		list.add(t.Peer)
+		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
+	})
+	for _, t := range picked {
 		add(t)
 	}
 	var finding sync.WaitGroup
@@ -146,7 +140,7 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 	}, nil
 }
 
-// followBook tells of the machines that other commands save meanwhile.
+// followBook reports the machines that other commands save meanwhile.
 func (c *Controller) followBook(ctx context.Context, every time.Duration, tell func(Target)) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -160,7 +154,7 @@ func (c *Controller) followBook(ctx context.Context, every time.Duration, tell f
 			c.log.Warn("the address book cannot be read again", "err", err)
 			continue
 		}
-		for _, t := range c.pickMembers(func(book.Entry) bool { return true }) {
+		for _, t := range c.all() {
 			tell(t)
 		}
 	}
@@ -168,3 +162,55 @@ func (c *Controller) followBook(ctx context.Context, every time.Duration, tell f
 
 // bookEvery is how often a watch looks for machines that were saved meanwhile.
 const bookEvery = 10 * time.Second
+
+// poll asks for stats again and again, for a command that is no subscriber:
+// pubsub keeps one stream for each peer ID, and several processes share this one.
+func (c *Controller) poll(ctx context.Context, picked []Target, all bool) iter.Seq2[Pushed, error] {
+	return func(yield func(Pushed, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var polls sync.WaitGroup
+		defer polls.Wait()
+		defer cancel()
+		out := make(chan Pushed)
+		add := once(func(t Target) { polls.Go(func() { c.pollOne(ctx, t, out) }) })
+		for _, t := range picked {
+			add(t)
+		}
+		if all {
+			polls.Go(func() { c.followBook(ctx, bookEvery, add) })
+		}
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case p := <-out:
+				if !yield(p, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (c *Controller) pollOne(ctx context.Context, t Target, out chan<- Pushed) {
+	tick := time.NewTicker(DefaultStatsEvery)
+	defer tick.Stop()
+	for {
+		asked, cancel := context.WithTimeout(ctx, DefaultStatsEvery)
+		stats, err := ops.GetStats.Do(asked, c.Node.Client, t.Peer, ops.StatsRequest{})
+		cancel()
+		if err != nil {
+			c.log.Debug("no stats", "peer", t.Peer, "err", err)
+		} else {
+			select {
+			case out <- Pushed{t, time.Now(), stats}:
+			case <-ctx.Done():
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -10,11 +10,11 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
 // RelayConfig says what kind of relay NewRelay makes.
@@ -33,8 +33,8 @@ type RelayConfig struct {
 	Logger  *slog.Logger
 }
 
-// Relay is a machine that others find each other through: it passes connections on for the members of its fleet, answers in the
-// DHT, and tells members of members. It takes no commands.
+// Relay is a machine that others find each other through: it passes connections on for the members
+// of its fleet, answers in the DHT, and tells members of members. It takes no commands.
 type Relay struct {
 	Node *node.Node
 
@@ -50,31 +50,22 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	fleet, err := openFleet(cfg.StateDir, cfg.Allow, cfg.Logger)
+	fleet, err := fleetdir.Open(cfg.StateDir, cfg.Allow, cfg.Logger)
 	if err != nil {
 		return nil, err
-	}
-	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
-	if err != nil {
-		return nil, err
-	}
-	listen, err := parseListen(cfg.Listen)
-	if err != nil {
-		return nil, err
-	}
-	nc := node.Config{
-		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Seed: true, Sole: true, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
 	}
 	cfg.Net.Relay = true
-	if err := cfg.Net.apply(&nc.Host); err != nil {
+	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
+	if err != nil {
 		return nil, err
 	}
-	if fleet != nil {
-		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
-			return nil, err
-		}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
+	nc := node.Config{
+		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet, Host: hc,
+		Topics: []string{statsTopic(fleet).Name}, Seed: true, Sole: true, Logger: cfg.Logger,
+	}
+	if nc.Tickets, err = tickets(fleet, cfg.StateDir); err != nil {
+		return nil, err
 	}
 	n, err := node.New(nc)
 	if err != nil {
@@ -93,7 +84,7 @@ func (r *Relay) Listen() error {
 }
 
 // Addrs returns the relay's addresses, each with its peer ID.
-func (r *Relay) Addrs() ([]string, error) { return addrsOf(r.Node) }
+func (r *Relay) Addrs() ([]string, error) { return AddrsOf(r.Node) }
 
 // Fleet returns the names of the fleet and of this machine in it, empty in open mode.
 func (r *Relay) Fleet() (fleet, name string) { return fleetNames(r.fleet) }
@@ -107,7 +98,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	g.Go(func() error { return watchTwin(ctx, r.Node, r.stateDir, r.log, func(twins.Twin, bool) {}) })
 	if r.leaders != nil {
 		g.Go(func() error { return r.leaders.run(ctx) })
-		g.Go(func() error { return untilLeft(ctx, r.fleet) })
+		g.Go(func() error { return fleetdir.UntilLeft(ctx, r.fleet) })
 	}
 	return g.Wait()
 }
@@ -136,7 +127,8 @@ func (r *Relay) account(ctx context.Context) error {
 	return nil
 }
 
-// passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing on.
+// passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing
+// on.
 func (r *Relay) passStatsOn(ctx context.Context) error {
 	subject, err := statsTopic(r.fleet).Join(r.Node.PubSub, r.Node.ID(), r.Node.Streams, nil)
 	if err != nil {

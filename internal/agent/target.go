@@ -1,19 +1,24 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/host/book"
-
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -22,17 +27,17 @@ import (
 type Selection struct {
 	// Names are names of the address book, unique prefixes of peer IDs, or
 	// multiaddrs that end in /p2p/<peer ID>.
-	Names []string
+	Names []string `json:"names,omitzero"`
 	// All means every saved machine, the bootstrap peers and, for an operation
 	// without an effect, those that discovery gives within Wait.
-	All bool
+	All bool `json:"all,omitzero"`
 	// On picks saved machines by their labels: "key=value", several joined by commas.
-	On string
+	On string `json:"on,omitzero"`
 	// Best picks this many of the saved machines, the best ones by score and
 	// round trip.
-	Best int
+	Best int `json:"best,omitzero"`
 	// Wait is for how long All listens to discovery.
-	Wait time.Duration
+	Wait time.Duration `json:"waitMs,omitzero"`
 }
 
 // ErrSelection is in the chain of errors about a selection that names nothing:
@@ -41,11 +46,11 @@ var ErrSelection = errors.New("no such target")
 
 // Target is a machine that an operation is for.
 type Target struct {
-	Peer peer.ID
+	Peer peer.ID `json:"peer"`
 	// Name is the owner's name for it; empty when it has none.
-	Name string
+	Name string `json:"name,omitzero"`
 	// Claimed is what the machine calls itself.
-	Claimed string
+	Claimed string `json:"claimed,omitzero"`
 }
 
 // Label is how a person knows the target: by its name, or by what it calls
@@ -73,24 +78,40 @@ func targetOf(m book.Entry) Target {
 	return Target{Peer: m.Peer, Name: m.Name, Claimed: m.ClaimedName}
 }
 
+// targets finds the machines that a selection means.
+type targets struct {
+	node  *node.Node
+	fleet *trust.Fleet    // nil in open mode
+	boot  []peer.AddrInfo // where the controller begins
+	found *finder
+	log   *slog.Logger
+}
+
+// newTargets returns targets that work once node is set.
+func newTargets(fleet *trust.Fleet, boot []peer.AddrInfo, fanOut int, log *slog.Logger) *targets {
+	ts := &targets{fleet: fleet, boot: boot, log: log, found: newFinder(fanOut, log)}
+	ts.found.targets = ts
+	return ts
+}
+
 // pick returns the targets that are known now.
-func (c *Controller) pick(s Selection) ([]Target, error) {
+func (ts *targets) pick(s Selection) ([]Target, error) {
 	switch {
 	case len(s.Names) > 0:
-		return c.pickNames(s.Names)
+		return ts.pickNames(s.Names)
 	case s.All:
-		return c.pickMembers(func(book.Entry) bool { return true }), nil
+		return ts.all(), nil
 	case s.On != "":
-		return c.pickLabels(s.On)
+		return ts.pickLabels(s.On)
 	case s.Best > 0:
-		return c.pickBest(s.Best)
+		return ts.pickBest(s.Best)
 	}
 	return nil, fmt.Errorf("%w: name a machine, or use --all, --on or --best", ErrSelection)
 }
 
-func (c *Controller) pickNames(names []string) (out []Target, err error) {
+func (ts *targets) pickNames(names []string) (out []Target, err error) {
 	for _, name := range names {
-		t, err := c.Find(name)
+		t, err := ts.Find(name)
 		if err != nil {
 			return nil, err
 		}
@@ -102,11 +123,11 @@ func (c *Controller) pickNames(names []string) (out []Target, err error) {
 }
 
 // Find returns the one machine that a word of the command line means.
-func (c *Controller) Find(word string) (Target, error) {
+func (ts *targets) Find(word string) (Target, error) {
 	if strings.HasPrefix(word, "/") {
-		return c.findAddr(word)
+		return ts.findAddr(word)
 	}
-	m, err := c.Node.Book().Find(word)
+	m, err := ts.node.Book().Find(word)
 	if err == nil {
 		return targetOf(m), nil
 	}
@@ -116,10 +137,10 @@ func (c *Controller) Find(word string) (Target, error) {
 	if id, err := peer.Decode(word); err == nil {
 		return Target{Peer: id}, nil
 	}
-	if boot := c.bootstrapPeers(word); len(boot) == 1 {
-		return c.known(boot[0]), nil
+	if boot := ts.bootstrapPeers(word); len(boot) == 1 {
+		return ts.known(boot[0]), nil
 	}
-	if claimed := c.claimants(word); len(claimed) > 0 {
+	if claimed := ts.claimants(word); len(claimed) > 0 {
 		return Target{}, fmt.Errorf("%w: no machine is named %q here. %s calls itself so: if it is the one, name it with: swarm peers add %s --name %s",
 			ErrSelection, word, claimed[0], claimed[0], word)
 	}
@@ -127,27 +148,27 @@ func (c *Controller) Find(word string) (Target, error) {
 }
 
 // known returns what the address book says of a machine.
-func (c *Controller) known(p peer.ID) Target {
-	if m, ok := c.Node.Book().Get(p); ok {
+func (ts *targets) known(p peer.ID) Target {
+	if m, ok := ts.node.Book().Get(p); ok {
 		return targetOf(m)
 	}
 	return Target{Peer: p}
 }
 
-func (c *Controller) findAddr(addr string) (Target, error) {
+func (ts *targets) findAddr(addr string) (Target, error) {
 	infos, err := host.ParsePeers(addr)
 	if err != nil {
 		return Target{}, fmt.Errorf("%w: %w", ErrSelection, err)
 	}
 	info := infos[0]
-	c.Node.Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour)
-	return c.known(info.ID), nil
+	ts.node.Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour)
+	return ts.known(info.ID), nil
 }
 
 // bootstrapPeers returns the peers to begin with whose IDs begin so. They may
 // not be saved yet.
-func (c *Controller) bootstrapPeers(prefix string) (out []peer.ID) {
-	for _, p := range c.boot {
+func (ts *targets) bootstrapPeers(prefix string) (out []peer.ID) {
+	for _, p := range ts.boot {
 		if book.MatchesID(prefix, p.ID) {
 			out = append(out, p.ID)
 		}
@@ -156,8 +177,8 @@ func (c *Controller) bootstrapPeers(prefix string) (out []peer.ID) {
 }
 
 // claimants returns the saved peers that call themselves name.
-func (c *Controller) claimants(name string) (out []peer.ID) {
-	for _, m := range c.Node.Book().All() {
+func (ts *targets) claimants(name string) (out []peer.ID) {
+	for _, m := range ts.node.Book().All() {
 		if m.ClaimedName == name {
 			out = append(out, m.Peer)
 		}
@@ -165,24 +186,27 @@ func (c *Controller) claimants(name string) (out []peer.ID) {
 	return out
 }
 
-func (c *Controller) pickMembers(want func(book.Entry) bool) (out []Target) {
-	for _, m := range c.Node.Book().All() {
-		if !m.Hint && m.Peer != c.Node.ID() && c.wanted(m) && want(m) {
+func (ts *targets) pickMembers(want func(book.Entry) bool) (out []Target) {
+	for _, m := range ts.node.Book().All() {
+		if !m.Hint && m.Peer != ts.node.ID() && ts.wanted(m) && want(m) {
 			out = append(out, targetOf(m))
 		}
 	}
 	return out
 }
 
-func (c *Controller) pickLabels(selector string) ([]Target, error) {
-	if c.fleet != nil {
-		return c.pickSelector(selector)
+// all returns the saved machines that commands for groups are for.
+func (ts *targets) all() []Target { return ts.pickMembers(func(book.Entry) bool { return true }) }
+
+func (ts *targets) pickLabels(selector string) ([]Target, error) {
+	if ts.fleet != nil {
+		return ts.pickSelector(selector)
 	}
 	want, err := ParseLabels(strings.Split(selector, ","))
 	if err != nil {
 		return nil, fmt.Errorf("%w: selector %q: %w", ErrSelection, selector, err)
 	}
-	out := c.pickMembers(func(m book.Entry) bool {
+	out := ts.pickMembers(func(m book.Entry) bool {
 		for k, v := range want {
 			if m.Labels[k] != v {
 				return false
@@ -209,21 +233,21 @@ func ParseLabels(words []string) (map[string]string, error) {
 	return labels, nil
 }
 
-// inGroup reports whether a bootstrap peer belongs to all machines: in a fleet only once it has shown
-// that it is a worker, and one that nobody need look at first.
-func (c *Controller) inGroup(ctx context.Context, p peer.ID) bool {
-	if c.fleet == nil {
+// inGroup reports whether a bootstrap peer belongs to all machines: in a fleet only once it has
+// shown that it is a worker, and one that nobody need look at first.
+func (ts *targets) inGroup(ctx context.Context, p peer.ID) bool {
+	if ts.fleet == nil {
 		return true
 	}
-	if _, known := c.fleet.Known(p); !known {
+	if _, known := ts.fleet.Known(p); !known {
 		ctx, cancel := context.WithTimeout(ctx, askTime)
 		defer cancel()
-		if _, err := c.Node.Greeting(ctx, p); err != nil {
+		if _, err := ts.node.Greeting(ctx, p); err != nil {
 			return true // why it does not answer is said as of any other
 		}
 	}
-	m, known := c.fleet.Known(p)
-	return !known || m.Grant.Role == trust.RoleWorker && !waits(m) && !c.fleet.Revoked(p)
+	m, known := ts.fleet.Known(p)
+	return !known || m.Grant.Role == trust.RoleWorker && !fleetdir.Waits(m) && !ts.fleet.Revoked(p)
 }
 
 // each hands every target of the selection to do: those known now at once, and
@@ -233,51 +257,97 @@ func (c *Controller) inGroup(ctx context.Context, p peer.ID) bool {
 // Discovery may find anybody's machine. It is asked, so that its owner sees it
 // in the answers, but never told to do something, which may carry secrets: that
 // is for machines that are saved, because they answered before or were named.
-func (c *Controller) each(ctx context.Context, s Selection, op streams.Spec, do func(Target)) (int, error) {
-	targets, err := c.pickAsking(ctx, s)
+func (ts *targets) each(ctx context.Context, s Selection, op streams.Spec, do func(Target)) (int, error) {
+	targets, err := ts.Resolve(ctx, s)
 	if err != nil {
 		return 0, err
 	}
 	if s.All {
-		for _, b := range c.boot {
-			if c.inGroup(ctx, b.ID) {
-				targets = append(targets, c.known(b.ID))
+		for _, b := range ts.boot {
+			if ts.inGroup(ctx, b.ID) {
+				targets = append(targets, ts.known(b.ID))
 			}
 		}
 	}
-	seen := make(map[peer.ID]bool)
+	n := 0
+	tell := once(func(t Target) {
+		n++
+		do(t)
+	})
 	for _, t := range targets {
-		if !seen[t.Peer] {
-			seen[t.Peer] = true
-			do(t)
-		}
-	}
-	tell := func(t Target) {
-		if !seen[t.Peer] {
-			seen[t.Peer] = true
-			do(t)
-		}
+		tell(t)
 	}
 	switch {
 	case !s.All || s.Wait <= 0:
-	case c.fleet != nil:
+	case ts.fleet != nil:
 		// Members prove that they are, so they may be told to do something.
-		if len(c.worthAsking()) > 0 {
-			c.learnMembers(ctx, s.Wait, tell)
+		if len(ts.worthAsking()) > 0 {
+			ts.learnMembers(ctx, s.Wait, tell)
 		} else {
-			c.discover(ctx, s.Wait, op.Family.Name, tell)
+			ts.found.discover(ctx, s.Wait, op.Family.Name, tell)
 		}
 	case !op.Verb.HasEffect():
-		c.discover(ctx, s.Wait, op.Family.Name, tell)
+		ts.found.discover(ctx, s.Wait, op.Family.Name, tell)
 	}
-	if len(seen) == 0 && c.fleet != nil {
-		return 0, fmt.Errorf("%w: no worker of the fleet %s is known here. Let one in: swarm invite NAME", ErrSelection, c.fleet.Name())
-	}
-	if len(seen) == 0 && op.Verb.HasEffect() {
-		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)
-	}
-	if len(seen) == 0 {
+	switch {
+	case n > 0:
+		return n, nil
+	case ts.fleet != nil:
+		return 0, fmt.Errorf("%w: no worker of the fleet %s is known here. Let one in: swarm invite NAME",
+			ErrSelection, ts.fleet.Name())
+	case op.Verb.HasEffect():
+		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. "+
+			"Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)
+	default:
 		return 0, fmt.Errorf("%w: no machine is known and none was found in %v. Give the address of one: --bootstrap /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, s.Wait)
 	}
-	return len(seen), nil
+}
+
+// once passes each machine on to do the first time only.
+func once(do func(Target)) func(Target) {
+	seen := make(map[peer.ID]bool)
+	return func(t Target) {
+		if !seen[t.Peer] {
+			seen[t.Peer] = true
+			do(t)
+		}
+	}
+}
+
+// relayName names who passes on what goes to an address; empty for a direct one.
+func (ts *targets) relayName(a multiaddr.Multiaddr) string {
+	relay := route.RelayOf(a)
+	if relay == "" {
+		return ""
+	}
+	m, _ := ts.node.Book().Get(relay)
+	return cmp.Or(targetOf(m).Display(), relay.String())
+}
+
+func (ts *targets) relayNameText(addr string) string {
+	a, err := multiaddr.NewMultiaddr(addr)
+	if err != nil {
+		return ""
+	}
+	return ts.relayName(a)
+}
+
+// Refresh reads again what other processes of this machine may have changed.
+func (ts *targets) Refresh() {
+	if err := ts.node.Book().Reload(); err != nil {
+		ts.log.Warn("the address book cannot be read again", "err", err)
+	}
+	if f := ts.fleet; f != nil {
+		if err := f.Reload(); err != nil {
+			ts.log.Warn("the fleet cannot be read again", "err", err)
+		}
+	}
+}
+
+// twinWords say that two machines run with the identity of p; nothing where that is not known.
+func (ts *targets) twinWords(p peer.ID) string {
+	if t, ok := ts.node.Twin(p); ok {
+		return t.Words()
+	}
+	return ""
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/twins"
@@ -25,34 +24,17 @@ const (
 	maxTwin   = 4 << 10         // bytes of the file
 )
 
-// held is the answer to an operation that has an effect on a machine whose identity two machines run with, or nil: nobody
-// knows which of the two would do it.
-func (c *Controller) held(j Job, t Target) error {
-	if !j.Operation.Verb.HasEffect() {
-		return nil
-	}
-	if twin, ok := c.Node.Twin(t.Peer); ok {
-		return twins.Error(twin)
-	}
-	return nil
-}
-
-// twinWords say that two machines run with the identity of p; nothing where that is not known.
-func (c *Controller) twinWords(p peer.ID) string {
-	if t, ok := c.Node.Twin(p); ok {
-		return t.Words()
-	}
-	return ""
-}
-
 // twinMark is what the file says while another machine runs with this node's identity.
 type twinMark struct {
 	Seen  int64  `json:"seen"` // Unix ms
 	Words string `json:"words"`
 }
 
-// watchTwin keeps the file for "swarm status" until ctx ends, and says when another machine came, and when it was gone.
-func watchTwin(ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(twins.Twin, bool)) error {
+// watchTwin keeps the file for "swarm status" until ctx ends, and says when another machine came,
+// and when it was gone.
+func watchTwin(
+	ctx context.Context, n *node.Node, stateDir string, log *slog.Logger, changed func(twins.Twin, bool),
+) error {
 	path := filepath.Join(stateDir, twinFile)
 	remove := func() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +77,8 @@ func writeTwin(path string, t twins.Twin) error {
 	return durable.WriteFile(path, append(data, '\n'), 0o600)
 }
 
-// TwinWarning says that another machine runs with the identity in a state directory, as the program that runs with it there has
-// seen lately; nothing where it has not.
+// TwinWarning says that another machine runs with the identity in a state directory, as the program
+// that runs with it there has seen lately; nothing where it has not.
 func TwinWarning(stateDir string) string {
 	path := filepath.Join(stateDir, twinFile)
 	data, err := durable.ReadFile(path, maxTwin)

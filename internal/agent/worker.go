@@ -15,7 +15,6 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -27,19 +26,20 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/internal/policy"
+	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/miner"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// Roles as they are told in the handshake.
+// Kinds of nodes, as the handshake names them. Viewers and issuers run controllers.
 const (
-	RoleWorker     = "worker"
-	RoleController = "controller"
-	RoleRelay      = "relay"
+	RoleWorker     = string(trust.RoleWorker)
+	RoleController = string(trust.RoleController)
+	RoleRelay      = string(trust.RoleRelay)
 )
 
 // RefpowCommand is the word by which the program becomes the refpow miner.
@@ -69,7 +69,8 @@ type WorkerConfig struct {
 	Enable []string
 	// StatsEvery is how often stats are pushed while somebody listens; 0 means 5 s.
 	StatsEvery time.Duration
-	// Program is the path of this program, which also is the refpow miner; empty means os.Executable.
+	// Program is the path of this program, which also is the refpow miner; empty means
+	// os.Executable.
 	Program string
 	// Net says how the worker gets to others.
 	Net NetConfig
@@ -92,7 +93,7 @@ type Worker struct {
 	leaders *leaders // nil in open mode
 
 	policy *policy.File
-	audit  *auditor
+	audit  *audit.Recorder
 	unhook func() // ends the news of fleet; nil without
 }
 
@@ -115,7 +116,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	fleet, err := openFleet(cfg.StateDir, cfg.Allow, cfg.Logger)
+	fleet, err := fleetdir.Open(cfg.StateDir, cfg.Allow, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -127,13 +128,14 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.audit, err = openAudit(cfg.StateDir, fleet, cfg.Logger); err != nil {
-		return nil, err
-	}
-	nc.Audit, nc.Observe, nc.AuditHead = w.audit.record, w.audit.observe, w.audit.head
+	w.audit = audit.OpenRecorder(audit.RecorderConfig{
+		Dir: audit.Dir(cfg.StateDir), Audits: Operations().Audits, Name: w.nameOf, Logger: cfg.Logger,
+	})
+	nc.Audit, nc.Observe = w.audit.Record, w.audit.Observe
+	nc.AuditHead = func() greet.AuditHead { return greet.AuditHead(w.audit.Head()) }
 	n, err := node.New(nc)
 	if err != nil {
-		return nil, errors.Join(err, w.audit.close())
+		return nil, errors.Join(err, w.audit.Close())
 	}
 	w.Node = n
 	for _, p := range cfg.Allow {
@@ -144,56 +146,38 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		if w.Ops != nil {
 			err = errors.Join(err, w.Ops.Close())
 		}
-		return nil, errors.Join(err, n.Close(), w.audit.close())
+		return nil, errors.Join(err, n.Close(), w.audit.Close())
 	}
 	if fleet != nil {
-		w.unhook = fleet.Notify(w.audit.trustChanged)
+		w.unhook = fleet.Notify(w.trustChanged)
 	}
 	return w, nil
 }
 
 func (w *Worker) nodeConfig() (node.Config, error) {
-	cfg, fleet := w.cfg, w.fleet
-	bootstrap, err := host.ParsePeers(cfg.Bootstrap...)
+	cfg := w.cfg
+	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
 	if err != nil {
 		return node.Config{}, err
 	}
-	listen, err := parseListen(cfg.Listen)
-	if err != nil {
-		return node.Config{}, err
-	}
+	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
 	nc := node.Config{
-		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet,
-		Topics: []string{statsTopic(fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
-		Host: host.Config{StateDir: cfg.StateDir, Listen: listen, Bootstrap: bootstrap, MDNS: cfg.MDNS, Beacon: cfg.Beacon, Options: cfg.Options},
+		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: w.fleet, Host: hc,
+		Topics: []string{statsTopic(w.fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
 	}
-	if err := cfg.Net.apply(&nc.Host); err != nil {
-		return nc, err
-	}
-	if fleet != nil {
-		if nc.Tickets, err = openTickets(cfg.StateDir); err != nil {
-			return nc, err
-		}
-	}
-	return nc, nil
+	nc.Tickets, err = tickets(w.fleet, cfg.StateDir)
+	return nc, err
 }
 
-func parseListen(words []string) (out []multiaddr.Multiaddr, err error) {
-	for _, s := range words {
-		a, err := multiaddr.NewMultiaddr(s)
-		if err != nil {
-			return nil, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
-
-// register puts the families on the node.
+// register puts the operations on the node.
 func (w *Worker) register() error {
-	adapters, err := w.adapters()
-	if err != nil {
-		return err
+	program := w.cfg.Program
+	if program == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("find this program: %w", err)
+		}
+		program = exe
 	}
 	dir, err := filepath.Abs(w.cfg.StateDir)
 	if err != nil {
@@ -201,7 +185,8 @@ func (w *Worker) register() error {
 	}
 	w.Ops, err = ops.New(ops.Config{
 		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
-		Adapters: adapters, Policy: opsPolicy(w.policy), Logger: w.log,
+		Adapters: adapters(program, xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log}),
+		Policy:   opsPolicy(w.policy), Logger: w.log,
 	})
 	if err != nil {
 		return err
@@ -212,25 +197,14 @@ func (w *Worker) register() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		ops.Register(w.Node.Mux, w.Ops), deploy.Register(w.Node.Mux, policed{w.policy, store}), registerAudit(w.Node.Mux, w.audit, dir),
-	)
+	return operations(served{w.Ops, policed{w.policy, store}, w.audit}).Register(w.Node.Mux)
 }
 
-// adapters are the miners this program can drive.
-func (w *Worker) adapters() ([]miner.Adapter, error) {
-	program := w.cfg.Program
-	if program == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("find this program: %w", err)
-		}
-		program = exe
-	}
+// adapters are the miners that a worker can drive: refpow, which is program itself, and xmrig.
+func adapters(program string, x xmrig.Config) []miner.Adapter {
 	return []miner.Adapter{
-		refpow.New(refpow.AdapterConfig{Command: []string{program, RefpowCommand}}),
-		xmrig.New(xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log}),
-	}, nil
+		refpow.New(refpow.AdapterConfig{Command: []string{program, RefpowCommand}}), xmrig.New(x),
+	}
 }
 
 // Listen opens the worker's addresses. From then on it can be reached.
@@ -243,45 +217,52 @@ func (w *Worker) Listen() error {
 }
 
 // Addrs returns the worker's addresses, each with its peer ID.
-func (w *Worker) Addrs() ([]string, error) { return addrsOf(w.Node) }
-
-func addrsOf(n *node.Node) ([]string, error) {
-	addrs, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: n.ID(), Addrs: n.Addrs()})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]string, len(addrs))
-	for i, a := range addrs {
-		out[i] = a.String()
-	}
-	return out, nil
-}
+func (w *Worker) Addrs() ([]string, error) { return AddrsOf(w.Node) }
 
 // Run serves until ctx ends; then the workloads have been stopped.
 func (w *Worker) Run(ctx context.Context) error {
-	w.audit.note(audit.KindStart, "", "the worker started; may run: "+readable(w.policy.Policy()).String())
-	defer w.audit.note(audit.KindStop, "", "the worker stopped")
+	w.audit.Note(audit.KindStart, "", "the worker started; may run: "+w.policy.Policy().Status().String())
+	defer w.audit.Note(audit.KindStop, "", "the worker stopped")
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Node.Run(ctx) })
 	g.Go(func() error { return w.Ops.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
-	g.Go(func() error { return w.audit.run(ctx) })
+	g.Go(func() error { return w.audit.Run(ctx) })
 	g.Go(func() error { return watchTwin(ctx, w.Node, w.cfg.StateDir, w.log, w.noteTwin) })
 	if w.leaders != nil {
 		g.Go(func() error { return w.leaders.run(ctx) })
-		g.Go(func() error { return untilLeft(ctx, w.fleet) })
+		g.Go(func() error { return fleetdir.UntilLeft(ctx, w.fleet) })
 	}
 	return g.Wait()
 }
 
-// noteTwin records that another machine has this identity, and that it is gone: what was done meanwhile may be in the record of
-// either.
+// nameOf returns the peer's name in the fleet.
+func (w *Worker) nameOf(p peer.ID) string {
+	if w.fleet == nil {
+		return ""
+	}
+	m, ok := w.fleet.Known(p)
+	if !ok {
+		return ""
+	}
+	return m.Grant.Name
+}
+
+// trustChanged records what the fleet has told this machine.
+func (w *Worker) trustChanged() {
+	own := w.fleet.Self().Grant
+	w.audit.Note(audit.KindTrust, "", fmt.Sprintf("own grant %s/%d until %s; %d revocations known",
+		own.Line.Serial, own.N, own.ExpiresAt().UTC().Format(time.DateOnly), len(w.fleet.Revocations())))
+}
+
+// noteTwin records that another machine has this identity, and that it is gone: what was done
+// meanwhile may be in the record of either.
 func (w *Worker) noteTwin(t twins.Twin, there bool) {
 	words := "no other machine runs with this identity any more, as far as is known"
 	if there {
 		words = "held what has an effect: " + t.Words()
 	}
-	w.audit.note(audit.KindTrust, "", words)
+	w.audit.Note(audit.KindTrust, "", words)
 }
 
 // Close frees everything, also of a worker that never ran.
@@ -289,7 +270,7 @@ func (w *Worker) Close() error {
 	if w.unhook != nil {
 		w.unhook()
 	}
-	return errors.Join(w.Node.Close(), w.Ops.Close(), w.audit.close())
+	return errors.Join(w.Node.Close(), w.Ops.Close(), w.audit.Close())
 }
 
 // pushStats publishes the stats while somebody listens, and at once to one who

@@ -13,8 +13,9 @@ type batch struct {
 	err     error
 }
 
-// Append records e and returns it with its number and hashes. When it returns nil, the entry is on the
-// disk. On an error the caller must not do what it was going to record. Entries of concurrent callers share one sync.
+// Append records e and returns it with its number and hashes. When it returns nil, the entry is on
+// the disk. On an error the caller must not do what it was going to record. Entries of concurrent
+// callers share one sync.
 func (l *Log) Append(ctx context.Context, e Entry) (Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, fmt.Errorf("append to audit log: %w", err)
@@ -26,7 +27,8 @@ func (l *Log) Append(ctx context.Context, e Entry) (Entry, error) {
 		e.Time = time.Now().UnixMilli()
 	}
 	b, i := l.enqueue(e)
-	// Whoever gets here first commits the entries of all that came meanwhile, and they find theirs done.
+	// Whoever gets here first commits the entries of all that came meanwhile, and they find theirs
+	// done.
 	l.commit.Lock()
 	defer l.commit.Unlock()
 	if !b.done {
@@ -58,8 +60,8 @@ func (l *Log) commitNext() {
 	b.done = true
 }
 
-// put chains the entries in place and writes and syncs them, in a new segment where the present one is full.
-// The caller holds l.commit.
+// put chains the entries in place and writes and syncs them, in a new segment where the present one
+// is full. The caller holds l.commit.
 func (l *Log) put(entries []Entry) error {
 	switch {
 	case l.closed:
@@ -98,8 +100,8 @@ func (l *Log) write(lines []byte, head Head) error {
 	}
 	if err := l.seg.write(lines, l.cfg.step); err != nil {
 		if l.seg.unsure {
-			// What a failed sync or cut left on the disk is unknown, and a later sync would not tell: the log has
-			// to be opened, and so read, again.
+			// What a failed sync or cut left on the disk is unknown, and a later sync would not
+			// tell: the log has to be opened, and so read, again.
 			l.broken = fmt.Errorf("the audit log has to be opened again: %w", err)
 		}
 		return err

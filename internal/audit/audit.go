@@ -1,8 +1,8 @@
 // Package audit keeps the record of who did what on a machine.
 //
-// A [Log] is append-only: one line of JSON an entry, each with the hash of the entry before it. [Log.Append]
-// returns when its entry is on the disk, so whoever calls it before an effect can not have the effect without
-// the entry:
+// A [Log] is append-only: one line of JSON an entry, each with the hash of the entry before it.
+// [Log.Append] returns when its entry is on the disk, so whoever calls it before an effect can not
+// have the effect without the entry:
 //
 //	log, err := audit.Open(audit.Config{Dir: filepath.Join(state, "audit")})
 //	…
@@ -12,14 +12,18 @@
 //		return err // not recorded, so not done
 //	}
 //
-// [Verify] finds the first entry that was changed, removed, reordered or inserted. A chain alone can not show
-// that its end was cut off, or that all of it was written anew by someone who owns the machine: for that a
-// controller remembers the [Head] it was told last, and gives it to Verify.
+// [Verify] finds the first entry that was changed, removed, reordered or inserted. A chain alone
+// can not show that its end was cut off, or that all of it was written anew by someone who owns the
+// machine: for that a controller remembers the [Head] it was told last, and gives it to Verify.
 //
-// The log is a row of files, its segments, each named for the first entry in it. When there are too many, the
-// oldest goes. Each segment begins with an anchor, an entry that carries the number and the hash of what came
-// before, so that what is left can be verified without what is gone. Refusals of strangers and plain reads do not
-// belong here, where they could push out real entries: [Counters] counts them elsewhere.
+// The log is a row of files, its segments, each named for the first entry in it. When there are too
+// many, the oldest goes. Each segment begins with an anchor, an entry that carries the number and
+// the hash of what came before, so that what is left can be verified without what is gone. Refused
+// requests do not belong here, where they could push out real entries: [Counters] counts them
+// elsewhere.
+//
+// A worker has a [Recorder], which writes an entry before each effect and each audited read, and
+// answers [GetAudit]. A controller keeps the [Heads] that it was told.
 package audit
 
 import (
@@ -39,7 +43,8 @@ const (
 	DefaultSegments     = 16
 )
 
-// MinSegmentBytes is the least a segment may be capped to: room for an anchor and for one entry of any length.
+// MinSegmentBytes is the least a segment may be capped to: room for an anchor and for one entry of
+// any length.
 const MinSegmentBytes = 2 * MaxLine
 
 var (
@@ -47,7 +52,8 @@ var (
 	ErrClosed = errors.New("audit log is closed")
 	// ErrLocked says that another process has the log open. Trying again helps once it has ended.
 	ErrLocked = errors.New("audit log is in use by another process")
-	// ErrInvalid says that an entry is too long, not UTF-8, or of a kind only the log itself may write.
+	// ErrInvalid says that an entry is too long, not UTF-8, or of a kind only the log itself may
+	// write.
 	ErrInvalid = errors.New("invalid audit entry")
 )
 
@@ -111,11 +117,12 @@ type Log struct {
 	head  Head
 }
 
-// Open opens the log in cfg.Dir, or begins one. Only one process at a time can; others get [ErrLocked].
+// Open opens the log in cfg.Dir, or begins one. Only one process at a time can; others get
+// [ErrLocked].
 //
-// A last line that was torn by a crash was never acknowledged: it is cut off, and an entry of [KindRepair] says
-// so. Any other damage stays as it is for [Verify] to find; the log goes on in a new segment, and an
-// entry of [KindDamage] says so.
+// A last line that was torn by a crash was never acknowledged: it is cut off, and an entry of
+// [KindRepair] says so. Any other damage stays as it is for [Verify] to find; the log goes on in a
+// new segment, and an entry of [KindDamage] says so.
 func Open(cfg Config) (*Log, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {

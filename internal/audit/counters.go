@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,12 +20,6 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// What is counted. Each has files of its own, so that a flood of one can not push out the other.
-const (
-	Reads    Tally = "reads"    // plain reads of members
-	Refusals Tally = "refusals" // requests and connections of strangers that were refused
-)
-
 // Others is the peer under which those are counted for whom there was no room in a minute.
 const Others = "others"
 
@@ -34,13 +29,11 @@ const (
 	DefaultCounterBytes = 1 << 20
 )
 
-// maxCountLine is how many bytes a line of counts has at most: four members, and a peer of MaxWord escaped bytes.
+// maxCountLine is how many bytes a line of counts has at most: four members, and a peer of MaxWord
+// escaped bytes.
 const maxCountLine = 1024
 
-// Tally is something that is counted.
-type Tally string
-
-// Count is how often a peer did something in one minute.
+// Count is how many requests of a peer were refused in one minute.
 type Count struct {
 	Minute int64  `json:"minute"` // Unix milliseconds of the minute's begin
 	Peer   string `json:"peer"`   // a peer ID, or Others
@@ -51,17 +44,18 @@ type Count struct {
 type CountersConfig struct {
 	// Dir is a directory; that of a [Log] will do.
 	Dir string
-	// Peers is how many peers are told apart for each tally in one minute; 0 means 256. All further ones are
+	// Peers is how many peers are told apart in one minute; 0 means 256. All further ones are
 	// counted as Others.
 	Peers int
-	// Bytes is the size to which the files of each tally are capped; 0 means 1 MiB. The oldest counts go first.
+	// Bytes is the size to which the files are capped; 0 means 1 MiB. The oldest counts go first.
 	Bytes int64
 	// Logger is told when counts can not be written; nil is silent.
 	Logger *slog.Logger
 }
 
-// Counters counts by peer and minute what is too much, and too little, to have entries of its own. What it costs
-// in memory and on the disk is bounded however many peers there are. The last minute is lost when the process is killed.
+// Counters counts refused requests by peer and minute, which are too many to have entries of their
+// own. What it costs in memory and on the disk is bounded however many peers there are. The last
+// minute is lost when the process is killed.
 //
 // All its methods may be called concurrently.
 type Counters struct {
@@ -69,7 +63,7 @@ type Counters struct {
 
 	mu     sync.Mutex // guards all below
 	minute int64
-	counts map[Tally]map[string]uint64
+	counts map[string]uint64
 
 	disk sync.Mutex // held while files are written
 }
@@ -87,49 +81,41 @@ func OpenCounters(cfg CountersConfig) (*Counters, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open audit counters: %w", err)
 	}
-	return &Counters{cfg: cfg, counts: newCounts()}, nil
+	return &Counters{cfg: cfg, counts: make(map[string]uint64)}, nil
 }
 
-func newCounts() map[Tally]map[string]uint64 {
-	return map[Tally]map[string]uint64{Reads: {}, Refusals: {}}
-}
-
-// Add counts one more of tally for peer. It does not touch the disk, but for the first call in a minute, which writes
-// the minute before.
-func (c *Counters) Add(tally Tally, peer string) {
+// Add counts one more refusal of peer. It does not touch the disk, but for the first call in a
+// minute, which writes the minute before.
+func (c *Counters) Add(peer string) {
 	if len(peer) > MaxWord || !utf8.ValidString(peer) {
 		peer = Others
 	}
 	now := time.Now().Truncate(time.Minute).UnixMilli()
-	minute, full := c.add(tally, peer, now)
+	minute, full := c.add(peer, now)
 	if full != nil {
 		c.report(c.write(minute, full))
 	}
 }
 
 // add counts, and returns the counts of the minute before when this one is new.
-func (c *Counters) add(tally Tally, peer string, now int64) (minute int64, full map[Tally]map[string]uint64) {
+func (c *Counters) add(peer string, now int64) (minute int64, full map[string]uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now != c.minute {
 		minute, full = c.take()
 		c.minute = now
 	}
-	counts := c.counts[tally]
-	if counts == nil {
-		return minute, full // a tally there is not
-	}
-	if _, known := counts[peer]; !known && len(counts) >= c.cfg.Peers {
+	if _, known := c.counts[peer]; !known && len(c.counts) >= c.cfg.Peers {
 		peer = Others
 	}
-	counts[peer]++
+	c.counts[peer]++
 	return minute, full
 }
 
 // take returns what was counted and begins anew. The caller holds c.mu.
-func (c *Counters) take() (int64, map[Tally]map[string]uint64) {
+func (c *Counters) take() (int64, map[string]uint64) {
 	counts := c.counts
-	c.counts = newCounts()
+	c.counts = make(map[string]uint64)
 	return c.minute, counts
 }
 
@@ -164,31 +150,29 @@ func (c *Counters) report(err error) {
 	}
 }
 
-func (c *Counters) write(minute int64, counts map[Tally]map[string]uint64) error {
+func (c *Counters) write(minute int64, counts map[string]uint64) error {
+	if len(counts) == 0 {
+		return nil
+	}
 	c.disk.Lock()
 	defer c.disk.Unlock()
-	var errs []error
-	for tally, peers := range counts {
-		if len(peers) == 0 {
-			continue
-		}
-		if err := c.append(tally, minute, peers); err != nil {
-			errs = append(errs, fmt.Errorf("write audit counters: %w", err))
-		}
+	if err := c.append(minute, counts); err != nil {
+		return fmt.Errorf("write audit counters: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// append adds a line for each peer to the tally's file. Full, the file takes the place of the one before it.
-func (c *Counters) append(tally Tally, minute int64, peers map[string]uint64) error {
-	path := countsPath(c.cfg.Dir, tally)
+// append adds a line for each peer to the file. Full, the file takes the place of the one before
+// it.
+func (c *Counters) append(minute int64, peers map[string]uint64) error {
+	path := countsPath(c.cfg.Dir)
 	f, size, err := openCounts(path)
 	if err != nil {
 		return err
 	}
 	defer func() { f.Close() }()
 	var lines []byte
-	for _, peer := range sortedKeys(peers) {
+	for _, peer := range slices.Sorted(maps.Keys(peers)) {
 		line, err := json.Marshal(Count{Minute: minute, Peer: peer, Count: peers[peer]})
 		if err != nil {
 			return err
@@ -210,10 +194,10 @@ func (c *Counters) append(tally Tally, minute int64, peers map[string]uint64) er
 
 const olderEnding = ".1"
 
-func countsPath(dir string, tally Tally) string { return filepath.Join(dir, string(tally)+".jsonl") }
+func countsPath(dir string) string { return filepath.Join(dir, "refusals.jsonl") }
 
-// openCounts opens a file to append to it, and returns its size. A line that a crash has torn gets an end, so that it
-// does not spoil the next.
+// openCounts opens a file to append to it, and returns its size. A line that a crash has torn gets
+// an end, so that it does not spoil the next.
 func openCounts(path string) (*os.File, int64, error) {
 	f, err := durable.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -238,13 +222,4 @@ func writeSynced(f *os.File, lines []byte) error {
 		return err
 	}
 	return f.Sync()
-}
-
-func sortedKeys(m map[string]uint64) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -26,9 +26,9 @@ func openCounters(t testing.TB, cfg CountersConfig) *Counters {
 	return c
 }
 
-func counts(t testing.TB, dir string, tally Tally, since time.Time) []Count {
+func counts(t testing.TB, dir string, since time.Time) []Count {
 	t.Helper()
-	got, err := ReadCounts(dir, tally, since)
+	got, err := ReadCounts(dir, since)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,19 +45,17 @@ func TestCounters(t *testing.T) {
 
 		first := time.Now().Truncate(time.Minute)
 		for range 3 {
-			c.Add(Reads, "alice")
+			c.Add("alice")
 		}
-		c.Add(Refusals, "mallory")
 		if err := c.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		c.Add(Reads, "alice") // of the same minute, in another line
-		c.Add(Reads, "bob")
+		c.Add("alice") // of the same minute, in another line
+		c.Add("bob")
 		time.Sleep(90 * time.Second)
-		c.Add(Reads, "alice")
-		c.Add("nothing", "alice")
-		c.Add(Reads, strings.Repeat("x", MaxWord+1))
-		c.Add(Reads, "\xff")
+		c.Add("alice")
+		c.Add(strings.Repeat("x", MaxWord+1))
+		c.Add("\xff")
 		cancel()
 		if err := <-done; err != nil {
 			t.Fatal(err)
@@ -68,20 +66,21 @@ func TestCounters(t *testing.T) {
 			{first.UnixMilli(), "alice", 4}, {first.UnixMilli(), "bob", 1},
 			{second.UnixMilli(), "alice", 1}, {second.UnixMilli(), Others, 2},
 		}
-		if got := counts(t, dir, Reads, time.Time{}); !slices.Equal(got, want) {
-			t.Errorf("reads %v, want %v", got, want)
+		if got := counts(t, dir, time.Time{}); !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
 		}
-		if got := counts(t, dir, Reads, second.Add(time.Second)); !slices.Equal(got, want[2:]) {
-			t.Errorf("reads since the second minute %v, want %v", got, want[2:])
+		sums := []Refused{{"alice", 5, second.UnixMilli()}, {Others, 2, second.UnixMilli()}, {"bob", 1, first.UnixMilli()}}
+		if got, err := ReadRefused(dir, time.Time{}); err != nil || !slices.Equal(got, sums) {
+			t.Errorf("refused %v, %v, want %v", got, err, sums)
 		}
-		if got := counts(t, dir, Refusals, time.Time{}); !slices.Equal(got, []Count{{first.UnixMilli(), "mallory", 1}}) {
-			t.Errorf("refusals %v", got)
+		if got := counts(t, dir, second.Add(time.Second)); !slices.Equal(got, want[2:]) {
+			t.Errorf("since the second minute %v, want %v", got, want[2:])
 		}
 	})
 }
 
-// TestFlood lets 100,000 strangers come in each of twelve minutes: the memory, the files, the entries of the log
-// and the reads of members stay as they were.
+// TestFlood lets 100,000 strangers come in each of twelve minutes: the memory, the files and the
+// entries of the log stay as they were.
 func TestFlood(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)
@@ -89,13 +88,12 @@ func TestFlood(t *testing.T) {
 	head := l.Head()
 	synctest.Test(t, func(t *testing.T) {
 		c := openCounters(t, CountersConfig{Dir: dir, Peers: 8, Bytes: 4096})
-		c.Add(Reads, "alice")
 		const minutes, strangers = 12, 100_000
 		for range minutes {
 			for i := range strangers {
-				c.Add(Refusals, fmt.Sprint("stranger", i))
+				c.Add(fmt.Sprint("stranger", i))
 			}
-			if n := len(c.counts[Refusals]); n > 9 {
+			if n := len(c.counts); n > 9 {
 				t.Fatalf("%d peers in memory, want at most 8 and the others", n)
 			}
 			time.Sleep(time.Minute)
@@ -104,7 +102,7 @@ func TestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := time.Now().Add(-time.Minute)
-		got := counts(t, dir, Refusals, last)
+		got := counts(t, dir, last)
 		var sum uint64
 		for _, n := range got {
 			sum += n.Count
@@ -112,13 +110,10 @@ func TestFlood(t *testing.T) {
 		if len(got) != 9 || sum != strangers {
 			t.Errorf("the last minute has %d peers and %d refusals, want 9 and %d", len(got), sum, strangers)
 		}
-		if got := counts(t, dir, Reads, time.Time{}); len(got) != 1 || got[0].Peer != "alice" {
-			t.Errorf("reads %v", got)
-		}
 	})
 	var size int64
 	for _, ending := range []string{"", olderEnding} {
-		info, err := os.Stat(countsPath(dir, Refusals) + ending)
+		info, err := os.Stat(countsPath(dir) + ending)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,13 +148,13 @@ func TestCountersConfig(t *testing.T) {
 // TestCountersTorn is what a kill in the midst of a write leaves: only the torn line is lost.
 func TestCountersTorn(t *testing.T) {
 	dir := t.TempDir()
-	writeFile(t, countsPath(dir, Reads), []byte("{\"minute\":60000,\"peer\":\"bob\",\"count\":1}\n{\"minute\":60000,\"pe"))
+	writeFile(t, countsPath(dir), []byte("{\"minute\":60000,\"peer\":\"bob\",\"count\":1}\n{\"minute\":60000,\"pe"))
 	c := openCounters(t, CountersConfig{Dir: dir})
-	c.Add(Reads, "alice")
+	c.Add("alice")
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got := counts(t, dir, Reads, time.Time{})
+	got := counts(t, dir, time.Time{})
 	if len(got) != 2 || got[0] != (Count{60000, "bob", 1}) || got[1].Peer != "alice" {
 		t.Errorf("got %v, want one of bob and one of alice", got)
 	}
@@ -168,16 +163,12 @@ func TestCountersTorn(t *testing.T) {
 func TestCountersUnwritable(t *testing.T) {
 	dir := t.TempDir()
 	c := openCounters(t, CountersConfig{Dir: dir})
-	if err := os.Mkdir(countsPath(dir, Reads), 0o700); err != nil {
+	if err := os.Mkdir(countsPath(dir), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	c.Add(Reads, "alice")
-	c.Add(Refusals, "mallory")
+	c.Add("alice")
 	if err := c.Close(); !errors.Is(err, durable.ErrUnsafe) {
 		t.Errorf("got %v, want ErrUnsafe", err)
-	}
-	if got := counts(t, dir, Refusals, time.Time{}); len(got) != 1 {
-		t.Errorf("refusals %v, want one in spite of the other file", got)
 	}
 }
 
@@ -188,7 +179,7 @@ func TestCountersConcurrent(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for range 1000 {
-				c.Add(Reads, fmt.Sprint("p", i))
+				c.Add(fmt.Sprint("p", i))
 			}
 			if err := c.Flush(); err != nil {
 				t.Error(err)
@@ -197,7 +188,7 @@ func TestCountersConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	var sum uint64
-	for _, n := range counts(t, dir, Reads, time.Time{}) {
+	for _, n := range counts(t, dir, time.Time{}) {
 		sum += n.Count
 	}
 	if sum != 8000 {
@@ -211,8 +202,8 @@ func FuzzReadCounts(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("x"), 2*MaxLine))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		dir := t.TempDir()
-		writeFile(t, countsPath(dir, Reads), data)
-		if _, err := ReadCounts(dir, Reads, time.Time{}); err != nil {
+		writeFile(t, countsPath(dir), data)
+		if _, err := ReadCounts(dir, time.Time{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -221,6 +212,6 @@ func FuzzReadCounts(f *testing.F) {
 func BenchmarkCountersAdd(b *testing.B) {
 	c := openCounters(b, CountersConfig{Dir: b.TempDir()})
 	for b.Loop() {
-		c.Add(Refusals, "mallory")
+		c.Add("mallory")
 	}
 }

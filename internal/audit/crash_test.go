@@ -17,7 +17,8 @@ const (
 	childStep = "AUDIT_TEST_STEP"
 )
 
-// crashChild appends, tells each entry that was acknowledged, and kills itself in the third round of a step.
+// crashChild appends, tells each entry that was acknowledged, and kills itself in the third round
+// of a step.
 func crashChild() {
 	deadly, round := os.Getenv(childStep), 0
 	l, err := Open(Config{Dir: os.Getenv(childDir), SegmentBytes: MinSegmentBytes, Segments: 3, step: func(name string) {
@@ -46,8 +47,8 @@ func crashChild() {
 	os.Exit(1)
 }
 
-// TestKilledAtEachStep kills the process at every step of writing and rotating, several times on the same log:
-// nothing acknowledged is lost, and the chain holds.
+// TestKilledAtEachStep kills the process at every step of writing and rotating, several times on
+// the same log: nothing acknowledged is lost, and the chain holds.
 func TestKilledAtEachStep(t *testing.T) {
 	for _, step := range []string{"write", "sync", "synced", "create", "anchor", "directory", "created", "drop", "dropped"} {
 		t.Run(step, func(t *testing.T) {
@@ -60,7 +61,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				report := verify(t, dir, l.Head())
 				l.Close()
 				hashes := make(map[string]bool)
-				for _, e := range read(t, dir, Filter{}) {
+				for _, e := range read(t, dir) {
 					hashes[e.Hash] = true
 				}
 				// Rotation may have dropped old entries; of those kept none may be missing.

@@ -2,10 +2,12 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -57,8 +59,23 @@ type Entry struct {
 	Hash    string `json:"hash,omitzero"`    // SHA-256 over the line up to here, in hex; always the last member
 }
 
-// Head is the end of a chain: how many entries there ever were, and the hash of the last one. Its zero value is
-// the head of a log that is empty. Who remembers one can later tell that the chain still holds it.
+// Text is the entry in a line for people.
+func (e Entry) Text() string {
+	who := cmp.Or(e.Name, e.Peer, "this machine")
+	what := cmp.Or(e.Type, string(e.Kind))
+	text := fmt.Sprintf("%s %s: %s", time.UnixMilli(e.Time).UTC().Format(time.DateTime), who, what)
+	if e.Summary != "" {
+		text += " " + e.Summary
+	}
+	if e.Result != "" {
+		text += " (" + e.Result + ")"
+	}
+	return text
+}
+
+// Head is the end of a chain: how many entries there ever were, and the hash of the last one. Its
+// zero value is the head of a log that is empty. Who remembers one can later tell that the chain
+// still holds it.
 type Head struct {
 	Count uint64 `json:"count"`
 	Hash  string `json:"hash"`
@@ -93,16 +110,16 @@ func (e Entry) validate() error {
 	return nil
 }
 
-// The hash stands at the end of a line, so that it can cover the very bytes before it and nothing depends on
-// how JSON is written.
+// The hash stands at the end of a line, so that it can cover the very bytes before it and nothing
+// depends on how JSON is written.
 const (
 	hashOpen  = `,"hash":"`
 	hashClose = `"}`
 	hashTail  = len(hashOpen) + 2*sha256.Size + len(hashClose)
 )
 
-// hashOf is the hash of a line whose bytes before its hash are body. The domain keeps it apart from every other
-// use of SHA-256.
+// hashOf is the hash of a line whose bytes before its hash are body. The domain keeps it apart from
+// every other use of SHA-256.
 func hashOf(body []byte) string {
 	h := sha256.New()
 	h.Write([]byte("swarm audit 1\n"))

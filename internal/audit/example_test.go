@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/seed-b490fa12/swarm/internal/audit"
 )
@@ -30,7 +31,10 @@ func Example() {
 		fmt.Println("not recorded, so not done:", err)
 		return
 	}
-	for e, err := range log.Read(audit.Filter{After: told.Count}) {
+	for e, err := range audit.Read(dir, time.Time{}) {
+		if e.Seq <= told.Count {
+			continue
+		}
 		fmt.Println(e.Seq, e.Name, e.Type, e.Summary, e.Result, err)
 	}
 	report, err := audit.Verify(dir, told, log.Head())

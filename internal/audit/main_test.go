@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -52,15 +54,17 @@ func command(i int) Entry {
 	}
 }
 
-// read collects what f chooses.
-func read(t testing.TB, dir string, f Filter) []Entry {
+// read collects the entries of these kinds; of all without any.
+func read(t testing.TB, dir string, kinds ...Kind) []Entry {
 	t.Helper()
 	var out []Entry
-	for e, err := range Read(dir, f) {
+	for e, err := range Read(dir, time.Time{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, e)
+		if len(kinds) == 0 || slices.Contains(kinds, e.Kind) {
+			out = append(out, e)
+		}
 	}
 	return out
 }

@@ -39,7 +39,8 @@ func (l *Log) mend() error {
 		case end.damaged != nil:
 			err = putAside(last)
 		default:
-			// A crash came between the segment's creation and its anchor, so it holds nothing that was acknowledged.
+			// A crash came between the segment's creation and its anchor, so it holds nothing that
+			// was acknowledged.
 			l.cfg.Logger.Warn("audit log: a segment without an entry was removed", "segment", filepath.Base(last.path))
 			err = os.Remove(last.path)
 		}
@@ -53,7 +54,8 @@ func (l *Log) mend() error {
 	return l.rotate()
 }
 
-// putAside frees the name of a segment without a good entry for the one that follows the entries before it.
+// putAside frees the name of a segment without a good entry for the one that follows the entries
+// before it.
 func putAside(n name) error { return os.Rename(n.path, n.path+damagedEnding) }
 
 // resume goes on at the end of a segment.

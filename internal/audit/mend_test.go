@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestTornAnywhere cuts the last segment after each of its bytes: every whole line stays, a torn one is cut off and
-// said, and the log goes on.
+// TestTornAnywhere cuts the last segment after each of its bytes: every whole line stays, a torn
+// one is cut off and said, and the log goes on.
 func TestTornAnywhere(t *testing.T) {
 	dir, _ := threeSegments(t)
 	files := paths(t, dir)
@@ -25,7 +25,7 @@ func TestTornAnywhere(t *testing.T) {
 		add(t, l, 1)
 		head := l.Head()
 		verify(t, dir, head)
-		if said := len(read(t, dir, Filter{Kinds: []Kind{KindRepair}})) > 0; said != (torn && whole > 0) {
+		if said := len(read(t, dir, KindRepair)) > 0; said != (torn && whole > 0) {
 			t.Errorf("cut at %d: said %v, want %v", size, said, torn)
 		}
 		want := 8 + whole + 1 // two segments, what is whole, the new one
@@ -42,19 +42,21 @@ func TestTornAnywhere(t *testing.T) {
 	}
 }
 
-// TestTornZeros is what a power cut leaves on file systems that grow a file before its data is there.
+// TestTornZeros is what a power cut leaves on file systems that grow a file before its data is
+// there.
 func TestTornZeros(t *testing.T) {
 	dir, head := threeSegments(t)
 	path := paths(t, dir)[2]
 	writeFile(t, path, append(readFile(t, path), make([]byte, 5*MaxLine)...))
 	l := open(t, dir)
 	verify(t, dir, head, l.Head())
-	if got := read(t, dir, Filter{Kinds: []Kind{KindRepair}}); len(got) != 1 || !strings.Contains(got[0].Summary, "81920 bytes") {
+	if got := read(t, dir, KindRepair); len(got) != 1 || !strings.Contains(got[0].Summary, "81920 bytes") {
 		t.Errorf("said %+v", got)
 	}
 }
 
-// TestDamageStays damages lines in the last segments: Open goes on, and Verify still finds the damage.
+// TestDamageStays damages lines in the last segments: Open goes on, and Verify still finds the
+// damage.
 func TestDamageStays(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -78,7 +80,7 @@ func TestDamageStays(t *testing.T) {
 			}
 			l := open(t, dir)
 			add(t, l, 1)
-			if got := read(t, dir, Filter{Kinds: []Kind{KindDamage}}); len(got) != 1 {
+			if got := read(t, dir, KindDamage); len(got) != 1 {
 				t.Errorf("said %+v", got)
 			}
 			wantBroken(t, dir, "after opening", head)
@@ -104,8 +106,8 @@ func TestDamageInOldest(t *testing.T) {
 	wantBroken(t, dir, "after opening", head)
 }
 
-// TestFailedWrite lets the disk fail: what failed is not acknowledged, and nothing is appended after a sync whose
-// outcome is unknown.
+// TestFailedWrite lets the disk fail: what failed is not acknowledged, and nothing is appended
+// after a sync whose outcome is unknown.
 func TestFailedWrite(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, dir)

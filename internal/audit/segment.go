@@ -45,7 +45,8 @@ func (s *segment) write(lines []byte, step func(string)) error {
 	return nil
 }
 
-// createSegment begins the segment that follows head with its anchor, and returns the head after it.
+// createSegment begins the segment that follows head with its anchor, and returns the head after
+// it.
 func createSegment(cfg Config, head Head) (*segment, Head, error) {
 	anchor, line, err := seal(Entry{Kind: KindAnchor, Time: time.Now().UnixMilli()}, head)
 	if err != nil {

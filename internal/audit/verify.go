@@ -41,19 +41,21 @@ type Report struct {
 	First   uint64 // the number of the oldest entry that is kept; 0 when there is none
 	Entries uint64 // how many entries were read
 	Head    Head   // the end of the chain
-	// Torn is how many bytes follow the last whole line. A log in use has some for a moment, one whose
-	// process was killed until it is opened again.
+	// Torn is how many bytes follow the last whole line. A log in use has some for a moment, one
+	// whose process was killed until it is opened again.
 	Torn int64
-	// Dropped is how many of the known heads are older than the oldest entry kept, so that nothing can be said
-	// of them.
+	// Dropped is how many of the known heads are older than the oldest entry kept, so that nothing
+	// can be said of them.
 	Dropped int
 }
 
-// Verify reads the log in dir and returns a [BrokenError] for the first entry that was changed, removed,
-// reordered or inserted, or the report when all is well. Each of known, a head that was told before, must
-// be in the chain: that shows when the end was cut off, or the whole written anew. The log may be in use meanwhile.
+// Verify reads the log in dir and returns a [BrokenError] for the first entry that was changed,
+// removed, reordered or inserted, or the report when all is well. Each of known, a head that was
+// told before, must be in the chain: that shows when the end was cut off, or the whole written
+// anew. The log may be in use meanwhile.
 func Verify(dir string, known ...Head) (Report, error) {
-	// A segment may be dropped between the listing and the reading; a second look then finds what is left.
+	// A segment may be dropped between the listing and the reading; a second look then finds what
+	// is left.
 	for try := 0; ; try++ {
 		report, err := verifyDir(dir, known)
 		if errors.Is(err, fs.ErrNotExist) && try < 3 {
@@ -105,15 +107,6 @@ func noDamaged(dir string) error {
 		}
 	}
 	return nil
-}
-
-// VerifyReader does what [Verify] does for the lines of one or more segments that follow each other.
-func VerifyReader(r io.Reader, known ...Head) (Report, error) {
-	v := newVerifier(known)
-	if err := v.read(r); err != nil {
-		return v.report, err
-	}
-	return v.report, v.finish()
 }
 
 // verifier follows one chain through its segments.
@@ -187,7 +180,7 @@ func (v *verifier) next(line []byte) error {
 	return nil
 }
 
-// follows tells why e can not stand where it is.
+// follows returns why e cannot stand where it is.
 func (v *verifier) follows(e Entry) error {
 	head, begin := v.report.Head, v.report.Entries == 0
 	switch {
@@ -232,8 +225,8 @@ type lines struct {
 
 func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, MaxLine+1)} }
 
-// next returns a line without its newline, which is valid until the next call. What follows the last newline is
-// no line. A line that is too long is passed over, with errLong.
+// next returns a line without its newline, which is valid until the next call. What follows the
+// last newline is no line. A line that is too long is passed over, with errLong.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.r.ReadSlice('\n')
 	switch {

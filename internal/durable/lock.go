@@ -17,7 +17,7 @@ var ErrLocked = errors.New("another process holds it")
 
 // ErrNoLocks says that the file system has no locks, as NFS has without a service
 // for them: nobody may go on there, as another process could do the same.
-var ErrNoLocks = errors.New("this file system has no locks: use a local disk, with --state DIR")
+var ErrNoLocks = errors.New("this file system has no locks: use a local disk")
 
 // TryLock takes the lock that an open file stands for, and reports whether it was
 // free. It is held until the file is closed, or the process ends.

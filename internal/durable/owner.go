@@ -52,9 +52,14 @@ func read(f *os.File, path string, most int64, also fs.FileMode) ([]byte, error)
 	if err := CheckOwner(path, info); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	return ReadAll(f, path, most)
+}
+
+// ReadAll reads all of r, which is called name in errors. More than most bytes are an error.
+func ReadAll(r io.Reader, name string, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s has more than %d bytes", path, most)
+		err = fmt.Errorf("%s has more than %d bytes", name, most)
 	}
 	return data, err
 }

@@ -14,13 +14,22 @@ import (
 // ErrRefused matches every [Refusal].
 var ErrRefused = errors.New("refused by the owner's policy")
 
-// Refusal says which rule of the owner refuses a request. Its words are meant for the one who asked (code 422).
+// Refusal says which rule of the owner refuses a request. Its words are meant for the one who asked
+// (code 422).
 type Refusal struct {
 	Rule   string // the name of the rule in the file, such as "pools"
 	Reason string
+	// Enable is the word that allows it, see [Policy.Enable]; empty where none does.
+	Enable string
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("%s (%s: %s)", r.Reason, FileName, r.Rule) }
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("%s (%s: %s)", r.Reason, FileName, r.Rule)
+	if r.Enable != "" {
+		text += "; the owner of this machine allows it with: --enable " + r.Enable
+	}
+	return text
+}
 
 // Is makes errors.Is(err, ErrRefused) true.
 func (r *Refusal) Is(target error) bool { return target == ErrRefused }
@@ -29,11 +38,17 @@ func refuse(rule, format string, args ...any) error {
 	return &Refusal{Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }
 
-// CheckDriver tells why no workload may be run by the driver of this name.
+// CheckDriver returns why no workload may be run by the driver of this name.
 func (p Policy) CheckDriver(name string) error { return named("drivers", "driver", name, p.Drivers) }
 
-// CheckMiner tells why the miner of this name may not be started.
-func (p Policy) CheckMiner(name string) error { return named("miners", "miner", name, p.Miners) }
+// CheckMiner returns why the miner of this name may not be started.
+func (p Policy) CheckMiner(name string) error {
+	err := named("miners", "miner", name, p.Miners)
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		r.Enable = "miner=" + name
+	}
+	return err
+}
 
 func named(rule, what, name string, allowed []string) error {
 	if slices.Contains(allowed, name) {
@@ -42,7 +57,8 @@ func named(rule, what, name string, allowed []string) error {
 	return refuse(rule, "%s %.80q is not in the owner's list", what, name)
 }
 
-// CheckPool tells why nothing may be mined for a pool, given as scheme://host:port; empty when none is named.
+// CheckPool returns why nothing may be mined for a pool, given as scheme://host:port; empty when
+// none is named.
 func (p Policy) CheckPool(pool string) error {
 	if slices.Contains(p.Pools, Any) {
 		return nil
@@ -60,7 +76,8 @@ func (p Policy) CheckPool(pool string) error {
 	return refuse("pools", "pool %.80q is not in the owner's list", u.Host)
 }
 
-// CheckWallet tells why nothing may be mined for a wallet; empty when none is named. It does not repeat the wallet.
+// CheckWallet returns why nothing may be mined for a wallet; empty when none is named. It does not
+// repeat the wallet.
 func (p Policy) CheckWallet(wallet string) error {
 	switch {
 	case slices.Contains(p.Wallets, Any):
@@ -73,12 +90,12 @@ func (p Policy) CheckWallet(wallet string) error {
 	return refuse("wallets", "the wallet is not in the owner's list")
 }
 
-// CheckDeploy tells why a bundle of this name and size may not be deployed.
+// CheckDeploy returns why a bundle of this name and size may not be deployed.
 func (p Policy) CheckDeploy(name string, bytes int64) error {
 	d := p.Deploy
 	switch {
 	case !d.Enabled:
-		return refuse("deploy.enabled", "the owner allows no deployments")
+		return &Refusal{Rule: "deploy.enabled", Reason: "the owner allows no deployments", Enable: "deploy"}
 	case !slices.ContainsFunc(d.Names, func(pattern string) bool { return matches(pattern, name) }):
 		return refuse("deploy.names", "deployment %.80q is not in the owner's list", name)
 	case bytes < 0 || (d.MaxBytes > 0 && bytes > d.MaxBytes):
@@ -87,7 +104,7 @@ func (p Policy) CheckDeploy(name string, bytes int64) error {
 	return nil
 }
 
-// CheckRun tells why no command line may be run.
+// CheckRun returns why no command line may be run.
 func (p Policy) CheckRun() error {
 	if p.Run {
 		return nil
@@ -95,8 +112,8 @@ func (p Policy) CheckRun() error {
 	return refuse("run", "the owner allows no command lines")
 }
 
-// Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0 asks for as many as it
-// may have, and 0 is the answer when there is no cap either.
+// Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0
+// asks for as many as it may have, and 0 is the answer when there is no cap either.
 func (p Policy) Threads(asked int) (int, error) {
 	return within("caps.threads", "threads", asked, p.Caps.Threads)
 }
@@ -123,7 +140,8 @@ func within[N int | int64](rule, unit string, asked, limit N) (N, error) {
 	return asked, nil
 }
 
-// matchesPool tells whether a pattern, which is a host or host:port, means this pool. Names of hosts have no case.
+// matchesPool reports whether a pattern, which is a host or host:port, means this pool. Names of
+// hosts have no case.
 func matchesPool(pattern, host, port string) bool {
 	wantHost, wantPort := splitPool(pattern)
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
@@ -156,8 +174,8 @@ func checkPoolPattern(s string) error {
 	return nil
 }
 
-// matches compares with a pattern in which only "*" is special. No text it is used for may hold a slash, which "*"
-// would not match.
+// matches compares with a pattern in which only "*" is special. No text it is used for may hold a
+// slash, which "*" would not match.
 func matches(pattern, text string) bool {
 	ok, err := path.Match(strings.NewReplacer(`\`, `\\`, `[`, `\[`, `?`, `\?`).Replace(pattern), text)
 	return ok && err == nil

@@ -9,11 +9,13 @@ import (
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
 const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME"
 
-// Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy". It never takes
-// anything away. On an error, which matches [ErrInvalid], the policy stays as it was.
+// Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
+// It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it
+// was.
 //
-// The first miner of a policy without pools or wallets comes with any pool or wallet, unless some are named by a word,
-// and "deploy" in a policy without names with any name: else these words alone would allow nothing.
+// The first miner of a policy without pools or wallets comes with any pool or wallet, unless some
+// are named by a word, and "deploy" in a policy without names with any name: else these words alone
+// would allow nothing.
 func (p *Policy) Enable(words ...string) error {
 	to := p.Clone()
 	firstMiner := len(to.Miners) == 0

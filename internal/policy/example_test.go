@@ -17,7 +17,7 @@ func Example() {
 	fmt.Println(p.CheckPool("stratum+tcp://eu.pool.example:3333"))
 	fmt.Println(p.CheckPool("stratum+tcp://other.example:3333"))
 	// Output:
-	// miner "xmrig" is not in the owner's list (policy.json: miners)
+	// miner "xmrig" is not in the owner's list (policy.json: miners); the owner of this machine allows it with: --enable miner=xmrig
 	// <nil>
 	// <nil>
 	// pool "other.example:3333" is not in the owner's list (policy.json: pools)

@@ -16,11 +16,12 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
-// ErrUnsafe says that somebody else could have written the policy file. Its owner has to look at it, and then to
-// correct who it belongs to or its mode.
+// ErrUnsafe says that somebody else could have written the policy file. Its owner has to look at
+// it, and then to correct who it belongs to or its mode.
 var ErrUnsafe = errors.New("policy file refused")
 
-// Parse reads a policy. Unknown and repeated keys are errors; an error matches [ErrInvalid] and names the line.
+// Parse reads a policy. Unknown and repeated keys are errors; an error matches [ErrInvalid] and
+// names the line.
 func Parse(text []byte) (Policy, error) {
 	if len(text) > MaxFile {
 		return Policy{}, fmt.Errorf("%w: it has more than %d bytes", ErrInvalid, MaxFile)
@@ -61,8 +62,9 @@ func lineAt(text []byte, offset int64) int {
 	return 1 + bytes.Count(text[:at], []byte("\n"))
 }
 
-// Load reads the policy file at path. Without a file the policy is [Default]. A file that somebody else than its owner
-// can write, or that belongs to another user than us and root, is refused with [ErrUnsafe].
+// Load reads the policy file at path. Without a file the policy is [Default]. A file that somebody
+// else than its owner can write, or that belongs to another user than us and root, is refused with
+// [ErrUnsafe].
 func Load(path string) (Policy, error) {
 	text, err := durable.ReadFile(path, MaxFile)
 	switch {
@@ -75,12 +77,14 @@ func Load(path string) (Policy, error) {
 	}
 	p, err := Parse(text)
 	if err != nil {
-		return Policy{}, fmt.Errorf("%s: %w; correct it, or move it away: then nothing is allowed but what --enable says", path, err)
+		return Policy{}, fmt.Errorf("%s: %w; correct it, or move it away: then nothing is allowed but what --enable says",
+			path, err)
 	}
 	return p, nil
 }
 
-// Write puts the policy at path, with mode 0600, in place of what is there. When it returns nil, it is on the disk.
+// Write puts the policy at path, with mode 0600, in place of what is there. When it returns nil, it
+// is on the disk.
 func (p Policy) Write(path string) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("write policy: %w", err)
@@ -98,8 +102,8 @@ func (p Policy) Write(path string) error {
 	return durable.WriteFile(path, append(text, '\n'), 0o600)
 }
 
-// File is the policy of a running worker: what a file says and what was enabled for this run. All its methods may be
-// called concurrently.
+// File is the policy of a running worker: what a file says and what was enabled for this run. All
+// its methods may be called concurrently.
 type File struct {
 	path    string
 	words   []string

@@ -1,8 +1,8 @@
 // Package policy is what the owner of a machine allows on it, whoever asks.
 //
-// The policy is a file on the machine. It binds also a controller whose key was stolen, because nothing that comes
-// over the network can write it: this package offers reading it, and [Policy.Write] for a command that the
-// owner runs here.
+// The policy is a file on the machine. It binds also a controller whose key was stolen, because
+// nothing that comes over the network can write it: this package offers reading it, and
+// [Policy.Write] for a command that the owner runs here.
 //
 //	file, err := policy.Open(filepath.Join(state, policy.FileName), enable...) // enable: what --enable says
 //	…
@@ -12,10 +12,11 @@
 //	…
 //	err = file.Reload() // on SIGHUP; on an error the policy stays as it was
 //
-// A list that is empty allows nothing, and in a list of patterns "*" stands for any text, so that a file can be read
-// without knowing defaults. The zero [Policy] allows nothing at all.
+// A list that is empty allows nothing, and in a list of patterns "*" stands for any text, so that a
+// file can be read without knowing defaults. The zero [Policy] allows nothing at all.
 //
-// The file is JSON. It must belong to the user the worker runs as, or to root, and nobody else may write it.
+// The file is JSON. It must belong to the user the worker runs as, or to root, and nobody else may
+// write it.
 package policy
 
 import (
@@ -42,16 +43,19 @@ const (
 // ErrInvalid says that a policy, or a word for [Policy.Enable], is not understood.
 var ErrInvalid = errors.New("invalid policy")
 
-// Policy is what the owner allows. The zero value, as [Default], allows nothing. It is a value: methods other than
-// Enable do not change it and may be called concurrently.
+// Policy is what the owner allows. The zero value, as [Default], allows nothing. It is a value:
+// methods other than Enable do not change it and may be called concurrently.
 type Policy struct {
-	// Drivers are the ways in which workloads that are no miners may be run, such as "process" or "wasm".
+	// Drivers are the ways in which workloads that are no miners may be run, such as "process" or
+	// "wasm".
 	Drivers []string `json:"drivers"`
 	// Miners are the miners that may be started, such as "xmrig".
 	Miners []string `json:"miners"`
-	// Pools are patterns of pools to mine for: a host, or host:port. Only "*" allows to name no pool.
+	// Pools are patterns of pools to mine for: a host, or host:port. Only "*" allows to name no
+	// pool.
 	Pools []string `json:"pools"`
-	// Wallets are the pool user names to mine for, as they are, or "*". Only "*" allows to name none.
+	// Wallets are the pool user names to mine for, as they are, or "*". Only "*" allows to name
+	// none.
 	Wallets []string `json:"wallets"`
 	// Deploy says what may be deployed.
 	Deploy Deploy `json:"deploy"`
@@ -66,8 +70,8 @@ type Deploy struct {
 	Enabled  bool     `json:"enabled"`
 	MaxBytes int64    `json:"maxBytes"` // of one bundle, with 4 KiB for each file and directory; 0 means no cap
 	Names    []string `json:"names"`    // patterns of names
-	// TotalBytes is what all deployments take together, counted in the same way, with the releases that are kept; 0 means
-	// no cap.
+	// TotalBytes is what all deployments take together, counted in the same way, with the releases
+	// that are kept; 0 means no cap.
 	TotalBytes int64 `json:"totalBytes,omitzero"`
 }
 
@@ -144,7 +148,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// checkWord admits the name of a driver or miner. These are few and dangerous: each has to be named.
+// checkWord admits the name of a driver or miner. These are few and dangerous: each has to be
+// named.
 func checkWord(s string) error {
 	if err := checkText(s); err != nil {
 		return err

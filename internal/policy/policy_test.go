@@ -47,7 +47,7 @@ func TestCheck(t *testing.T) {
 		want string // "" means allowed
 	}{
 		{"miner", p.CheckMiner("xmrig"), ""},
-		{"other miner", p.CheckMiner("other"), `miner "other" is not in the owner's list (policy.json: miners)`},
+		{"other miner", p.CheckMiner("other"), `miner "other" is not in the owner's list (policy.json: miners); the owner of this machine allows it with: --enable miner=other`},
 		{"driver", listed.CheckDriver("wasm"), ""},
 		{"other driver", listed.CheckDriver("process"), `driver "process" is not in the owner's list (policy.json: drivers)`},
 		{"pool", p.CheckPool("stratum+tcp://eu.pool.example:3333"), ""},
@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 		{"deploy of less than nothing", unlimited.CheckDeploy("x", -1), "a bundle of -1 bytes is too large, the owner allows 0 (policy.json: deploy.maxBytes)"},
 		{"deploy without a cap", unlimited.CheckDeploy("x", 1<<60), ""},
 		{"other deploy", p.CheckDeploy("db", 1), `deployment "db" is not in the owner's list (policy.json: deploy.names)`},
-		{"no deploy", Default().CheckDeploy("web-1", 1), "the owner allows no deployments (policy.json: deploy.enabled)"},
+		{"no deploy", Default().CheckDeploy("web-1", 1), "the owner allows no deployments (policy.json: deploy.enabled); the owner of this machine allows it with: --enable deploy"},
 		{"run", listed.CheckRun(), ""},
 		{"no run", p.CheckRun(), "the owner allows no command lines (policy.json: run)"},
 	} {

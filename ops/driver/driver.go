@@ -14,7 +14,8 @@
 //	err = w.Stop(ctx, 5*time.Second) // asks, waits, then ends the whole tree
 //	exit := w.Exit()
 //
-// A driver knows nothing of miners, messages or restarts; those who use it decide what an exit means.
+// A driver knows nothing of miners, messages or restarts; those who use it decide what an exit
+// means.
 package driver
 
 import (
@@ -40,16 +41,16 @@ var ErrSpec = errors.New("bad workload spec")
 
 // Spec is what to run. It is plain data: nothing in it is interpreted by a shell.
 type Spec struct {
-	// Argv is the program, as an absolute path, and its arguments. Secrets do not belong here, as every
-	// user of the machine can read them: put them into a file with mode 0600.
+	// Argv is the program, as an absolute path, and its arguments. Secrets do not belong here, as
+	// every user of the machine can read them: put them into a file with mode 0600.
 	Argv []string
 	// Dir is the working directory, an absolute path. It is also the workload's HOME.
 	Dir string
 	// Env holds "KEY=value" pairs that are added to the driver's short list. The environment of the
 	// agent is never handed on.
 	Env []string
-	// Stdout and Stderr take what the workload prints; nil drops it. They are written from one goroutine
-	// each, and never again once the workload is done.
+	// Stdout and Stderr take what the workload prints; nil drops it. They are written from one
+	// goroutine each, and never again once the workload is done.
 	Stdout, Stderr io.Writer
 }
 
@@ -80,15 +81,15 @@ func (s Spec) Validate() error {
 
 // Driver starts workloads. It is safe for concurrent use.
 type Driver interface {
-	// Start returns once the workload really runs: a program that is missing or not executable is an
-	// error here. The workload does not end with the caller; call Stop.
+	// Start returns once the workload really runs: a program that is missing or not executable is
+	// an error here. The workload does not end with the caller; call Stop.
 	Start(Spec) (Workload, error)
 }
 
 // Sweeper is a driver that can find what an agent that was killed has left behind.
 type Sweeper interface {
-	// Sweep ends all that still runs of workloads that were started with the directory dir, and returns how
-	// many processes that were. It must not be called while one of them is wanted.
+	// Sweep ends all that still runs of workloads that were started with the directory dir, and
+	// returns how many processes that were. It must not be called while one of them is wanted.
 	Sweep(dir string) (killed int, err error)
 }
 
@@ -96,14 +97,14 @@ type Sweeper interface {
 type Workload interface {
 	// PID is the process ID of the first process.
 	PID() int
-	// Done is closed when the workload has ended, nothing of its tree runs any more, and all output was
-	// written.
+	// Done is closed when the workload has ended, nothing of its tree runs any more, and all output
+	// was written.
 	Done() <-chan struct{}
 	// Exit tells how it ended; before Done is closed it is the zero value.
 	Exit() Exit
-	// Stop asks the workload to end, waits up to grace, and then kills the whole tree. It returns when
-	// Done is closed, at once if it already is. When ctx ends first Stop returns its error, and the
-	// stopping goes on. Many calls do the same as one.
+	// Stop asks the workload to end, waits up to grace, and then kills the whole tree. It returns
+	// when Done is closed, at once if it already is. When ctx ends first Stop returns its error,
+	// and the stopping goes on. Many calls do the same as one.
 	Stop(ctx context.Context, grace time.Duration) error
 	// Stats measures what the tree uses at this moment.
 	Stats(ctx context.Context) (Stats, error)

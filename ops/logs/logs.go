@@ -11,13 +11,14 @@
 //		<-changed
 //	}
 //
-// Every line has an offset: the number of bytes written to the log before it, over its whole life. Offsets
-// only grow, also over restarts, so one number says where a reader stands. The oldest segment is dropped when the
-// log is full; a reader that stands in it is told so once, by a [Gap].
+// Every line has an offset: the number of bytes written to the log before it, over its whole life.
+// Offsets only grow, also over restarts, so one number says where a reader stands. The oldest
+// segment is dropped when the log is full; a reader that stands in it is told so once, by a [Gap].
 //
-// On disk a segment is a text file named by its first offset, with a line as "<unix ms> <o|e> <text>". What was
-// written survives the end of this process. It is not synced to disk line by line, so a power cut may take the last
-// seconds; a torn last line is cut off when the log is opened.
+// On disk a segment is a text file named by its first offset, with a line as "<unix ms> <o|e>
+// <text>". What was written survives the end of this process. It is not synced to disk line by
+// line, so a power cut may take the last seconds; a torn last line is cut off when the log is
+// opened.
 package logs
 
 import (
@@ -36,7 +37,8 @@ const (
 	MaxText = 8 << 10
 	// MaxLines is the most lines of one page.
 	MaxLines = 10_000
-	// MaxPageBytes bounds the lines of one page, counted as JSON, and with it the memory of a reader.
+	// MaxPageBytes bounds the lines of one page, counted as JSON, and with it the memory of a
+	// reader.
 	MaxPageBytes = 500 << 10
 	// DefaultSegmentBytes is the size of a segment when Config says nothing.
 	DefaultSegmentBytes = 1 << 20
@@ -46,7 +48,8 @@ const (
 	minSegmentBytes = MaxText + maxHeader
 )
 
-// ErrBeyondEnd says that a reader asked for an offset that was not written yet: the log it knew is gone.
+// ErrBeyondEnd says that a reader asked for an offset that was not written yet: the log it knew is
+// gone.
 var ErrBeyondEnd = errors.New("offset is beyond the end of the log")
 
 // ErrClosed says that the log was closed.
@@ -92,7 +95,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Log is an open log. All its methods are safe for concurrent use. A directory must be open only once.
+// Log is an open log. All its methods are safe for concurrent use. A directory must be open only
+// once.
 type Log struct {
 	dir string
 	cfg Config
@@ -158,8 +162,8 @@ func (l *Log) End() int64 {
 	return l.end()
 }
 
-// Changed returns a channel that is closed when there is, or may be, something to read from offset on, and
-// when the log is closed.
+// Changed returns a channel that is closed when there is, or may be, something to read from offset
+// on, and when the log is closed.
 func (l *Log) Changed(offset int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -185,15 +189,16 @@ func (l *Log) wake() {
 	}
 }
 
-// Lost is the number of lines that could not be written since Open, because the disk was full for example.
+// Lost is the number of lines that could not be written since Open, because the disk was full for
+// example.
 func (l *Log) Lost() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost
 }
 
-// append writes texts as lines of stream. Lines that can not be written are counted and dropped: a workload must
-// not die of a full disk, as it would if its pipe were closed.
+// append writes texts as lines of stream. Lines that can not be written are counted and dropped: a
+// workload must not die of a full disk, as it would if its pipe were closed.
 func (l *Log) append(stream Stream, texts ...[]byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -241,8 +246,8 @@ func (l *Log) flush(n int) error {
 	return nil
 }
 
-// rotate begins a new segment and drops the oldest ones. On an error the log goes on with the segment it has.
-// It needs mu.
+// rotate begins a new segment and drops the oldest ones. On an error the log goes on with the
+// segment it has. It needs mu.
 func (l *Log) rotate() error {
 	old := l.file
 	if err := l.startSegment(l.end()); err != nil {

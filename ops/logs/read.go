@@ -28,8 +28,8 @@ func (q Query) lines() int {
 type Page struct {
 	Lines []Line
 	Next  int64 // where to read on
-	// More is true when lines that match were left out because of a limit: later ones for Read, earlier
-	// ones for Tail.
+	// More is true when lines that match were left out because of a limit: later ones for Read,
+	// earlier ones for Tail.
 	More bool
 	// Over is true when a line later than Until was met: nothing more will match.
 	Over bool
@@ -101,8 +101,8 @@ func lastThatFit(lines []Line, end int64, n int) []Line {
 	return lines[first:]
 }
 
-// OffsetAt returns the offset of the first line that is not earlier than the time in Unix ms, the end of the
-// log when there is none.
+// OffsetAt returns the offset of the first line that is not earlier than the time in Unix ms, the
+// end of the log when there is none.
 func (l *Log) OffsetAt(ms int64) (int64, error) {
 	segments, end := l.snapshot()
 	from := segments[0].base
@@ -131,8 +131,8 @@ func (l *Log) OffsetAt(ms int64) (int64, error) {
 	return end, nil
 }
 
-// snapshot copies what a reader needs, so that it reads without the lock. Readers see whole lines only,
-// because size grows after the bytes are written.
+// snapshot copies what a reader needs, so that it reads without the lock. Readers see whole lines
+// only, because size grows after the bytes are written.
 func (l *Log) snapshot() (segments []segment, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -205,8 +205,8 @@ func (p *Page) fill(r *bufio.Reader, q Query) (more bool, err error) {
 	}
 }
 
-// readLine reads up to a line end and returns the number of bytes it took. A stretch longer than any
-// line of ours, which only damage to the file can make, comes back as nothing.
+// readLine reads up to a line end and returns the number of bytes it took. A stretch longer than
+// any line of ours, which only damage to the file can make, comes back as nothing.
 func readLine(r *bufio.Reader) (line []byte, n int64, err error) {
 	line, err = r.ReadSlice('\n')
 	n = int64(len(line))

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxHeader is the most bytes of a record beside its text: a time, a letter, two blanks, the line end.
+// maxHeader is the most bytes of a record beside its text: a time, a letter, two blanks, the line
+// end.
 const maxHeader = 20 + 1 + 2 + 1
 
 // appendRecord appends one line as it stands on disk.
@@ -21,7 +22,8 @@ func appendRecord(b []byte, ms int64, stream Stream, text []byte) []byte {
 	return append(b, '\n')
 }
 
-// badByte stands for bytes that are no UTF-8. The usual U+FFFD would make a line longer than it was.
+// badByte stands for bytes that are no UTF-8. The usual U+FFFD would make a line longer than it
+// was.
 const badByte = "?"
 
 // appendValid appends text as valid UTF-8, which is what it nearly always is.

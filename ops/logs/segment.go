@@ -47,8 +47,9 @@ func listSegments(dir string) ([]segment, error) {
 	return joinEnds(found), nil
 }
 
-// joinEnds makes each segment end where the next one begins. A power cut may have left one short, and
-// what is missing then reads as an empty stretch; one that is too long is cut off by its successor.
+// joinEnds makes each segment end where the next one begins. A power cut may have left one short,
+// and what is missing then reads as an empty stretch; one that is too long is cut off by its
+// successor.
 func joinEnds(found []segment) []segment {
 	for i := range len(found) - 1 {
 		found[i].size = min(found[i].size, found[i+1].base-found[i].base)

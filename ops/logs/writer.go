@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Writer makes lines of what is written to it. It is safe for concurrent use; Close ends a last line
-// that has no line end.
+// Writer makes lines of what is written to it. It is safe for concurrent use; Close ends a last
+// line that has no line end.
 type Writer struct {
 	log    *Log
 	stream Stream
@@ -19,8 +19,8 @@ type Writer struct {
 // Writer returns a writer for one stream of the log.
 func (l *Log) Writer(stream Stream) *Writer { return &Writer{log: l, stream: stream} }
 
-// Write appends the complete lines in p to the log and keeps what is left for the next call. A line longer
-// than MaxText is split, between two characters if it can be.
+// Write appends the complete lines in p to the log and keeps what is left for the next call. A line
+// longer than MaxText is split, between two characters if it can be.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,7 +68,8 @@ func nextLine(p []byte) (line, rest []byte, ok bool) {
 	return p[:cut], p[cut:], true
 }
 
-// splitAt finds where to split a line that is too long: at the start of a character, if one starts near.
+// splitAt finds where to split a line that is too long: at the start of a character, if one starts
+// near.
 func splitAt(p []byte) int {
 	for cut := MaxText; cut > MaxText-utf8.UTFMax; cut-- {
 		if utf8.RuneStart(p[cut]) {

@@ -1,7 +1,8 @@
 // Package miner says what the agent needs to know about one kind of mining software.
 //
-// An [Adapter] owns no process. It tells whether its miner is on this machine (Detect), writes the miner's own
-// configuration and says how to run it (Render), and asks a running miner how it goes (Status):
+// An [Adapter] owns no process. It reports whether its miner is on this machine (Detect), writes
+// the miner's own configuration and says how to run it (Render), and asks a running miner how it
+// goes (Status):
 //
 //	spec := miner.Spec{Name: "xmrig", Pool: "stratum+tcp://pool.example:3333", Wallet: "…"}
 //	run, err := adapter.Render(ctx, spec, dir) // a driver.Spec; secrets are in a file with mode 0600
@@ -9,8 +10,8 @@
 //	…
 //	status, err := adapter.Status(ctx, dir)
 //
-// Package refpow is our own small miner, package xmrig speaks to the well-known one. No adapter ever downloads
-// a program: it runs what the owner of the machine has put there.
+// Package refpow is our own small miner, package xmrig speaks to the well-known one. No adapter
+// ever downloads a program: it runs what the owner of the machine has put there.
 package miner
 
 import (
@@ -23,11 +24,12 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
-// ErrNotInstalled says that the miner's program is not on this machine. The owner has to put it there.
+// ErrNotInstalled says that the miner's program is not on this machine. The owner has to put it
+// there.
 var ErrNotInstalled = errors.New("miner is not installed")
 
-// Refusal is the error of an adapter that can not do what a [Spec] asks. Its words are meant for the one who
-// asked, and hold nothing about the machine.
+// Refusal is the error of an adapter that can not do what a [Spec] asks. Its words are meant for
+// the one who asked, and hold nothing about the machine.
 type Refusal struct{ Reason string }
 
 func (r *Refusal) Error() string { return r.Reason }
@@ -57,8 +59,8 @@ type Info struct {
 // State is what a workload does at the moment.
 type State string
 
-// The states of a miner. Adapters report those from Starting to Degraded; Stopped and Failed are for those who run
-// the process.
+// The states of a miner. Adapters report those from Starting to Degraded; Stopped and Failed are
+// for those who run the process.
 const (
 	Stopped  State = "stopped"  // not running, because it was asked to stop or never started
 	Starting State = "starting" // runs, but has not said anything yet
@@ -79,15 +81,17 @@ type Status struct {
 	Pool           string   // host and port the miner uses; empty when unknown
 }
 
-// Adapter speaks to one kind of miner. All methods may be called concurrently for different directories.
+// Adapter speaks to one kind of miner. All methods may be called concurrently for different
+// directories.
 type Adapter interface {
 	// Name is what the miner is called in messages and in the owner's policy.
 	Name() string
 	// Detect looks for the miner's program; without it the error is ErrNotInstalled.
 	Detect(ctx context.Context) (Info, error)
-	// Render writes the miner's files into dir, which is there and private, and says how to run it. It is called
-	// before every start. What the miner can not do is a *Refusal.
+	// Render writes the miner's files into dir, which is there and private, and says how to run it.
+	// It is called before every start. What the miner can not do is a *Refusal.
 	Render(ctx context.Context, spec Spec, dir string) (driver.Spec, error)
-	// Status asks the miner that runs in dir. With an error the status still holds the state, as far as known.
+	// Status asks the miner that runs in dir. With an error the status still holds the state, as
+	// far as known.
 	Status(ctx context.Context, dir string) (Status, error)
 }

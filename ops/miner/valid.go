@@ -25,10 +25,12 @@ var (
 	hostPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 )
 
-// ValidName tells what is wrong with a workload's name. A name is one safe path element on every system.
+// ValidName tells what is wrong with a workload's name. A name is one safe path element on every
+// system.
 func ValidName(name string) error {
 	if len(name) > MaxName || !namePattern.MatchString(name) {
-		return fmt.Errorf("name %.70q: need 1 to %d of a-z 0-9 . _ - that begin and end with a letter or digit", name, MaxName)
+		return fmt.Errorf("name %.70q: need 1 to %d of a-z 0-9 . _ - that begin and end with a letter or digit",
+			name, MaxName)
 	}
 	return nil
 }
@@ -36,13 +38,14 @@ func ValidName(name string) error {
 // ValidAlgorithm tells what is wrong with an algorithm's name, such as "rx/0".
 func ValidAlgorithm(name string) error {
 	if len(name) > MaxAlgorithm || !algorithmPattern.MatchString(name) {
-		return fmt.Errorf("algorithm %.40q: need 1 to %d of a-z 0-9 . _ / - that begin with a letter or digit", name, MaxAlgorithm)
+		return fmt.Errorf("algorithm %.40q: need 1 to %d of a-z 0-9 . _ / - that begin with a letter or digit",
+			name, MaxAlgorithm)
 	}
 	return nil
 }
 
-// ValidUser tells what is wrong with a wallet or a password: what names it in the error, and the value is
-// not repeated. Empty is valid.
+// ValidUser tells what is wrong with a wallet or a password: what names it in the error, and the
+// value is not repeated. Empty is valid.
 func ValidUser(what, value string) error {
 	if len(value) > MaxUser {
 		return fmt.Errorf("%s is longer than %d bytes", what, MaxUser)
@@ -65,8 +68,8 @@ type Pool struct {
 	TLS  bool
 }
 
-// ParsePool reads "stratum+tcp://host:port" or "stratum+ssl://host:port". Nothing else is taken: no user, no
-// path, no default port.
+// ParsePool reads "stratum+tcp://host:port" or "stratum+ssl://host:port". Nothing else is taken: no
+// user, no path, no default port.
 func ParsePool(s string) (Pool, error) {
 	if len(s) > MaxPool {
 		return Pool{}, fmt.Errorf("pool is longer than %d bytes", MaxPool)

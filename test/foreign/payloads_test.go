@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -30,7 +31,7 @@ type payloadCase struct {
 }
 
 const (
-	about = "Payloads of ops, logs and deploy. A case without a code is valid; a request with one is answered with it."
+	about = "Payloads of ops, logs, audit and deploy. A case without a code is valid; a request with one is answered with it."
 	me    = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
 	// The file "hello.txt" holds "hello\n".
 	manifest = `{"name":"greeting","release":"4a0ef8d0b7d6a8f5","files":[{"path":"hello.txt","mode":"0644","size":6,"sha256":"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"}]}`
@@ -80,6 +81,17 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("logs", 0, "two lines", `{"name":"refpow","lines":[{"offset":0,"time":1795249800250,"stream":"stdout","text":"share accepted"},{"offset":15,"time":1795249800251,"stream":"stderr","text":"warn"}],"next":20,"hasMore":false}`)
 	add("logs", 0, "a gap, and the end", `{"name":"refpow","lines":[],"next":4096,"hasMore":false,"gap":{"from":0,"to":4096},"exit":{"code":-1,"signal":"killed"}}`)
 
+	const hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	add("get_audit", 0, "all that is kept", `{}`)
+	add("get_audit", 0, "all members", `{"since":1795249800000,"limit":100000,"verify":true,"heads":[{"count":7,"hash":"`+hash+`"}]}`)
+	add("get_audit", invalid, "more entries than there may be", `{"limit":100001}`)
+	add("get_audit", invalid, "a time before 1970", `{"since":-1}`)
+	add("get_audit", invalid, "nine heads", `{"heads":[`+strings.Repeat(`{"count":1,"hash":"`+hash+`"},`, 8)+`{"count":1,"hash":"`+hash+`"}]}`)
+	add("audit", 0, "an entry", `{"entries":[{"seq":7,"time":1795249800250,"kind":"command","peer":"`+me+`","name":"laptop","verb":"miner.control","type":"stop_miner","id":"1b4e28ba-2fa1-4d27-883f-0016d3cca405","summary":"name=refpow","result":"begun","prev":"`+hash+`","hash":"`+hash+`"}]}`)
+	add("audit", 0, "the end of a log that is whole", `{"head":{"count":7,"hash":"`+hash+`"},"intact":true}`)
+	add("audit", 0, "the end, and who was refused", `{"head":{"count":7,"hash":"`+hash+`"},"refused":[{"peer":"`+me+`","count":3,"last":1795249800250}]}`)
+	add("audit", 0, "the end of a log that is not", `{"head":{"count":7,"hash":"`+hash+`"},"intact":false,"reason":"entry 3 was changed"}`)
+
 	var m deploy.Manifest
 	if err := json.Unmarshal([]byte(manifest), &m); err != nil {
 		t.Fatal(err)
@@ -118,6 +130,10 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(ops.LogsRequest), false
 	case "deploy":
 		return new(deploy.Request), false
+	case "get_audit":
+		return new(audit.Request), false
+	case "audit":
+		return new(audit.Answer), true
 	case "stats":
 		return new(ops.Stats), true
 	case "miner_ack":

@@ -27,8 +27,8 @@ func crowd(t *testing.T, workers int, long time.Duration) {
 		for i := 1; i <= workers; i++ {
 			f.member(fmt.Sprintf("rig-%02d", i), trust.RoleWorker, fmt.Sprintf("rig-%02d", i))
 		}
-		c := s.controller("1.0.1.1", agent.ControllerConfig{Serve: true, Watch: true, Listen: []string{"/ip4/1.0.1.1/udp/4747/quic-v1"}})
-		addrs, err := c.Addrs()
+		c := s.controller("1.0.1.1", agent.NewServe, agent.ControllerConfig{Listen: []string{"/ip4/1.0.1.1/udp/4747/quic-v1"}})
+		addrs, err := c.Addrs(s.t.Context())
 		s.must(err)
 		ctx, stop := context.WithCancel(context.Background())
 		var offline atomic.Int64

@@ -80,7 +80,7 @@ func TestDamagedFiles(t *testing.T) {
 			return err
 		},
 		c.state: func(dir string, log *slog.Logger) error {
-			c, err := agent.NewController(agent.ControllerConfig{StateDir: dir, Logger: log})
+			c, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: dir, Logger: log}))
 			if err == nil {
 				err = c.Close()
 			}

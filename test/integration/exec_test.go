@@ -16,8 +16,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 	"github.com/seed-b490fa12/swarm/ops"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
 )
 
 // The main job with real processes: stats, real shares, logs, a deployment, stop.

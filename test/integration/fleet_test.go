@@ -380,7 +380,7 @@ func stalledDeploy(t *testing.T, by controller, to *rig) (wait func() error) {
 	must(t, os.WriteFile(filepath.Join(dir, "big"), make([]byte, 1<<20), 0o600))
 	bundle, err := deploy.Open(dir, "stalled", 0)
 	must(t, err)
-	c, err := agent.NewController(agent.ControllerConfig{StateDir: by.state, Bootstrap: []string{to.addr}})
+	c, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: by.state, Bootstrap: []string{to.addr}}))
 	must(t, err)
 	target, err := c.Find(to.addr)
 	must(t, err)

@@ -38,7 +38,7 @@ func strangersFlood(t *testing.T, strangers int) {
 	must(t, err)
 	f.exec("stop_miner", "rig-01", "--payload", `{"name":"nope"}`)
 	recorded := auditOf(t, g.state).stdout
-	member, err := agent.NewController(agent.ControllerConfig{StateDir: f.state, Bootstrap: []string{g.addr}})
+	member, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: f.state, Bootstrap: []string{g.addr}}))
 	must(t, err)
 	defer member.Close()
 

@@ -69,7 +69,7 @@ func strangersHoard(t *testing.T, during time.Duration, cases ...hoarding) {
 	g.run(t)
 	target, err := host.ParsePeers(g.addr)
 	must(t, err)
-	member, err := agent.NewController(agent.ControllerConfig{StateDir: f.state, Bootstrap: []string{g.addr}})
+	member, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: f.state, Bootstrap: []string{g.addr}}))
 	must(t, err)
 	defer member.Close()
 	first, cancel := context.WithTimeout(t.Context(), time.Second)

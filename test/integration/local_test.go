@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 )
 
 // servePool runs a pool until the test ends.

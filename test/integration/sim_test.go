@@ -109,11 +109,13 @@ func (s *simulation) worker(i int, cfg agent.WorkerConfig) running {
 	}}
 }
 
-func (s *simulation) controller(ip string, cfg agent.ControllerConfig) *agent.Controller {
+func (s *simulation) controller(
+	ip string, kind func(agent.ControllerConfig) (*agent.Controller, error), cfg agent.ControllerConfig,
+) *agent.Controller {
 	s.t.Helper()
 	cfg.StateDir = filepath.Join(s.dir, "controller")
 	cfg.Options, cfg.Net.NoAutoNAT = s.options(ip), true
-	c, err := agent.NewController(cfg)
+	c, err := agent.Started(kind(cfg))
 	s.must(err)
 	return c
 }
@@ -150,8 +152,8 @@ func fleet(t *testing.T, workers int, long time.Duration) {
 			}
 			rigs = append(rigs, s.worker(i, cfg))
 		}
-		c := s.controller("1.0.1.1", agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
-		watcher := s.controller("1.0.1.2", agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0]), Watch: true})
+		c := s.controller("1.0.1.1", agent.NewCommand, agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
+		watcher := s.controller("1.0.1.2", agent.NewWatch, agent.ControllerConfig{Bootstrap: addrsOf(s, rigs[0])})
 
 		ctx, cancel := context.WithCancel(context.Background())
 		heard := hear(ctx, s, watcher)
@@ -202,7 +204,7 @@ func addrsOf(s *simulation, r running) []string {
 
 // ask does one operation on all that are saved.
 func (s *simulation) ask(c *agent.Controller, operation string) agent.Summary {
-	op, err := agent.FindOperation(operation)
+	op, err := agent.Operations().Find(operation)
 	s.must(err)
 	sum, err := c.Exec(context.Background(), agent.Job{Operation: op, Payload: []byte(`{}`), Timeout: 20 * time.Second},
 		agent.Selection{All: true}, func(agent.Result) {})
@@ -212,7 +214,7 @@ func (s *simulation) ask(c *agent.Controller, operation string) agent.Summary {
 
 // asked asks again and again, with discovery, until n machines answer.
 func (s *simulation) asked(c *agent.Controller, n int, most time.Duration) time.Time {
-	op, err := agent.FindOperation("get_stats")
+	op, err := agent.Operations().Find("get_stats")
 	s.must(err)
 	for start := time.Now(); ; {
 		sum, err := c.Exec(context.Background(), agent.Job{Operation: op, Payload: []byte(`{}`), Timeout: 20 * time.Second},

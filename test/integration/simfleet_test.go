@@ -9,25 +9,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/host/identity"
-
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/host/identity"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // simFleet is a fleet on the simulated network.
 type simFleet struct {
 	*simulation
-	admin *agent.Admin
+	admin *admin.Admin
 	root  *trust.Signer
 }
 
 func (s *simulation) fleet() *simFleet {
 	s.t.Helper()
-	admin, err := agent.InitFleet(agent.Init{StateDir: filepath.Join(s.dir, "controller"), Fleet: "home", Name: "laptop"})
+	admin, err := admin.InitFleet(admin.Init{StateDir: filepath.Join(s.dir, "controller"), Fleet: "home", Name: "laptop"})
 	s.must(err)
 	root, err := admin.Root().Signer()
 	s.must(err)
@@ -48,7 +49,7 @@ func (f *simFleet) member(dir string, role trust.Role, name string, change ...fu
 	}
 	chain, err := f.root.Issue(g, time.Now())
 	f.must(err)
-	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(dir), Self: id},
+	_, err = trust.CreateFleet(trust.FleetConfig{Dir: fleetdir.Dir(dir), Self: id},
 		trust.Membership{Fleet: f.admin.Fleet.ID(), Name: "home", Chain: chain}, f.admin.Fleet.Exchange().Common())
 	f.must(err)
 	_, err = f.admin.Fleet.Admit(id, chain) // as the one who let it in
@@ -64,7 +65,7 @@ func (f *simFleet) rig(i int, bootstrap ...string) running {
 // as is a controller of this state directory.
 func (f *simFleet) as(dir, ip string) *agent.Controller {
 	f.t.Helper()
-	c, err := agent.NewController(agent.ControllerConfig{StateDir: filepath.Join(f.dir, dir), Options: f.options(ip)})
+	c, err := agent.Started(agent.NewCommand(agent.ControllerConfig{StateDir: filepath.Join(f.dir, dir), Options: f.options(ip)}))
 	f.must(err)
 	return c
 }
@@ -72,7 +73,7 @@ func (f *simFleet) as(dir, ip string) *agent.Controller {
 // ask has a controller ask all these machines, and counts the answers.
 func (f *simFleet) ask(c *agent.Controller, rigs []running) agent.Summary {
 	f.t.Helper()
-	op, err := agent.FindOperation("get_stats")
+	op, err := agent.Operations().Find("get_stats")
 	f.must(err)
 	var sel agent.Selection
 	for _, r := range rigs {
@@ -191,12 +192,12 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 		if sum := f.ask(laptop, rigs); sum.OK != 1 {
 			t.Errorf("the first controller: %+v", sum)
 		}
-		op, err := agent.FindOperation("get_stats")
+		op, err := agent.Operations().Find("get_stats")
 		s.must(err)
 		addrs, err := rigs[0].Addrs()
 		s.must(err)
 		_, err = other.Exec(context.Background(), agent.Job{Operation: op, Payload: []byte(`{}`), Timeout: 10 * time.Second}, agent.Selection{Names: addrs[:1]}, func(r agent.Result) {
-			if streams.CodeOf(r.Err) != streams.CodeUnauthenticated || !strings.Contains(r.Err.Error(), "swarm renew") {
+			if streams.CodeOf(r.Err) != streams.CodeUnauthenticated || !strings.Contains(r.Err.Error(), "this machine's own grant has ended") {
 				t.Errorf("a controller whose 90 days are over: %v", r.Err)
 			}
 		})
@@ -221,7 +222,7 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 			t.Errorf("after nine months: %+v", sum)
 		}
 		s.pass(5 * time.Second)
-		kept, err := trust.OpenFleet(trust.FleetConfig{Dir: agent.FleetDir(filepath.Join(s.dir, "rig-01")), Self: rigs[0].Node.ID()})
+		kept, err := trust.OpenFleet(trust.FleetConfig{Dir: fleetdir.Dir(filepath.Join(s.dir, "rig-01")), Self: rigs[0].Node.ID()})
 		s.must(err)
 		if left := time.Until(kept.Self().Grant.ExpiresAt()); left < 360*24*time.Hour {
 			t.Errorf("the worker was not renewed by contact: %v are left", left)

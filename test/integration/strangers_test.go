@@ -55,7 +55,7 @@ func amongStrangers(t *testing.T, strangers int) {
 		}
 		s.pass(time.Minute)
 
-		c := s.controller("1.0.1.1", agent.ControllerConfig{Bootstrap: addrsOf(s, first)})
+		c := s.controller("1.0.1.1", agent.NewCommand, agent.ControllerConfig{Bootstrap: addrsOf(s, first)})
 		s.asked(c, members, time.Minute)
 		for _, r := range rigs {
 			for _, m := range r.Node.Book().All() {

@@ -19,7 +19,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
-	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
 // thief has a copy of a machine's disk, and signs with its key whatever the wire takes.
@@ -52,7 +52,7 @@ func steal(t *testing.T, state string) *thief {
 	must(t, err)
 	id, err := peer.IDFromPrivateKey(th.key)
 	must(t, err)
-	th.fleet, err = trust.OpenFleet(trust.FleetConfig{Dir: agent.FleetDir(th.state), Self: id})
+	th.fleet, err = trust.OpenFleet(trust.FleetConfig{Dir: fleetdir.Dir(th.state), Self: id})
 	must(t, err)
 	th.signer, err = trust.NewIssuer(th.fleet.ID(), th.key, th.fleet.Chain())
 	must(t, err)
@@ -92,7 +92,7 @@ func (th *thief) puppet(g *rig, at time.Time) controller {
 	if g != nil {
 		must(th.t, th.put(g, chain...))
 	}
-	_, err = trust.CreateFleet(trust.FleetConfig{Dir: agent.FleetDir(c.state), Self: id},
+	_, err = trust.CreateFleet(trust.FleetConfig{Dir: fleetdir.Dir(c.state), Self: id},
 		trust.Membership{Fleet: th.fleet.ID(), Name: "home", Chain: chain}, nil)
 	must(th.t, err)
 	return c

@@ -23,8 +23,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 	"github.com/seed-b490fa12/swarm/ops"
-	"github.com/seed-b490fa12/swarm/ops/miner/refpow/pool"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 

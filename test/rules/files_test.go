@@ -14,9 +14,9 @@ var mayOpen = map[string]string{
 	"deploy/stage.go stageFile":                       "it makes a new file in a new directory, and opens none that is there",
 	"ops/driver/process/tree_linux.go marked":         "what /proc holds is the kernel's",
 	"ops/driver/process/tree_linux.go livesInSession": "what /proc holds is the kernel's",
-	"ops/miner/refpow/status.go writeStatus":          "the workload itself writes it, and not to last",
-	"cmd/swarm/exec.go argument":                      "a person names the file on the command line: it may be a pipe",
-	"cmd/swarm/key.go keyRestoreCommand":              "a person names the file on the command line: it may be a pipe",
+	"internal/refpow/status.go writeStatus":           "the workload itself writes it, and not to last",
+	"internal/settings/value.go Argument":             "a person names the file on the command line: it may be a pipe",
+	"cmd/swarm/keyrestore.go newKeyRestoreCommand":    "a person names the file on the command line: it may be a pipe",
 }
 
 // openers are the functions of package os that wait for a pipe, and follow a link.

@@ -41,6 +41,8 @@ type Config struct {
 	Strangers  Strangers
 	// Joined is called with each machine that has joined; nil is allowed.
 	Joined func(peer.ID, trust.Grant)
+	// Hint returns what a person does next about an error, to be put behind its words; or nothing.
+	Hint   func(error) string
 	Logger *slog.Logger
 }
 
@@ -82,22 +84,22 @@ func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, 
 	}
 	if len(req.Secret) == 0 {
 		if _, err := r.cfg.Tickets.State(req.Ticket); err != nil {
-			return Ack{}, ticketError(err)
+			return Ack{}, r.ticketError(err)
 		}
 		return Ack{Redeemer: r.cfg.Fleet.Chain().JSON()}, nil
 	}
 	inv, chain, err := r.cfg.Tickets.Check(req.Ticket, req.Secret, p.ID, r.cfg.Fleet.Now())
 	if err != nil {
 		r.refused(req.Ticket, p.ID, err)
-		return Ack{}, ticketError(err)
+		return Ack{}, r.ticketError(err)
 	}
 	if chain == nil {
 		if inv.Confirm && !inv.Confirmed {
 			r.cfg.Strangers.Extend(p.Conn, waitWithin)
-			return Ack{Waiting: true}, ticketError(r.cfg.Tickets.Ask(req.Ticket, p.ID))
+			return Ack{Waiting: true}, r.ticketError(r.cfg.Tickets.Ask(req.Ticket, p.ID))
 		}
 		if chain, err = r.letIn(inv, p.ID, req.Accept); err != nil {
-			return Ack{}, ticketError(err)
+			return Ack{}, r.ticketError(err)
 		}
 	}
 	r.joined(p, req, chain)
@@ -115,7 +117,7 @@ func (r *Redeemer) redeem(_ context.Context, p streams.Peer, req Request) (Ack, 
 func (r *Redeemer) letIn(inv *ticket.Invitation, p peer.ID, accept []byte) (trust.Chain, error) {
 	f := r.cfg.Fleet
 	if f.Revoked(p) {
-		return nil, fmt.Errorf("%w: %s; the owner lifts that with: swarm revoke --lift %s", trust.ErrRevokedPeer, p, p)
+		return nil, &trust.Blocked{Err: fmt.Errorf("%w: %s", trust.ErrRevokedPeer, p), Need: trust.NeedLift, Peer: p}
 	}
 	chain := inv.Chain
 	if inv.Sender != "" {
@@ -210,24 +212,24 @@ func (r *Redeemer) refused(id string, p peer.ID, err error) {
 }
 
 // ticketError puts what a ticket book says in the terms of streams.
-func ticketError(err error) error {
+func (r *Redeemer) ticketError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, ticket.ErrUnknown):
 		return streams.Errorf(
-			streams.CodeNotFound, "the ticket is not known here, or it was altered; ask for a new one: swarm invite")
+			streams.CodeNotFound, "the ticket is not known here, or it was altered%s", r.cfg.Hint(err))
 	case errors.Is(err, ticket.ErrUsed):
 		return streams.Errorf(
-			streams.CodeConflict, "the ticket was used by another machine already; ask for a new one: swarm invite")
+			streams.CodeConflict, "the ticket was used by another machine already%s", r.cfg.Hint(err))
 	case errors.Is(err, ticket.ErrExpired):
-		return streams.Errorf(streams.CodeForbidden, "the ticket has expired; ask for a new one: swarm invite")
+		return streams.Errorf(streams.CodeForbidden, "the ticket has expired%s", r.cfg.Hint(err))
 	case errors.Is(err, ticket.ErrOtherPeer):
 		return streams.Errorf(streams.CodeForbidden, "the ticket is for another machine")
 	case errors.Is(err, ticket.ErrDenied):
 		return streams.Errorf(streams.CodeForbidden, "the inviter did not confirm this machine")
 	case errors.Is(err, trust.ErrIssuer), errors.Is(err, trust.ErrOwnGrant), errors.Is(err, trust.ErrRevokedPeer):
-		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v", err)
+		return streams.Errorf(streams.CodeForbidden, "the inviter may not let this machine in: %v%s", err, r.cfg.Hint(err))
 	}
 	return err
 }
@@ -258,7 +260,8 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 	own := r.cfg.Fleet.Self()
 	if r.cfg.Tickets == nil || own.Grant.MayIssue == nil {
 		return TicketAck{}, streams.Errorf(streams.CodeRefused,
-			"this machine has no grant to let others in; give it one: swarm grant %s --issue worker", own.Grant.Name)
+			"this machine has no grant to let others in%s",
+			r.cfg.Hint(&trust.Blocked{Need: trust.NeedIssuer, Peer: own.Grant.Subject, Name: own.Grant.Name}))
 	}
 	var inv ticket.Invitation
 	if err := json.Unmarshal(req.Invitation, &inv); err != nil {
@@ -272,8 +275,8 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 	}
 	if inv.Peer == "" && inv.NeedsPerson() {
 		return TicketAck{}, streams.Errorf(streams.CodeInvalid,
-			"invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID (--peer)",
-			inv.Role)
+			"invitation: it lets a %s do more than read, and nobody can confirm it here: name its peer ID%s",
+			inv.Role, r.cfg.Hint(&trust.Blocked{Need: trust.NeedPeerID}))
 	}
 	inv.By, inv.Sender, inv.Chain = p.ID.String(), p.ID, nil
 	if err := r.cfg.Tickets.Add(inv, req.Secret); err != nil {

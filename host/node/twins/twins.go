@@ -37,7 +37,7 @@ type Twin struct {
 }
 
 // twinWayOut is what the owner does about it.
-const twinWayOut = "on one of them: swarm leave, delete identity.pem, join again with a new ticket"
+const twinWayOut = "on one of them: leave the fleet, delete identity.pem, join again with a new ticket"
 
 // Words say in one line what is the case and what to do about it.
 func (t Twin) Words() string {

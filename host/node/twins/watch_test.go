@@ -189,7 +189,7 @@ func TestTwinsAreNoticed(t *testing.T) {
 		soon(t, what+" knows", func() bool { return knows(n, id) })
 	}
 	_, err := act.Do(t.Context(), hub.client, id, struct{}{})
-	if streams.CodeOf(err) != streams.CodeConflict || !strings.Contains(err.Error(), "swarm leave, delete identity.pem, join again") || strings.Contains(err.Error(), "\n") {
+	if streams.CodeOf(err) != streams.CodeConflict || !strings.Contains(err.Error(), "leave the fleet, delete identity.pem, join again") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("an effect: got %v, want one line with 409 and what to do", err)
 	}
 	if _, err := look.Do(t.Context(), hub.client, id, struct{}{}); err != nil {

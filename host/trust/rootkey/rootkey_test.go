@@ -76,7 +76,7 @@ func TestSheet(t *testing.T) {
 	}
 	s.Relays = []peer.AddrInfo{{ID: p, Addrs: []multiaddr.Multiaddr{multiaddr.StringCast("/ip4/198.51.100.1/tcp/4747")}}}
 	s.Shorten()
-	text := s.Text()
+	text := s.Text("swarm key restore FILE")
 	for _, typed := range []string{text, strings.ReplaceAll(text, "\n", "\r\n"), shout(text)} {
 		got, err := rootkey.ParseSheet(typed)
 		must(t, err)
@@ -124,15 +124,15 @@ func FuzzSheet(f *testing.F) {
 	root, err := trust.NewRoot()
 	must(f, err)
 	s := &rootkey.Sheet{Root: root, FleetName: "home", Controller: newPerson(f), Issuers: []peer.ID{newPerson(f)}}
-	f.Add(s.Text())
+	f.Add(s.Text("swarm key restore FILE"))
 	f.Add("key 1 a b")
-	f.Add((&rootkey.Sheet{Root: root, FleetName: "home"}).Text()) // nobody typed the other lines
+	f.Add((&rootkey.Sheet{Root: root, FleetName: "home"}).Text("swarm key restore FILE")) // nobody typed the other lines
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := rootkey.ParseSheet(text)
 		if err != nil {
 			return
 		}
-		if again, err := rootkey.ParseSheet(s.Text()); err != nil || again.Root.Fleet() != s.Root.Fleet() || len(again.Issuers) != len(s.Issuers) {
+		if again, err := rootkey.ParseSheet(s.Text("swarm key restore FILE")); err != nil || again.Root.Fleet() != s.Root.Fleet() || len(again.Issuers) != len(s.Issuers) {
 			t.Errorf("%q is not the same again: %v", text, err)
 		}
 	})

@@ -60,12 +60,12 @@ func (s *Sheet) Shorten() {
 
 // Text returns the sheet for printing: plain ASCII. Each line of the key ends in characters that
 // check it.
-func (s *Sheet) Text() string {
+func (s *Sheet) Text(restore string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Backup of the swarm fleet %s\n#\n", s.FleetName)
 	fmt.Fprintf(&b, "# WHOEVER READS THIS SHEET OWNS ALL MACHINES OF THE FLEET. Keep it like cash.\n#\n")
 	fmt.Fprintf(&b, "# To get the machines back on a new computer, type this into a file and run:\n")
-	fmt.Fprintf(&b, "#     swarm key restore FILE\n")
+	fmt.Fprintf(&b, "#     %s\n", restore)
 	fmt.Fprintf(&b, "# Lines that begin with # need not be typed. A line of the key that is typed\n# wrongly is told.\n#\n")
 	fmt.Fprintf(&b, "# fingerprint: %s\n\n", s.Root.Fleet().Fingerprint())
 	fmt.Fprintf(&b, "%s %s\n", sheetFleet, s.FleetName)

@@ -11,7 +11,8 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver/process"
 )
 
-// A killed agent leaves no workload. What the workload itself has started is ended by the next agent.
+// A killed agent leaves no workload. What the workload itself has started is ended by the next
+// agent.
 func TestAgentKilled(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -40,8 +41,8 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
-// The parent death signal belongs to the thread that started the child: a workload must live on when the
-// goroutine that called Start, and its thread, are gone.
+// The parent death signal belongs to the thread that started the child: a workload must live on
+// when the goroutine that called Start, and its thread, are gone.
 func TestOutlivesTheStartingThread(t *testing.T) {
 	started := make(chan driver.Workload)
 	go func() {

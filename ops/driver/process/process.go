@@ -1,4 +1,5 @@
-// Package process runs workloads as operating system processes, each at the head of its own session.
+// Package process runs workloads as operating system processes, each at the head of its own
+// session.
 //
 // What it promises:
 //   - No shell, and none of the agent's environment: a workload sees PATH, HOME and TMPDIR (its own
@@ -10,8 +11,8 @@
 //     the whole tree on Windows (job object). What is left of the tree on Linux is found by Sweep when the
 //     agent is back: each process carries the variable SWARM_WORKLOAD with its workload's directory.
 //
-// What it does not promise: a process that leaves the session (setsid, a daemon) escapes on Unix, and workloads
-// run with the rights of the agent. A container or a cgroup closes both.
+// What it does not promise: a process that leaves the session (setsid, a daemon) escapes on Unix,
+// and workloads run with the rights of the agent. A container or a cgroup closes both.
 package process
 
 import (
@@ -30,8 +31,8 @@ import (
 )
 
 const (
-	// drainTime is how long output is read on after the tree ended, in case an escaped process still
-	// holds the pipes.
+	// drainTime is how long output is read on after the tree ended, in case an escaped process
+	// still holds the pipes.
 	drainTime = 2 * time.Second
 	// sweepTime bounds the wait for killed processes to be gone.
 	sweepTime = 5 * time.Second
@@ -74,8 +75,8 @@ type workload struct {
 	exit driver.Exit // set before done is closed
 }
 
-// run owns the process from start to end. It stays on one OS thread, because Linux sends the parent death
-// signal when the starting thread ends, not the starting process.
+// run owns the process from start to end. It stays on one OS thread, because Linux sends the parent
+// death signal when the starting thread ends, not the starting process.
 func (w *workload) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -2,5 +2,6 @@
 
 package process
 
-// Sweep finds nothing: on Windows the job object has ended all, elsewhere there is no way to know our processes.
+// Sweep finds nothing: on Windows the job object has ended all, elsewhere there is no way to know
+// our processes.
 func (Driver) Sweep(string) (killed int, err error) { return 0, nil }

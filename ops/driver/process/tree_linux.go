@@ -16,8 +16,8 @@ func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// killWithFirst waits until the first process has ended, leaves it unreaped, and kills the rest: until
-// cmd.Wait the kernel can not give its number to anybody else, so that this hits nobody else.
+// killWithFirst waits until the first process has ended, leaves it unreaped, and kills the rest:
+// until cmd.Wait the kernel can not give its number to anybody else, so that this hits nobody else.
 func (t *tree) killWithFirst() {
 	for {
 		err := unix.Waitid(unix.P_PID, t.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -48,8 +48,8 @@ func (Driver) Sweep(dir string) (killed int, err error) {
 	}
 }
 
-// marked lists the living processes whose environment has the marker of dir. That of other users' processes
-// can not be read, and is not ours. A zombie has none.
+// marked lists the living processes whose environment has the marker of dir. That of other users'
+// processes can not be read, and is not ours. A zombie has none.
 func marked(dir string) []int {
 	want := append([]byte{0}, marker(dir)+"\x00"...)
 	var pids []int
@@ -76,8 +76,8 @@ func allProcesses() []int {
 	return pids
 }
 
-// members lists the living processes of the session. A shell with job control gives its children groups of
-// their own, but they stay in the session.
+// members lists the living processes of the session. A shell with job control gives its children
+// groups of their own, but they stay in the session.
 func (t *tree) members() []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,8 +93,8 @@ func (t *tree) members() []int {
 	return pids
 }
 
-// livesInSession reads /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may hold spaces
-// and parentheses, so fields count from the last one.
+// livesInSession reads /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may hold
+// spaces and parentheses, so fields count from the last one.
 func livesInSession(pid, session int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

@@ -12,7 +12,7 @@ func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: tr
 // killWithFirst leaves all to cmd.Wait and sweep: there is no portable way to wait without reaping.
 func (t *tree) killWithFirst() {}
 
-// alive says whether any process is in the group.
+// alive reports whether any process is in the group.
 func (t *tree) alive() bool { return !errors.Is(syscall.Kill(-t.pid, 0), syscall.ESRCH) }
 
 // members knows the first process only.

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// tree is a job object. It ends all its processes when its last handle closes, so also when the agent is
-// killed. A process that the first one starts before it is put into the job escapes: the job would have to be
-// given at creation, which os/exec can not do.
+// tree is a job object. It ends all its processes when its last handle closes, so also when the
+// agent is killed. A process that the first one starts before it is put into the job escapes: the
+// job would have to be given at creation, which os/exec can not do.
 type tree struct {
 	pid int // set once by adopt, before anyone else sees the tree
 

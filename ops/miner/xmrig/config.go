@@ -77,7 +77,8 @@ func render(spec miner.Spec) ([]byte, error) {
 		API:    api{Worker: spec.Name},
 		HTTP:   httpAPI{Enabled: true, Host: "127.0.0.1", Port: port, Token: rand.Text(), Restricted: true},
 		CPU:    map[string]any{"enabled": true},
-		// Without our leave XMRig, when it may, changes registers of the processor for the whole machine.
+		// Without our leave XMRig, when it may, changes registers of the processor for the whole
+		// machine.
 		RandomX: map[string]any{"wrmsr": false, "rdmsr": false},
 		Pools: []poolConfig{{
 			URL: pool.Address(), User: spec.Wallet, Pass: spec.Password, Rig: spec.Name, Keepalive: true, TLS: pool.TLS, Enabled: true,
@@ -100,8 +101,8 @@ func render(spec miner.Spec) ([]byte, error) {
 	return b, nil
 }
 
-// allowed lists the further settings a request may make: how the machine is used, and nothing that opens
-// a port, writes a file, or changes who gets the coins.
+// allowed lists the further settings a request may make: how the machine is used, and nothing that
+// opens a port, writes a file, or changes who gets the coins.
 func allowed(section string) []string {
 	switch section {
 	case "cpu":
@@ -162,8 +163,8 @@ func mergeSection(into map[string]any, section string, value any) error {
 	return nil
 }
 
-// freePort finds a port nobody listens on. Somebody else may take it before XMRig does; then XMRig has no
-// interface, and the workload shows as degraded.
+// freePort finds a port nobody listens on. Somebody else may take it before XMRig does; then XMRig
+// has no interface, and the workload shows as degraded.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -127,7 +126,7 @@ func readHTTP(path string) (h httpAPI, rendered time.Time, err error) {
 	if err != nil {
 		return httpAPI{}, time.Time{}, fmt.Errorf("read xmrig config: %w", err)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxAnswer))
+	b, err := durable.ReadAll(f, path, maxAnswer)
 	if err != nil {
 		return httpAPI{}, time.Time{}, fmt.Errorf("read xmrig config: %w", err)
 	}
@@ -162,9 +161,5 @@ func (h httpAPI) get(ctx context.Context, path string) ([]byte, error) {
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("xmrig answers %s", res.Status)
 	}
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if err == nil && len(b) > maxAnswer {
-		err = fmt.Errorf("xmrig's answer is longer than %d bytes", maxAnswer)
-	}
-	return b, err
+	return durable.ReadAll(res.Body, "xmrig's answer", maxAnswer)
 }

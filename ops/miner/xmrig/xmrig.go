@@ -2,13 +2,15 @@
 //
 //	a := xmrig.New(xmrig.Config{Binary: "/opt/xmrig/xmrig"})
 //
-// The program is what the owner of the machine has installed; it is never downloaded. It always runs with a
-// configuration written here, from scratch: XMRig's own example mines for somebody else's wallet, so a pool and
-// a wallet must be given. XMRig's authors keep [DonateLevel] percent of the mining time; that is the least a
-// released XMRig allows, and it is said in the log of each start.
+// The program is what the owner of the machine has installed; it is never downloaded. It always
+// runs with a configuration written here, from scratch: XMRig's own example mines for somebody
+// else's wallet, so a pool and a wallet must be given. XMRig's authors keep [DonateLevel] percent
+// of the mining time; that is the least a released XMRig allows, and it is said in the log of each
+// start.
 //
-// The adapter asks the running miner over XMRig's HTTP interface: on 127.0.0.1 only, at a free port, read-only,
-// and with a random token that is new for each start and stands in the same private file as the wallet.
+// The adapter asks the running miner over XMRig's HTTP interface: on 127.0.0.1 only, at a free
+// port, read-only, and with a random token that is new for each start and stands in the same
+// private file as the wallet.
 package xmrig
 
 import (

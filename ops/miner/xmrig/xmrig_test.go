@@ -42,8 +42,8 @@ type fakeConfig struct {
 	} `json:"http"`
 }
 
-// fake answers like XMRig 6.26.0 does, with the file answer.json beside its configuration. A status code in
-// that file stands for an answer of that kind.
+// fake answers like XMRig 6.26.0 does, with the file answer.json beside its configuration. A status
+// code in that file stands for an answer of that kind.
 func fake(args []string) int {
 	if len(args) == 1 && args[0] == "--version" {
 		fmt.Println("XMRig 6.26.0\n built on Nov 21 2026 with GCC")

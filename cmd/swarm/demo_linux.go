@@ -1,9 +1,0 @@
-package main
-
-import (
-	"os/exec"
-	"syscall"
-)
-
-// dieWithParent ends the child with the demo, however that ends.
-func dieWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package main
-
-import "os/exec"
-
-// dieWithParent does nothing where the system has no such thing: a demo that is
-// killed there leaves its workers behind.
-func dieWithParent(*exec.Cmd) {}

@@ -1,6 +1,0 @@
-package main
-
-import "os"
-
-// interrupt ends a process: Windows has no signal to ask with.
-func interrupt(p *os.Process) error { return p.Kill() }

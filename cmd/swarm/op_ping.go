@@ -1,0 +1,19 @@
+package main
+
+import (
+	"time"
+
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+)
+
+func opPing() operation {
+	return operation{
+		Spec:    greet.Ping.Spec(),
+		short:   "Ask whether a machine answers; to measure it, see: swarm ping",
+		example: "  swarm controller exec ping --all",
+		fill: fill(func(r *greet.PingRequest) error {
+			r.SentAt = time.Now().UnixMilli()
+			return nil
+		}),
+	}
+}

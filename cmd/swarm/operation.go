@@ -1,0 +1,80 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/pflag"
+
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/settings"
+	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// operation is the command "exec NAME": the words, flags and table of an ops.Operation, which
+// agent.Operations lists under the same name.
+type operation struct {
+	streams.Spec
+	short, example string
+	// flags declares the flags of this operation; nil: it has none.
+	flags func(*pflag.FlagSet)
+	// fill checks the payload that a person gave and fills in what the flags say.
+	fill func(payload jsontext.Value) (jsontext.Value, error)
+	// bundle, for an upload, opens what the last argument names; it takes the place of fill.
+	bundle func(path string) (*deploy.Bundle, error)
+	// show prints an answer; nil: as JSON.
+	show func(*results, agent.Result) error
+}
+
+// operations are all operations, each made by the file op_NAME.go.
+func operations() []operation {
+	return []operation{
+		opPing(), opGetStats(), opStartMiner(), opStopMiner(), opGetLogs(), opDeploy(), opGetAudit(),
+	}
+}
+
+// fill returns a fill function: it reads the payload, refuses unknown members, lets edit put in
+// what the flags say, and validates the request. A nil edit changes nothing.
+func fill[Req any](edit func(*Req) error) func(jsontext.Value) (jsontext.Value, error) {
+	return func(payload jsontext.Value) (jsontext.Value, error) {
+		req, err := ops.Decode[Req](payload)
+		if err != nil {
+			return nil, fmt.Errorf("--payload: %w", err)
+		}
+		if edit != nil {
+			if err := edit(&req); err != nil {
+				return nil, err
+			}
+		}
+		return ops.Encode(req)
+	}
+}
+
+// show returns a show function that decodes the answer for print.
+func show[T any](print func(r *results, t agent.Target, v T)) func(*results, agent.Result) error {
+	return func(r *results, res agent.Result) error {
+		var v T
+		if err := json.Unmarshal(res.Payload, &v); err != nil {
+			return err
+		}
+		print(r, res.Target, v)
+		return nil
+	}
+}
+
+// request makes the payload of a request from --payload and the flags.
+func (op operation) request(payload string, stdin io.Reader) (jsontext.Value, error) {
+	text, err := settings.Argument(payload, stdin)
+	if err != nil {
+		return nil, fmt.Errorf("--payload: %w", err)
+	}
+	return op.fill(jsontext.Value(text))
+}
+
+// set assigns a flag's value, unless it is zero, to a member of the payload.
+func set[T comparable](member *T, flag T) { *member = cmp.Or(flag, *member) }

@@ -1,0 +1,7 @@
+//go:build !windows
+
+package dial
+
+import "syscall"
+
+const errNoRoute = syscall.ENETUNREACH

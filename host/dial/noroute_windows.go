@@ -1,0 +1,5 @@
+package dial
+
+import "golang.org/x/sys/windows"
+
+const errNoRoute = windows.WSAENETUNREACH

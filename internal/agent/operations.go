@@ -1,0 +1,26 @@
+package agent
+
+import (
+	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/ops"
+)
+
+// Operations are what a controller can ask for, and a worker serves.
+func Operations() ops.Operations { return operations(served{}) }
+
+// served is what the operations of a worker use; its zero value is for asking only.
+type served struct {
+	ops    ops.Worker
+	deploy deploy.Receiver
+	audit  *audit.Recorder
+}
+
+func operations(w served) ops.Operations {
+	return append(ops.Of(w.ops),
+		ops.FromCall(greet.Ping, nil), // every node answers it
+		ops.FromUpload(deploy.Deploy, deploy.Handler(w.deploy)),
+		audit.Operation(w.audit),
+	)
+}
