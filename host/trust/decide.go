@@ -100,7 +100,7 @@ func (s *set) ended(p peer.ID, despite []ID) (out []ID) {
 
 // reach is how far beyond the numbers of the root and of its own a signer follows those of others.
 // No person decides so often; a thief who signed with the highest number, and was followed, would
-// leave no number to anybody for good.
+// leave no number to anybody for good. The root is never refused: where it follows, it alone goes on.
 const reach = 1 << 20
 
 // next returns the number that follows all of the grants that what the signer signs is compared
@@ -119,10 +119,13 @@ func (s draft) next(grants []*Statement) (int64, error) {
 			top, last = st.Grant.N, st
 		}
 	}
-	if top-own > reach {
+	if !s.by.Root() && top-own > reach {
 		err := fmt.Errorf("%w: %w: %s has signed for %s with the number %d, out of reach of others; end it first, with the root key",
 			ErrNeedsPerson, ErrOutranked, s.nameOf(last.Signer), last.Grant.Name, top)
 		return 0, &Blocked{Err: err, Need: NeedEnd, Peer: last.Signer, Name: last.Signer.String()}
+	}
+	if !s.by.Root() && top+1 >= maxDelegated {
+		return 0, fmt.Errorf("%w: %w for %s with a number of the root, which alone goes on", ErrNeedsPerson, ErrOutranked, last.Grant.Name)
 	}
 	return top + 1, nil
 }
