@@ -191,3 +191,8 @@ func decode(text []byte) (Entry, error) {
 	}
 	return e, e.Validate()
 }
+
+// Confirm writes what the fleet says of the peer.
+func (e *Entry) Confirm(name, role string, labels map[string]string) {
+	e.Name, e.Labels, e.Role, e.Hint = name, labels, role, false
+}

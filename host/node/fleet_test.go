@@ -368,7 +368,7 @@ func TestJoin(t *testing.T) {
 	if !got.Membership.Chain.Equal(again.Membership.Chain) || got.Membership.Name != "home" {
 		t.Errorf("got %+v, then %+v", got.Membership, again.Membership)
 	}
-	if !slices.ContainsFunc(got.Members, func(m addrs.Member) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
+	if !slices.ContainsFunc(got.Members, func(m membership.Contact) bool { return m.Peer == f.laptop.ID() && len(m.Record) > 0 }) {
 		t.Errorf("told of %+v", got.Members)
 	}
 	if m, ok := f.laptop.Book().Get(joiner.ID()); !ok || m.Name != "rig-09" || len(m.Addrs) == 0 {
@@ -532,7 +532,7 @@ func TestMadeUpAddresses(t *testing.T) {
 		{"the old one again", signed(key, 1, old), 1, []string{now}},
 		{"made up again", signed(liar, 9, madeUp), 0, []string{now}},
 	} {
-		n, err := addrs.Save(f.laptop.Book(), fleetOf(f.laptop), []addrs.Member{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
+		n, err := addrs.Save(f.laptop.Book(), fleetOf(f.laptop), []membership.Contact{{Peer: relay, Record: tt.record, Grant: chain.JSON()}})
 		must(t, err)
 		if m, _ := f.laptop.Book().Get(relay); n != tt.good || !slices.Equal(m.Announced, tt.want) || m.Name != "vps" {
 			t.Errorf("%s: %d good, saved %+v, want %d and %v", tt.name, n, m, tt.good, tt.want)

@@ -68,13 +68,13 @@ func TestToldOfIsNotShown(t *testing.T) {
 	lost, err := trust.NewIssuer(f.root.Fleet(), key, chain)
 	must(t, err)
 	f.revoke(f.laptop, id)
-	made := func() addrs.Member {
+	made := func() membership.Contact {
 		_, p := newKey(t)
 		c, err := lost.Issue(trust.Grant{Subject: p, Role: trust.RoleWorker, Name: "x"}, time.Now())
 		must(t, err)
-		return addrs.Member{Peer: p, Grant: c.JSON()}
+		return membership.Contact{Peer: p, Grant: c.JSON()}
 	}
-	var real []addrs.Member
+	var real []membership.Contact
 	for range 512 { // as many as wait for a person
 		m := made()
 		c, err := trust.ParseChain(m.Grant)
@@ -83,7 +83,7 @@ func TestToldOfIsNotShown(t *testing.T) {
 		real = append(real, m)
 	}
 	for range 64 {
-		_, err := addrs.Save(f.laptop.Book(), fleet, []addrs.Member{made()})
+		_, err := addrs.Save(f.laptop.Book(), fleet, []membership.Contact{made()})
 		must(t, err)
 	}
 	gone := 0

@@ -114,6 +114,7 @@ type Node struct {
 	membership *membership.Membership // nil without a fleet
 	gossip     *gossip.PubSub         // nil without topics
 	reports    *limits.Rates          // of errors that are reported to peers
+	notices    *limits.Rates          // lines of the log about errors that peers report
 	notifiee   *network.NotifyBundle
 
 	life     context.Context // ends with Close
@@ -136,7 +137,11 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Host.Logger == nil {
 		cfg.Host.Logger = cfg.Logger
 	}
-	n := &Node{log: cfg.Logger, reports: limits.NewRates(rate.Every(reportEvery), 1)}
+	n := &Node{
+		log:     cfg.Logger,
+		reports: limits.NewRates(rate.Every(reportEvery), 1),
+		notices: limits.NewRates(rate.Every(noticeEvery), 1),
+	}
 	if cfg.Sole {
 		cfg.Host.OnSelf = func(source string, at []multiaddr.Multiaddr) { n.twins.HeardSelf(source, at) }
 	}
@@ -179,6 +184,7 @@ func (n *Node) setUp() error {
 		AuditHead: n.cfg.AuditHead, Twins: func() *greet.Twins { return n.twins.Own() },
 		Met: n.met, Greeted: n.greeted, Strange: func(c network.Conn) { n.membership.GreetAgain(c) },
 		Strangers: n.strangers, Life: n.life, Go: n.own, Logger: n.log,
+		Notice: func(p peer.ID) bool { return n.notices.Of(p).Allow() },
 	})
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/identity"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/node/join"
 	"github.com/seed-b490fa12/swarm/host/node/twins"
@@ -27,6 +28,7 @@ import (
 const (
 	admitTimeout  = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
 	reportEvery   = time.Minute      // between two errors that are reported to a peer
+	noticeEvery   = time.Second      // between two lines of the log about errors that a peer reports
 	reportTimeout = 5 * time.Second
 )
 
@@ -51,7 +53,7 @@ func (n *Node) disconnected(_ network.Network, c network.Conn) {
 
 // met is called with each peer that has greeted, before those who wait for that go on.
 func (n *Node) met(p greet.PeerInfo, ours bool) {
-	n.addrs.Remember(p)
+	n.addrs.Remember(p.Conn, p.Grant, addrs.Claims{Name: p.Hello.Name, Role: p.Hello.Role})
 	if ours && p.Shown {
 		n.membership.Compare(p.Conn, p.Digest)
 	}
@@ -67,7 +69,7 @@ func (n *Node) greeted(p greet.PeerInfo, ours bool) {
 	if !ours {
 		return
 	}
-	n.addrs.AskSeed(p)
+	n.addrs.AskSeed(p.Conn, p.Hello.Families)
 	if n.cfg.Greeted != nil {
 		n.cfg.Greeted(p)
 	}

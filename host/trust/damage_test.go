@@ -11,7 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 // damaged is a machine that has heard of a revocation, and the owner's laptop.
@@ -48,7 +48,7 @@ func newDamaged(t testing.TB) *damaged {
 		t.Fatal(err)
 	}
 	d.create(d.rig, c.chains["w1"], append(known, d.laptop.Exchange().Common()...))
-	for _, name := range []string{store.StatementsFile, store.IndexFile, store.FloorFile, membershipFile} {
+	for _, name := range []string{statements.StatementsFile, statements.IndexFile, statements.FloorFile, membershipFile} {
 		data, err := os.ReadFile(filepath.Join(d.rig.Dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -175,7 +175,7 @@ func TestDamageOneAfterTheOther(t *testing.T) {
 		"half":          func(b []byte) []byte { return b[:len(b)/2] },
 		"cut at a line": func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)/2], '\n')+1] },
 	}
-	names := []string{store.StatementsFile, store.IndexFile, store.FloorFile, membershipFile}
+	names := []string{statements.StatementsFile, statements.IndexFile, statements.FloorFile, membershipFile}
 	for _, first := range names {
 		for firstHow, spoil := range hows {
 			for _, second := range names {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 // saveOwed writes what has to be written, if anything.
@@ -167,7 +167,7 @@ func (m *memory) untold(told []ID) bool {
 }
 
 // takeRead takes what was read from the disk. It reports whether a line meant nothing.
-func (m *memory) takeRead(c store.Contents) (damaged bool) {
+func (m *memory) takeRead(c statements.Contents) (damaged bool) {
 	news := slices.DeleteFunc(c.Statements, m.heard)
 	parsed, err := m.openAll(news)
 	if err != nil {
@@ -234,7 +234,7 @@ func (m *memory) heal(damaged, indexDamaged bool) {
 	unlock, err := m.store.Lock()
 	if err == nil {
 		err = m.reload() // what other processes have written since
-		for name, bad := range map[string]bool{store.StatementsFile: damaged, store.IndexFile: indexDamaged} {
+		for name, bad := range map[string]bool{statements.StatementsFile: damaged, statements.IndexFile: indexDamaged} {
 			if bad {
 				err = errors.Join(err, m.store.SetAside(name))
 			}

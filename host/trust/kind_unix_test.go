@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 // What is no file in place of one is named at once, and neither waited for nor followed.
@@ -25,7 +25,7 @@ func TestNoFileInPlaceOfOne(t *testing.T) {
 			return errors.Join(os.WriteFile(other, d.files[filepath.Base(path)], 0o600), os.Symlink(other, path))
 		},
 	} {
-		for _, name := range []string{store.StatementsFile, store.IndexFile, membershipFile} {
+		for _, name := range []string{statements.StatementsFile, statements.IndexFile, membershipFile} {
 			d.with(name, nil)
 			path := filepath.Join(d.rig.Dir, name)
 			if err := put(path); err != nil {
@@ -41,7 +41,7 @@ func TestNoFileInPlaceOfOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		path := filepath.Join(d.rig.Dir, store.StatementsFile)
+		path := filepath.Join(d.rig.Dir, statements.StatementsFile)
 		if err := errors.Join(os.Remove(path), put(path)); err != nil {
 			t.Fatal(err)
 		}

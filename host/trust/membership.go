@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 var (
@@ -113,13 +113,13 @@ func create(dir string, m Membership, first []*Statement) error {
 }
 
 // store returns the store in a folder. Its statements begin with the fleet that they are of.
-func (m Membership) store(dir string) *store.Store {
-	return store.New(dir, string(m.Fleet)+" "+m.Name, MaxStatement)
+func (m Membership) store(dir string) *statements.Store {
+	return statements.New(dir, string(m.Fleet)+" "+m.Name, MaxStatement)
 }
 
 // InFleet reports whether a folder holds a membership, or what is left of one.
 func InFleet(dir string) bool {
-	for _, name := range []string{membershipFile, store.StatementsFile} {
+	for _, name := range []string{membershipFile, statements.StatementsFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return true
 		}
@@ -160,7 +160,7 @@ func openFleet(cfg FleetConfig, m Membership, own *Credential) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	fl, err := store.OpenFloor(cfg.Dir, cfg.Clock, cfg.Built)
+	fl, err := statements.OpenFloor(cfg.Dir, cfg.Clock, cfg.Built)
 	if err != nil {
 		cfg.Logger.Warn("the time floor was damaged, and is computed again", "err", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 // memory is what one node knows of its fleet: the signed statements that it has heard, also in a
@@ -23,8 +23,8 @@ type memory struct {
 	id    FleetID
 	root  peer.ID
 	name  string
-	store *store.Store
-	floor *store.Floor
+	store *statements.Store
+	floor *statements.Floor
 
 	// saving is held while statements go to the disk. It is taken before mu, so that May never
 	// waits for the disk.

@@ -8,7 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/record"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 // MaxStatement is the size of the largest statement, a [Lift] with a long list; all others
@@ -16,7 +16,7 @@ import (
 const MaxStatement = maxLiftBytes
 
 // ID names a statement: the SHA-256 of its domain string, a zero byte, and what was signed.
-type ID = store.ID
+type ID = statements.ID
 
 // Line names what a person once decided about a member. Renewals stay in the line and raise
 // [Grant.N]; a new decision begins a new line.
@@ -61,10 +61,10 @@ func (s *Statement) kept() bool { return s.Revocation != nil || s.issuer() }
 func (s *Statement) common() bool { return s.Grant == nil || s.issuer() }
 
 // entries are statements as they lie on the disk.
-func entries(list []*Statement) []store.Entry {
-	out := make([]store.Entry, len(list))
+func entries(list []*Statement) []statements.Entry {
+	out := make([]statements.Entry, len(list))
 	for i, st := range list {
-		out[i] = store.Entry{ID: st.ID, Data: st.Data, Kept: st.kept()}
+		out[i] = statements.Entry{ID: st.ID, Data: st.Data, Kept: st.kept()}
 	}
 	return out
 }

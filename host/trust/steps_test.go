@@ -8,7 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/seed-b490fa12/swarm/host/trust/store"
+	"github.com/seed-b490fa12/swarm/internal/statements"
 )
 
 // step is one kind of thing that happens; it returns the machines to look at.
@@ -100,7 +100,7 @@ func (w *world) stepClock() []*node {
 
 func (w *world) stepLose() []*node {
 	n := w.anyNode()
-	file := oneOf(w, store.StatementsFile, store.StatementsFile, store.IndexFile, store.IndexFile, store.FloorFile, membershipFile)
+	file := oneOf(w, statements.StatementsFile, statements.StatementsFile, statements.IndexFile, statements.IndexFile, statements.FloorFile, membershipFile)
 	how := oneOf(w, "deleted", "emptied", "NULs", "half", "cut at a line", "flipped bits")
 	w.say("%s: the file %s is damaged (%s), and it starts anew", n.name, file, how)
 	n.damage(file, how)

@@ -17,7 +17,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/book"
-	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
@@ -325,7 +324,7 @@ func (a *Admin) keep(p peer.ID) (*trust.Grant, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownMember, p)
 	}
-	_, err := a.Book.Update(p, func(e *book.Entry) { addrs.ApplyGrant(e, m.Grant) })
+	_, err := a.Book.Update(p, func(e *book.Entry) { e.Confirm(m.Grant.Name, string(m.Grant.Role), m.Grant.Labels) })
 	return m.Grant, err
 }
 

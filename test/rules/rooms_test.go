@@ -2,7 +2,6 @@ package rules_test
 
 import (
 	"bytes"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -23,27 +22,7 @@ const (
 	mostLevels  = 4    // of packages from host down that import one another
 )
 
-// notYet are the types and packages that are still too large. Nothing may be added.
-var notYet = map[string]string{
-	"cmd/swarm":                 "what commands share is to move below internal/",
-	"cmd/swarm app":             "commands are to become functions of what they share",
-	"host/node Node":            "membership, greetings, join and pubsub are to become components",
-	"host/trust":                "its files are to be divided",
-	"host/trust Fleet":          "what it keeps and what it judges are to be divided",
-	"host/trust FleetID":        "its methods are to stand together",
-	"host/trust set":            "what it keeps and what it judges are to be divided",
-	"internal/agent":            "the socket, admin and diagnosis are to become packages",
-	"internal/agent Controller": "targets and fan-out are to become components",
-}
-
 func TestTypesAndPackagesAreOfOnePiece(t *testing.T) {
-	used := make(map[string]bool)
-	report := func(what, problem string) {
-		used[what] = true
-		if notYet[what] == "" {
-			t.Errorf("%s %s", what, problem)
-		}
-	}
 	for _, p := range packages(t) {
 		fset := token.NewFileSet()
 		files := make(map[string]*ast.File)
@@ -58,18 +37,13 @@ func TestTypesAndPackagesAreOfOnePiece(t *testing.T) {
 			lines += bytes.Count(text, []byte("\n"))
 		}
 		if lines > mostLines {
-			report(p.name(), fmt.Sprintf("has %d lines without its tests, at most %d are wanted", lines, mostLines))
+			t.Errorf("%s has %d lines without its tests, at most %d are wanted", p.name(), lines, mostLines)
 		}
 		for typ, m := range methodsOf(files) {
 			if len(m.names) > mostMethods || len(m.files) > mostFiles {
-				report(p.name()+" "+typ, fmt.Sprintf("has %d methods in %d files, at most %d in %d are wanted",
-					len(m.names), len(m.files), mostMethods, mostFiles))
+				t.Errorf("%s %s has %d methods in %d files, at most %d in %d are wanted",
+					p.name(), typ, len(m.names), len(m.files), mostMethods, mostFiles)
 			}
-		}
-	}
-	for what := range notYet {
-		if !used[what] {
-			t.Errorf("notYet has a line for %s, which is small enough now: remove it", what)
 		}
 	}
 }

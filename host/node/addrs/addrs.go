@@ -11,12 +11,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/book"
-	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -30,21 +29,8 @@ var GetAddr = streams.Call[AddrRequest, Addr]{
 	Family: Family, Request: "get_addr", Reply: "addr", Verb: streams.VerbPublic,
 }
 
-// Bounds of the messages.
-const (
-	// MaxAnswered is how many members are in one answer.
-	MaxAnswered = 32
-	maxRoles    = 8
-)
-
-// Member is a member and where it says it is.
-type Member struct {
-	Peer peer.ID `json:"peer"`
-	// Record is its signed peer record, a libp2p envelope; none where the member listens nowhere.
-	Record []byte `json:"record,omitzero"`
-	// Grant is its chain, which proves that it is a member; none in an open network.
-	Grant jsontext.Value `json:"grant,omitzero"`
-}
+// maxRoles bounds the roles in one request.
+const maxRoles = 8
 
 // AddrRequest asks for members after one, in the order of their peer IDs.
 type AddrRequest struct {
@@ -63,22 +49,14 @@ func (r AddrRequest) Validate() error {
 
 // Addr are some members.
 type Addr struct {
-	Members []Member `json:"members"`
+	Members []membership.Contact `json:"members"`
 	// More says that there are others: ask for those after the last one.
 	More bool `json:"more,omitzero"`
 }
 
 // Validate checks the bounds.
 func (a Addr) Validate() error {
-	if len(a.Members) > MaxAnswered {
-		return fmt.Errorf("members: want %d at most", MaxAnswered)
-	}
-	for _, m := range a.Members {
-		if len(m.Record) > book.MaxRecord {
-			return fmt.Errorf("members: want %d bytes at most in a record", book.MaxRecord)
-		}
-	}
-	return nil
+	return membership.ValidateContacts(a.Members, book.MaxRecord)
 }
 
 // Host is what is needed of the node's host.
@@ -136,14 +114,14 @@ func (d *Directory) Register(m *streams.Mux) error {
 
 // Members are all members, in the order of their peer IDs, and where they say they are as far as
 // that is known; this node is one of them.
-func (d *Directory) Members() (out []Member) {
-	out = append(out, Member{d.host.ID(), d.host.SignedRecord(d.host.ID()), d.fleet.Chain().JSON()})
+func (d *Directory) Members() (out []membership.Contact) {
+	out = append(out, membership.Contact{d.host.ID(), d.host.SignedRecord(d.host.ID()), d.fleet.Chain().JSON()})
 	for _, m := range d.fleet.Members() {
 		waits := errors.Is(m.Err, trust.ErrSignerEnded) // for an issuer that finds it and signs again
 		if m.Err != nil && !waits || m.Peer == d.host.ID() {
 			continue
 		}
-		out = append(out, Member{m.Peer, d.host.SignedRecord(m.Peer), m.Chain.JSON()})
+		out = append(out, membership.Contact{m.Peer, d.host.SignedRecord(m.Peer), m.Chain.JSON()})
 	}
 	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out
@@ -156,7 +134,7 @@ func (d *Directory) answer(_ context.Context, p streams.Peer, r AddrRequest) (Ad
 	all := slices.DeleteFunc(d.Members(), func(m Member) bool {
 		return m.Peer <= r.After || m.Peer == p.ID || len(r.Roles) > 0 && !slices.Contains(r.Roles, d.roleOf(m.Peer))
 	})
-	return Addr{all[:min(len(all), MaxAnswered)], len(all) > MaxAnswered}, nil
+	return Addr{all[:min(len(all), membership.MaxContacts)], len(all) > membership.MaxContacts}, nil
 }
 
 // roleOf is the role of a member, or of this node.
@@ -174,7 +152,7 @@ func (d *Directory) roleOf(p peer.ID) trust.Role {
 // Save adds members that a peer has named, which need not be a member itself, to the address book.
 // Entries whose grants do not count are left out, and addresses come from records that the members
 // have signed. It returns how many entries were good.
-func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err error) {
+func Save(saved *book.Book, f *trust.Fleet, members []membership.Contact) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
 		c, bad := trust.ParseChain(m.Grant)
@@ -190,7 +168,7 @@ func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err err
 			continue
 		}
 		_, failed := saved.Update(m.Peer, func(e *book.Entry) {
-			ApplyGrant(e, g)
+			e.Confirm(g.Name, string(g.Role), g.Labels)
 			bad = e.Hear(m.Record)
 		})
 		err = errors.Join(err, failed)
@@ -201,13 +179,8 @@ func Save(saved *book.Book, f *trust.Fleet, members []Member) (good int, err err
 	return good, err
 }
 
-// ApplyGrant writes the contents of a member's grant into its entry of the address book.
-func ApplyGrant(m *book.Entry, g *trust.Grant) {
-	m.Name, m.Labels, m.Role, m.Hint = g.Name, g.Labels, string(g.Role), false
-}
-
-// maxPages is how many answers of a member about others are taken: as many as there can be members.
-const maxPages = 10_000 / MaxAnswered
+// maxPages bounds the requests of Learn to one peer.
+const maxPages = 10_000 / membership.MaxContacts
 
 // Learn asks a member for the members it knows, of some roles or all, and saves them. It returns
 // how many there were.
@@ -235,35 +208,39 @@ func (d *Directory) Learn(ctx context.Context, p peer.ID, roles ...trust.Role) (
 	return good, unsaved
 }
 
+// Claims are what a peer says of itself.
+type Claims struct{ Name, Role string }
+
 // Remember writes into the address book what is known of a peer: for a member the contents of its
 // grant, for another saved peer its own claims. Only members are added; the host and the owner
 // decide about all others.
-func (d *Directory) Remember(p greet.PeerInfo) {
-	old, ok := d.host.Book().Get(p.ID)
-	if g := p.Grant; g != nil {
+func (d *Directory) Remember(conn network.Conn, g *trust.Grant, claimed Claims) {
+	p := conn.RemotePeer()
+	old, ok := d.host.Book().Get(p)
+	if g != nil {
 		var addrs []string
-		if len(old.Addrs) == 0 && p.Conn.Stat().Direction == network.DirOutbound {
-			addrs = []string{p.Conn.RemoteMultiaddr().String()}
+		if len(old.Addrs) == 0 && conn.Stat().Direction == network.DirOutbound {
+			addrs = []string{conn.RemoteMultiaddr().String()}
 		}
 		if ok && !old.Hint && old.Name == g.Name && old.Role == string(g.Role) && maps.Equal(old.Labels, g.Labels) &&
 			len(addrs) == 0 {
 			return
 		}
-		if _, err := d.host.Book().Update(p.ID, func(m *book.Entry) {
-			ApplyGrant(m, g)
+		if _, err := d.host.Book().Update(p, func(m *book.Entry) {
+			m.Confirm(g.Name, string(g.Role), g.Labels)
 			if len(m.Addrs) == 0 {
 				m.Addrs = addrs
 			}
 		}); err != nil {
-			d.log.Warn("a member could not be saved", "peer", p.ID, "err", err)
+			d.log.Warn("a member could not be saved", "peer", p, "err", err)
 		}
 		return
 	}
-	if !ok || p.Hello.Name == "" && p.Hello.Role == "" || old.ClaimedName == p.Hello.Name && old.Role == p.Hello.Role {
+	if !ok || claimed.Name == "" && claimed.Role == "" || old.ClaimedName == claimed.Name && old.Role == claimed.Role {
 		return
 	}
-	_, err := d.host.Book().Update(p.ID, func(m *book.Entry) { m.ClaimedName, m.Role = p.Hello.Name, p.Hello.Role })
+	_, err := d.host.Book().Update(p, func(m *book.Entry) { m.ClaimedName, m.Role = claimed.Name, claimed.Role })
 	if err != nil {
-		d.log.Warn("a peer's name could not be saved", "peer", p.ID, "err", err)
+		d.log.Warn("a peer's name could not be saved", "peer", p, "err", err)
 	}
 }

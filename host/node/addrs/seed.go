@@ -12,7 +12,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
-	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -25,22 +25,24 @@ const askTimeout = 10 * time.Second // for all that one seed says
 // answerSeed answers newcomers of an open network with the peers that are connected now and can be
 // dialled.
 func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
-	var all []Member
+	var all []membership.Contact
 	for _, other := range d.host.Network().Peers() {
 		if other <= r.After || other == p.ID || d.host.Network().Connectedness(other) != network.Connected {
 			continue
 		}
 		if rec := d.host.SignedRecord(other); len(rec) > 0 {
-			all = append(all, Member{Peer: other, Record: rec})
+			all = append(all, membership.Contact{Peer: other, Record: rec})
 		}
 	}
-	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
-	return Addr{all[:min(len(all), MaxAnswered)], len(all) > MaxAnswered}, nil
+	slices.SortFunc(all, func(a, b membership.Contact) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	return Addr{all[:min(len(all), membership.MaxContacts)], len(all) > membership.MaxContacts}, nil
 }
 
-// AskSeed asks a peer of an open network for others, if the peer is a seed.
-func (d *Directory) AskSeed(info greet.PeerInfo) {
-	tells := slices.ContainsFunc(info.Hello.Families, func(f streams.FamilyInfo) bool { return f.Name == Family.Name })
+// AskSeed asks the peer of a connection, in an open network, for others, if the peer is a seed: if the
+// families that it has named are served by one.
+func (d *Directory) AskSeed(conn network.Conn, families []streams.FamilyInfo) {
+	p := conn.RemotePeer()
+	tells := slices.ContainsFunc(families, func(f streams.FamilyInfo) bool { return f.Name == Family.Name })
 	if d.fleet != nil || !tells {
 		return
 	}
@@ -49,14 +51,14 @@ func (d *Directory) AskSeed(info greet.PeerInfo) {
 		defer cancel()
 		after := peer.ID("")
 		for range maxSeedPages {
-			got, err := GetAddr.Do(ctx, d.client, info.ID, AddrRequest{After: after})
+			got, err := GetAddr.Do(ctx, d.client, p, AddrRequest{After: after})
 			if err != nil {
-				d.log.Debug("a seed did not tell of others", "peer", info.ID, "err", err)
+				d.log.Debug("a seed did not tell of others", "peer", p, "err", err)
 				return
 			}
 			for _, m := range got.Members {
 				if rec, err := discovery.OpenRecord(m.Record); err == nil {
-					d.host.Report(fromSeed(rec, info.ID, manet.IsIPLoopback(info.Conn.RemoteMultiaddr())))
+					d.host.Report(fromSeed(rec, p, manet.IsIPLoopback(conn.RemoteMultiaddr())))
 				}
 			}
 			if !got.More || len(got.Members) == 0 || got.Members[len(got.Members)-1].Peer <= after {

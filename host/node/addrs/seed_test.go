@@ -9,6 +9,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -61,10 +62,10 @@ func TestAddrBounds(t *testing.T) {
 		input interface{ Validate() error }
 		ok    bool
 	}{
-		{"most members", Addr{Members: make([]Member, MaxAnswered)}, true},
-		{"members", Addr{Members: make([]Member, MaxAnswered+1)}, false},
-		{"longest record", Addr{Members: []Member{{Record: make([]byte, book.MaxRecord)}}}, true},
-		{"record", Addr{Members: []Member{{Record: make([]byte, book.MaxRecord+1)}}}, false},
+		{"most members", Addr{Members: make([]membership.Contact, membership.MaxContacts)}, true},
+		{"members", Addr{Members: make([]membership.Contact, membership.MaxContacts+1)}, false},
+		{"longest record", Addr{Members: []membership.Contact{{Record: make([]byte, book.MaxRecord)}}}, true},
+		{"record", Addr{Members: []membership.Contact{{Record: make([]byte, book.MaxRecord+1)}}}, false},
 		{"most roles", AddrRequest{Roles: make([]trust.Role, maxRoles)}, true},
 		{"roles", AddrRequest{Roles: make([]trust.Role, maxRoles+1)}, false},
 	} {

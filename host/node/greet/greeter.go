@@ -11,9 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/mod/semver"
-	"golang.org/x/time/rate"
 
-	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -23,8 +21,7 @@ const (
 	// partGrace lets the refusal of a handshake arrive before the connection ends.
 	partGrace = 2 * time.Second
 
-	noticeEvery = time.Second // between two lines of the log about notices of one peer
-	noticeText  = 512         // bytes of a notice that are logged
+	noticeText = 512 // bytes of a notice that are logged
 )
 
 // Config is what a Greeter works with.
@@ -51,6 +48,8 @@ type Config struct {
 	Strange func(network.Conn)
 	// Strangers keeps account of those who are no members.
 	Strangers Strangers
+	// Notice reports whether an error that a peer reports is still to be logged.
+	Notice func(peer.ID) bool
 	// Life ends with the node; its cause is what those get who wait for a greeting then.
 	Life context.Context
 	// Go runs a function in a goroutine that the node waits for when it closes.
@@ -69,17 +68,16 @@ type Strangers interface {
 // Greeter greets the peers that this node dials, answers those that dial it, and knows what came of
 // it on each open connection. Its methods may be called concurrently.
 type Greeter struct {
-	cfg     Config
-	log     *slog.Logger
-	table   greetings
-	notices *limits.Rates // lines of the log about errors that peers report
-	mux     *streams.Mux
-	client  *streams.Client
+	cfg    Config
+	log    *slog.Logger
+	table  greetings
+	mux    *streams.Mux
+	client *streams.Client
 }
 
 // New makes a greeter that greets from Register on.
 func New(cfg Config) *Greeter {
-	return &Greeter{cfg: cfg, log: cfg.Logger, notices: limits.NewRates(rate.Every(noticeEvery), 1)}
+	return &Greeter{cfg: cfg, log: cfg.Logger}
 }
 
 // Register serves the lifecycle family, and notices of errors, on mux. The greeter greets by
@@ -249,7 +247,7 @@ func (g *Greeter) notice(ctx context.Context, p streams.Peer, e *streams.Error) 
 	if p.Member {
 		level = slog.LevelWarn
 	}
-	if g.notices.Of(p.ID).Allow() {
+	if g.cfg.Notice(p.ID) {
 		g.log.Log(ctx, level, "a peer reports an error", "peer", p.ID, "code", e.Code, "message", clip(e.Message),
 			"trace", clip(e.Trace))
 	}

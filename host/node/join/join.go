@@ -11,7 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 
-	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -23,7 +23,7 @@ const askAgain = 500 * time.Millisecond // while a person has yet to confirm the
 type Joined struct {
 	Membership trust.Membership
 	Statements [][]byte
-	Members    []addrs.Member // the redeemer among them
+	Members    []membership.Contact // the redeemer among them
 }
 
 // Machine is the node of the machine that joins.

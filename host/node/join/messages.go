@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -76,8 +76,8 @@ type Ack struct {
 	// Fleet is the fleet's name.
 	Fleet string `json:"fleet,omitzero"`
 	// Statements are some of those that every member keeps.
-	Statements [][]byte       `json:"statements,omitzero"`
-	Members    []addrs.Member `json:"members,omitzero"`
+	Statements [][]byte             `json:"statements,omitzero"`
+	Members    []membership.Contact `json:"members,omitzero"`
 }
 
 // Validate checks the bounds.
@@ -85,7 +85,7 @@ func (a Ack) Validate() error {
 	if len(a.Statements) > maxCommon {
 		return fmt.Errorf("statements: want %d at most", maxCommon)
 	}
-	return addrs.Addr{Members: a.Members}.Validate()
+	return membership.ValidateContacts(a.Members, book.MaxRecord)
 }
 
 func validateAddrs(addrs []string) error {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/seed-b490fa12/swarm/host/book"
-	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 )
 
 func TestAckBounds(t *testing.T) {
@@ -13,7 +13,7 @@ func TestAckBounds(t *testing.T) {
 		record int
 		ok     bool
 	}{{"longest record", book.MaxRecord, true}, {"record", book.MaxRecord + 1, false}} {
-		a := Ack{Members: []addrs.Member{{Record: make([]byte, tt.record)}}}
+		a := Ack{Members: []membership.Contact{{Record: make([]byte, tt.record)}}}
 		if err := a.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)
 		}

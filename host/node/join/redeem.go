@@ -16,7 +16,7 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/book"
-	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -35,7 +35,7 @@ type Config struct {
 	Key     crypto.PrivKey // of this node
 	Host    Host
 	// Members are all members of the fleet, and where they are.
-	Members func() []addrs.Member
+	Members func() []membership.Contact
 	// Statements returns some of those that all members keep, no more than most.
 	Statements func(most int) [][]byte
 	Strangers  Strangers
@@ -159,7 +159,7 @@ func (r *Redeemer) joined(p streams.Peer, req Request, chain trust.Chain) {
 	r.log.Info("a machine joined the fleet", "name", grant.Name, "peer", p.ID, "role", grant.Role)
 	listens := joinAddrs(p.Conn.RemoteMultiaddr(), req.Addrs)
 	_, err = r.cfg.Host.Book().Update(p.ID, func(m *book.Entry) {
-		addrs.ApplyGrant(m, grant)
+		m.Confirm(grant.Name, string(grant.Role), grant.Labels)
 		if len(listens) > 0 {
 			m.Addrs = listens
 		}
@@ -291,10 +291,10 @@ func (r *Redeemer) takeTicket(_ context.Context, p streams.Peer, req TicketReque
 }
 
 // someMembers returns up to 32 members for a joiner; those that help to find the others come first.
-func (r *Redeemer) someMembers(but peer.ID) []addrs.Member {
+func (r *Redeemer) someMembers(but peer.ID) []membership.Contact {
 	all := slices.DeleteFunc(r.cfg.Members(),
-		func(m addrs.Member) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != r.cfg.Self })
-	rank := func(m addrs.Member) int {
+		func(m membership.Contact) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != r.cfg.Self })
+	rank := func(m membership.Contact) int {
 		known, _ := r.cfg.Fleet.Known(m.Peer)
 		switch {
 		case m.Peer == r.cfg.Self:
@@ -306,6 +306,6 @@ func (r *Redeemer) someMembers(but peer.ID) []addrs.Member {
 		}
 		return 3
 	}
-	slices.SortStableFunc(all, func(a, b addrs.Member) int { return rank(a) - rank(b) })
-	return all[:min(len(all), addrs.MaxAnswered)]
+	slices.SortStableFunc(all, func(a, b membership.Contact) int { return rank(a) - rank(b) })
+	return all[:min(len(all), membership.MaxContacts)]
 }

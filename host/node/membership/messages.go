@@ -6,6 +6,10 @@ package membership
 import (
 	"fmt"
 
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -116,6 +120,32 @@ type StatementsAck struct {
 func (a StatementsAck) Validate() error {
 	if len(a.Missing) > maxCompared {
 		return fmt.Errorf("missing: want %d at most", maxCompared)
+	}
+	return nil
+}
+
+// MaxContacts is how many contacts are in one answer.
+const MaxContacts = 32
+
+// Contact is a member and where it says it is.
+type Contact struct {
+	Peer peer.ID `json:"peer"`
+	// Record is its signed peer record, a libp2p envelope; none where the member listens nowhere.
+	Record []byte `json:"record,omitzero"`
+	// Grant is its chain, which proves that it is a member; none in an open network.
+	Grant jsontext.Value `json:"grant,omitzero"`
+}
+
+// ValidateContacts checks how many contacts there are, and that no record is longer than maxRecord
+// bytes.
+func ValidateContacts(contacts []Contact, maxRecord int) error {
+	if len(contacts) > MaxContacts {
+		return fmt.Errorf("members: want %d at most", MaxContacts)
+	}
+	for _, c := range contacts {
+		if len(c.Record) > maxRecord {
+			return fmt.Errorf("members: want %d bytes at most in a record", maxRecord)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
-// Package store keeps on the disk what a member of a fleet must not forget: signed statements, an
+// Package statements keeps on the disk what a member of a fleet must not forget: signed statements, an
 // index of those that have to be there, and the earliest time that it can be.
-package store
+package statements
 
 import (
 	"bytes"

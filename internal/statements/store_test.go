@@ -1,4 +1,4 @@
-package store
+package statements
 
 import "testing"
 
