@@ -84,6 +84,8 @@ func blockedHint(b *trust.Blocked) string {
 		return "; give it one: swarm grant " + b.Name + " --issue worker"
 	case trust.NeedPeerID:
 		return " (--peer)"
+	case trust.NeedSingle:
+		return "; on one of them: swarm leave, delete identity.pem, join again with a new ticket"
 	case trust.NeedRejoin:
 		return "; to go on: swarm leave, and join again with a new ticket"
 	}

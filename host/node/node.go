@@ -198,7 +198,7 @@ func (n *Node) setUp() error {
 	n.probes = probe.New(n.Network(), n.ping, n.own, n.log)
 	n.twins = twins.New(twins.Config{
 		Self: n.ID(), Boot: boot, Peers: n.Peers, Client: n.Client, Counts: n.counts, Leads: n.leads, Visitor: n.visitor,
-		Life: n.life, Go: n.own, Logger: n.log,
+		Hint: n.hint, Life: n.life, Go: n.own, Logger: n.log,
 	})
 	n.addrs = addrs.New(addrs.Config{
 		Host: n.Host, Fleet: n.cfg.Fleet, Member: n.cfg.Judge.Member, Seed: n.cfg.Seed, Client: n.Client, Go: n.own, Logger: n.log,

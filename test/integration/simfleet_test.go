@@ -197,7 +197,7 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 		addrs, err := rigs[0].Addrs()
 		s.must(err)
 		_, err = other.Exec(context.Background(), agent.Job{Operation: op, Payload: []byte(`{}`), Timeout: 10 * time.Second}, agent.Selection{Names: addrs[:1]}, func(r agent.Result) {
-			if streams.CodeOf(r.Err) != streams.CodeUnauthenticated || !strings.Contains(r.Err.Error(), "this machine's own grant has ended") {
+			if streams.CodeOf(r.Err) != streams.CodeUnauthenticated || !strings.Contains(r.Err.Error(), "not permitted: expired") {
 				t.Errorf("a controller whose 90 days are over: %v", r.Err)
 			}
 		})

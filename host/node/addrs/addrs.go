@@ -123,7 +123,7 @@ func (d *Directory) Members() (out []membership.Contact) {
 		}
 		out = append(out, membership.Contact{m.Peer, d.host.SignedRecord(m.Peer), m.Chain.JSON()})
 	}
-	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
+	slices.SortFunc(out, func(a, b membership.Contact) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out
 }
 
@@ -131,7 +131,7 @@ func (d *Directory) answer(_ context.Context, p streams.Peer, r AddrRequest) (Ad
 	if !d.member(p.ID) {
 		return Addr{}, streams.Errorf(streams.CodeUnauthenticated, "only members are told where members are")
 	}
-	all := slices.DeleteFunc(d.Members(), func(m Member) bool {
+	all := slices.DeleteFunc(d.Members(), func(m membership.Contact) bool {
 		return m.Peer <= r.After || m.Peer == p.ID || len(r.Roles) > 0 && !slices.Contains(r.Roles, d.roleOf(m.Peer))
 	})
 	return Addr{all[:min(len(all), membership.MaxContacts)], len(all) > membership.MaxContacts}, nil

@@ -34,10 +34,11 @@ type Twin struct {
 
 	boots []string
 	seen  time.Time
+	next  string // what Config.Hint says about it
 }
 
-// twinWayOut is what the owner does about it.
-const twinWayOut = "on one of them: leave the fleet, delete identity.pem, join again with a new ticket"
+// wayOut is what the owner does about it, unless the program has a hint.
+const wayOut = "; on one of them: leave the fleet, delete identity.pem, join again with a new ticket"
 
 // Words say in one line what is the case and what to do about it.
 func (t Twin) Words() string {
@@ -45,7 +46,7 @@ func (t Twin) Words() string {
 	if len(t.Addrs) > 0 {
 		where = " (" + strings.Join(t.Addrs, ", ") + ")"
 	}
-	return "two machines run with this identity" + where + "; " + twinWayOut
+	return "two machines run with this identity" + where + cmp.Or(t.next, wayOut)
 }
 
 // table is what a node knows of identities that two machines run with. Nobody's word that a machine

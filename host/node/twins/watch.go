@@ -1,11 +1,13 @@
 package twins
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +50,9 @@ type Config struct {
 	Leads func(peer.ID) bool
 	// Visitor makes a host with a passing identity, which the caller closes.
 	Visitor func() (*host.Host, error)
+	// Hint returns what a person of this program does next about an error, to be put behind its
+	// words; or nothing.
+	Hint func(error) string
 	// Life ends with the node, and Go runs a function in a goroutine that the node waits for when
 	// it closes, with a context that ends with Life.
 	Life   context.Context
@@ -200,6 +205,7 @@ func (w *Watcher) tellBoth(ctx context.Context, two pair) {
 
 // mark notes that two machines were seen. It says so once, and reports whether it is news.
 func (w *Watcher) mark(t Twin) (news bool) {
+	t.next = w.cfg.Hint(&trust.Blocked{Need: trust.NeedSingle, Peer: t.Peer})
 	if !w.table.mark(t, time.Now()) {
 		return false
 	}
@@ -211,7 +217,7 @@ func (w *Watcher) mark(t Twin) (news bool) {
 	if t.Peer == w.cfg.Self {
 		words = "another machine runs with this identity: commands that have an effect are held until one of the two is gone"
 	}
-	w.log.Log(w.cfg.Life, level, words, "peer", t.Peer, "addrs", t.Addrs, "by", t.By, "next", twinWayOut)
+	w.log.Log(w.cfg.Life, level, words, "peer", t.Peer, "addrs", t.Addrs, "by", t.By, "next", strings.TrimLeft(cmp.Or(t.next, wayOut), "; "))
 	return true
 }
 
