@@ -40,12 +40,3 @@ var (
 	_ Commander = (*agent.Controller)(nil)
 	_ Commander = (*Remote)(nil)
 )
-
-// Open returns the long-lived controller of a state directory, or what own makes when none serves
-// there.
-func Open[C Commander](ctx context.Context, stateDir string, own func() (C, error)) (Commander, error) {
-	if remote, ok := Dial(ctx, stateDir); ok {
-		return remote, nil
-	}
-	return own()
-}
