@@ -115,13 +115,13 @@ func (d *Directory) Register(m *streams.Mux) error {
 // Members are all members, in the order of their peer IDs, and where they say they are as far as
 // that is known; this node is one of them.
 func (d *Directory) Members() (out []membership.Contact) {
-	out = append(out, membership.Contact{d.host.ID(), d.host.SignedRecord(d.host.ID()), d.fleet.Chain().JSON()})
+	out = append(out, membership.Contact{Peer: d.host.ID(), Record: d.host.SignedRecord(d.host.ID()), Grant: d.fleet.Chain().JSON()})
 	for _, m := range d.fleet.Members() {
 		waits := errors.Is(m.Err, trust.ErrSignerEnded) // for an issuer that finds it and signs again
 		if m.Err != nil && !waits || m.Peer == d.host.ID() {
 			continue
 		}
-		out = append(out, membership.Contact{m.Peer, d.host.SignedRecord(m.Peer), m.Chain.JSON()})
+		out = append(out, membership.Contact{Peer: m.Peer, Record: d.host.SignedRecord(m.Peer), Grant: m.Chain.JSON()})
 	}
 	slices.SortFunc(out, func(a, b membership.Contact) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out

@@ -83,7 +83,7 @@ func newRig(t *testing.T, cfg settings, key crypto.PrivKey, listen ...string) (r
 	}
 	r.mux, r.client = streams.NewMux(h, sc), streams.NewClient(h, sc)
 	r.Watcher = New(Config{
-		Self: h.ID(), Boot: r.boot, Peers: r.greeter.Peers, Client: r.client, Counts: cfg.judge.Member, Leads: cfg.judge.Member,
+		Self: h.ID(), Boot: r.boot, Peers: r.greeter.Peers, Client: r.client, Counts: cfg.judge.Member, Leads: cfg.judge.Member, Hint: func(error) string { return "" },
 		Visitor: func() (*host.Host, error) {
 			key, _ := newKey(t)
 			return host.New(host.Config{Identity: key, NoListen: true, DHT: host.DHTOff})
