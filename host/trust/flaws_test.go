@@ -11,7 +11,6 @@ import (
 type flaw struct {
 	name, from, what string
 	edits            []edit
-	within           int    // histories that it may take, where that is more than flawBudget
 	not              string // why the model of this package cannot show it
 }
 

@@ -58,7 +58,7 @@ func TestMutants(t *testing.T) {
 				table = append(table, row+"not here | "+f.not)
 				return
 			}
-			most := max(f.within, flawBudget)
+			const most = flawBudget
 			n, seen := searchFlaw(t, f, most)
 			if n == 0 {
 				t.Errorf("not found in %d histories", most)
