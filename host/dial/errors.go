@@ -129,6 +129,8 @@ func (x *Explainer) Words(err error) string {
 		return "it is not connected there"
 	case strings.Contains(text, "PERMISSION_DENIED"):
 		return "the relay does not let us through"
+	case x.Keyed && strings.Contains(text, securityFailed) && cutOff(err):
+		return "it ended the connection before it said anything: it is crowded, or it has another network key, or none"
 	case strings.Contains(text, securityFailed) && cutOff(err):
 		return "it ended the connection before it said anything: it is crowded, or its network has a key" + x.Hint(ErrNetworkKey)
 	case x.Keyed && strings.Contains(text, "negotiate"):
