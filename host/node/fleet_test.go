@@ -391,7 +391,7 @@ func TestJoinRefused(t *testing.T) {
 		code   streams.Code
 		words  string
 	}{
-		{"not in the book", f.ticket(nil), streams.CodeNotFound, "swarm invite"},
+		{"not in the book", f.ticket(nil), streams.CodeNotFound, "not known here"},
 		{"for another machine", f.note(f.ticket(nil), func(i *ticket.Invitation) { i.Peer = stranger }), streams.CodeForbidden, "another machine"},
 		{"expired", f.note(f.ticket(nil), func(i *ticket.Invitation) { i.Expires = time.Now().Add(-time.Second) }), streams.CodeForbidden, "expired"},
 		{"another role than promised", f.note(f.ticket(nil), func(i *ticket.Invitation) { i.Role = trust.RoleViewer }), streams.CodeForbidden, "the ticket is for"},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -162,7 +163,7 @@ func (n *Node) leads(p peer.ID) bool {
 }
 
 // visitor makes a host with a passing identity, which looks at an address as anybody would.
-func (n *Node) visitor() (*host.Host, error) {
+func (n *Node) visitor() (corehost.Host, error) {
 	key, err := identity.New()
 	if err != nil {
 		return nil, err

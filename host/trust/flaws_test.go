@@ -95,7 +95,7 @@ func flawsOfMemory() []flaw {
 	return []flaw{
 		{name: "floor_any", from: "L4", what: "any signer moves the floor by a day", edits: []edit{
 			{"memory.go", "if st.Signer == m.root {", "if st.Signer == m.root || st.Grant != nil {"},
-			{"store/floor.go", "if signed.After(clock) && sane {\n\t\tsigned = clock", "if signed.After(clock.Add(24 * time.Hour)) && sane {\n\t\tsigned = clock.Add(24 * time.Hour)"}}},
+			{"../../internal/statements/floor.go", "if signed.After(clock) && sane {\n\t\tsigned = clock", "if signed.After(clock.Add(24 * time.Hour)) && sane {\n\t\tsigned = clock.Add(24 * time.Hour)"}}},
 		{name: "fail_open", from: "case 9", what: "a lost file forgets revocations", edits: []edit{{"disk.go", "if n := len(m.missing); n > 0 {", "if n := len(m.missing); n < 0 {"}}},
 		{name: "compact_by_clock", from: "draft", what: "revocations are compacted by the own clock", edits: []edit{{"memory.go", "if news {\n\t\tm.changes++", `for t, list := range m.set.revs {
 		count, ended := 0, true

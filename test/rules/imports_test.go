@@ -27,10 +27,10 @@ var mayImport = map[string][]string{
 	"host/node/greet":      {"host/trust/...", "streams"},
 	"host/node/join":       {"host/node/membership", "host/book", "host/trust/...", "streams"},
 	"host/node/membership": {"host/trust/...", "streams"},
-	"host/node/probe":      {"host/node/greet", "host", "host/reach", "streams"},
+	"host/node/probe":      {"host/node/greet", "host/reach", "streams"},
 	"host/node/scores":     {"host/route", "scoring", "streams", "internal/durable"},
 	"host/node/strangers":  {"host/node/greet", "host/trust/..."},
-	"host/node/twins":      {"host/node/greet", "host", "host/identity", "host/trust/...", "streams"},
+	"host/node/twins":      {"host/node/greet", "host/dial", "host/trust/...", "streams"},
 	"host/trust":           {"internal/statements", "internal/durable"},
 	"internal/statements":  {"internal/durable"},
 	"host/trust/...":       {"host/trust", "internal/durable"}, // tickets, and the root key at rest

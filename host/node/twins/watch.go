@@ -11,10 +11,11 @@ import (
 	"sync"
 	"time"
 
+	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/dial"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -49,7 +50,7 @@ type Config struct {
 	// worker does not lead: it must not be able to make another one hold its commands.
 	Leads func(peer.ID) bool
 	// Visitor makes a host with a passing identity, which the caller closes.
-	Visitor func() (*host.Host, error)
+	Visitor func() (corehost.Host, error)
 	// Hint returns what a person of this program does next about an error, to be put behind its
 	// words; or nothing.
 	Hint func(error) string
@@ -443,7 +444,7 @@ func (w *Watcher) bootAt(ctx context.Context, p peer.AddrInfo) (boot string, err
 		hello, _, err := greet.Handshake.DoOn(ctx, client, conn, greet.Hello{Version: greet.ProtocolVersion})
 		return hello.Boot, err
 	}
-	return "", fmt.Errorf("connect to %s: %w", p.ID, host.ErrUnreachable)
+	return "", fmt.Errorf("connect to %s: %w", p.ID, dial.ErrUnreachable)
 }
 
 // legibleAddrs returns the texts that are multiaddrs.

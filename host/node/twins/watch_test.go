@@ -15,6 +15,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/identity"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
+	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -84,7 +85,7 @@ func newRig(t *testing.T, cfg settings, key crypto.PrivKey, listen ...string) (r
 	r.mux, r.client = streams.NewMux(h, sc), streams.NewClient(h, sc)
 	r.Watcher = New(Config{
 		Self: h.ID(), Boot: r.boot, Peers: r.greeter.Peers, Client: r.client, Counts: cfg.judge.Member, Leads: cfg.judge.Member, Hint: func(error) string { return "" },
-		Visitor: func() (*host.Host, error) {
+		Visitor: func() (corehost.Host, error) {
 			key, _ := newKey(t)
 			return host.New(host.Config{Identity: key, NoListen: true, DHT: host.DHTOff})
 		},
