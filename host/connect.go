@@ -78,11 +78,26 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 	}
 	clearBackoff(h.Network(), p.ID)
 	h.standings.Dialling(p.ID)
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	err := h.explain.Explain(p.ID, h.circuits.Dial(ctx, p))
 	if err != nil {
 		h.standings.Failed(p.ID, err)
 	}
 	return err
+}
+
+// reportTime is kept of the caller's time, or a tenth where that is less, to report what was tried:
+// that a deadline has passed says nothing.
+const reportTime = 500 * time.Millisecond
+
+// inTime returns a context that ends a little before ctx.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-min(reportTime, time.Until(end)/10)))
 }
 
 // clearBackoff lets the next dial happen now: the library would refuse it for minutes after a

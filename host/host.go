@@ -168,7 +168,10 @@ func (h *Host) wire(n corehost.Host) {
 		Book: h.book, Trusted: h.trusted, Open: cfg.Member == nil, Admit: cfg.Admit,
 		Connect: h.dialAgain, Learn: h.order.Relay,
 	})
-	h.keeper = keep.NewKeeper(h.dial, h.circuits.IsRelay, h.log)
+	h.keeper = keep.NewKeeper(keep.KeeperConfig{
+		Dial: h.dial, IsRelay: h.circuits.IsRelay, Logger: h.log,
+		Connected: func(p peer.ID) bool { return h.Network().Connectedness(p) == network.Connected },
+	})
 	h.standings = keep.NewStandings(h.matters)
 	h.sightings = book.NewSightings(h.book, n, book.SightingsConfig{
 		Kept: h.keeper.Has, Member: cfg.Member, NoHints: cfg.NoListen, Logger: h.log,

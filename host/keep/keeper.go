@@ -51,9 +51,8 @@ func redialDelay(away time.Duration, relay bool) time.Duration {
 // Keeper dials peers until they are connected, and again when they are lost: libp2p never does. Its
 // methods may be called concurrently.
 type Keeper struct {
-	dial  func(context.Context, peer.AddrInfo) error // returns at once when connected
-	relay func(peer.ID) bool
-	log   *slog.Logger
+	cfg KeeperConfig
+	log *slog.Logger
 
 	mu    sync.Mutex // guards what follows
 	peers map[peer.ID]*kept
@@ -68,10 +67,18 @@ type kept struct {
 	stop context.CancelFunc
 }
 
-// NewKeeper returns a Keeper that dials by a function that returns at once when the peer is
-// connected. relay reports which peers are relays.
-func NewKeeper(dial func(context.Context, peer.AddrInfo) error, relay func(peer.ID) bool, log *slog.Logger) *Keeper {
-	return &Keeper{dial: dial, relay: relay, log: log, peers: make(map[peer.ID]*kept)}
+// KeeperConfig is what a Keeper works with.
+type KeeperConfig struct {
+	// Dial connects with a peer; it returns at once when that is connected.
+	Dial func(context.Context, peer.AddrInfo) error
+	// Connected and IsRelay report whether a peer is connected, and whether it is a relay.
+	Connected, IsRelay func(peer.ID) bool
+	Logger             *slog.Logger
+}
+
+// NewKeeper returns a Keeper of no peers.
+func NewKeeper(cfg KeeperConfig) *Keeper {
+	return &Keeper{cfg: cfg, log: cfg.Logger, peers: make(map[peer.ID]*kept)}
 }
 
 // Run keeps all peers, also those added later, until ctx ends.
@@ -166,37 +173,21 @@ func (k *Keeper) WakeAll() {
 // keep dials p until it is connected, waits until it is lost, and begins again: at once, unless p
 // ended the connection before as quickly, which is how a peer turns this node away.
 func (k *Keeper) keep(ctx context.Context, p *kept) {
-	var short time.Duration // what the next connection has to last, or a pause follows
-	for ctx.Err() == nil {
-		if !k.reach(ctx, p) {
-			return
-		}
+	short := false // the last connection did not last
+	for k.reach(ctx, p) {
 		since := time.Now()
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.lost:
-		}
-		delay := redialDelay(0, k.relay(p.info.ID))
-		if lasted := time.Since(since); lasted >= delay {
-			short = 0
-		} else {
-			if short > 0 {
-				p.pause(ctx, short-lasted)
+		for k.cfg.Connected(p.info.ID) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-p.lost:
 			}
-			short = delay
 		}
-	}
-}
-
-// pause waits, until something else happens with p.
-func (p *kept) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-p.lost:
-	case <-timer.C:
+		delay, lasted := redialDelay(0, k.cfg.IsRelay(p.info.ID)), time.Since(since)
+		if short && lasted < delay && !backoff.Wait(ctx, delay-lasted) {
+			return
+		}
+		short = lasted < delay
 	}
 }
 
@@ -219,7 +210,7 @@ func (k *Keeper) reach(ctx context.Context, p *kept) bool {
 		} else {
 			k.log.Debug("peer cannot be reached yet", "peer", p.info.ID, "err", err, "attempt", attempt)
 		}
-		timer := time.NewTimer(redialDelay(time.Since(since), k.relay(p.info.ID)))
+		timer := time.NewTimer(redialDelay(time.Since(since), k.cfg.IsRelay(p.info.ID)))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -233,10 +224,10 @@ func (k *Keeper) reach(ctx context.Context, p *kept) bool {
 
 func (k *Keeper) try(ctx context.Context, info peer.AddrInfo) error {
 	most := redialTimeout
-	if k.relay(info.ID) {
+	if k.cfg.IsRelay(info.ID) {
 		most = redialRelayTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	return k.dial(ctx, info)
+	return k.cfg.Dial(ctx, info)
 }
