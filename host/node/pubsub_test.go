@@ -116,7 +116,7 @@ func TestRefusedPushIsReported(t *testing.T) {
 			want  int // reports in all
 		}{{time.Second, 1}, {time.Second, 1}, {time.Minute, 2}} {
 			time.Sleep(tt.after)
-			must(t, raw.Publish(t.Context(), []byte(fmt.Sprint("rubbish after ", log.len()))))
+			must(t, raw.Publish(t.Context(), fmt.Append(nil, "rubbish after ", log.len())))
 			time.Sleep(time.Second)
 			if got := log.count("a peer reports an error"); got != tt.want || !log.has("a message on "+topic+" was refused: not valid JSON") {
 				t.Errorf("%d reports, want %d", got, tt.want)

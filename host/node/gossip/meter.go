@@ -112,9 +112,9 @@ func weigh(rpc *pb.RPC) (cost int, err error) {
 	for _, x := range c.GetPrune() {
 		controls += len(x.GetPeers())
 	}
-	controls += len(rpc.GetSubscriptions())
-	if messages > rpcMessages || heard > rpcHeard || wanted > rpcWanted || controls > rpcControls {
+	subscriptions := len(rpc.GetSubscriptions()) // each is work in several places
+	if messages > rpcMessages || heard > rpcHeard || wanted > rpcWanted || controls+subscriptions > rpcControls {
 		err = errFullRPC
 	}
-	return max(0, messages-1) + (heard+wanted+controls)/rpcItems, err
+	return max(0, messages-1) + subscriptions + (heard+wanted+controls)/rpcItems, err
 }

@@ -114,7 +114,8 @@ func TestRPCsAreWeighed(t *testing.T) {
 		{"unwanted", &pb.RPC{Control: &pb.ControlMessage{Idontwant: []*pb.ControlIDontWant{{MessageIDs: ids(rpcWanted + 1)}}}}, rpcWanted / rpcItems, false},
 		{"controls", &pb.RPC{Control: many(rpcControls)}, rpcControls / rpcItems, true},
 		{"a control more", &pb.RPC{Control: many(rpcControls + 1)}, rpcControls / rpcItems, false},
-		{"subscriptions", &pb.RPC{Subscriptions: make([]*pb.RPC_SubOpts, rpcControls+1)}, rpcControls / rpcItems, false},
+		{"subscriptions", &pb.RPC{Subscriptions: make([]*pb.RPC_SubOpts, rpcControls+1)}, rpcControls + 1, false},
+		{"a subscription", &pb.RPC{Subscriptions: make([]*pb.RPC_SubOpts, 1)}, 1, true},
 	} {
 		if cost, err := weigh(tt.rpc); cost != tt.cost || (err == nil) != tt.ok {
 			t.Errorf("%s: costs %d, %v; want %d, passes %v", tt.name, cost, err, tt.cost, tt.ok)
