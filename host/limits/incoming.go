@@ -44,7 +44,7 @@ const (
 	libraryTurn         = 10 * time.Second // for which a stream waits at most; then it is reset
 	libraryBytes        = 64 << 10         // a second
 	libraryByteBurst    = 512 << 10
-	libraryRead         = 1 << 10 // bytes that each read counts for at least: a message of a few bytes is work, too
+	libraryRead         = 2 << 10 // bytes that each read counts for at least: it wakes the program, whatever it holds
 	libraryBudgets      = 2048    // peers; the one not heard of for the longest time goes first
 	pubsubPrefix        = "/meshsub/"
 	floodsubPrefix      = "/floodsub/"
