@@ -13,9 +13,9 @@ import (
 // Buckets is the number of parts in which two nodes compare what they have.
 const Buckets = 256
 
-// sumLength is how many bytes of a hash stand for a bucket. A peer that finds two sets of its own
-// statements with the same sum keeps these from being exchanged, and nothing else.
-const sumLength = 8
+// sumLength is how many bytes of a hash stand for a bucket. With fewer, a thief could make two buckets
+// equal of which one holds a revocation that the other has not heard of.
+const sumLength = 16
 
 // digest is the hash of the common statements.
 type digest struct {
