@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corehost "github.com/libp2p/go-libp2p/core/host"
@@ -41,6 +42,7 @@ const (
 	libraryStreamBurst  = 60
 	strangerStreamRate  = 2 // a second, of a stranger
 	strangerStreamBurst = 8
+	strangerWaits       = 1                // streams of a stranger that wait for their turn
 	libraryTurn         = 10 * time.Second // for which a stream waits at most; then it is reset
 	libraryBytes        = 64 << 10         // a second
 	libraryByteBurst    = 512 << 10
@@ -64,7 +66,10 @@ type incoming struct {
 }
 
 // libraryBudget is what one peer has left. It outlives streams and connections.
-type libraryBudget struct{ streams, strange, bytes *rate.Limiter }
+type libraryBudget struct {
+	streams, strange, bytes *rate.Limiter
+	waiting                 atomic.Int32 // streams of a stranger that wait for their turn
+}
 
 func newIncoming(life context.Context, h corehost.Host, member func(peer.ID) bool) *incoming {
 	return &incoming{host: h, member: member, life: life, peers: NewBudgets(libraryBudgets, newLibraryBudget)}
@@ -120,11 +125,17 @@ func (i *incoming) choose(s network.Stream, within time.Duration) (protocol.ID, 
 	return id, serve, s.SetDeadline(time.Time{})
 }
 
-// turn waits until the peer may have one more stream of the library's.
+// turn waits until the peer may have one more stream of the library's. Of a stranger one stream waits
+// at a time: it has few, and needs the others for what it has to say to this node.
 func (i *incoming) turn(p peer.ID) error {
-	streams := i.peers.Of(p).streams
+	b := i.peers.Of(p)
+	streams := b.streams
 	if i.stranger(p) {
-		streams = i.peers.Of(p).strange
+		if streams = b.strange; b.waiting.Add(1) > strangerWaits {
+			b.waiting.Add(-1)
+			return errChoice
+		}
+		defer b.waiting.Add(-1)
 	}
 	r := streams.Reserve()
 	wait := r.Delay()
