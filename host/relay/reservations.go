@@ -173,7 +173,7 @@ func (r *Reservations) look(ctx context.Context) (changed, failed bool) {
 		}
 		changed = changed || !has
 		if !has {
-			r.cfg.Logger.Info("others reach this node through a relay", "relay", p)
+			r.cfg.Logger.Info("others reach this node by way of a relay", "relay", p)
 			r.cfg.Gained()
 		}
 	}
