@@ -58,7 +58,10 @@ func TestMutants(t *testing.T) {
 				table = append(table, row+"not here | "+f.not)
 				return
 			}
-			const most = flawBudget
+			most := flawBudget
+			if f.rare {
+				most *= 2
+			}
 			n, seen := searchFlaw(t, f, most)
 			if n == 0 {
 				t.Errorf("not found in %d histories", most)
