@@ -38,7 +38,7 @@ const (
 // the DHT, pubsub. Streams and bytes over these wait for their turn, so that an honest burst is
 // late and not lost.
 const (
-	libraryStreams      = 10 // a second, of a member
+	libraryStreams      = 20 // a second, of a member
 	libraryStreamBurst  = 60
 	strangerStreamRate  = 2 // a second, of a stranger
 	strangerStreamBurst = 8
@@ -46,7 +46,7 @@ const (
 	libraryTurn         = 10 * time.Second // for which a stream waits at most; then it is reset
 	libraryBytes        = 64 << 10         // a second
 	libraryByteBurst    = 512 << 10
-	libraryRead         = 2 << 10 // bytes that each read counts for at least: it wakes the program, whatever it holds
+	libraryRead         = 4 << 10 // bytes that each read counts for at least: it wakes the program, whatever it holds
 	libraryBudgets      = 2048    // peers; the one not heard of for the longest time goes first
 	pubsubPrefix        = "/meshsub/"
 	floodsubPrefix      = "/floodsub/"
