@@ -17,7 +17,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/route"
 )
@@ -28,8 +27,6 @@ const (
 	halfOpenTime  = 5 * time.Second // for a whole handshake: three round trips, over the slowest of links
 	halfOpenGrace = time.Second     // while one is younger, it does not give way to another of its own address
 	halfOpenShare = 4               // one network gets one of so many
-	net4Bits      = 24              // of an IPv4 address, that are its network
-	net6Bits      = 56              // of an IPv6 address
 )
 
 var errCrowded = errors.New("too many connections of this network are in their handshake")
@@ -102,7 +99,7 @@ func (h *halfOpen) begin(from multiaddr.Multiaddr, now time.Time) (*half, error)
 		h.mu.Unlock()
 		return nil, nil
 	}
-	c := &half{addr: addr, crowd: crowd{netOf(addr), route.IsQUIC(from)}, since: now, conn: conn}
+	c := &half{addr: addr, crowd: crowd{route.Network(addr), route.IsQUIC(from)}, since: now, conn: conn}
 	out, err := h.makeRoom(c)
 	if err == nil {
 		h.open[c] = struct{}{}
@@ -201,25 +198,8 @@ func (c *half) stop() {
 
 // addrOf returns the address that others sent from, if it tells them apart.
 func addrOf(a multiaddr.Multiaddr) (netip.Addr, bool) {
-	if a == nil || route.IsCircuit(a) {
-		return netip.Addr{}, false
-	}
-	ip, err := manet.ToIP(a)
-	if err != nil {
-		return netip.Addr{}, false
-	}
-	addr, ok := netip.AddrFromSlice(ip)
-	addr = addr.Unmap()
-	return addr, ok && !addr.IsLoopback()
-}
-
-func netOf(a netip.Addr) netip.Prefix {
-	bits := net6Bits
-	if a.Is4() {
-		bits = net4Bits
-	}
-	p, _ := a.Prefix(bits) // fails for too many bits only
-	return p
+	addr, ok := route.IP(a)
+	return addr, ok && !addr.IsLoopback() && !route.IsCircuit(a)
 }
 
 // halfOpenGater reports raw connections to the account, behind another gater.

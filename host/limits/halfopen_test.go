@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/seed-b490fa12/swarm/host/route"
 )
 
 // silent is a raw connection that says nothing.
@@ -137,7 +139,7 @@ func TestHalfOpenKnowsNoAddress(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{"192.0.2.7": "192.0.2.0/24", "2001:db8:1:2ff::1": "2001:db8:1:200::/56"} {
-		if got := netOf(netip.MustParseAddr(text)).String(); got != want {
+		if got := route.Network(netip.MustParseAddr(text)).String(); got != want {
 			t.Errorf("%s is in %s, want %s", text, got, want)
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/seed-b490fa12/swarm/host/route"
 )
 
 // Networks is a gater that permits some networks only, in front of another gater. What comes
@@ -23,12 +24,10 @@ type Networks struct {
 // Permits judges an address by its IP: what is denied is out; where anything is allowed, all else is
 // out. An address without an IP, such as that of a circuit, says nothing about networks.
 func (n *Networks) Permits(a multiaddr.Multiaddr) bool {
-	ip, err := manet.ToIP(a)
-	if err != nil {
+	addr, ok := route.IP(a)
+	if !ok {
 		return true
 	}
-	addr, _ := netip.AddrFromSlice(ip)
-	addr = addr.Unmap()
 	in := func(p netip.Prefix) bool { return p.Contains(addr) }
 	return !slices.ContainsFunc(n.Deny, in) && (len(n.Allow) == 0 || slices.ContainsFunc(n.Allow, in))
 }

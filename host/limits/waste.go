@@ -16,7 +16,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/host/route"
@@ -124,15 +123,8 @@ func (w *waste) isShutOut(p peer.ID, from network.ConnMultiaddrs) bool {
 }
 
 func wayOf(a multiaddr.Multiaddr) (way, bool) {
-	if a == nil {
-		return way{}, false
-	}
-	ip, err := manet.ToIP(a)
-	if err != nil {
-		return way{}, false
-	}
-	addr, ok := netip.AddrFromSlice(ip)
-	return way{addr.Unmap(), route.IsCircuit(a)}, ok
+	addr, ok := route.IP(a)
+	return way{addr, ok && route.IsCircuit(a)}, ok
 }
 
 // crowded reports whether a connection comes a way that has had its share, because of a peer that

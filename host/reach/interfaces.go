@@ -98,12 +98,8 @@ func (i *Interfaces) Correct(
 		return known
 	}
 	out := slices.DeleteFunc(slices.Clone(known), func(m multiaddr.Multiaddr) bool {
-		ip, err := manet.ToIP(m)
-		if err != nil || route.IsCircuit(m) {
-			return false
-		}
-		a, _ := netip.AddrFromSlice(ip)
-		return !i.lost[a.Unmap()].IsZero()
+		a, ok := route.IP(m)
+		return ok && !route.IsCircuit(m) && !i.lost[a].IsZero()
 	})
 	if len(got) > 0 {
 		all := slices.DeleteFunc(slices.Clone(listening()), func(m multiaddr.Multiaddr) bool {

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/route"
 )
@@ -20,12 +19,10 @@ func Elsewhere(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(addrs), func(a multiaddr.Multiaddr) bool {
-		ip, err := manet.ToIP(a)
-		if err != nil || route.IsCircuit(a) {
+		at, ok := route.IP(a)
+		if !ok || route.IsCircuit(a) {
 			return true
 		}
-		at, _ := netip.AddrFromSlice(ip)
-		at = at.Unmap()
 		return at.IsLoopback() || at.IsUnspecified() || slices.Contains(own, at)
 	})
 }

@@ -5,6 +5,7 @@ package route
 import (
 	"cmp"
 	"hash/fnv"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -91,6 +92,35 @@ func IsQUIC(a multiaddr.Multiaddr) bool { return has(a, multiaddr.P_QUIC_V1) }
 func has(a multiaddr.Multiaddr, code int) bool {
 	_, err := a.ValueForProtocol(code)
 	return err == nil
+}
+
+// IP returns the IP address in a multiaddr, of a circuit that of its relay; false where there is none.
+func IP(a multiaddr.Multiaddr) (netip.Addr, bool) {
+	if a == nil {
+		return netip.Addr{}, false
+	}
+	ip, err := manet.ToIP(a)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	return addr.Unmap(), ok
+}
+
+// What one owner has, as a rule: bits of an address that are its network.
+const (
+	net4Bits = 24
+	net6Bits = 56
+)
+
+// Network returns the network that an address is in: the /24 of IPv4, the /56 of IPv6.
+func Network(a netip.Addr) netip.Prefix {
+	bits := net6Bits
+	if a.Is4() {
+		bits = net4Bits
+	}
+	p, _ := a.Prefix(bits) // fails for too many bits only
+	return p
 }
 
 // RelayOf returns the relay of a circuit address; empty for any other address.

@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"host/node/membership": {"host/trust/...", "streams"},
 	"host/node/probe":      {"host/node/greet", "host/reach", "streams"},
 	"host/node/scores":     {"host/route", "scoring", "streams", "internal/durable"},
-	"host/node/strangers":  {"host/node/greet", "host/trust/..."},
+	"host/node/strangers":  {"host/node/greet", "host/route", "host/trust/..."},
 	"host/node/twins":      {"host/node/greet", "host/dial", "host/trust/...", "streams"},
 	"host/trust":           {"internal/statements", "internal/durable"},
 	"internal/statements":  {"internal/durable"},

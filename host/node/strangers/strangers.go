@@ -13,9 +13,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
@@ -169,29 +169,13 @@ func (s *Gater) crowded(from netip.Prefix, quic bool) (oldest network.Conn) {
 
 func overQUIC(c network.Conn) bool {
 	a := c.RemoteMultiaddr()
-	if a == nil {
-		return false
-	}
-	_, err := a.ValueForProtocol(multiaddr.P_QUIC_V1)
-	return err == nil
+	return a != nil && route.IsQUIC(a)
 }
 
-// networkOf returns the /24 or /56 that an address is in.
+// networkOf returns the network that an address is in; zero for an address without an IP.
 func networkOf(a multiaddr.Multiaddr) netip.Prefix {
-	ip, err := manet.ToIP(a)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr, _ := netip.AddrFromSlice(ip)
-	bits := 56
-	if addr = addr.Unmap(); addr.Is4() {
-		bits = 24
-	}
-	p, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
+	addr, _ := route.IP(a)
+	return route.Network(addr)
 }
 
 // Disconnected takes a connection off the account.
