@@ -65,7 +65,8 @@ func TestWriteFileFails(t *testing.T) {
 	checkAlone(t, dir)
 }
 
-// TestCreateFileOnce lets many callers race for one name: one wins, and what all find is the winner's file.
+// TestCreateFileOnce lets many callers race for one name: one wins, and what all find is the
+// winner's file.
 func TestCreateFileOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
 	var won atomic.Pointer[string]

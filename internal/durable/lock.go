@@ -29,8 +29,9 @@ func TryLock(f *os.File) (taken bool, err error) {
 	return taken, err
 }
 
-// Lock waits until no other process, and nobody else in this one, holds the lock that the file at path stands
-// for, and takes it. The file is made if it is missing, and stays. The system frees the lock of a process that ends.
+// Lock waits until no other process, and nobody else in this one, holds the lock that the file at
+// path stands for, and takes it. The file is made if it is missing, and stays. The system frees the
+// lock of a process that ends.
 func Lock(path string) (unlock func() error, err error) {
 	f, err := OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// A file system without hard links (exFAT, FUSE, SMB) is good enough: of many one wins, and all find its whole file.
+// A file system without hard links (exFAT, FUSE, SMB) is good enough: of many one wins, and all
+// find its whole file.
 func TestCreateFileWithoutLinks(t *testing.T) {
 	for _, why := range []error{syscall.EPERM, syscall.ENOTSUP, syscall.ENOSYS} {
 		t.Run(why.Error(), func(t *testing.T) {

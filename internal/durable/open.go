@@ -19,9 +19,14 @@ func OpenFile(path string, flag int, perm fs.FileMode) (*os.File, error) {
 
 // OpenIn is Open for a file below a root.
 func OpenIn(root *os.Root, name string) (*os.File, error) {
+	return OpenFileIn(root, name, os.O_RDONLY, 0)
+}
+
+// OpenFileIn is OpenFile below a root.
+func OpenFileIn(root *os.Root, name string, flag int, perm fs.FileMode) (*os.File, error) {
 	name = filepath.FromSlash(name)
 	// A root follows links by itself, and none out of it.
-	return openRegular(filepath.Join(root.Name(), name), name, os.O_RDONLY, 0, root.Lstat, root.OpenFile)
+	return openRegular(filepath.Join(root.Name(), name), name, flag, perm, root.Lstat, root.OpenFile)
 }
 
 // openRegular looks at what is there before it opens it, since a device may act on
