@@ -3,18 +3,21 @@
 package backoff
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"time"
 )
 
-// Backoff is a sequence of pauses, each twice as long as the one before. The zero value of all but
-// First and Most is ready; it is for one goroutine.
+// Backoff is a sequence of pauses, each several times as long as the one before. The zero value of all
+// but First and Most is ready; it is for one goroutine.
 type Backoff struct {
 	// First is the first pause, Most the longest.
 	First, Most time.Duration
 	// Jitter is the part of each pause, from 0 to 1, of which a random share is left out.
 	Jitter float64
+	// Times is how many times as long each pause is; 0 means twice.
+	Times int
 
 	next time.Duration
 }
@@ -22,7 +25,7 @@ type Backoff struct {
 // Next returns the pause before the next attempt.
 func (b *Backoff) Next() time.Duration {
 	d := max(b.next, b.First)
-	b.next = min(2*d, b.Most)
+	b.next = min(time.Duration(cmp.Or(b.Times, 2))*d, b.Most)
 	return Less(d, b.Jitter)
 }
 
