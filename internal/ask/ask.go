@@ -20,6 +20,9 @@ const maxAnswer = 8 << 10 // bytes of a line
 // ErrNoTerminal is returned where only a person at a terminal could answer.
 var ErrNoTerminal = errors.New("there is no terminal to ask on")
 
+// ErrNoAnswer is returned where a question that needs a yes met the end of the input.
+var ErrNoAnswer = errors.New("nobody answered, as the input has ended; to go on without being asked: --yes")
+
 // Person answers questions by the standard input. The zero value is not usable.
 type Person struct {
 	in    io.Reader
@@ -48,6 +51,14 @@ func (p *Person) Line() (string, error) {
 	return strings.TrimRight(line, "\r\n"), err
 }
 
+// Rest is what is left of the input, for another process that goes on to ask.
+func (p *Person) Rest() io.Reader {
+	if p.lines == nil || p.lines.Buffered() == 0 {
+		return p.in
+	}
+	return io.MultiReader(p.lines, p.in)
+}
+
 // Ask asks a question and returns the answer, or otherwise if the input has ended.
 func (p *Person) Ask(question, otherwise string) (string, error) {
 	p.out.Printf("%s", question)
@@ -62,17 +73,16 @@ func (p *Person) Ask(question, otherwise string) (string, error) {
 	return strings.TrimSpace(answer), err
 }
 
-// Confirm asks a question that is answered by yes or no; otherwise is the answer if the input has
-// ended.
-func (p *Person) Confirm(question string, otherwise bool) (bool, error) {
-	word := "n"
-	if otherwise {
-		word = "y"
-	}
-	answer, err := p.Ask(question+" [y/N] ", word)
+// Confirm asks a question that is answered by yes or no. Where the input has ended nobody has said
+// yes: the answer is no, and the error ErrNoAnswer.
+func (p *Person) Confirm(question string) (bool, error) {
+	const nobody = "\n" // no line has one
+	answer, err := p.Ask(question+" [y/N] ", nobody)
 	switch strings.ToLower(answer) {
 	case "y", "yes":
 		return true, err
+	case nobody:
+		return false, ErrNoAnswer
 	}
 	return false, err
 }

@@ -42,12 +42,36 @@ func Percent(v *float64) string {
 	return fmt.Sprintf("%.0f%%", *v)
 }
 
+// Optional formats a number, or Unknown for nil.
+func Optional(format string, v *float64) string {
+	if v == nil {
+		return Unknown
+	}
+	return fmt.Sprintf(format, *v)
+}
+
+// Count is a number with its noun: "1 machine", "2 machines".
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", many)
+}
+
 // Number formats a number, or Unknown for nil.
 func Number[T any](v *T) string {
 	if v == nil {
 		return Unknown
 	}
 	return fmt.Sprint(*v)
+}
+
+// Text returns a text, or Unknown for nil.
+func Text(s *string) string {
+	if s == nil {
+		return Unknown
+	}
+	return *s
 }
 
 // Seconds formats a duration in its two largest units.

@@ -26,14 +26,30 @@ func (s *Std) Print(v any, text func() error) error {
 	return s.PrintJSON(v)
 }
 
-// PrintJSON prints v as a line of JSON.
+// PrintJSON prints v as a line of JSON, its moments in RFC 3339.
 func (s *Std) PrintJSON(v any) error {
 	b, err := json.Marshal(v, json.Deterministic(true))
+	if err == nil {
+		b, err = withMoments(b)
+	}
 	if err != nil {
 		return err
 	}
 	_, err = s.Stdout.Write(append(escapeJSON(b), '\n'))
 	return err
+}
+
+// PrintList prints each value as a line of JSON if JSON is set, and calls text otherwise.
+func PrintList[T any](s *Std, values []T, text func() error) error {
+	if !s.JSON {
+		return text()
+	}
+	for _, v := range values {
+		if err := s.PrintJSON(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Checked passes on what is written and keeps the first error: results that could not be written
@@ -71,9 +87,15 @@ func IsTerminal(w any) bool {
 	if p, ok := w.(*Printer); ok {
 		w = p.w
 	}
+	f := file(w)
+	return f != nil && isatty.IsTerminal(f.Fd())
+}
+
+// file is the file behind a writer of this package; nil where there is none.
+func file(w any) *os.File {
 	if c, ok := w.(*Checked); ok {
 		w = c.w
 	}
-	f, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
+	f, _ := w.(*os.File)
+	return f
 }

@@ -18,8 +18,10 @@ import (
 type Printer struct{ w io.Writer }
 
 const (
-	maxField   = 60  // characters of a cell
-	maxAddress = 200 // characters of a cell that begins as an address: /ip4/…/p2p/…/p2p-circuit/p2p/…
+	maxField = 60 // characters of a cell
+	// maxAddress is the characters of a cell that begins as an address:
+	// /ip4/…/p2p/…/p2p-circuit/p2p/…
+	maxAddress = 200
 
 	foldMark   = "  … "
 	minColumns = 20 // of a terminal that reports fewer
@@ -46,6 +48,9 @@ func (p *Printer) Println(values ...any) (int, error) {
 
 // Raw returns the printer as a plain writer, for a library that draws what we give it.
 func (p *Printer) Raw() io.Writer { return p }
+
+// Bytes returns what is printed to, for bytes that are to arrive as they are.
+func (p *Printer) Bytes() io.Writer { return p.w }
 
 // Block prints the lines of a text from elsewhere, each behind the prefix.
 func (p *Printer) Block(prefix, text string) error {
@@ -95,15 +100,7 @@ func (t *Table) Row(values ...any) {
 		if i > 0 {
 			io.WriteString(t.w, "\t")
 		}
-		text := fmt.Sprint(cell{v})
-		if _, ok := v.(Whole); !ok {
-			most := maxField
-			if strings.HasPrefix(text, "/") {
-				most = maxAddress
-			}
-			text = cut(text, most)
-		}
-		io.WriteString(t.w, text)
+		io.WriteString(t.w, cellText(v))
 	}
 	io.WriteString(t.w, "\n")
 }
