@@ -7,7 +7,8 @@
 //	log, err := audit.Open(audit.Config{Dir: filepath.Join(state, "audit")})
 //	…
 //	_, err = log.Append(ctx, audit.Entry{Kind: audit.KindCommand, Peer: peer, Type: "start_miner",
-//		Verb: "miner.control", ID: id, Summary: "miner=xmrig threads=4", Result: audit.ResultBegun})
+//		Verb: "miner.control", ID: id, Summary: "miner=xmrig threads=4",
+//		Result: audit.ResultBegun})
 //	if err != nil {
 //		return err // not recorded, so not done
 //	}

@@ -24,6 +24,7 @@ const (
 	KindPolicy  Kind = "policy"   // the owner's policy was read
 	KindStart   Kind = "start"    // the worker started
 	KindStop    Kind = "stop"     // the worker stopped
+	KindRunEnd  Kind = "run_end"  // a command that a peer had run has ended
 )
 
 // Kinds that only the log itself writes.
@@ -45,18 +46,21 @@ const (
 
 // Entry is one thing that happened. Seq, Prev and Hash are set by the log.
 type Entry struct {
-	Seq     uint64 `json:"seq"`              // 1 for the first entry ever
-	Time    int64  `json:"time"`             // Unix milliseconds; 0 means now
-	Kind    Kind   `json:"kind"`             // what it is about
-	Peer    string `json:"peer,omitzero"`    // the peer ID of who did it; empty for the machine itself
-	Name    string `json:"name,omitzero"`    // its name in the fleet
-	Verb    string `json:"verb,omitzero"`    // the right it used
-	Type    string `json:"type,omitzero"`    // the message type
-	ID      string `json:"id,omitzero"`      // the message ID, by which a result is matched to its beginning
+	Seq  uint64 `json:"seq"`  // 1 for the first entry ever
+	Time int64  `json:"time"` // Unix milliseconds; 0 means now
+	Kind Kind   `json:"kind"` // what it is about
+	// Peer is the peer ID of who did it; empty for the machine itself.
+	Peer string `json:"peer,omitzero"`
+	Name string `json:"name,omitzero"` // its name in the fleet
+	Verb string `json:"verb,omitzero"` // the right it used
+	Type string `json:"type,omitzero"` // the message type
+	// ID is the message's, by which a result is matched to its beginning.
+	ID      string `json:"id,omitzero"`
 	Summary string `json:"summary,omitzero"` // what was asked, in words that hold no secret
 	Result  string `json:"result,omitzero"`  // ResultBegun, or how it ended
 	Prev    string `json:"prev"`             // the hash of the entry before; empty in the first
-	Hash    string `json:"hash,omitzero"`    // SHA-256 over the line up to here, in hex; always the last member
+	// Hash is the SHA-256 of the line up to here, in hex; always the last member.
+	Hash string `json:"hash,omitzero"`
 }
 
 // Text is the entry in a line for people.

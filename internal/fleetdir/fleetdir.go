@@ -64,7 +64,7 @@ func OpenTickets(stateDir string) (*ticket.Book, error) {
 }
 
 // ErrLeft ends a node whose machine has left the fleet meanwhile.
-var ErrLeft = errors.New("this machine has left its fleet")
+var ErrLeft = errors.New("this machine has left its fleet, and the node here has ended; join one again: swarm join")
 
 // leftEvery is how often a running node looks whether its machine has left.
 const leftEvery = 2 * time.Second

@@ -9,10 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // Default is where GET /ping is answered when no address is named.
@@ -48,12 +51,18 @@ func Start(addr string) (*Endpoint, error) {
 	return h, nil
 }
 
-// Ready says that the node serves until ctx ends.
+// Ready says that the node serves until ctx ends. Where systemd has started this process it is told
+// in any case.
 func (h *Endpoint) Ready(ctx context.Context) {
+	// An error says that systemd does not listen, and what it then thinks changes nothing here.
+	daemon.SdNotify(true, daemon.SdNotifyReady)
 	if h != nil {
 		h.ready.Store(&ctx)
 	}
 }
+
+// UnderSystemd reports whether systemd has started this process as a service, and waits for its word.
+func UnderSystemd() bool { return os.Getenv("NOTIFY_SOCKET") != "" }
 
 func (h *Endpoint) ping(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -38,23 +38,13 @@ func refuse(rule, format string, args ...any) error {
 	return &Refusal{Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }
 
-// CheckDriver returns why no workload may be run by the driver of this name.
-func (p Policy) CheckDriver(name string) error { return named("drivers", "driver", name, p.Drivers) }
-
 // CheckMiner returns why the miner of this name may not be started.
 func (p Policy) CheckMiner(name string) error {
-	err := named("miners", "miner", name, p.Miners)
-	if r, ok := errors.AsType[*Refusal](err); ok {
-		r.Enable = "miner=" + name
-	}
-	return err
-}
-
-func named(rule, what, name string, allowed []string) error {
-	if slices.Contains(allowed, name) {
+	if slices.Contains(p.Miners, name) {
 		return nil
 	}
-	return refuse(rule, "%s %.80q is not in the owner's list", what, name)
+	reason := fmt.Sprintf("miner %.80q is not in the owner's list", name)
+	return &Refusal{Rule: "miners", Reason: reason, Enable: "miner=" + name}
 }
 
 // CheckPool returns why nothing may be mined for a pool, given as scheme://host:port; empty when
@@ -109,33 +99,20 @@ func (p Policy) CheckRun() error {
 	if p.Run {
 		return nil
 	}
-	return refuse("run", "the owner allows no command lines")
+	return &Refusal{Rule: "run", Reason: "the owner allows no commands to be run", Enable: "run"}
 }
 
 // Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0
 // asks for as many as it may have, and 0 is the answer when there is no cap either.
 func (p Policy) Threads(asked int) (int, error) {
-	return within("caps.threads", "threads", asked, p.Caps.Threads)
-}
-
-// CPUPercent does for the share of all processors what [Policy.Threads] does for threads.
-func (p Policy) CPUPercent(asked int) (int, error) {
-	return within("caps.cpuPercent", "% of the processors", asked, p.Caps.CPUPercent)
-}
-
-// MemoryBytes does for memory what [Policy.Threads] does for threads.
-func (p Policy) MemoryBytes(asked int64) (int64, error) {
-	return within("caps.memoryBytes", "bytes of memory", asked, p.Caps.MemoryBytes)
-}
-
-func within[N int | int64](rule, unit string, asked, limit N) (N, error) {
-	switch {
+	const rule = "caps.threads"
+	switch most := p.Caps.Threads; {
 	case asked < 0:
-		return 0, refuse(rule, "%d %s make no sense", asked, unit)
+		return 0, refuse(rule, "%d threads make no sense", asked)
 	case asked == 0:
-		return limit, nil
-	case limit > 0 && asked > limit:
-		return 0, refuse(rule, "%d %s are asked, the owner allows %d", asked, unit, limit)
+		return most, nil
+	case most > 0 && asked > most:
+		return 0, refuse(rule, "%d threads are asked, the owner allows %d", asked, most)
 	}
 	return asked, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME"
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
 // It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it

@@ -75,7 +75,10 @@ func Load(path string) (Policy, error) {
 	case err != nil:
 		return Policy{}, fmt.Errorf("read policy: %w", err)
 	}
-	p, err := Parse(text)
+	p := Policy{}
+	if text, err = durable.Text(text); err == nil {
+		p, err = Parse(text)
+	}
 	if err != nil {
 		return Policy{}, fmt.Errorf("%s: %w; correct it, or move it away: then nothing is allowed but what --enable says",
 			path, err)
@@ -130,6 +133,18 @@ func (f *File) Reload() error {
 	}
 	f.current.Store(&p)
 	return nil
+}
+
+// SetWords makes words what is allowed beside the file, and reads that again. On an error the policy
+// stays as it was. It is not for several goroutines at once.
+func (f *File) SetWords(words ...string) error {
+	before := f.words
+	f.words = slices.Clone(words)
+	err := f.Reload()
+	if err != nil {
+		f.words = before
+	}
+	return err
 }
 
 // Policy returns the policy as it is now.

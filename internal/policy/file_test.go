@@ -169,7 +169,7 @@ func TestOpenAndReload(t *testing.T) {
 	if f, err := Open(path+".none", "fly"); f != nil || !errors.Is(err, ErrInvalid) {
 		t.Errorf("got %v, %v, want ErrInvalid", f, err)
 	}
-	if (new(File)).Policy().CheckRun() == nil {
+	if (new(File)).Policy().CheckDeploy("web", 0) == nil {
 		t.Error("the zero File allows something")
 	}
 }

@@ -4,10 +4,11 @@
 // nothing that comes over the network can write it: this package offers reading it, and
 // [Policy.Write] for a command that the owner runs here.
 //
-//	file, err := policy.Open(filepath.Join(state, policy.FileName), enable...) // enable: what --enable says
+//	// enable: what --enable says
+//	file, err := policy.Open(filepath.Join(state, policy.FileName), enable...)
 //	…
 //	if err := file.Policy().CheckPool(req.Pool); err != nil {
-//		return refused(err) // pool "x.example:3333" is not in the owner's list (policy.json: pools)
+//		return refused(err) // pool "x.example:3333" is not in the owner's list
 //	}
 //	…
 //	err = file.Reload() // on SIGHUP; on an error the policy stays as it was
@@ -38,6 +39,7 @@ const (
 	MaxList    = 256      // items in a list
 	MaxItem    = 256      // bytes of an item
 	MaxThreads = 1024     // the greatest cap of threads
+	MaxRuns    = 256      // the greatest cap of command lines at a time
 )
 
 // ErrInvalid says that a policy, or a word for [Policy.Enable], is not understood.
@@ -47,7 +49,7 @@ var ErrInvalid = errors.New("invalid policy")
 // methods other than Enable do not change it and may be called concurrently.
 type Policy struct {
 	// Drivers are the ways in which workloads that are no miners may be run, such as "process" or
-	// "wasm".
+	// "wasm". This version runs no such workloads.
 	Drivers []string `json:"drivers"`
 	// Miners are the miners that may be started, such as "xmrig".
 	Miners []string `json:"miners"`
@@ -59,7 +61,7 @@ type Policy struct {
 	Wallets []string `json:"wallets"`
 	// Deploy says what may be deployed.
 	Deploy Deploy `json:"deploy"`
-	// Run allows to run any command line.
+	// Run allows to run any command line, with the rights of the worker's user.
 	Run bool `json:"run"`
 	// Caps bound each workload.
 	Caps Caps `json:"caps"`
@@ -67,19 +69,23 @@ type Policy struct {
 
 // Deploy is what may be deployed.
 type Deploy struct {
-	Enabled  bool     `json:"enabled"`
-	MaxBytes int64    `json:"maxBytes"` // of one bundle, with 4 KiB for each file and directory; 0 means no cap
-	Names    []string `json:"names"`    // patterns of names
+	Enabled bool `json:"enabled"`
+	// MaxBytes bounds one bundle, with 4 KiB for each file and directory; 0 means no cap.
+	MaxBytes int64    `json:"maxBytes"`
+	Names    []string `json:"names"` // patterns of names
 	// TotalBytes is what all deployments take together, counted in the same way, with the releases
 	// that are kept; 0 means no cap.
 	TotalBytes int64 `json:"totalBytes,omitzero"`
 }
 
-// Caps bound each workload. 0 means no cap.
+// Caps bound each workload. 0 means no cap. This version keeps Threads and Runs, and [Policy.Status]
+// names the others where they are set.
 type Caps struct {
 	Threads     int   `json:"threads"`
 	CPUPercent  int   `json:"cpuPercent"` // of all processors together: 1 to 100
 	MemoryBytes int64 `json:"memoryBytes"`
+	// Runs is how many command lines run at a time; 0 leaves it to the worker.
+	Runs int `json:"runs,omitzero"`
 }
 
 // Default is the policy of a machine whose owner has said nothing: it allows nothing.
@@ -131,6 +137,8 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("%w: caps.threads: %d is not from 0 to %d", ErrInvalid, p.Caps.Threads, MaxThreads)
 	case p.Caps.CPUPercent < 0 || p.Caps.CPUPercent > 100:
 		return fmt.Errorf("%w: caps.cpuPercent: %d is not from 0 to 100", ErrInvalid, p.Caps.CPUPercent)
+	case p.Caps.Runs < 0 || p.Caps.Runs > MaxRuns:
+		return fmt.Errorf("%w: caps.runs: %d is not from 0 to %d", ErrInvalid, p.Caps.Runs, MaxRuns)
 	case p.Caps.MemoryBytes < 0:
 		return fmt.Errorf("%w: caps.memoryBytes: %d is below 0", ErrInvalid, p.Caps.MemoryBytes)
 	}

@@ -26,9 +26,9 @@ func full() Policy {
 func TestDefaultRefusesAll(t *testing.T) {
 	p := Default()
 	for name, err := range map[string]error{
-		"driver": p.CheckDriver("process"), "no driver": p.CheckDriver(""), "miner": p.CheckMiner("xmrig"),
-		"pool": p.CheckPool("stratum+tcp://a:1"), "no pool": p.CheckPool(""), "wallet": p.CheckWallet("w"),
-		"no wallet": p.CheckWallet(""), "deploy": p.CheckDeploy("web", 0), "run": p.CheckRun(),
+		"miner": p.CheckMiner("xmrig"), "no miner": p.CheckMiner(""), "pool": p.CheckPool("stratum+tcp://a:1"),
+		"no pool": p.CheckPool(""), "wallet": p.CheckWallet("w"), "no wallet": p.CheckWallet(""),
+		"deploy": p.CheckDeploy("web", 0),
 	} {
 		if refusal, ok := errors.AsType[*Refusal](err); !ok || !errors.Is(err, ErrRefused) || refusal.Rule == "" {
 			t.Errorf("%s: got %v, want a refusal", name, err)
@@ -39,7 +39,7 @@ func TestDefaultRefusesAll(t *testing.T) {
 func TestCheck(t *testing.T) {
 	p := full()
 	listed := p.Clone()
-	listed.Wallets, listed.Drivers, listed.Run = []string{"44abc"}, []string{"wasm"}, true
+	listed.Wallets = []string{"44abc"}
 	unlimited := Policy{Deploy: Deploy{Enabled: true, Names: []string{"*"}}}
 	for _, tt := range []struct {
 		name string
@@ -48,8 +48,6 @@ func TestCheck(t *testing.T) {
 	}{
 		{"miner", p.CheckMiner("xmrig"), ""},
 		{"other miner", p.CheckMiner("other"), `miner "other" is not in the owner's list (policy.json: miners); the owner of this machine allows it with: --enable miner=other`},
-		{"driver", listed.CheckDriver("wasm"), ""},
-		{"other driver", listed.CheckDriver("process"), `driver "process" is not in the owner's list (policy.json: drivers)`},
 		{"pool", p.CheckPool("stratum+tcp://eu.pool.example:3333"), ""},
 		{"other pool", p.CheckPool("stratum+tcp://evil:3333"), `pool "evil:3333" is not in the owner's list (policy.json: pools)`},
 		{"pool in a user name", p.CheckPool("stratum+tcp://eu.pool.example:3333@evil:1"), `pool "evil:1" is not in the owner's list (policy.json: pools)`},
@@ -66,9 +64,9 @@ func TestCheck(t *testing.T) {
 		{"deploy of less than nothing", unlimited.CheckDeploy("x", -1), "a bundle of -1 bytes is too large, the owner allows 0 (policy.json: deploy.maxBytes)"},
 		{"deploy without a cap", unlimited.CheckDeploy("x", 1<<60), ""},
 		{"other deploy", p.CheckDeploy("db", 1), `deployment "db" is not in the owner's list (policy.json: deploy.names)`},
+		{"run", Policy{Run: true}.CheckRun(), ""},
+		{"no run", Default().CheckRun(), "the owner allows no commands to be run (policy.json: run); the owner of this machine allows it with: --enable run"},
 		{"no deploy", Default().CheckDeploy("web-1", 1), "the owner allows no deployments (policy.json: deploy.enabled); the owner of this machine allows it with: --enable deploy"},
-		{"run", listed.CheckRun(), ""},
-		{"no run", p.CheckRun(), "the owner allows no command lines (policy.json: run)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := fmt.Sprint(tt.err); got != tt.want && (tt.err != nil || tt.want != "") {
@@ -114,7 +112,7 @@ func TestPoolPatterns(t *testing.T) {
 }
 
 func TestCaps(t *testing.T) {
-	capped := Policy{Caps: Caps{Threads: 4, CPUPercent: 50, MemoryBytes: 1 << 30}}
+	capped := Policy{Caps: Caps{Threads: 4}}
 	for _, tt := range []struct {
 		name        string
 		p           Policy
@@ -136,11 +134,22 @@ func TestCaps(t *testing.T) {
 			}
 		})
 	}
-	if _, err := capped.CPUPercent(51); fmt.Sprint(err) != "51 % of the processors are asked, the owner allows 50 (policy.json: caps.cpuPercent)" {
+	if _, err := capped.Threads(5); fmt.Sprint(err) != "5 threads are asked, the owner allows 4 (policy.json: caps.threads)" {
 		t.Error(err)
 	}
-	if _, err := capped.MemoryBytes(1<<30 + 1); !errors.Is(err, ErrRefused) {
-		t.Error(err)
+}
+
+// A cap that this version cannot keep is told, and no promise.
+func TestUnkeptCapsAreTold(t *testing.T) {
+	s := Policy{Caps: Caps{Threads: 4, CPUPercent: 50, MemoryBytes: 1 << 30}}.Status()
+	if want := []string{"caps.cpuPercent", "caps.memoryBytes"}; !slices.Equal(s.Unenforced, want) {
+		t.Errorf("got %v, want %v", s.Unenforced, want)
+	}
+	if text := s.String(); !strings.Contains(text, "4 threads at most") || !strings.Contains(text, "caps.memoryBytes is not enforced") {
+		t.Error(text)
+	}
+	if s := full().Status(); len(s.Unenforced) > 0 {
+		t.Errorf("without such caps: %v", s.Unenforced)
 	}
 }
 
@@ -240,6 +249,9 @@ func TestValidate(t *testing.T) {
 		{"bytes", func(p *Policy) { p.Deploy.MaxBytes = -1 }, "deploy.maxBytes"},
 		{"bytes in all", func(p *Policy) { p.Deploy.TotalBytes = -1 }, "deploy.totalBytes"},
 		{"threads", func(p *Policy) { p.Caps.Threads = MaxThreads }, ""},
+		{"runs", func(p *Policy) { p.Caps.Runs = MaxRuns }, ""},
+		{"more runs", func(p *Policy) { p.Caps.Runs = MaxRuns + 1 }, "caps.runs"},
+		{"less than no runs", func(p *Policy) { p.Caps.Runs = -1 }, "caps.runs"},
 		{"more threads", func(p *Policy) { p.Caps.Threads = MaxThreads + 1 }, "caps.threads"},
 		{"fewer threads", func(p *Policy) { p.Caps.Threads = -1 }, "caps.threads"},
 		{"percent", func(p *Policy) { p.Caps.CPUPercent = 100 }, ""},

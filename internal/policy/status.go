@@ -11,14 +11,16 @@ type Status struct {
 	Pools   []string `json:"pools"`
 	Wallets []string `json:"wallets"`
 	Deploy  bool     `json:"deploy"`
-	Threads int      `json:"threads,omitzero"` // the cap; 0 is none
+	// Commands says whether any command line may be run.
+	Commands bool `json:"commands"`
+	Threads  int  `json:"threads,omitzero"` // the cap; 0 is none
 	// Unenforced are the caps that the file sets and this version cannot keep.
 	Unenforced []string `json:"unenforced,omitzero"`
 }
 
 // Status returns what p allows.
 func (p Policy) Status() Status {
-	s := Status{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Threads: p.Caps.Threads}
+	s := Status{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Commands: p.Run, Threads: p.Caps.Threads}
 	if p.Caps.CPUPercent > 0 {
 		s.Unenforced = append(s.Unenforced, "caps.cpuPercent")
 	}
@@ -36,6 +38,9 @@ func (s Status) String() string {
 	}
 	if s.Deploy {
 		parts = append(parts, "deploy")
+	}
+	if s.Commands {
+		parts = append(parts, "any command")
 	}
 	if s.Threads > 0 {
 		parts = append(parts, fmt.Sprintf("%d threads at most", s.Threads))
