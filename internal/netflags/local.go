@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/internal/span"
+	"github.com/seed-b490fa12/swarm/internal/usage"
 )
 
 // Local is how others are found in the local network.
@@ -20,6 +22,10 @@ type Local struct {
 
 // Flags declares the flags; mdns is the text of --mdns.
 func (l *Local) Flags(f *pflag.FlagSet, mdns string) {
+	usage.Group(f, usage.Network, func(f *pflag.FlagSet) { l.flags(f, mdns) })
+}
+
+func (l *Local) flags(f *pflag.FlagSet, mdns string) {
 	f.BoolVar(&l.MDNS, "mdns", true, mdns)
 	f.StringVar(&l.mode, "beacon", "",
 		"find each other in the local network by UDP datagrams: `HOW` is multicast, broadcast or false (default: "+
@@ -29,7 +35,7 @@ func (l *Local) Flags(f *pflag.FlagSet, mdns string) {
 	f.IntVar(&l.port, "beacon-port", discovery.DefaultBeaconPort, "UDP `PORT` of the beacon, the same on all machines")
 	f.StringVar(&l.nic, "beacon-interface", "",
 		"`NAME` of the only network interface for the beacon (default: all but the loopback)")
-	f.DurationVar(&l.period, "beacon-period", discovery.DefaultBeaconPeriod,
+	span.Var(f, &l.period, "beacon-period", discovery.DefaultBeaconPeriod,
 		"time between two datagrams of the beacon; at the start there are more")
 }
 

@@ -6,19 +6,35 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/health"
+	"github.com/seed-b490fa12/swarm/internal/usage"
 )
 
 // Net declares the flags of every node: which networks it talks to, and with which key.
 func Net(f *pflag.FlagSet, c *agent.NetConfig) {
+	usage.Group(f, usage.Network, func(f *pflag.FlagSet) { net(f, c) })
+}
+
+func net(f *pflag.FlagSet, c *agent.NetConfig) {
 	f.StringSliceVar(&c.AllowNets, "allow-net", nil, "the only `NETWORK`, such as 10.0.0.0/8, to talk to; may be repeated")
 	f.StringSliceVar(&c.DenyNets, "deny-net", nil, "`NETWORK` never to talk to; may be repeated")
 	f.StringVar(&c.NetworkKey, "network-key", "",
 		"`FILE` with a key that all nodes of the network must have; excludes QUIC")
+	f.StringVar(&c.Proxy, "proxy", "",
+		"`URL` of a proxy (http, https, socks5) for all outside of the local network but QUIC, or "+agent.NoProxy+
+			" (default: that of HTTPS_PROXY, ALL_PROXY or HTTP_PROXY)")
 }
 
 // Listen declares the flags of nodes that others reach.
 func Listen(f *pflag.FlagSet, listen *[]string, c *agent.NetConfig) {
+	usage.Group(f, usage.Network, func(f *pflag.FlagSet) { listening(f, listen, c) })
+}
+
+func listening(f *pflag.FlagSet, listen *[]string, c *agent.NetConfig) {
 	f.StringArrayVar(listen, "listen", nil, "`MADDR` to listen on; may be repeated (default: TCP and QUIC on port 4747)")
+	f.StringVar(&c.TLSCert, "tls-cert", "",
+		"PEM `FILE` with a certificate for --listen /ip4/0.0.0.0/tcp/443/tls/ws (default: one that the node makes; "+
+			"other nodes take any)")
+	f.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the key of --tls-cert")
 	f.StringArrayVar(&c.External, "external", nil,
 		"`MADDR` at which others reach this node, for instance of a forwarded port; may be repeated")
 	f.BoolVar(&c.PortMap, "port-map", false,

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -17,6 +18,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/internal/meant"
+	"github.com/seed-b490fa12/swarm/internal/nearest"
 )
 
 // Fill sets the flags of cmd that the command line left out. The flag "config" names the file; if
@@ -33,14 +36,7 @@ func Fill(cmd *cobra.Command) error {
 	}
 	var errs []error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		// The name of a machine is not what a command should call things.
-		if f.Name == "name" && cmd.Name() != "worker" {
-			return
-		}
-		err := fromEnvironment(f)
-		if err == nil {
-			err = file.apply(f)
-		}
+		_, err := fillFlag(cmd, f, file)
 		errs = append(errs, err)
 	})
 	return errors.Join(errs...)
@@ -61,22 +57,26 @@ func fromEnvironment(f *pflag.Flag) error {
 		values = strings.Split(v, ",") // no multiaddr has a comma
 	}
 	for _, v := range values {
-		if err := setFlag(f, strings.TrimSpace(v)); err != nil {
-			return fmt.Errorf("environment variable %s: %w", envName(f.Name), err)
+		if err := setFlag("environment variable "+envName(f.Name)+":", f, strings.TrimSpace(v)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func setFlag(f *pflag.Flag, v string) error {
+// setFlag sets a flag; where is what the person has set it by.
+func setFlag(where string, f *pflag.Flag, v string) error {
 	if err := f.Value.Set(v); err != nil {
-		return err
+		return meant.Value(where, f, v, err)
 	}
 	f.Changed = true
 	return nil
 }
 
 const maxConfig = 1 << 20 // bytes of a configuration file
+
+// SystemConfig is the configuration file of all users of the machine.
+const SystemConfig = "/etc/swarm/config.yaml"
 
 // configFile is the configuration file: flag names with values.
 type configFile struct {
@@ -95,8 +95,8 @@ func (c configFile) apply(f *pflag.Flag) error {
 		return nil
 	}
 	for _, v := range s.values {
-		if err := setFlag(f, v); err != nil {
-			return fmt.Errorf("%s:%d: %s: %w", c.path, s.line, f.Name, err)
+		if err := setFlag(fmt.Sprintf("%s:%d: %s:", c.path, s.line, f.Name), f, v); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -106,7 +106,7 @@ func (c configFile) apply(f *pflag.Flag) error {
 func readConfig(path string, root *cobra.Command) (configFile, error) {
 	paths := []string{path}
 	if path == "" {
-		paths = usualConfigs()
+		paths = UsualConfigs()
 	}
 	for _, p := range paths {
 		text, err := durable.ReadLinked(p, maxConfig)
@@ -116,16 +116,20 @@ func readConfig(path string, root *cobra.Command) (configFile, error) {
 		if err != nil {
 			return configFile{}, fmt.Errorf("read the configuration: %w", err)
 		}
+		if text, err = durable.Text(text); err != nil {
+			return configFile{}, fmt.Errorf("%s: %w", p, err)
+		}
 		return parseConfig(p, text, allFlags(root))
 	}
 	return configFile{}, nil
 }
 
-func usualConfigs() (paths []string) {
+// UsualConfigs are the places of the configuration file; the first that exists is read.
+func UsualConfigs() (paths []string) {
 	if dir, err := os.UserConfigDir(); err == nil {
 		paths = append(paths, filepath.Join(dir, "swarm", "config.yaml"))
 	}
-	return append(paths, "/etc/swarm/config.yaml")
+	return append(paths, SystemConfig)
 }
 
 func allFlags(cmd *cobra.Command) map[string]bool {
@@ -153,13 +157,16 @@ func parseConfig(path string, text []byte, known map[string]bool) (configFile, e
 		for _, p := range pairs {
 			name, line := p.Key.String(), p.Key.GetToken().Position.Line
 			if !known[name] {
-				return c, fmt.Errorf("%s:%d: unknown setting %q: a setting is the name of a flag without --", path, line, name)
+				return c, fmt.Errorf("%s:%d: unknown setting %q%s: a setting is the name of a flag without --", path, line, name,
+					nearest.Hint(name, slices.Collect(maps.Keys(known))))
 			}
 			values, err := scalars(p.Value)
 			if err != nil {
 				return c, fmt.Errorf("%s:%d: %s: %w", path, line, name, err)
 			}
-			c.values[name] = setting{line, values}
+			if len(values) > 0 {
+				c.values[name] = setting{line, values}
+			}
 		}
 	}
 	return c, nil
@@ -177,22 +184,37 @@ func mapping(n ast.Node) ([]*ast.MappingValueNode, error) {
 	return nil, errors.New("want settings of the form name: value")
 }
 
-// scalars returns the value or the values of a setting as text.
+// scalars returns the value or the values of a setting as text; none for null, which is as if the
+// setting were left out.
 func scalars(n ast.Node) ([]string, error) {
-	if seq, ok := n.(*ast.SequenceNode); ok {
-		var out []string
-		for _, v := range seq.Values {
-			s, err := scalars(v)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, s...)
-		}
-		return out, nil
+	if _, null := n.(*ast.NullNode); null {
+		return nil, nil
 	}
-	scalar, ok := n.(ast.ScalarNode)
+	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		return nil, errors.New("want a value or a list of values")
+		v, err := scalar(n)
+		return []string{v}, err
 	}
-	return []string{fmt.Sprint(scalar.GetValue())}, nil
+	var out []string
+	for _, n := range seq.Values {
+		v, err := scalar(n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// scalar returns one value as it is written: the flag reads it, and a machine may be called 007.
+func scalar(n ast.Node) (string, error) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, nil
+	case *ast.LiteralNode:
+		return n.Value.Value, nil
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, nil
+	}
+	return "", errors.New("want a value or a list of values")
 }
