@@ -3,7 +3,6 @@
 package dial
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/route"
+	"github.com/seed-b490fa12/swarm/host/transport"
 )
 
 // Reasons why a peer is not connected.
@@ -44,8 +44,13 @@ var (
 	// ErrNetworkKey means that the other side may have a network key and this one not, or the other
 	// way round.
 	ErrNetworkKey = errors.New("its network has a key")
+	// ErrProxy means that the proxy of this machine's network cannot be used.
+	ErrProxy = transport.ErrProxy
 	// ErrNoRoute means that this machine has no way to the network of an address.
 	ErrNoRoute = errors.New("this machine has no route there")
+	// ErrInBetween means that what answers at the address is no node, for instance a portal or a
+	// proxy that answers in its place.
+	ErrInBetween = errors.New("something between answers in its place, as a portal or a proxy does")
 )
 
 // Explainer puts the library's errors in words.
@@ -75,10 +80,14 @@ func (x *Explainer) Explain(p peer.ID, errs []error) error {
 	}
 	var tried []string
 	var clocks error
-	for _, err := range errs {
+	for _, err := range each(errs) {
 		var dial *swarm.DialError
+		if name, ok := errors.AsType[*nameError](err); ok {
+			tried = append(tried, fmt.Sprintf("%s (%s)", name.name, Plain(name.err)))
+			continue
+		}
 		if !errors.As(err, &dial) || len(dial.DialErrors) == 0 {
-			tried = append(tried, inWords(err))
+			tried = append(tried, Plain(err))
 			continue
 		}
 		for _, e := range dial.DialErrors {
@@ -99,6 +108,18 @@ func (x *Explainer) Explain(p peer.ID, errs []error) error {
 	}
 }
 
+// each returns errors with those of several attempts one by one.
+func each(errs []error) (out []error) {
+	for _, err := range errs {
+		if several, ok := errors.AsType[failures](err); ok {
+			out = append(out, each(several)...)
+		} else {
+			out = append(out, err)
+		}
+	}
+	return out
+}
+
 // Place names an address; a circuit by its relay.
 func (x *Explainer) Place(a multiaddr.Multiaddr) string {
 	relay := route.RelayOf(a)
@@ -114,31 +135,32 @@ func (x *Explainer) Place(a multiaddr.Multiaddr) string {
 // Words are those of the usual causes why an address was no good.
 func (x *Explainer) Words(err error) string {
 	text := err.Error()
-	_, other := errors.AsType[sec.ErrPeerIDMismatch](err)
-	clocks := clockError(err)
+	proxy, proxied := errors.AsType[*transport.ProxyError](err)
 	switch {
-	case clocks != nil:
-		return clocks.Error()
-	case other:
-		return inWords(err)
+	case kindOf(err) == ErrClocks, kindOf(err) == ErrOtherPeer:
+		return Plain(err)
+	case proxied && errors.Is(proxy, ErrProxy):
+		return proxy.Error() + x.Hint(ErrProxy)
+	case proxied:
+		return proxy.Error()
 	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
 		return ErrDenied.Error() + x.Hint(ErrDenied)
 	case turnedAway(err):
 		return ErrTurnedAway.Error() + ": it does not take this machine for a member"
-	case strings.Contains(text, "NO_RESERVATION"):
-		return "it is not connected there"
-	case strings.Contains(text, "PERMISSION_DENIED"):
-		return "the relay does not let us through"
+	case strings.Contains(text, noCircuit):
+		return Plain(err)
 	case x.Keyed && strings.Contains(text, securityFailed) && cutOff(err):
 		return "it ended the connection before it said anything: it is crowded, or it has another network key, or none"
 	case strings.Contains(text, securityFailed) && cutOff(err):
 		return "it ended the connection before it said anything: it is crowded, or its network has a key" + x.Hint(ErrNetworkKey)
 	case x.Keyed && strings.Contains(text, "negotiate"):
 		return "it has another network key, or none"
+	case strings.Contains(text, securityFailed) && late(err):
+		return "it takes the connection and says nothing: it is stuck there or in between, or its network has a key" + x.Hint(ErrNetworkKey)
 	case strings.Contains(text, securityFailed):
 		return "it speaks another protocol; perhaps its network has a key" + x.Hint(ErrNetworkKey)
 	}
-	return inWords(err)
+	return Plain(err)
 }
 
 // kindOf returns the reason why an address was no good as a value; nil where it is just unreachable.
@@ -152,12 +174,19 @@ func kindOf(err error) error {
 	if turnedAway(err) {
 		return ErrTurnedAway
 	}
+	if errors.Is(err, ErrProxy) {
+		return ErrProxy
+	}
 	return nil
 }
 
 // securityFailed is the library's text, and nothing but text, for a connection that ended in its
 // handshake.
 const securityFailed = "failed to negotiate security protocol"
+
+// noCircuit is the text for a relay that opens no circuit, which is found out in the handshake with
+// the peer at its other end.
+const noCircuit = "error opening relay circuit"
 
 // cutOff reports whether the other side ended the connection, as one does that has no room.
 func cutOff(err error) bool {
@@ -172,6 +201,11 @@ func turnedAway(err error) bool {
 	return ok && reset.Remote && reset.ErrorCode == network.StreamProtocolViolation
 }
 
+// Errorf returns an error in words of this program, which matches kind.
+func Errorf(kind error, format string, args ...any) error {
+	return &dialError{text: fmt.Sprintf(format, args...), kind: kind}
+}
+
 // dialError has a short text and keeps the long cause for errors.Is and As.
 type dialError struct {
 	text        string
@@ -180,19 +214,3 @@ type dialError struct {
 
 func (e *dialError) Error() string   { return e.text }
 func (e *dialError) Unwrap() []error { return []error{e.kind, e.cause} }
-
-// inWords shortens the usual causes; the last part of a chain of texts is the one that matters.
-func inWords(err error) string {
-	var timeout interface{ Timeout() bool }
-	if mismatch, ok := errors.AsType[sec.ErrPeerIDMismatch](err); ok {
-		return "peer " + mismatch.Actual.String() + " is there"
-	}
-	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return "no answer"
-	}
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		text = text[i+2:]
-	}
-	return text
-}

@@ -8,6 +8,8 @@ package dial
 
 import (
 	"cmp"
+	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -16,13 +18,16 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
 const (
-	// quicDelay is the head start of the one over the other: a round trip, as RFC 8305 has it.
-	quicDelay = 250 * time.Millisecond
+	// kindDelay is the head start of one kind over the next, of TCP, QUIC and WebSocket: a round trip,
+	// as RFC 8305 has it.
+	kindDelay = 250 * time.Millisecond
 	// announcedDelay is the head start of first-hand addresses over those that others have announced.
 	announcedDelay = 500 * time.Millisecond
 
@@ -37,6 +42,13 @@ const (
 	// circuit to a peer at a time, so one through a relay that is gone would hold up the others;
 	// relay.Circuits connects with the relay first.
 	awayDelay = 5 * time.Second
+
+	// nearDelay is the head start of addresses over circuits where all of them are of private networks:
+	// who is in the same one answers in less, and nobody else does.
+	nearDelay = 50 * time.Millisecond
+	// silentFor is how long the addresses of a peer with whom a connection was found dead hold up no
+	// circuit.
+	silentFor = 5 * time.Second
 
 	maxRelayAddrs = 256
 	maxGivenAddrs = 4096
@@ -53,6 +65,9 @@ type Order struct {
 	given addrSet
 	// connected reports which relays a circuit can use now.
 	connected func(peer.ID) bool
+	// silent are IP addresses of peers with whom a connection was found dead a moment ago. They are
+	// dialled, and hold up no circuit.
+	silent silences
 }
 
 // NewOrder returns an Order. connected reports whether a relay is connected.
@@ -68,6 +83,44 @@ func (o *Order) Given(a multiaddr.Multiaddr) bool { return o.given.has(a) }
 
 // Relay notes addresses of relays.
 func (o *Order) Relay(addrs ...multiaddr.Multiaddr) { o.relays.add(addrs...) }
+
+// Silenced notes that a connection with a peer that has these addresses was found dead.
+func (o *Order) Silenced(addrs ...multiaddr.Multiaddr) {
+	for _, a := range addrs {
+		if ip, ok := route.IP(a); ok && !route.IsCircuit(a) {
+			o.silent.add(ip, time.Now())
+		}
+	}
+}
+
+// Silent reports whether a connection with a peer at the IP address of a was found dead a moment ago.
+func (o *Order) Silent(a multiaddr.Multiaddr) bool {
+	ip, ok := route.IP(a)
+	return ok && o.silent.has(ip, time.Now())
+}
+
+// silences are IP addresses, each for silentFor.
+type silences struct {
+	mu    sync.Mutex // guards since
+	since map[netip.Addr]time.Time
+}
+
+func (s *silences) add(ip netip.Addr, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.since == nil {
+		s.since = make(map[netip.Addr]time.Time)
+	}
+	maps.DeleteFunc(s.since, func(_ netip.Addr, t time.Time) bool { return now.Sub(t) > silentFor })
+	s.since[ip] = now
+}
+
+func (s *silences) has(ip netip.Addr, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.since[ip]
+	return ok && now.Sub(t) <= silentFor
+}
 
 // addrSet is a set of addresses that knows which were added last, and forgets some when there are
 // too many.
@@ -110,7 +163,8 @@ func (s *addrSet) has(a multiaddr.Multiaddr) bool { return s.rank(a) > 0 }
 // Rank orders the addresses of a peer as libp2p does, but with TCP before QUIC. When a machine's
 // process is killed, its kernel ends a TCP connection at once, while a QUIC connection looks alive
 // for 30 s more; and a round trip on a kept stream takes less over TCP. QUIC is for where TCP does
-// not get through, and a relay for where neither does.
+// not get through, WebSocket for where only what looks like the web does, and a relay for where none
+// of them does.
 func (o *Order) Rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	circuits, direct := split(addrs, route.IsCircuit)
 	relay := slices.ContainsFunc(direct, o.relays.has)
@@ -128,10 +182,14 @@ func (o *Order) Rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	for i, a := range slices.Concat(given[g:], announced[t:]) {
 		ranked = append(ranked, network.AddrDelay{Addr: a, Delay: restDelay + time.Duration(i)*restPause})
 	}
+	_, hopeful := split(direct, o.Silent)
 	for _, a := range circuits {
 		way := network.AddrDelay{Addr: a}
-		if len(direct) > 0 {
+		switch {
+		case slices.ContainsFunc(hopeful, manet.IsPublicAddr):
 			way.Delay = swarm.RelayDelay
+		case len(hopeful) > 0:
+			way.Delay = nearDelay
 		}
 		if !o.connected(route.RelayOf(a)) {
 			way.Delay = awayDelay
@@ -143,15 +201,29 @@ func (o *Order) Rank(addrs []multiaddr.Multiaddr) []network.AddrDelay {
 }
 
 func rankDirect(addrs []multiaddr.Multiaddr, relay bool) []network.AddrDelay {
-	quic, tcp := split(addrs, route.IsQUIC)
-	first, second := swarm.DefaultDialRanker(tcp), swarm.DefaultDialRanker(quic)
+	web, bare := split(addrs, route.IsWebSocket)
+	quic, tcp := split(bare, route.IsQUIC)
+	kinds := [][]multiaddr.Multiaddr{tcp, quic, web}
 	if relay {
-		first, second = second, first
+		kinds = [][]multiaddr.Multiaddr{quic, tcp, web}
 	}
-	if len(first) > 0 {
-		delayAll(second, quicDelay)
+	var ranked []network.AddrDelay
+	var delay time.Duration
+	for _, kind := range kinds {
+		if len(kind) == 0 {
+			continue
+		}
+		// The library looks at IP addresses, and puts names last; these are for a proxy.
+		names, ips := split(kind, madns.Matches)
+		rank := swarm.DefaultDialRanker(ips)
+		for _, a := range names {
+			rank = append(rank, network.AddrDelay{Addr: a})
+		}
+		delayAll(rank, delay)
+		ranked = append(ranked, rank...)
+		delay += kindDelay
 	}
-	return append(first, second...)
+	return ranked
 }
 
 func delayAll(addrs []network.AddrDelay, by time.Duration) {

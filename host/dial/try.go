@@ -5,22 +5,20 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
-	madns "github.com/multiformats/go-multiaddr-dns"
 
+	"github.com/seed-b490fa12/swarm/host/names"
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-const (
-	resolvedMost  = 16 // addresses of one name
-	resolvedDepth = 8  // names that lead to names
-)
+// resolveTime is how long a name server may take for a name.
+const resolveTime = 3 * time.Second
 
 // Tried is an attempt at one address.
 type Tried struct {
@@ -29,13 +27,14 @@ type Tried struct {
 	Name multiaddr.Multiaddr
 	Took time.Duration
 	// Err is nil when the address answered. Where that is why, it matches ErrOtherPeer, ErrClocks,
-	// ErrTurnedAway, ErrDenied or ErrNoRoute.
+	// ErrTurnedAway, ErrDenied, ErrProxy, ErrNoRoute, names.ErrServer or names.ErrUnknown.
 	Err error
 }
 
 // Prober dials addresses one by one, which connecting does not: it is content with the first.
 type Prober struct {
 	Network network.Network
+	Names   *names.Resolver
 	// Explain puts errors in words.
 	Explain *Explainer
 	// Forbids returns in words why this node does not dial an address; nothing where it does.
@@ -44,27 +43,76 @@ type Prober struct {
 	ReachRelay func(context.Context, peer.AddrInfo) error
 }
 
+// settle is how long the other addresses have once one has answered: a path is known then, and one
+// that is silent would take all the time there is.
+const settle = 700 * time.Millisecond
+
+// heedTime is what a transport has to end with its context.
+const heedTime = 100 * time.Millisecond
+
+// errSettled ends attempts at other addresses. QUIC gives it back as their error.
+var errSettled = errors.New("another address has answered")
+
 // Try dials each of these addresses of a peer by itself, all at a time, and hangs up again. Names are
-// resolved first. What is forbidden is not dialled.
+// resolved first. What is forbidden is not dialled. Once one has answered, the others have little
+// time left.
 func (b *Prober) Try(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) []Tried {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	enough := time.AfterFunc(time.Hour, func() { cancel(errSettled) })
+	defer enough.Stop()
+	var first sync.Once
+	answered := func() { first.Do(func() { enough.Reset(settle) }) }
 	addrs = slices.Clone(addrs)
 	slices.SortFunc(addrs, multiaddr.Multiaddr.Compare)
 	addrs = slices.CompactFunc(addrs, multiaddr.Multiaddr.Equal)
 	out := make([][]Tried, len(addrs))
 	var dials sync.WaitGroup
 	for i, a := range addrs {
-		dials.Go(func() { out[i] = b.resolved(ctx, a, p) })
+		dials.Go(func() { out[i] = b.resolved(ctx, a, p, answered) })
 	}
 	dials.Wait()
 	return slices.Concat(out...)
 }
 
+// Answers reports whether p answers at one of these addresses: all are dialled at a time, what a name
+// stands for as soon as that is known, and hung up at once. It returns with the first answer, or when
+// ctx ends.
+func (b *Prober) Answers(ctx context.Context, p peer.ID, addrs []multiaddr.Multiaddr) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var dials sync.WaitGroup
+	var found atomic.Bool
+	var dialled sync.Map // addresses, as text: a name may stand for one of the others
+	for _, a := range addrs {
+		dials.Go(func() {
+			known, err := b.resolve(ctx, a, p)
+			if err != nil {
+				return
+			}
+			for _, k := range known {
+				if _, again := dialled.LoadOrStore(k.String(), true); again {
+					continue
+				}
+				dials.Go(func() {
+					if b.one(ctx, k, p).Err == nil {
+						found.Store(true)
+						cancel()
+					}
+				})
+			}
+		})
+	}
+	dials.Wait()
+	return found.Load()
+}
+
 // resolved tries an address, or all those that its name stands for.
-func (b *Prober) resolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) []Tried {
+func (b *Prober) resolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID, answered func()) []Tried {
 	start := time.Now()
 	addrs, err := b.resolve(ctx, a, p)
 	if err != nil {
-		return []Tried{{Addr: a, Took: time.Since(start), Err: b.failed("the name is not found: ", nil, err)}}
+		return []Tried{{Addr: a, Took: time.Since(start), Err: err}}
 	}
 	out := make([]Tried, len(addrs))
 	var dials sync.WaitGroup
@@ -73,6 +121,12 @@ func (b *Prober) resolved(ctx context.Context, a multiaddr.Multiaddr, p peer.ID)
 			start := time.Now()
 			out[i] = b.one(ctx, found, p)
 			out[i].Took = time.Since(start)
+			if out[i].Err == nil {
+				answered()
+			} else if context.Cause(ctx) == errSettled &&
+				(errors.Is(out[i].Err, context.Canceled) || errors.Is(out[i].Err, errSettled)) {
+				out[i].Err = &dialError{text: "no answer so far", cause: context.DeadlineExceeded}
+			}
 			if !found.Equal(a) {
 				out[i].Name = a
 			}
@@ -92,11 +146,11 @@ func (b *Prober) one(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) Trie
 			return Tried{Addr: a, Err: b.failed("the relay itself: ", nil, err)}
 		}
 	}
-	t := b.transport(a)
+	t := transportOf(b.Network, a)
 	if t == nil {
 		return Tried{Addr: a, Err: errors.New("no transport for such an address")}
 	}
-	c, err := t.Dial(ctx, a, p)
+	c, err := dialWithin(ctx, t, a, p)
 	if err != nil {
 		return Tried{Addr: a, Err: b.failed("", kindOf(err), err)}
 	}
@@ -104,61 +158,57 @@ func (b *Prober) one(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) Trie
 	return Tried{Addr: a}
 }
 
+// dialWithin dials until ctx ends, also where the transport takes longer, as one does that waits for
+// a relay: what comes of it then is closed.
+func dialWithin(ctx context.Context, t transport.Transport, a multiaddr.Multiaddr, p peer.ID) (transport.CapableConn, error) {
+	type result struct {
+		c   transport.CapableConn
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		c, err := t.Dial(ctx, a, p)
+		if err == nil && ctx.Err() != nil {
+			c.Close()
+			err = ctx.Err()
+		}
+		done <- result{c, err}
+	}()
+	select {
+	case r := <-done:
+		return r.c, r.err
+	case <-ctx.Done():
+	}
+	select { // a transport that heeds ctx says more than that it has ended
+	case r := <-done:
+		return r.c, r.err
+	case <-time.After(heedTime):
+		return nil, ctx.Err()
+	}
+}
+
 // failed returns an error in the words of its usual cause.
 func (b *Prober) failed(prefix string, kind, err error) error {
 	if kind == nil && errors.Is(err, errNoRoute) {
 		kind = ErrNoRoute
 	}
-	return &dialError{text: prefix + b.Explain.Words(err), kind: kind}
+	return &dialError{text: prefix + b.Explain.Words(err), kind: kind, cause: err}
 }
 
-// transport returns the transport that dials an address, or nil.
-func (b *Prober) transport(a multiaddr.Multiaddr) transport.Transport {
-	n, ok := b.Network.(interface {
-		TransportForDialing(multiaddr.Multiaddr) transport.Transport
-	})
-	if !ok {
-		return nil
-	}
-	return n.TransportForDialing(a)
-}
-
-// resolve turns an address with a DNS name into those that can be dialled, as the library does before
-// it dials; a transport alone takes no names. An address without a name stays as it is.
+// resolve turns an address with a name into those that can be dialled, as the library does before it
+// dials; a transport alone takes no names. An address without a name stays as it is.
 func (b *Prober) resolve(ctx context.Context, a multiaddr.Multiaddr, p peer.ID) ([]multiaddr.Multiaddr, error) {
-	if route.IsCircuit(a) || !madns.Matches(a) {
+	if route.IsCircuit(a) || !b.Names.Resolves(a) {
 		return []multiaddr.Multiaddr{a}, nil
 	}
-	names := swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver}
-	addrs := []multiaddr.Multiaddr{a}
-	if a[0].Protocol().Code == multiaddr.P_DNSADDR {
-		var err error
-		if addrs, err = names.ResolveDNSAddr(ctx, p, a, resolvedDepth, resolvedMost); err != nil {
-			return nil, err
-		}
+	if t, ok := transportOf(b.Network, a).(transport.SkipResolver); ok && t.SkipResolve(ctx, a) {
+		return []multiaddr.Multiaddr{a}, nil
 	}
-	var out []multiaddr.Multiaddr
-	for _, a := range addrs {
-		a, _ = peer.SplitAddr(a) // a dnsaddr names the peer, too
-		found, err := names.ResolveDNSComponent(ctx, b.keepName(ctx, a), resolvedMost)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
+	ctx, cancel := context.WithTimeout(ctx, resolveTime)
+	defer cancel()
+	addrs, err := b.Names.Resolve(ctx, p, keepName(ctx, b.Network, a))
+	if err != nil && !names.Named(a) {
+		return []multiaddr.Multiaddr{a}, nil // no translator is known
 	}
-	if len(out) == 0 {
-		return nil, errors.New("it stands for no address")
-	}
-	return out[:min(len(out), resolvedMost)], nil
-}
-
-// keepName lets a transport that needs the name later, as WebSocket does for TLS, note it in the
-// address.
-func (b *Prober) keepName(ctx context.Context, a multiaddr.Multiaddr) multiaddr.Multiaddr {
-	if t, ok := b.transport(a).(transport.Resolver); ok {
-		if named, err := t.Resolve(ctx, a); err == nil && len(named) > 0 {
-			return named[0]
-		}
-	}
-	return a
+	return addrs, err
 }

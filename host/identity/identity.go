@@ -45,13 +45,13 @@ func Path(stateDir string) string { return filepath.Join(stateDir, fileName) }
 
 // LoadOrCreate returns the Ed25519 private key kept in the file path, and makes the file with a new
 // key if there is none. The file is PKCS#8 in PEM, readable by its owner only, with a header that
-// names the peer ID: the key is checked against it, so that a flipped bit shows as damage and not as
-// another identity.
+// names the peer ID: the key is checked against it, so that a flipped bit shows as damage and not
+// as another identity.
 //
 // A missing parent directory is created with 0700. One that belongs to another user than us and
-// root, or that others may write to, is refused. Several processes may call LoadOrCreate on one path
-// at the same time; all get the same key. The error for an existing file that cannot be used matches
-// ErrRefused.
+// root, or that others may write to, is refused. Several processes may call LoadOrCreate on one
+// path at the same time; all get the same key. The error for an existing file that cannot be used
+// matches ErrRefused.
 func LoadOrCreate(path string) (crypto.PrivKey, error) {
 	if err := MakeDir(filepath.Dir(path)); err != nil {
 		return nil, err
@@ -182,7 +182,8 @@ func decode(text []byte) (crypto.PrivKey, error) {
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, errors.New("the file is damaged: its key cannot be read") // the words of x509 are about Go
+		// The words of x509 are about Go.
+		return nil, errors.New("the file is damaged: its key cannot be read")
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
