@@ -83,6 +83,10 @@ func (w *Follower) Run(ctx context.Context, way discovery.Finder) error {
 	return nil
 }
 
+// Moved lets peers be dialled again that could not be reached from where this machine was before, when
+// they are found the next time.
+func (w *Follower) Moved() { w.found.dialAny() }
+
 // List returns the peers that discovery has found lately, at most 4,096.
 func (w *Follower) List() []discovery.Found {
 	w.found.mu.Lock()
@@ -166,6 +170,15 @@ func (s *foundPeers) dropOldest() {
 		}
 	}
 	delete(s.peers, oldest.ID)
+}
+
+// dialAny lets all be dialled again at once.
+func (s *foundPeers) dialAny() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		p.dialled = time.Time{}
+	}
 }
 
 // mayDial reports whether p has not been tried lately, and notes that it is now.

@@ -32,27 +32,64 @@ const (
 	// Many peers can meet nowhere but at a relay.
 	redialRelay        = 1500 * time.Millisecond
 	redialRelayTimeout = 2 * time.Second
+
+	// An attempt that nobody answered may have been one too many for a full link: the next pause is
+	// twice as long, up to these. A refusal is quick, and says that the machine is there.
+	redialFastMost  = 8 * time.Second
+	redialRelayMost = 6 * time.Second
+	// redialRelayPatience is for an attempt after one that nobody answered.
+	redialRelayPatience = 4 * time.Second
+
+	// turns is how many attempts there are at once at peers of one Claim that are not proven: the thief
+	// of an issuer's key makes up thousands, none of which answers, and each attempt costs 60 KiB.
+	turns = 16
+)
+
+// Claim is what speaks for dialling a peer.
+type Claim int
+
+// The claims. Peers of the latter two wait for their turn, each kind by itself: a real one answers, and
+// is proven then.
+const (
+	Proven   Claim = iota // a member that has been connected before, or a peer that the owner has given
+	Told                  // a member that others have told of
+	Doubtful              // no member, as far as is known: its signer may have ended
 )
 
 // redialDelay is the pause after a failed attempt to reach a peer that has been away for the given
-// time, less up to a fifth at random, so that a fleet that lost its controller does not come back in
-// step.
-func redialDelay(away time.Duration, relay bool) time.Duration {
-	d := redialFast
-	switch {
-	case away >= redialPatient:
-		d = redialSlow
-	case relay:
-		d = redialRelay
+// time, when so many attempts in a row were not answered. It is less by up to a fifth at random, so
+// that a fleet that lost its controller does not come back in step.
+func redialDelay(away time.Duration, relay bool, unanswered int) time.Duration {
+	if away >= redialPatient {
+		return backoff.Less(redialSlow, 0.2)
 	}
-	return backoff.Less(d, 0.2)
+	d, most := redialFast, redialFastMost
+	if relay {
+		d, most = redialRelay, redialRelayMost
+	}
+	for ; unanswered > 0 && d < most; unanswered-- {
+		d *= 2
+	}
+	return backoff.Less(min(d, most), 0.2)
+}
+
+// attemptTime is how long one attempt may take.
+func attemptTime(relay bool, unanswered int) time.Duration {
+	switch {
+	case !relay:
+		return redialTimeout
+	case unanswered > 0:
+		return redialRelayPatience
+	}
+	return redialRelayTimeout
 }
 
 // Keeper dials peers until they are connected, and again when they are lost: libp2p never does. Its
 // methods may be called concurrently.
 type Keeper struct {
-	cfg KeeperConfig
-	log *slog.Logger
+	cfg   KeeperConfig
+	log   *slog.Logger
+	turns map[Claim]chan struct{} // has a token for each attempt under way; of Proven none
 
 	mu    sync.Mutex // guards what follows
 	peers map[peer.ID]*kept
@@ -73,12 +110,17 @@ type KeeperConfig struct {
 	Dial func(context.Context, peer.AddrInfo) error
 	// Connected and IsRelay report whether a peer is connected, and whether it is a relay.
 	Connected, IsRelay func(peer.ID) bool
-	Logger             *slog.Logger
+	// Claim returns what speaks for dialling a peer; nil means that all are proven.
+	Claim  func(peer.ID) Claim
+	Logger *slog.Logger
 }
 
 // NewKeeper returns a Keeper of no peers.
 func NewKeeper(cfg KeeperConfig) *Keeper {
-	return &Keeper{cfg: cfg, log: cfg.Logger, peers: make(map[peer.ID]*kept)}
+	return &Keeper{
+		cfg: cfg, log: cfg.Logger, peers: make(map[peer.ID]*kept),
+		turns: map[Claim]chan struct{}{Told: make(chan struct{}, turns), Doubtful: make(chan struct{}, turns)},
+	}
 }
 
 // Run keeps all peers, also those added later, until ctx ends.
@@ -183,7 +225,7 @@ func (k *Keeper) keep(ctx context.Context, p *kept) {
 			case <-p.lost:
 			}
 		}
-		delay, lasted := redialDelay(0, k.cfg.IsRelay(p.info.ID)), time.Since(since)
+		delay, lasted := redialDelay(0, k.cfg.IsRelay(p.info.ID), 0), time.Since(since)
 		if short && lasted < delay && !backoff.Wait(ctx, delay-lasted) {
 			return
 		}
@@ -193,9 +235,16 @@ func (k *Keeper) keep(ctx context.Context, p *kept) {
 
 // reach dials p until that succeeds, or ctx ends.
 func (k *Keeper) reach(ctx context.Context, p *kept) bool {
-	since := time.Now()
+	since, unanswered := time.Now(), 0
 	for attempt := 1; ; attempt++ {
-		err := k.try(ctx, p.info)
+		end, ok := k.turn(ctx, p)
+		if !ok {
+			return false
+		}
+		relay, began := k.cfg.IsRelay(p.info.ID), time.Now()
+		most := attemptTime(relay, unanswered)
+		err := k.try(ctx, p.info, most)
+		end()
 		if err == nil {
 			if attempt > 1 {
 				k.log.Info("peer is back", "peer", p.info.ID, "away", time.Since(since).Round(time.Second), "attempts", attempt)
@@ -210,7 +259,12 @@ func (k *Keeper) reach(ctx context.Context, p *kept) bool {
 		} else {
 			k.log.Debug("peer cannot be reached yet", "peer", p.info.ID, "err", err, "attempt", attempt)
 		}
-		timer := time.NewTimer(redialDelay(time.Since(since), k.cfg.IsRelay(p.info.ID)))
+		if time.Since(began) < most/2 {
+			unanswered = 0
+		} else {
+			unanswered++
+		}
+		timer := time.NewTimer(redialDelay(time.Since(since), relay, unanswered))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -222,11 +276,28 @@ func (k *Keeper) reach(ctx context.Context, p *kept) bool {
 	}
 }
 
-func (k *Keeper) try(ctx context.Context, info peer.AddrInfo) error {
-	most := redialTimeout
-	if k.cfg.IsRelay(info.ID) {
-		most = redialRelayTimeout
+// turn waits until it is the turn of a peer to be dialled, or it has connected to this node, or ctx
+// ends: then it returns false. end must be called after the attempt.
+func (k *Keeper) turn(ctx context.Context, p *kept) (end func(), ok bool) {
+	if k.cfg.Claim == nil {
+		return func() {}, true
 	}
+	for {
+		claim := k.cfg.Claim(p.info.ID)
+		if claim == Proven || k.cfg.Connected(p.info.ID) {
+			return func() {}, true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case k.turns[claim] <- struct{}{}:
+			return func() { <-k.turns[claim] }, true
+		case <-p.lost: // something happened with it
+		}
+	}
+}
+
+func (k *Keeper) try(ctx context.Context, info peer.AddrInfo, most time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	return k.cfg.Dial(ctx, info)

@@ -208,14 +208,17 @@ func (s *Standings) Block(p peer.ID, yes bool) {
 	s.move(p, e, nil, nil)
 }
 
-// Watch returns the changes from now on. A reader that falls behind by 1,024 misses some; stop ends
-// it.
-func (s *Standings) Watch() (changes <-chan Change, stop func()) {
+// Watch returns all standings, and the changes from there on. A reader that falls behind by 1,024
+// changes misses some; stop ends it.
+func (s *Standings) Watch() (now []Standing, changes <-chan Change, stop func()) {
 	ch := make(chan Change, standingsQueued)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, st := range s.peers {
+		now = append(now, *st)
+	}
 	s.listeners[ch] = struct{}{}
-	return ch, func() {
+	return now, ch, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.listeners, ch)

@@ -51,7 +51,7 @@ func TestStandingsAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, stop := s.Watch()
+	_, changes, stop := s.Watch()
 	s.move(p, evDial, nil, nil)
 	s.move(p, evFail, nil, errors.New("no answer"))
 	s.move(p, evFail, nil, errors.New("still none")) // no change

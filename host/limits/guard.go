@@ -9,9 +9,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 )
 
-// Admit returns an error where the peer at the other end of a connection may not take part in what is
-// for members only. It may wait, while the peer still proves who it is, until ctx ends; on an inbound
-// stream it answers at once, or waits for what this node has asked itself.
+// Admit returns an error where the peer at the other end of a connection may not take part in what
+// is for members only. It may wait, while the peer still proves who it is, until ctx ends; on an
+// inbound stream it answers at once, or waits for what this node has asked itself.
 type Admit func(ctx context.Context, c network.Conn, inbound bool) error
 
 // Guard returns h for the protocols of libraries, such as the DHT and pubsub: a stream of a peer
@@ -22,6 +22,11 @@ func Guard(h corehost.Host, admit Admit) corehost.Host {
 		return h
 	}
 	return &guarded{h, admit}
+}
+
+// Serve handles streams of a protocol that is no message family, of admitted peers.
+func Serve(h corehost.Host, admit Admit, id protocol.ID, handle network.StreamHandler) {
+	Guard(h, admit).SetStreamHandler(id, handle)
 }
 
 type guarded struct {

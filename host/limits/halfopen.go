@@ -21,12 +21,14 @@ import (
 	"github.com/seed-b490fa12/swarm/host/route"
 )
 
-// Connections that were accepted and are not yet ready for streams. Most of their handshake needs no
-// key, so any sender of packets can make them; the library keeps each for 15 s.
+// Connections that were accepted and are not yet ready for streams. Most of their handshake needs
+// no key, so any sender of packets can make them; the library keeps each for 15 s.
 const (
-	halfOpenTime  = 5 * time.Second // for a whole handshake: three round trips, over the slowest of links
-	halfOpenGrace = time.Second     // while one is younger, it does not give way to another of its own address
-	halfOpenShare = 4               // one network gets one of so many
+	// halfOpenTime is for a whole handshake: three round trips, over the slowest of links.
+	halfOpenTime = 5 * time.Second
+	// halfOpenGrace: one that is younger does not give way to another of its own address.
+	halfOpenGrace = time.Second
+	halfOpenShare = 4 // one network gets one of so many
 )
 
 var errCrowded = errors.New("too many connections of this network are in their handshake")
@@ -126,7 +128,8 @@ func (h *halfOpen) makeRoom(c *half) (out *half, err error) {
 	}
 	from := c.crowd
 	switch {
-	case c.crowd.quic && quic >= h.most/2: // these cannot be ended from here, and leave room for the others
+	// These cannot be ended from here, and leave room for the others.
+	case c.crowd.quic && quic >= h.most/2:
 		return nil, errCrowded
 	case counts[from] >= h.ofNet:
 	case len(h.open) >= h.most:

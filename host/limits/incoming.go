@@ -46,12 +46,14 @@ const (
 	libraryTurn         = 10 * time.Second // for which a stream waits at most; then it is reset
 	libraryBytes        = 64 << 10         // a second
 	libraryByteBurst    = 512 << 10
-	libraryRead         = 4 << 10 // bytes that each read counts for at least: it wakes the program, whatever it holds
-	libraryBudgets      = 2048    // peers; the one not heard of for the longest time goes first
-	pubsubPrefix        = "/meshsub/"
-	floodsubPrefix      = "/floodsub/"
-	kademlia            = "/kad/"
-	unknown             = protocol.ID("") // of a stream whose protocol is not chosen
+	// libraryRead is how many bytes each read counts for at least: it wakes the program, whatever
+	// it holds.
+	libraryRead    = 4 << 10
+	libraryBudgets = 2048 // peers; the one not heard of for the longest time goes first
+	pubsubPrefix   = "/meshsub/"
+	floodsubPrefix = "/floodsub/"
+	kademlia       = "/kad/"
+	unknown        = protocol.ID("") // of a stream whose protocol is not chosen
 )
 
 var errChoice = errors.New("no protocol was chosen with a few short proposals")
@@ -125,8 +127,8 @@ func (i *incoming) choose(s network.Stream, within time.Duration) (protocol.ID, 
 	return id, serve, s.SetDeadline(time.Time{})
 }
 
-// turn waits until the peer may have one more stream of the library's. Of a stranger one stream waits
-// at a time: it has few, and needs the others for what it has to say to this node.
+// turn waits until the peer may have one more stream of the library's. Of a stranger one stream
+// waits at a time: it has few, and needs the others for what it has to say to this node.
 func (i *incoming) turn(p peer.ID) error {
 	b := i.peers.Of(p)
 	streams := b.streams
@@ -150,8 +152,8 @@ func (i *incoming) turn(p peer.ID) error {
 	return nil
 }
 
-// isLibrary reports whether a protocol is one of the library's that works for any message of a peer.
-// Relays and hole punching are not among them: a relay has as many streams as it has peers.
+// isLibrary reports whether a protocol is one of the library's that works for any message of a
+// peer. Relays and hole punching are not among them: a relay has as many streams as it has peers.
 func isLibrary(id protocol.ID) bool {
 	switch id {
 	case identify.ID, identify.IDPush, ping.ID, autonatv2.DialProtocol, autonatv2.DialBackProtocol:

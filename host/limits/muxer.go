@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"golang.org/x/time/rate"
 
+	"github.com/seed-b490fa12/swarm/host/liveness"
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
@@ -28,13 +29,26 @@ const (
 	strangersBurst = 1 << 20 // bytes
 )
 
+// muxerPatience is how long a write, or the answer to a keepalive, may take. The library's 10 s are
+// less than a full link of 128 kbit/s needs for what waits in its queue; whether a connection lives
+// is asked by package liveness, much sooner where it matters.
+const muxerPatience = 30 * time.Second
+
+// patient is the library's yamux, with muxerPatience.
+func patient() network.Multiplexer {
+	t := *yamux.DefaultTransport
+	t.ConnectionWriteTimeout = muxerPatience
+	return &t
+}
+
 // newMuxer is yamux, which reads slowly from peers that have dialled this node and are no members.
 // A nil member makes no difference between peers.
 func newMuxer(member func(peer.ID) bool) network.Multiplexer {
+	muxer := liveness.Metered(patient())
 	if member == nil {
-		return yamux.DefaultTransport
+		return muxer
 	}
-	return &memberMuxer{yamux.DefaultTransport, member, newStrangersLimit()}
+	return &memberMuxer{muxer, member, newStrangersLimit()}
 }
 
 type memberMuxer struct {

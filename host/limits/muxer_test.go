@@ -146,3 +146,25 @@ func TestStrangersShareARate(t *testing.T) {
 		}
 	})
 }
+
+// TestMuxerIsPatient: a link whose queue holds 15 s is slow, and not dead.
+func TestMuxerIsPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		c, err := newMuxer(nil).NewConn(near, false, &network.NullScope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		time.Sleep(15 * time.Second) // nothing is read, not even the first measurement
+		if c.IsClosed() {
+			t.Error("the connection was given up after 15s")
+		}
+		time.Sleep(muxerPatience)
+		synctest.Wait()
+		if !c.IsClosed() {
+			t.Errorf("the connection is still there after %v", 15*time.Second+muxerPatience)
+		}
+	})
+}

@@ -21,8 +21,8 @@ type Networks struct {
 	Allow, Deny []netip.Prefix
 }
 
-// Permits judges an address by its IP: what is denied is out; where anything is allowed, all else is
-// out. An address without an IP, such as that of a circuit, says nothing about networks.
+// Permits judges an address by its IP: what is denied is out; where anything is allowed, all else
+// is out. An address without an IP, such as that of a circuit, says nothing about networks.
 func (n *Networks) Permits(a multiaddr.Multiaddr) bool {
 	addr, ok := route.IP(a)
 	if !ok {

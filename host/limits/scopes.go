@@ -23,18 +23,24 @@ import (
 // 16 new ones in a burst, some hundred in all. A fleet sits behind a few addresses and comes back
 // all at once after a power cut, so everything here is sized from the number of peers instead.
 const (
-	connsPerPeer   = 64        // inbound; a controller's commands are separate processes with one identity
-	streamsPerPeer = 1024      // each way; above our own limit of 128 for a family, whose refusal tells the reason
+	// connsPerPeer is inbound; a controller's commands are separate processes with one identity.
+	connsPerPeer = 64
+	// streamsPerPeer is each way, and above our own limit of 128 for a family, whose refusal tells
+	// the reason.
+	streamsPerPeer = 1024
 	streamShare    = 32        // streams a peer has on average, for the sum over all peers
 	minStreams     = 4096      // so that a small MaxPeers does not limit one busy peer
 	streamWindow   = 256 << 10 // bytes the muxer reserves for each stream
-	minMemory      = 512 << 20 // bytes; above what the strangers of a worker can reserve, at 4 MiB each
+	// minMemory, in bytes, is above what the strangers of a worker can reserve, at 4 MiB each.
+	minMemory = 512 << 20
 	// A stranger greets, asks for a place in the fleet, and is asked what it is; each stream may
 	// leave a whole window unread.
 	strangerStreams = 4 // each way
 	strangerMemory  = 2 * strangerStreams * streamWindow
 	gracePeriod     = 30 * time.Second
-	rejoinTime      = 10 // seconds in which a whole fleet behind one address may come back, after the burst
+	// rejoinTime is the seconds in which a whole fleet behind one address may come back, after the
+	// burst.
+	rejoinTime = 10
 )
 
 // newResourceManager bounds what peers may use, for up to maxPeers of them.
@@ -161,7 +167,8 @@ func subnetLimits(maxPeers int) (v4, v6 []rcmgr.ConnLimitPerSubnet) {
 		[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: conns}}
 }
 
-// connRate lets the whole fleet come back from one address at once, and then again every ten seconds.
+// connRate lets the whole fleet come back from one address at once, and then again every ten
+// seconds.
 func connRate(maxPeers int) *rate.Limiter {
 	limit := rate.Limit{RPS: max(1, float64(maxPeers)/rejoinTime), Burst: 2*maxPeers + 64}
 	return &rate.Limiter{

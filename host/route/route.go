@@ -89,6 +89,11 @@ func IsCircuit(a multiaddr.Multiaddr) bool { return has(a, multiaddr.P_CIRCUIT) 
 // IsQUIC reports whether an address is dialled by QUIC.
 func IsQUIC(a multiaddr.Multiaddr) bool { return has(a, multiaddr.P_QUIC_V1) }
 
+// IsWebSocket reports whether an address is dialled by WebSocket, with TLS or without.
+func IsWebSocket(a multiaddr.Multiaddr) bool {
+	return has(a, multiaddr.P_WS) || has(a, multiaddr.P_WSS)
+}
+
 func has(a multiaddr.Multiaddr, code int) bool {
 	_, err := a.ValueForProtocol(code)
 	return err == nil
