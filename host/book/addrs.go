@@ -53,8 +53,8 @@ func keepNames(reached, before []string) []string {
 // the rest of it.
 const announcedBytes = MaxRecord - 300
 
-// FitRecord returns as many addresses as fit into a signed record that others keep, if need be those
-// with the longest reach.
+// FitRecord returns as many addresses as fit into a signed record that others keep, if need be
+// those with the longest reach.
 func FitRecord(addrs []multiaddr.Multiaddr) []multiaddr.Multiaddr {
 	const frame = 4 // bytes around each
 	size := 0

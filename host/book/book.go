@@ -44,8 +44,9 @@ type Book struct {
 	entries map[peer.ID]Entry
 }
 
-// Open reads the address book in dir, which is made if it is missing; an empty dir gives a book that
-// lives in memory. A damaged entry is set aside with a line in the log. A nil logger is silent.
+// Open reads the address book in dir, which is made if it is missing; an empty dir gives a book
+// that lives in memory. A damaged entry is set aside with a line in the log. A nil logger is
+// silent.
 func Open(dir string, log *slog.Logger) (*Book, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -277,8 +278,8 @@ func (b *Book) remove(p peer.ID) error {
 	return durable.SyncDir(b.dir)
 }
 
-// newest returns the entry from its file, or what we remember if that cannot be read, and whether it
-// is from the file.
+// newest returns the entry from its file, or what we remember if that cannot be read, and whether
+// it is from the file.
 func (b *Book) newest(p peer.ID) (e Entry, saved bool) {
 	if b.dir != "" && p.Validate() == nil {
 		if e, err := readEntry(b.path(p)); err == nil && e.Peer == p {
@@ -288,15 +289,19 @@ func (b *Book) newest(p peer.ID) (e Entry, saved bool) {
 	return b.entries[p].clone(), false
 }
 
-// makeRoom keeps the book within its bounds when e is added: hints give way, what the owner saved
-// does not.
+// makeRoom keeps the book within its bounds when e is added: hints give way; then, for a peer that was
+// met or that the owner saves, one of whom others have only told, as the thief of an issuer's key can
+// of any number. What the owner saved does not.
 func (b *Book) makeRoom(e Entry) error {
 	if old, ok := b.entries[e.Peer]; ok && old.Hint == e.Hint {
 		return nil
 	}
-	var oldest *Entry
+	var oldest, told *Entry
 	hints := 0
 	for _, other := range b.entries {
+		if !other.Hint && other.told() {
+			told = &other
+		}
 		if !other.Hint || other.Peer == e.Peer {
 			continue
 		}
@@ -310,6 +315,8 @@ func (b *Book) makeRoom(e Entry) error {
 	switch {
 	case oldest != nil && (full || e.Hint && hints >= maxHints):
 		return b.remove(oldest.Peer)
+	case full && told != nil && !e.told():
+		return b.remove(told.Peer)
 	case full:
 		return fmt.Errorf("%w: it holds %d peers", ErrFull, len(b.entries))
 	}

@@ -102,8 +102,10 @@ func TestBookFind(t *testing.T) {
 	one := put(t, b, Entry{Name: "one"})
 	put(t, b, Entry{Name: "twice"})
 	put(t, b, Entry{Name: "twice"})
-	named := put(t, b, Entry{Name: one.Peer.String()[:20]}) // a name that looks like a peer ID goes first
-	var twins []peer.ID                                     // two Ed25519 peers whose IDs begin alike
+	// A name that looks like a peer ID goes first.
+	named := put(t, b, Entry{Name: one.Peer.String()[:20]})
+	// Two Ed25519 peers whose IDs begin alike.
+	var twins []peer.ID
 	for _, end := range []string{"a", "b"} {
 		id := peer.ID("\x00\x24\x08\x01\x12\x20" + strings.Repeat("x", 31) + end)
 		put(t, b, Entry{Peer: id})
@@ -299,7 +301,8 @@ func TestHear(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	own := signed(key, 1, at(7)) // its clock was wrong: what it says to ourselves counts in any case
+	// Its clock was wrong: what it says to ourselves counts in any case.
+	own := signed(key, 1, at(7))
 	if err := b.seen(p, sighting{addrs: []string{lan}, record: own, at: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -356,6 +359,27 @@ func repeatString(s string, n int) []string {
 		out[i] = s
 	}
 	return out
+}
+
+// Members that others have made up, as many as the book holds, keep out nobody who was met or whom the
+// owner saves, and none of those goes for them.
+func TestThoseToldOfMakeRoom(t *testing.T) {
+	b := openBook(t, "")
+	id := func(i int) peer.ID { return peer.ID(fmt.Sprint("made up ", i)) }
+	put(t, b, Entry{Peer: "met", Name: "rig", LastSeen: 1})
+	for i := range MaxEntries - 1 {
+		e := Entry{Peer: id(i), Name: "x", Role: RoleRelay, Announced: []string{"/ip4/192.0.2.1/tcp/1"}}
+		b.entries[e.Peer] = e
+	}
+	if err := b.Put(Entry{Peer: "another made up", Name: "x"}); !errors.Is(err, ErrFull) {
+		t.Errorf("another made up: %v", err)
+	}
+	for _, e := range []Entry{{Peer: "new", Name: "new", LastSeen: 2}, {Peer: "given", Addrs: []string{"/ip4/192.0.2.2/tcp/1"}}} {
+		put(t, b, e)
+	}
+	if _, there := b.Get("met"); !there || len(b.All()) != MaxEntries {
+		t.Errorf("%d entries, the one that was met among them: %v", len(b.All()), there)
+	}
 }
 
 // TestBookFull: hints make room for members, members do not make room for anybody.
@@ -430,7 +454,8 @@ func TestSeen(t *testing.T) {
 		b.seen(known.Peer, sighting{addrs: addrs, at: now, how: onlySaved}),
 		b.seen(stranger, sighting{addrs: addrs, at: now, how: onlySaved}),
 		b.seen(found, sighting{addrs: addrs, at: now, how: asHint}),
-		b.seen(found, sighting{at: now.Add(time.Second), how: asHint}), // too soon to be worth a write
+		// Too soon to be worth a write.
+		b.seen(found, sighting{at: now.Add(time.Second), how: asHint}),
 	} {
 		if err != nil {
 			t.Error(err)

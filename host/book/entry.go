@@ -44,8 +44,8 @@ type Entry struct {
 	// Name and Labels are given by the owner of this node, and are what targets are chosen by.
 	Name   string            `json:"name,omitzero"`
 	Labels map[string]string `json:"labels,omitzero"`
-	// Addrs are multiaddrs without /p2p/, the best first; at most 16. They are first-hand: the owner
-	// gave them, we were connected there, or the peer itself announced them to us.
+	// Addrs are multiaddrs without /p2p/, the best first; at most 16. They are first-hand: the
+	// owner gave them, we were connected there, or the peer itself announced them to us.
 	Addrs []string `json:"addrs"`
 	// Announced are further addresses from a record that other peers passed on, those with the
 	// longest reach first; at most 8.
@@ -75,6 +75,9 @@ func (e Entry) AddrInfo() peer.AddrInfo {
 	return info
 }
 
+// told reports whether others have told of the peer, and nothing is known first-hand.
+func (e Entry) told() bool { return e.LastSeen == 0 && len(e.Addrs) == 0 }
+
 // HasAddr reports whether there is any address.
 func (e Entry) HasAddr() bool { return len(e.Addrs)+len(e.Announced) > 0 }
 
@@ -89,9 +92,9 @@ func (e *Entry) Give(addrs []multiaddr.Multiaddr) {
 }
 
 // Hear takes a signed record of the peer that another one has passed on. The peer has signed it, so
-// the messenger does not matter; but it may be stale, or unreachable from here. So it replaces older
-// records only, and nothing that is known first-hand. A record that is dated more than a day ahead is
-// of a wrong clock, and refused.
+// the messenger does not matter; but it may be stale, or unreachable from here. So it replaces
+// older records only, and nothing that is known first-hand. A record that is dated more than a day
+// ahead is of a wrong clock, and refused.
 func (e *Entry) Hear(record []byte) error {
 	if len(record) == 0 || bytes.Equal(record, e.Record) {
 		return nil

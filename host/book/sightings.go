@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/record"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/route"
@@ -45,9 +46,11 @@ type Sightings struct {
 type SightingsConfig struct {
 	// Kept reports whether this node stays connected with a peer. Such a peer is saved.
 	Kept func(peer.ID) bool
-	// Member reports whether a peer is a member, to be saved, while strangers are not. Nil means that
-	// there are no members: then found peers are saved as hints.
+	// Member reports whether a peer is a member, to be saved, while strangers are not. Nil means
+	// that there are no members: then found peers are saved as hints.
 	Member func(peer.ID) bool
+	// Lasting returns an address as it is good in other networks, too. Nil means as it is.
+	Lasting func(multiaddr.Multiaddr) multiaddr.Multiaddr
 	// NoHints is for a process that is gone in a moment: peers that it has dialled are no hints.
 	NoHints bool
 	Logger  *slog.Logger
@@ -72,6 +75,9 @@ const (
 
 // NewSightings returns a collector of sightings of h's peers, for b. Nothing is saved before Run.
 func NewSightings(b *Book, h corehost.Host, cfg SightingsConfig) *Sightings {
+	if cfg.Lasting == nil {
+		cfg.Lasting = func(a multiaddr.Multiaddr) multiaddr.Multiaddr { return a }
+	}
 	return &Sightings{book: b, host: h, cfg: cfg}
 }
 
@@ -114,9 +120,9 @@ func (s *Sightings) save(p peer.ID, seen sighting) {
 // Left notes that a peer was connected until now.
 func (s *Sightings) Left(p peer.ID) { s.add(p, sighting{at: time.Now()}) }
 
-// Identified notes where a peer was reached, and what it announces. Strangers that have dialled this
-// node are not saved: only peers that are saved already or kept (which bootstrap peers are), and as
-// hints those that this node has dialled.
+// Identified notes where a peer was reached, and what it announces. Strangers that have dialled
+// this node are not saved: only peers that are saved already or kept (which bootstrap peers are),
+// and as hints those that this node has dialled.
 func (s *Sightings) Identified(e event.EvtPeerIdentificationCompleted) {
 	ours := e.Conn.Stat().Direction == network.DirOutbound
 	seen := sighting{at: time.Now()}
@@ -127,7 +133,7 @@ func (s *Sightings) Identified(e event.EvtPeerIdentificationCompleted) {
 		seen.how = asHint
 	}
 	if ours {
-		seen.addrs = append(seen.addrs, e.Conn.RemoteMultiaddr().String())
+		seen.addrs = append(seen.addrs, s.cfg.Lasting(e.Conn.RemoteMultiaddr()).String())
 	}
 	listens := slices.Clone(e.ListenAddrs)
 	route.SortByReach(listens) // so that not the best are cut off

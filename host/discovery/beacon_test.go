@@ -91,8 +91,8 @@ func runBeacons(t testing.TB, all ...*Beacon) (context.Context, <-chan beaconSig
 	return ctx, seen
 }
 
-// TestBeacon: over real sockets, two nodes that announce find each other; one that only asks finds both and is found by
-// none; and one of another network finds nobody.
+// TestBeacon: over real sockets, two nodes that announce find each other; one that only asks finds
+// both and is found by none; and one of another network finds nobody.
 func TestBeacon(t *testing.T) {
 	for _, cfg := range []BeaconConfig{
 		{Mode: BeaconMulticast},
@@ -163,8 +163,8 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// TestBeaconAnswers: a question is answered to its sender with a record, a short one is not, and a flood of them only
-// now and then.
+// TestBeaconAnswers: a question is answered to its sender with a record, a short one is not, and a
+// flood of them only now and then.
 func TestBeaconAnswers(t *testing.T) {
 	h := newLoopback(t, "/ip4/127.0.0.1/tcp/0")
 	b := newBeacon(t, h, BeaconConfig{Mode: BeaconBroadcast, Port: freePort(t), Announce: true})
@@ -211,7 +211,8 @@ func TestBeaconAnswers(t *testing.T) {
 	}
 }
 
-// A question to all is answered to all, once in a while: the sender, who may be somebody else in truth, gets nothing.
+// A question to all is answered to all, once in a while: the sender, who may be somebody else in
+// truth, gets nothing.
 func TestBeaconAnswersAll(t *testing.T) {
 	for _, mode := range []BeaconMode{BeaconMulticast, BeaconBroadcast} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -334,7 +335,8 @@ func TestBeaconDrops(t *testing.T) {
 	eventually(t, "it listens", func() bool { return send(nil) && b.count.dropped.Load() > 0 })
 	for _, tt := range bad {
 		t.Run(tt.name, func(t *testing.T) {
-			// The waiting datagrams of the one before have been looked at when the numbers stand where they should.
+			// The waiting datagrams of the one before have been looked at when the numbers stand
+			// where they should.
 			before := b.count.received.Load()
 			checked := b.count.checked.Load()
 			if !send(tt.datagram) {
@@ -362,7 +364,8 @@ func TestBeaconDrops(t *testing.T) {
 	}
 }
 
-// TestBeaconFlood: of 10,000 forged records few are looked at, and another sender is heard all the same.
+// TestBeaconFlood: of 10,000 forged records few are looked at, and another sender is heard all the
+// same.
 func TestBeaconFlood(t *testing.T) {
 	const flood = 10_000
 	h := newLoopback(t, "/ip4/127.0.0.1/tcp/0")
@@ -404,7 +407,8 @@ func TestBeaconFlood(t *testing.T) {
 	}
 }
 
-// TestBeaconQuota: neither one sender nor ten thousand made-up ones get more than their share, and nobody is remembered for ever.
+// TestBeaconQuota: neither one sender nor ten thousand made-up ones get more than their share, and
+// nobody is remembered for ever.
 func TestBeaconQuota(t *testing.T) {
 	h := newLoopback(t, "/ip4/127.0.0.1/tcp/0")
 	synctest.Test(t, func(t *testing.T) {
@@ -533,7 +537,8 @@ func TestUsable(t *testing.T) {
 	}
 }
 
-// TestSeal: the addresses in the network that is spoken to come first, and what does not fit is left out.
+// TestSeal: the addresses in the network that is spoken to come first, and what does not fit is
+// left out.
 func TestSeal(t *testing.T) {
 	h := newLoopback(t)
 	l := &link{prefix: netip.MustParsePrefix("192.0.2.9/24")}

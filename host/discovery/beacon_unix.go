@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shareAddress lets several nodes of a machine listen on one port. Linux is content with the first option, whoever they
-// run as; the BSDs and macOS want the second.
+// shareAddress lets several nodes of a machine listen on one port. Linux is content with the first
+// option, whoever they run as; the BSDs and macOS want the second.
 func shareAddress(_, _ string, c syscall.RawConn) (err error) {
 	outer := c.Control(func(fd uintptr) {
 		err = errors.Join(

@@ -13,7 +13,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
-	"golang.org/x/net/ipv4"
 
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
@@ -21,8 +20,9 @@ import (
 // beaconSession is what is open while our addresses stay the same.
 type beaconSession struct {
 	*Beacon
-	ears  *net.UDPConn // shared with the other nodes of this machine
-	links []*link      // each with a socket of its own, because an answer to a shared one reaches any of its owners
+	ears []socket // of each IP version one; shared with the other nodes of this machine
+	// links have a socket each, because an answer to a shared one reaches any of its owners.
+	links []*link
 	query []byte
 	out   chan<- peer.AddrInfo
 }
@@ -34,16 +34,25 @@ func (b *Beacon) open(ctx context.Context, now survey) (s *beaconSession, err er
 			s.close()
 		}
 	}()
-	if s.ears, err = b.listen(ctx, now.links); err != nil {
-		return s, err
-	}
 	var errs error
-	for _, l := range now.links {
-		if err := b.openLink(l, now.addrs); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", l.nic.Name, err))
+	for _, six := range []bool{false, true} {
+		links := slices.DeleteFunc(slices.Clone(now.links), func(l *link) bool { return l.six() != six })
+		if len(links) == 0 {
 			continue
 		}
-		s.links = append(s.links, l)
+		ear, err := b.listen(ctx, links, six)
+		if err != nil {
+			errs = errors.Join(errs, err)
+			continue
+		}
+		s.ears = append(s.ears, ear)
+		for _, l := range links {
+			if err := b.openLink(l, now.addrs); err != nil {
+				errs = errors.Join(errs, fmt.Errorf("%s: %w", l.nic.Name, err))
+				continue
+			}
+			s.links = append(s.links, l)
+		}
 	}
 	if len(s.links) == 0 {
 		return s, errs
@@ -52,8 +61,8 @@ func (b *Beacon) open(ctx context.Context, now survey) (s *beaconSession, err er
 }
 
 func (s *beaconSession) close() {
-	if s.ears != nil {
-		s.ears.Close()
+	for _, ear := range s.ears {
+		ear.Close()
 	}
 	for _, l := range s.links {
 		l.conn.Close()
@@ -61,28 +70,25 @@ func (s *beaconSession) close() {
 }
 
 // listen opens the port that the nodes of a machine share, and joins the group on each link.
-func (b *Beacon) listen(ctx context.Context, links []*link) (*net.UDPConn, error) {
-	lc := net.ListenConfig{Control: shareAddress}
-	conn, err := lc.ListenPacket(ctx, "udp4", fmt.Sprintf("0.0.0.0:%d", b.cfg.Port))
-	if err != nil {
-		return nil, err
+func (b *Beacon) listen(ctx context.Context, links []*link, six bool) (socket, error) {
+	ear, err := listenShared(ctx, b.cfg.Port, six)
+	if err != nil || b.cfg.Mode != BeaconMulticast {
+		return ear, err
 	}
-	if b.cfg.Mode == BeaconMulticast {
-		if err := b.join(conn, links); err != nil {
-			conn.Close()
-			return nil, fmt.Errorf("join the group %s: %w", b.cfg.Addr, err)
-		}
+	if err := b.join(ear, links); err != nil {
+		ear.Close()
+		return socket{}, fmt.Errorf("join the group %s: %w", b.group(six), err)
 	}
-	return conn.(*net.UDPConn), nil
+	return ear, nil
 }
 
-// join fails when it does on all links. On an interface with two addresses it always does for the second one.
-func (b *Beacon) join(conn net.PacketConn, links []*link) error {
-	p := ipv4.NewPacketConn(conn)
-	errs := p.SetMulticastLoopback(true) // on Windows it matters at the receiver
+// join fails when it does on all links. On an interface with two addresses it always does for the
+// second one.
+func (b *Beacon) join(ear socket, links []*link) error {
+	errs := ear.hearSelf()
 	joined := false
 	for _, l := range links {
-		err := p.JoinGroup(&l.nic, &net.UDPAddr{IP: b.cfg.Addr.AsSlice()})
+		err := ear.join(&l.nic, b.group(l.six()))
 		joined = joined || err == nil
 		errs = errors.Join(errs, err)
 	}
@@ -100,13 +106,12 @@ func (b *Beacon) openLink(l *link, addrs []multiaddr.Multiaddr) error {
 		}
 		l.record = sealed
 	}
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: l.prefix.Addr().AsSlice()})
+	conn, err := listenAt(l.prefix.Addr(), &l.nic)
 	if err != nil {
 		return err
 	}
 	if b.cfg.Mode == BeaconMulticast {
-		p := ipv4.NewPacketConn(conn) // the time to live is 1: nothing passes a router
-		if err := errors.Join(p.SetMulticastInterface(&l.nic), p.SetMulticastLoopback(true)); err != nil {
+		if err := conn.speak(&l.nic); err != nil {
 			conn.Close()
 			return err
 		}
@@ -115,7 +120,8 @@ func (b *Beacon) openLink(l *link, addrs []multiaddr.Multiaddr) error {
 	return nil
 }
 
-// send announces, or asks where there is nothing to announce: some times at the start, then once in a period.
+// send announces, or asks where there is nothing to announce: some times at the start, then once in
+// a period.
 func (s *beaconSession) send(ctx context.Context) error {
 	for round := 0; ; round++ {
 		if err := s.sendOnce(); err != nil && ctx.Err() == nil {
@@ -127,7 +133,8 @@ func (s *beaconSession) send(ctx context.Context) error {
 		}
 		wait := s.cfg.Period + rand.N(s.cfg.Period/8) // nodes that started together drift apart
 		if round < 2 {
-			wait = time.Duration(round+1) * time.Second // the first may be lost, or have come before the others were there
+			// The first may be lost, or have come before the others were there.
+			wait = time.Duration(round+1) * time.Second
 		}
 		if !backoff.Wait(ctx, wait) {
 			return nil
@@ -155,7 +162,7 @@ func (s *beaconSession) sendOnce() (errs error) {
 
 // sendToAll sends a datagram to the group, or as a broadcast.
 func (s *beaconSession) sendToAll(l *link, datagram []byte) error {
-	to := s.cfg.Addr
+	to := s.group(l.six()).WithZone(l.zone())
 	if !to.IsValid() {
 		to = broadcastOf(l.prefix)
 	}
@@ -164,38 +171,36 @@ func (s *beaconSession) sendToAll(l *link, datagram []byte) error {
 }
 
 // read takes datagrams, one after the other, until the socket is closed.
-func (s *beaconSession) read(ctx context.Context, conn *net.UDPConn) {
-	if err := ipv4.NewPacketConn(conn).SetControlMessage(ipv4.FlagDst, true); err != nil && conn == s.ears {
-		s.cfg.Logger.Debug("all that the beacon is asked is taken as asked of all", "err", err) // as on Windows
+func (s *beaconSession) read(ctx context.Context, conn socket, shared bool) {
+	room, err := conn.tellTo()
+	if err != nil && shared {
+		// This is so on Windows.
+		s.cfg.Logger.Debug("all that the beacon is asked is taken as asked of all", "err", err)
 	}
 	// Windows calls a datagram that does not fit an error; so any fits.
-	buf, control := make([]byte, 1<<16), make([]byte, len(ipv4.NewControlMessage(ipv4.FlagDst)))
+	buf, control := make([]byte, 1<<16), make([]byte, room)
 	for {
 		n, c, _, from, err := conn.ReadMsgUDPAddrPort(buf, control)
 		if err == nil {
-			s.receive(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), func() bool { return conn != s.ears || s.toUs(control[:c]) })
+			s.receive(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), func() bool { return !shared || s.toUs(conn, control[:c]) })
 		} else if !backoff.Wait(ctx, readPause) || errors.Is(err, net.ErrClosed) {
 			return
 		}
 	}
 }
 
-// toUs tells a datagram that was sent to this node alone from one that was sent to all, as is assumed where the system says
-// nothing.
-func (s *beaconSession) toUs(control []byte) bool {
-	var m ipv4.ControlMessage
-	if err := m.Parse(control); err != nil {
-		return false
-	}
-	dst, _ := netip.AddrFromSlice(m.Dst)
-	return slices.ContainsFunc(s.links, func(l *link) bool { return l.prefix.Addr() == dst.Unmap() })
+// toUs tells a datagram that was sent to this node alone from one that was sent to all, as is
+// assumed where the system says nothing.
+func (s *beaconSession) toUs(conn socket, control []byte) bool {
+	to, ok := conn.to(control)
+	return ok && slices.ContainsFunc(s.links, func(l *link) bool { return l.is(to) })
 }
 
-// receive looks at a datagram that anybody may have sent: first at what costs nothing. toUs tells whether it was sent to
-// this node alone.
+// receive looks at a datagram that anybody may have sent: first at what costs nothing. toUs tells
+// whether it was sent to this node alone.
 func (s *beaconSession) receive(datagram []byte, from netip.AddrPort, toUs func() bool) {
 	s.count.received.Add(1)
-	i := slices.IndexFunc(s.links, func(l *link) bool { return l.prefix.Contains(from.Addr()) })
+	i := slices.IndexFunc(s.links, func(l *link) bool { return l.has(from.Addr()) })
 	kind, body, ok := decodeBeacon(datagram, s.network)
 	if i < 0 || !ok {
 		s.count.dropped.Add(1)
@@ -214,7 +219,7 @@ func (s *beaconSession) receive(datagram []byte, from netip.AddrPort, toUs func(
 		return
 	}
 	s.count.checked.Add(1)
-	ours := slices.ContainsFunc(s.links, func(l *link) bool { return l.prefix.Addr() == from.Addr() })
+	ours := slices.ContainsFunc(s.links, func(l *link) bool { return l.is(from.Addr()) })
 	info, err := openBeacon(body, ours || from.Addr().IsLoopback())
 	if err != nil {
 		s.count.dropped.Add(1)
@@ -226,9 +231,10 @@ func (s *beaconSession) receive(datagram []byte, from netip.AddrPort, toUs func(
 	}
 }
 
-// answer tells one who asks about us. Who asks may be forged: so what was asked of all is told to all, and to nobody else; of
-// many nodes that hear one question none sends anything to the one whom it names. Who asks us alone is answered alone, never with
-// more than the question, and rarely enough, so that nobody can have us flood somebody else.
+// answer tells one who asks about us. Who asks may be forged: so what was asked of all is told to
+// all, and to nobody else; of many nodes that hear one question none sends anything to the one whom
+// it names. Who asks us alone is answered alone, never with more than the question, and rarely
+// enough, so that nobody can have us flood somebody else.
 func (s *beaconSession) answer(l *link, asked int, to netip.AddrPort, toUs bool) {
 	if len(l.record) == 0 {
 		return
@@ -249,8 +255,9 @@ func (s *beaconSession) answer(l *link, asked int, to netip.AddrPort, toUs bool)
 	}
 }
 
-// answerAll announces this node when somebody has asked all: a moment later, so that not all speak at once, and once in a
-// while, however many ask and however often. Who asks meanwhile hears of us at the end of that while.
+// answerAll announces this node when somebody has asked all: a moment later, so that not all speak
+// at once, and once in a while, however many ask and however often. Who asks meanwhile hears of us
+// at the end of that while.
 func (s *beaconSession) answerAll(ctx context.Context, l *link) {
 	for {
 		select {

@@ -13,7 +13,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// A beacon datagram: magic, version, kind, the sum of the network's prefix, body. docs/protocol.md has it too.
+// A beacon datagram: magic, version, kind, the sum of the network's prefix, body. docs/protocol.md
+// has it too.
 const (
 	beaconMagic   = "swbn"
 	beaconVersion = 1
@@ -70,7 +71,8 @@ func seal(h host.Host, network networkSum, addrs []multiaddr.Multiaddr) ([]byte,
 	return nil, nil
 }
 
-// OpenRecord reads a signed peer record, which is a libp2p envelope, and checks that the peer that it is about has signed it.
+// OpenRecord reads a signed peer record, which is a libp2p envelope, and checks that the peer that
+// it is about has signed it.
 func OpenRecord(envelope []byte) (*peer.PeerRecord, error) {
 	var rec peer.PeerRecord
 	env, err := record.ConsumeTypedEnvelope(envelope, &rec)
@@ -83,7 +85,8 @@ func OpenRecord(envelope []byte) (*peer.PeerRecord, error) {
 	return &rec, nil
 }
 
-// openBeacon reads the peer whose record a beacon carries. sameMachine says that it was sent by this machine.
+// openBeacon reads the peer whose record a beacon carries. sameMachine says that it was sent by
+// this machine.
 func openBeacon(body []byte, sameMachine bool) (info peer.AddrInfo, err error) {
 	rec, err := OpenRecord(body)
 	if err != nil {
@@ -98,8 +101,9 @@ func openBeacon(body []byte, sameMachine bool) (info peer.AddrInfo, err error) {
 	return info, nil
 }
 
-// Usable says whether an address that a stranger has told of can be right: a plain IP address and a port there, of the loopback
-// only when the stranger is on this machine. Names are not looked up and relays not asked because of what a stranger has sent.
+// Usable says whether an address that a stranger has told of can be right: a plain IP address and a
+// port there, of the loopback only when the stranger is on this machine. Names are not looked up
+// and relays not asked because of what a stranger has sent.
 func Usable(a multiaddr.Multiaddr, sameMachine bool) bool {
 	ip, err := manet.ToIP(a)
 	if err != nil || len(a) < 2 {

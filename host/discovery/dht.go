@@ -21,33 +21,42 @@ import (
 const (
 	sourceDHT = "dht"
 
-	readyPoll     = 20 * time.Millisecond  // the library has no event for the first neighbour
-	firstRound    = 250 * time.Millisecond // between questions while we know little
-	lastRound     = 3 * time.Hour          // between questions when nothing changes: each connects with everybody for a while
-	changeRound   = 5 * time.Second        // after the neighbourhood has changed, where it is small
-	smallRound    = 8 * time.Second        // rounds come twice as late each time until then, and then four times
-	largeRound    = 30 * time.Second       // the first pause of one who has many neighbours
-	smallTable    = 8                      // neighbours; who has more finds the others in time
-	roundTime     = 15 * time.Second       // for one question
-	republish     = 3 * time.Hour          // provider records live 48 h, but the nodes that hold them do not
+	readyPoll  = 20 * time.Millisecond  // the library has no event for the first neighbour
+	firstRound = 250 * time.Millisecond // between questions while we know little
+	// lastRound is between questions when nothing changes: each connects with everybody for a
+	// while.
+	lastRound   = 3 * time.Hour
+	changeRound = 5 * time.Second // after the neighbourhood has changed, where it is small
+	// smallRound: rounds come twice as late each time until then, and then four times.
+	smallRound = 8 * time.Second
+	largeRound = 30 * time.Second // the first pause of one who has many neighbours
+	smallTable = 8                // neighbours; who has more finds the others in time
+	roundTime  = 15 * time.Second // for one question
+	// republish: provider records live 48 h, but the nodes that hold them do not.
+	republish     = 3 * time.Hour
 	announceRetry = time.Minute
-	noHurry       = 10 * time.Minute // in which one who needs nobody announces itself: with a fleet that starts at once it connects with dozens
+	// noHurry is the time in which one who needs nobody announces itself: with a fleet that starts
+	// at once it connects with dozens.
+	noHurry = 10 * time.Minute
 )
 
 // DHTConfig says which DHT to take part in, and how.
 type DHTConfig struct {
-	// Prefix is put before the DHT's protocol ID, so that networks never mix: "/swarm" gives /swarm/kad/1.0.0.
+	// Prefix is put before the DHT's protocol ID, so that networks never mix: "/swarm" gives
+	// /swarm/kad/1.0.0.
 	Prefix protocol.ID
 	// Server answers others and announces this node; without it the node only asks.
 	Server bool
-	// Enough, if set, tells that this node needs no other peers now: then it makes itself known, and asks for nobody.
+	// Enough, if set, tells that this node needs no other peers now: then it makes itself known,
+	// and asks for nobody.
 	Enough func() bool
 	// Logger gets what happens. Nil means silent.
 	Logger *slog.Logger
 }
 
-// DHT finds peers through a private Kademlia DHT: those that announced themselves under the network's name, and, faster,
-// the neighbours of our own key. It works as soon as the host is connected to one member.
+// DHT finds peers through a private Kademlia DHT: those that announced themselves under the
+// network's name, and, faster, the neighbours of our own key. It works as soon as the host is
+// connected to one member.
 type DHT struct {
 	host   host.Host
 	cfg    DHTConfig
@@ -58,8 +67,8 @@ type DHT struct {
 	err    error
 }
 
-// NewDHT makes this host a part of the DHT and registers its handlers, so it belongs before listening. Close it after the last
-// Find has ended.
+// NewDHT makes this host a part of the DHT and registers its handlers, so it belongs before
+// listening. Close it after the last Find has ended.
 func NewDHT(h host.Host, cfg DHTConfig) (*DHT, error) {
 	cfg.Logger = silentIfNil(cfg.Logger)
 	mode := dht.ModeClient
@@ -92,7 +101,8 @@ func (d *DHT) Close() error {
 // Ready reports whether we know a member to ask.
 func (d *DHT) Ready() bool { return d.kad.RoutingTable().Size() > 0 }
 
-// WaitReady waits until Ready, or returns false when ctx ends first. A connection with a member has to be made by others.
+// WaitReady waits until Ready, or returns false when ctx ends first. A connection with a member has
+// to be made by others.
 func (d *DHT) WaitReady(ctx context.Context) bool {
 	for !d.Ready() {
 		if !backoff.Wait(ctx, readyPoll) {
@@ -108,8 +118,8 @@ func (d *DHT) FindPeer(ctx context.Context, p peer.ID) (peer.AddrInfo, error) {
 	return bounded(sourceDHT, info).AddrInfo, err
 }
 
-// Find asks often at first and whenever our neighbourhood changes, and rarely when nothing does. A server announces
-// itself in between.
+// Find asks often at first and whenever our neighbourhood changes, and rarely when nothing does. A
+// server announces itself in between.
 func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 	return func(yield func(Found) bool) {
 		published := announced{next: time.Now().Add(rand.N(noHurry))}
@@ -137,8 +147,8 @@ func (d *DHT) Find(ctx context.Context) iter.Seq[Found] {
 	}
 }
 
-// later is the pause after one of the given length, with so many neighbours. One who has many can take its time: in each
-// round it connects with dozens.
+// later is the pause after one of the given length, with so many neighbours. One who has many can
+// take its time: in each round it connects with dozens.
 func later(delay time.Duration, neighbours int) time.Duration {
 	switch {
 	case neighbours == 0:
@@ -151,8 +161,9 @@ func later(delay time.Duration, neighbours int) time.Duration {
 	return min(4*delay, lastRound)
 }
 
-// wait pauses between two rounds, cut short when a small routing table is no longer of the size it was. In a large fleet it
-// changes all the time, and everybody would ask everybody. It is cut short, too, when what was enough no longer is.
+// wait pauses between two rounds, cut short when a small routing table is no longer of the size it
+// was. In a large fleet it changes all the time, and everybody would ask everybody. It is cut
+// short, too, when what was enough no longer is.
 func (d *DHT) wait(ctx context.Context, delay time.Duration, size int, enough bool) bool {
 	delay += rand.N(delay/4 + 1)
 	for waited := time.Duration(0); waited < delay; {
@@ -172,14 +183,15 @@ func (d *DHT) wait(ctx context.Context, delay time.Duration, size int, enough bo
 	return true
 }
 
-// announced remembers with how many neighbours we have announced ourselves, and when to do so again.
+// announced remembers with how many neighbours we have announced ourselves, and when to do so
+// again.
 type announced struct {
 	size int
 	next time.Time
 }
 
-// due tells whether it is time to announce ourselves. Who needs nobody waits for its turn; others do it whenever their
-// neighbourhood has changed.
+// due tells whether it is time to announce ourselves. Who needs nobody waits for its turn; others
+// do it whenever their neighbourhood has changed.
 func (a *announced) due(size int, enough bool) bool {
 	return !enough && size != a.size || !time.Now().Before(a.next)
 }
@@ -199,7 +211,8 @@ func (d *DHT) announce(ctx context.Context, published *announced, size int) {
 	published.size, published.next = size, time.Now().Add(republish)
 }
 
-// ask yields what one question finds: neighbours we know, neighbours of our key, then those who announced themselves.
+// ask yields what one question finds: neighbours we know, neighbours of our key, then those who
+// announced themselves.
 func (d *DHT) ask(ctx context.Context, yield func(Found) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()

@@ -1,5 +1,5 @@
-// Package discovery has the ways to find other nodes, each of them alone enough: a private DHT, mDNS and a UDP beacon in the local
-// network, and peers known from before.
+// Package discovery has the ways to find other nodes, each of them alone enough: a private DHT,
+// mDNS and a UDP beacon in the local network, and peers known from before.
 //
 // A way is a Finder. Its Find is ranged over in one goroutine until the context ends:
 //
@@ -7,8 +7,9 @@
 //		fmt.Println(found.Source, "knows", found.ID)
 //	}
 //
-// Everything found is a hint by somebody who need not be honest: it says where a peer might be, never that it may do
-// something. Numbers of peers and addresses are bounded here, and identity is proven when one connects.
+// Everything found is a hint by somebody who need not be honest: it says where a peer might be,
+// never that it may do something. Numbers of peers and addresses are bounded here, and identity is
+// proven when one connects.
 package discovery
 
 import (
@@ -34,8 +35,10 @@ type Found struct {
 
 // Finder is one way to find peers.
 type Finder interface {
-	// Find yields peers as they are found, the same ones again from time to time, and ends when ctx does. This node
-	// itself may be among them, also where it is not: then another machine may have its key. It is ranged over once at a time. All goroutines it starts have ended when the loop has.
+	// Find yields peers as they are found, the same ones again from time to time, and ends when ctx
+	// does. This node itself may be among them, also where it is not: then another machine may have
+	// its key. It is ranged over once at a time. All goroutines it starts have ended when the loop
+	// has.
 	Find(ctx context.Context) iter.Seq[Found]
 	// String names the way as in Found.Source.
 	String() string

@@ -53,12 +53,14 @@ func addrs(n int) []multiaddr.Multiaddr {
 func TestKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		few, many := randomPeer(t), randomPeer(t)
-		finder := Known("saved", func() []peer.AddrInfo {
+		var changes Changes
+		finder := Known("saved", &changes, func() []peer.AddrInfo {
 			return []peer.AddrInfo{{ID: few, Addrs: addrs(MaxAddrs)}, {ID: many, Addrs: addrs(MaxAddrs + 1)}}
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
+		time.AfterFunc(time.Second, changes.Happened)
 		var got []Found
 		for f := range finder.Find(ctx) {
 			if len(f.Addrs) != MaxAddrs || f.Source != "saved" {
@@ -66,8 +68,9 @@ func TestKnown(t *testing.T) {
 			}
 			got = append(got, f)
 		}
-		if len(got) != 2 || time.Since(start) != time.Minute {
-			t.Errorf("%d peers in %v, want 2, and to wait until the end", len(got), time.Since(start))
+		if len(got) != 4 || time.Since(start) != time.Minute {
+			t.Errorf("%d peers in %v, want 2, again when the network has changed, and to wait until the end",
+				len(got), time.Since(start))
 		}
 		for range finder.Find(t.Context()) {
 			break // must end at once
@@ -75,7 +78,8 @@ func TestKnown(t *testing.T) {
 	})
 }
 
-// TestDHT: B and C announce themselves through A; a node that only asks is told about all, and nobody about it.
+// TestDHT: B and C announce themselves through A; a node that only asks is told about all, and
+// nobody about it.
 func TestDHT(t *testing.T) {
 	const loopback = "/ip4/127.0.0.1/tcp/0"
 	hosts := []host.Host{newLoopback(t, loopback), newLoopback(t, loopback), newLoopback(t, loopback), newLoopback(t)}
@@ -227,8 +231,8 @@ func TestAnnouncement(t *testing.T) {
 	}
 }
 
-// When a node announces itself: at once and with each change of its neighbourhood, if it needs others; else in its turn, and
-// then rarely.
+// When a node announces itself: at once and with each change of its neighbourhood, if it needs
+// others; else in its turn, and then rarely.
 func TestAnnouncementIsDue(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct {

@@ -13,11 +13,11 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// link is a network that we are in by an IPv4 address of ours.
+// link is a network that we are in by an IPv4 address of ours, or by an interface with IPv6.
 type link struct {
 	nic    net.Interface
-	prefix netip.Prefix  // our address, and the size of the network
-	conn   *net.UDPConn  // bound to that address
+	prefix netip.Prefix  // our address, and the size of the network; of IPv6 the link-local one
+	conn   socket        // bound to that address
 	record []byte        // what we announce there; empty for one who only asks
 	asked  chan struct{} // has a token when somebody there has asked all
 }
@@ -63,7 +63,12 @@ func (b *Beacon) survey() (now survey, err error) {
 		}
 		for _, a := range addrs {
 			p, err := netip.ParsePrefix(a.String())
-			if err == nil && p.Addr().Is4() && len(now.links) < maxLinks && (b.cfg.Mode == BeaconMulticast || p.Bits() < 31) {
+			if err != nil || len(now.links) >= maxLinks {
+				continue
+			}
+			four := p.Addr().Is4() && (b.cfg.Mode == BeaconMulticast || p.Bits() < 31)
+			six := b.speaksIPv6() && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast()
+			if four || six {
 				now.links = append(now.links, &link{nic: nic, prefix: p, asked: make(chan struct{}, 1)})
 			}
 		}
@@ -72,9 +77,9 @@ func (b *Beacon) survey() (now survey, err error) {
 	case len(now.links) > 0:
 		return now, nil
 	case b.cfg.Interface != "":
-		return now, fmt.Errorf("the network interface %s is missing, down, or has no IPv4 address", b.cfg.Interface)
+		return now, fmt.Errorf("the network interface %s is missing, down, or has no address", b.cfg.Interface)
 	}
-	return now, errors.New("no network interface with an IPv4 address is up")
+	return now, errors.New("no network interface with an address is up")
 }
 
 func (b *Beacon) suits(nic net.Interface) bool {
@@ -91,8 +96,30 @@ func (b *Beacon) suits(nic net.Interface) bool {
 	return nic.Flags&net.FlagLoopback == 0 && nic.Flags&able != 0
 }
 
-// order picks the addresses that others can use, those in this network first: not all may fit. Loopback addresses are
-// for the loopback.
+// six reports whether the network is IPv6.
+func (l *link) six() bool { return l.prefix.Addr().Is6() }
+
+// zone names the interface in a link-local address.
+func (l *link) zone() string {
+	if l.six() {
+		return l.nic.Name
+	}
+	return ""
+}
+
+// has reports whether the sender of a datagram is in this network.
+func (l *link) has(from netip.Addr) bool {
+	if l.six() {
+		return from.Zone() == l.nic.Name && l.prefix.Contains(from.WithZone(""))
+	}
+	return l.prefix.Contains(from)
+}
+
+// is reports whether an address is ours there.
+func (l *link) is(a netip.Addr) bool { return l.prefix.Addr() == a.WithZone("") }
+
+// order picks the addresses that others can use, those in this network first: not all may fit.
+// Loopback addresses are for the loopback.
 func (l *link) order(addrs []multiaddr.Multiaddr) (out []multiaddr.Multiaddr) {
 	far := 0
 	for _, a := range addrs {

@@ -38,12 +38,14 @@ type MDNSConfig struct {
 	Service string
 	// Announce tells others about this node; without it, it only asks.
 	Announce bool
+	// Changes, if set, are those of the machine's network.
+	Changes *Changes
 	// Logger gets what happens. Nil means silent.
 	Logger *slog.Logger
 }
 
-// MDNS finds peers in the local network by multicast DNS. Answers are not authenticated. Where it does not
-// work (no network, no multicast), it says so once in the log and keeps trying.
+// MDNS finds peers in the local network by multicast DNS. Answers are not authenticated. Where it
+// does not work (no network, no multicast), it says so once in the log and keeps trying.
 type MDNS struct {
 	host host.Host
 	cfg  MDNSConfig
@@ -64,11 +66,11 @@ func (m *MDNS) String() string { return sourceMDNS }
 
 // Find listens until ctx ends.
 func (m *MDNS) Find(ctx context.Context) iter.Seq[Found] {
-	return sessions{sourceMDNS, m.cfg.Logger, m.session}.find(ctx)
+	return sessions{sourceMDNS, m.cfg.Logger, m.cfg.Changes, m.session}.find(ctx)
 }
 
-// run is one session: it looks, and announces if it should, until it fails or our addresses change, because the announcement is a
-// snapshot of them.
+// run is one session: it looks, and announces if it should, until it fails or our addresses change,
+// because the announcement is a snapshot of them.
 func (m *MDNS) run(ctx context.Context, out chan<- peer.AddrInfo) error {
 	if !hasMulticast() {
 		return errors.New("no network interface with multicast is up")
@@ -77,6 +79,7 @@ func (m *MDNS) run(ctx context.Context, out chan<- peer.AddrInfo) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	moved := m.cfg.Changes.Next()
 	if m.cfg.Announce {
 		changes, err := m.host.EventBus().Subscribe(new(event.EvtLocalAddressesUpdated), eventbus.Name("swarm-mdns"))
 		if err != nil {
@@ -90,10 +93,18 @@ func (m *MDNS) run(ctx context.Context, out chan<- peer.AddrInfo) error {
 		defer server.Shutdown()
 		wg.Go(func() { endOnChange(ctx, cancel, changes) })
 	}
+	wg.Go(func() {
+		defer cancel()
+		select {
+		case <-ctx.Done():
+		case <-moved: // other interfaces may be worth listening on, too
+		}
+	})
 	return m.browse(ctx, out)
 }
 
-// endOnChange cancels when the addresses change. The newest ones come first, as an event of the past.
+// endOnChange cancels when the addresses change. The newest ones come first, as an event of the
+// past.
 func endOnChange(ctx context.Context, cancel func(), changes event.Subscription) {
 	defer cancel()
 	for first := true; ; first = false {
@@ -114,10 +125,11 @@ func endOnChange(ctx context.Context, cancel func(), changes event.Subscription)
 
 // register announces our addresses under a random name that tells nothing about us.
 //
-// go-libp2p's own mdns service would do this too, but when browsing fails, as it does on a machine without IPv6, its Close
-// waits forever, and it does not look without announcing.
+// go-libp2p's own mdns service would do this too, but when browsing fails, as it does on a machine
+// without IPv6, its Close waits forever, and it does not look without announcing.
 func (m *MDNS) register() (*zeroconf.Server, error) {
-	addrs, err := m.host.Network().InterfaceListenAddresses()
+	// The library's InterfaceListenAddresses would tell what was true up to a minute ago.
+	addrs, err := manet.ResolveUnspecifiedAddresses(m.host.Network().ListenAddresses(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +141,8 @@ func (m *MDNS) register() (*zeroconf.Server, error) {
 	return zeroconf.RegisterProxy(name, m.cfg.Service, mdnsDomain, mdnsPort, name, ips, text, nil)
 }
 
-// announcement returns the TXT records, and an address for each IP version, which the DNS-SD standard requires.
+// announcement returns the TXT records, and an address for each IP version, which the DNS-SD
+// standard requires.
 func announcement(id peer.ID, addrs []multiaddr.Multiaddr) (text, ips []string) {
 	suffix := multiaddr.StringCast("/p2p/" + id.String())
 	versions := map[bool]bool{}
@@ -161,8 +174,8 @@ func (m *MDNS) browse(ctx context.Context, out chan<- peer.AddrInfo) error {
 }
 
 func (m *MDNS) browseOn(ctx context.Context, out chan<- peer.AddrInfo, version zeroconf.IPType) error {
-	// The library closes entries only when its start has succeeded, and blocks on them while it runs: so the reader ends
-	// after it, and by a context of its own.
+	// The library closes entries only when its start has succeeded, and blocks on them while it
+	// runs: so the reader ends after it, and by a context of its own.
 	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
 	entries := make(chan *zeroconf.ServiceEntry, sessionQueue)
 	var wg sync.WaitGroup
@@ -203,8 +216,9 @@ func hasMulticast() bool {
 	})
 }
 
-// parseRecords reads the peers out of TXT records that anybody in the network may have sent, with the addresses that a beacon
-// could name, too. Nodes of one machine tell each other its addresses in the network.
+// parseRecords reads the peers out of TXT records that anybody in the network may have sent, with
+// the addresses that a beacon could name, too. Nodes of one machine tell each other its addresses
+// in the network.
 func parseRecords(text []string) []peer.AddrInfo {
 	var addrs []multiaddr.Multiaddr
 	for _, record := range text[:min(len(text), MaxAddrs)] {

@@ -40,7 +40,8 @@ func TestMDNS(t *testing.T) {
 	}
 }
 
-// testMDNS: two nodes that announce find each other; one that only asks finds both, and is found by none.
+// testMDNS: two nodes that announce find each other; one that only asks finds both, and is found by
+// none.
 func testMDNS(t *testing.T) {
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up", "multicast", "on"},

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxSources are the senders whose rates are known. One who pretends to be more is held by the limit in sum.
+// maxSources are the senders whose rates are known. One who pretends to be more is held by the
+// limit in sum.
 const maxSources = 1024
 
 // quota is a limit for each sender, and one for all.
@@ -22,7 +23,8 @@ type quota struct {
 }
 
 func newQuota(all *rate.Limiter, each rate.Limit, burst int) *quota {
-	sources, _ := simplelru.NewLRU[netip.Addr, *rate.Limiter](maxSources, nil) // fails for a size of 0 only
+	// NewLRU fails for a size of 0 only.
+	sources, _ := simplelru.NewLRU[netip.Addr, *rate.Limiter](maxSources, nil)
 	return &quota{all: all, each: each, burst: burst, sources: sources}
 }
 

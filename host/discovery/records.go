@@ -9,14 +9,16 @@ import (
 	"github.com/libp2p/go-libp2p/core/discovery"
 )
 
-// maxRecords is how many provider records a DHT server keeps for others: one for each node of a large fleet with room for
-// the time until old ones expire, at about 200 bytes each.
+// maxRecords is how many provider records a DHT server keeps for others: one for each node of a
+// large fleet with room for the time until old ones expire, at about 200 bytes each.
 const maxRecords = 20_000
 
-// errTooManyRecords ends up in the DHT's debug log; the sender gets no answer to a record in any case.
+// errTooManyRecords ends up in the DHT's debug log; the sender gets no answer to a record in any
+// case.
 var errTooManyRecords = errors.New("too many records")
 
-// newRecords returns a store in memory that holds at most limit keys: anybody can send records to a DHT server.
+// newRecords returns a store in memory that holds at most limit keys: anybody can send records to a
+// DHT server.
 func newRecords(limit int) datastore.Batching {
 	return dssync.MutexWrap(&records{MapDatastore: datastore.NewMapDatastore(), keys: make(map[datastore.Key]struct{}), limit: limit})
 }

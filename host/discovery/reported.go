@@ -7,7 +7,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-const reportQueue = 256 // peers waiting to be looked at; more are dropped, others will report them again
+// reportQueue is how many peers wait to be looked at; more are dropped, others will report them
+// again.
+const reportQueue = 256
 
 // Reported is a Finder for peers that other peers report in messages.
 type Reported struct {

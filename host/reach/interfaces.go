@@ -4,7 +4,7 @@ package reach
 // so a machine that moved announces for that long where it had been; no event says so. Upstream:
 // https://github.com/libp2p/go-libp2p/issues/112, and the cache in
 // https://github.com/libp2p/go-libp2p-swarm/pull/129. The file may go when the library follows
-// changes of the interfaces.
+// changes of the interfaces and of the routes.
 
 import (
 	"context"
@@ -28,28 +28,39 @@ const (
 )
 
 // NetworkChanged is emitted on a host's event bus when the machine has lost or got IP addresses: a
-// laptop is carried into another network, a lease ends, a link is up again. Connections from a lost
-// address are dead without a sign of it.
+// laptop is carried into another network, a lease ends, a link is up again; or when what goes to other
+// networks takes another way. Connections from a lost address, or by the former way, are dead without
+// a sign of it.
 type NetworkChanged struct {
 	Lost, Got []netip.Addr
+	// Rerouted means that what goes to other networks takes another way: from another address of this
+	// machine, or by a router that has another one.
+	Rerouted bool
 }
 
-// Interfaces follow the machine's own IP addresses.
+// Interfaces follow the machine's own IP addresses, and the way to other networks.
 type Interfaces struct {
-	own func() ([]netip.Addr, error)
+	own     func() ([]netip.Addr, error)
+	sources func() []netip.Addr
 
 	mu   sync.Mutex               // guards what follows
 	now  map[netip.Addr]time.Time // since when; zero for those that were there at first
 	lost map[netip.Addr]time.Time // lately
+	from []netip.Addr             // what sources returned
 }
 
-// NewInterfaces returns Interfaces that ask own for the machine's addresses; see OwnAddrs.
-func NewInterfaces(own func() ([]netip.Addr, error)) *Interfaces { return &Interfaces{own: own} }
+// NewInterfaces returns Interfaces that ask own for the machine's addresses, see OwnAddrs, and sources
+// for those from which it sends to other networks, see Sources.
+func NewInterfaces(own func() ([]netip.Addr, error), sources func() []netip.Addr) *Interfaces {
+	return &Interfaces{own: own, sources: sources}
+}
 
-// see notes the machine's addresses, and returns what has changed.
-func (i *Interfaces) see(addrs []netip.Addr, at time.Time) (changed NetworkChanged) {
+// see notes the machine's addresses, and those that it sends from, and returns what has changed.
+func (i *Interfaces) see(addrs, from []netip.Addr, at time.Time) (changed NetworkChanged) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	before := i.from
+	i.from = from
 	if i.now == nil {
 		i.now, i.lost = make(map[netip.Addr]time.Time), make(map[netip.Addr]time.Time)
 		for _, a := range addrs {
@@ -76,6 +87,7 @@ func (i *Interfaces) see(addrs []netip.Addr, at time.Time) (changed NetworkChang
 			delete(i.lost, a)
 		}
 	}
+	changed.Rerouted = !slices.Equal(before, from)
 	return changed
 }
 
@@ -127,8 +139,12 @@ func (i *Interfaces) Run(ctx context.Context, bus event.Bus, changed func(), log
 	defer tick.Stop()
 	for {
 		if addrs, err := i.own(); err == nil {
-			if c := i.see(addrs, time.Now()); len(c.Lost)+len(c.Got) > 0 {
-				log.Info("the addresses of this machine have changed", "lost", c.Lost, "got", c.Got)
+			if c := i.see(addrs, i.sources(), time.Now()); len(c.Lost)+len(c.Got) > 0 || c.Rerouted {
+				if len(addrs) == 0 && len(c.Lost) > 0 {
+					log.Warn("this machine has lost its network", "lost", c.Lost)
+				} else {
+					log.Info("the network of this machine has changed", "lost", c.Lost, "got", c.Got, "rerouted", c.Rerouted)
+				}
 				if err := changes.Emit(c); err != nil {
 					log.Error("a change of the network goes unseen", "err", err)
 				}

@@ -38,7 +38,7 @@ func TestInterfaces(t *testing.T) {
 		for _, ip := range ips {
 			addrs = append(addrs, netip.MustParseAddr(ip))
 		}
-		if c := i.see(addrs, at); len(c.Lost) != lost || len(c.Got) != got {
+		if c := i.see(addrs, nil, at); len(c.Lost) != lost || len(c.Got) != got || c.Rerouted {
 			t.Errorf("%v after seeing %v, want %d lost and %d got", c, ips, lost, got)
 		}
 	}
@@ -59,6 +59,40 @@ func TestInterfaces(t *testing.T) {
 	listening = nil
 	see(0, 1, "192.168.1.7", "10.0.0.9")
 	check("it listens nowhere", []string{old}, old)
+}
+
+// TestRerouted: a change of the default route alone, with all addresses as they were, is seen.
+func TestRerouted(t *testing.T) {
+	wifi, cable := netip.MustParseAddr("192.168.1.7"), netip.MustParseAddr("10.0.0.9")
+	own := []netip.Addr{wifi, cable}
+	var i Interfaces
+	for _, step := range []struct {
+		from []netip.Addr
+		want bool
+	}{
+		{[]netip.Addr{wifi}, false},
+		{[]netip.Addr{wifi}, false},
+		{[]netip.Addr{cable}, true},
+		{[]netip.Addr{cable}, false},
+		{nil, true},
+	} {
+		if c := i.see(own, step.from, time.Now()); c.Rerouted != step.want || len(c.Lost)+len(c.Got) > 0 {
+			t.Errorf("%+v with %v as source, want %v", c, step.from, step.want)
+		}
+	}
+}
+
+// TestSources: what the kernel would send from is an address of this machine.
+func TestSources(t *testing.T) {
+	own, err := machineAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range Sources() {
+		if !slices.Contains(own, a) {
+			t.Errorf("it would send from %v, which is none of %v", a, own)
+		}
+	}
 }
 
 func addrsOf(texts ...string) (out []multiaddr.Multiaddr) {

@@ -35,21 +35,57 @@ type Observers struct {
 	seen map[peer.ID]multiaddr.Multiaddr
 }
 
-// Note takes down where a peer has seen this node, on a connection that this node has dialled.
-func (o *Observers) Note(e event.EvtPeerIdentificationCompleted) {
+// Note takes down where a peer has seen this node, on a connection that this node has dialled. It
+// reports whether that is elsewhere than before.
+func (o *Observers) Note(e event.EvtPeerIdentificationCompleted) (moved bool) {
 	if e.ObservedAddr == nil || e.Conn.Stat().Direction != network.DirOutbound ||
 		!route.IsQUIC(e.Conn.RemoteMultiaddr()) || route.Of(e.Conn) != route.Direct {
-		return
+		return false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if _, known := o.seen[e.Peer]; !known && len(o.seen) >= maxObservers {
-		return
+	before, known := o.seen[e.Peer]
+	if !known && len(o.seen) >= maxObservers {
+		return false
 	}
 	if o.seen == nil {
 		o.seen = make(map[peer.ID]multiaddr.Multiaddr)
 	}
 	o.seen[e.Peer] = e.ObservedAddr
+	return known && !before.Equal(e.ObservedAddr)
+}
+
+// Observed takes down where a peer sees this node now, as Note does.
+func (o *Observers) Observed(c network.Conn, at multiaddr.Multiaddr) (moved bool) {
+	return o.Note(event.EvtPeerIdentificationCompleted{Peer: c.RemotePeer(), Conn: c, ObservedAddr: at})
+}
+
+// Addrs returns where the peers that are still connected have seen this node.
+func (o *Observers) Addrs(connected func(peer.ID) bool) (out []multiaddr.Multiaddr) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for p, a := range o.seen {
+		if connected(p) && !multiaddr.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, multiaddr.Multiaddr.Compare)
+	return out
+}
+
+// WithPorts returns the addresses at which a NAT has put this node with the ports of QUIC that it listens
+// on itself. A NAT keeps the port where it is free, and that may be so towards one peer and not towards
+// another: somebody else's traffic, or our own from before, has taken it.
+func WithPorts(seen, listening []multiaddr.Multiaddr) (out []multiaddr.Multiaddr) {
+	for _, a := range seen {
+		for _, l := range listening {
+			if len(a) == 0 || !route.IsQUIC(l) || route.IsCircuit(l) || l[0].Code() != a[0].Code() {
+				continue
+			}
+			out = append(out, multiaddr.Join(a[:1], l[1:]))
+		}
+	}
+	return out
 }
 
 // Kind judges by the peers that are still connected; ours are the addresses of this machine.

@@ -25,6 +25,7 @@ type said struct {
 func (s said) Stat() network.ConnStats {
 	return network.ConnStats{Stats: network.Stats{Direction: network.DirOutbound}}
 }
+func (s said) RemotePeer() peer.ID                  { return s.peer }
 func (s said) RemoteMultiaddr() multiaddr.Multiaddr { return multiaddr.StringCast(s.addr) }
 
 func TestKindOfNAT(t *testing.T) {
@@ -58,5 +59,38 @@ func TestKindOfNAT(t *testing.T) {
 				t.Errorf("with nobody connected: %s", got)
 			}
 		})
+	}
+}
+
+// TestObserversFollow: what counts is where a peer sees this node last, and that it moved is told once.
+func TestObserversFollow(t *testing.T) {
+	var o Observers
+	c := said{peer: peerNumber(1), addr: "/ip4/16.1.0.10/udp/4747/quic-v1"}
+	for _, step := range []struct {
+		at    string
+		moved bool
+	}{
+		{"/ip4/16.3.0.10/udp/5000/quic-v1", false},
+		{"/ip4/16.3.0.10/udp/5000/quic-v1", false},
+		{"/ip4/16.4.0.10/udp/5000/quic-v1", true},
+		{"/ip4/16.4.0.10/udp/5000/quic-v1", false},
+	} {
+		if moved := o.Observed(c, multiaddr.StringCast(step.at)); moved != step.moved {
+			t.Errorf("seen at %s: moved is %v, want %v", step.at, moved, step.moved)
+		}
+		if got := o.Addrs(func(peer.ID) bool { return true }); len(got) != 1 || got[0].String() != step.at {
+			t.Errorf("seen at %v, want %s", got, step.at)
+		}
+	}
+	if got := o.Addrs(func(peer.ID) bool { return false }); len(got) > 0 {
+		t.Errorf("with nobody connected: %v", got)
+	}
+}
+
+func TestWithPorts(t *testing.T) {
+	got := WithPorts(addrsOf("/ip4/16.3.0.10/udp/5000/quic-v1", "/ip6/2001:db8::9/udp/5000/quic-v1"),
+		addrsOf("/ip4/0.0.0.0/tcp/4747", "/ip4/0.0.0.0/udp/4747/quic-v1", "/p2p-circuit"))
+	if len(got) != 1 || got[0].String() != "/ip4/16.3.0.10/udp/4747/quic-v1" {
+		t.Errorf("%v, want the IPv4 address with the port of QUIC", got)
 	}
 }

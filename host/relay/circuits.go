@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/internal/backoff"
@@ -18,8 +19,10 @@ import (
 
 const (
 	relaysTried = 4
-	// relayDelay is the head start of the peer's own addresses.
+	// relayDelay is the head start of the peer's own addresses, nearDelay where all of them are of
+	// private networks: who is in the same one answers in less.
 	relayDelay = 250 * time.Millisecond
+	nearDelay  = 50 * time.Millisecond
 	relayRetry = 500 * time.Millisecond // while the peer's own addresses have not answered
 )
 
@@ -39,10 +42,14 @@ type CircuitsConfig struct {
 	Open bool
 	// Admit, if set, waits until a relay knows that this node is a member.
 	Admit func(ctx context.Context, c network.Conn, inbound bool) error
-	// Connect dials a peer at all its addresses, without a pause after failed attempts.
-	Connect func(context.Context, peer.AddrInfo) error
+	// Connect dials a peer at all its addresses, and does not wait until it is identified; ConnectAgain
+	// without a pause after failed attempts.
+	Connect, ConnectAgain func(context.Context, peer.AddrInfo) error
 	// Learn is called with addresses of relays.
 	Learn func(...multiaddr.Multiaddr)
+	// Silent reports whether a connection with the peer at this address was found dead a moment ago, so
+	// that no relay waits for it.
+	Silent func(multiaddr.Multiaddr) bool
 }
 
 // Book is the address book as it is needed here.
@@ -106,20 +113,45 @@ func (c *Circuits) For(p peer.ID) []peer.AddrInfo {
 
 // Dial dials a peer at its addresses and, a little later, through every relay that is known: a peer
 // behind a NAT need not have announced which relay it uses. It returns no error when one of the ways
-// was good, and else one for each.
+// was good, or p has come by itself, and else one for each.
 func (c *Circuits) Dial(ctx context.Context, p peer.AddrInfo) []error {
 	relays := c.allFor(p)
-	own := slices.ContainsFunc(c.known(p), func(a multiaddr.Multiaddr) bool { return !route.IsCircuit(a) })
+	own, start := false, time.Duration(0)
+	for _, a := range c.known(p) {
+		if route.IsCircuit(a) {
+			continue
+		}
+		own = true
+		switch {
+		case c.cfg.Silent(a):
+		case manet.IsPublicAddr(a):
+			start = relayDelay
+		default:
+			start = max(start, nearDelay)
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var dials sync.WaitGroup
 	defer dials.Wait()
 	defer cancel()
 
+	arrived := make(chan struct{}, 1)
+	arrivals := &network.NotifyBundle{ConnectedF: func(_ network.Network, conn network.Conn) {
+		// What is dialled here ends with the identification of the peer.
+		if conn.RemotePeer() == p.ID && conn.Stat().Direction == network.DirInbound {
+			select {
+			case arrived <- struct{}{}:
+			default:
+			}
+		}
+	}}
+	c.host.Network().Notify(arrivals)
+	defer c.host.Network().StopNotify(arrivals)
 	results := make(chan error, len(relays)+1)
 	again, enough := context.WithCancel(ctx) // ends when only relays are left to try
 	if own || len(relays) == 0 {
 		dials.Go(func() {
-			results <- c.host.Connect(ctx, p)
+			results <- c.cfg.ConnectAgain(ctx, p)
 			enough()
 		})
 	} else {
@@ -128,7 +160,7 @@ func (c *Circuits) Dial(ctx context.Context, p peer.AddrInfo) []error {
 	}
 	for _, r := range relays {
 		dials.Go(func() {
-			if own && !backoff.Wait(again, relayDelay) && ctx.Err() != nil {
+			if own && !backoff.Wait(again, start) && ctx.Err() != nil {
 				results <- ctx.Err()
 				return
 			}
@@ -136,8 +168,13 @@ func (c *Circuits) Dial(ctx context.Context, p peer.AddrInfo) []error {
 		})
 	}
 	var errs []error
-	for range len(relays) + 1 {
-		err := <-results
+	for left := len(relays) + 1; left > 0; {
+		var err error
+		select {
+		case err = <-results:
+			left--
+		case <-arrived:
+		}
 		if c.host.Network().Connectedness(p.ID) == network.Connected {
 			return nil
 		}
@@ -149,18 +186,27 @@ func (c *Circuits) Dial(ctx context.Context, p peer.AddrInfo) []error {
 }
 
 // dialBy connects with a relay, and through it with p: several times, until again ends, as p may be
-// just about to come there.
+// just about to come there, and so may the relay. The first time it does not wait until a relay that is
+// trusted knows that this node is a member, which it most often does from an earlier connection.
 func (c *Circuits) dialBy(ctx, again context.Context, relay peer.AddrInfo, p peer.ID) (err error) {
-	for i, circuit := range circuitsBy(relay) {
-		if i > 0 && !backoff.Wait(again, relayRetry) {
+	ways := circuitsBy(relay)
+	early, pause := len(ways) > 1 && c.cfg.Trusted(relay.ID), false
+	for len(ways) > 0 {
+		if pause && !backoff.Wait(again, relayRetry) {
 			break
 		}
-		if err = c.Reach(ctx, relay); err == nil {
-			err = c.cfg.Connect(ctx, peer.AddrInfo{ID: p, Addrs: []multiaddr.Multiaddr{circuit}})
+		pause = true
+		if err = c.connect(ctx, relay); err == nil && !early {
+			err = c.admitted(ctx, relay.ID)
 		}
+		if err != nil {
+			continue
+		}
+		err = c.cfg.ConnectAgain(ctx, peer.AddrInfo{ID: p, Addrs: ways[:1:1]})
 		if err == nil {
 			break
 		}
+		pause, early, ways = !early, false, ways[1:]
 	}
 	return err
 }
@@ -205,12 +251,25 @@ func (c *Circuits) known(p peer.AddrInfo) []multiaddr.Multiaddr {
 
 // Reach connects with a relay, which serves members only and needs to know that this node is one.
 func (c *Circuits) Reach(ctx context.Context, relay peer.AddrInfo) error {
-	relay.Addrs = slices.Concat(relay.Addrs, c.cfg.Book.Addrs(relay.ID))
-	c.cfg.Learn(relay.Addrs...)
-	if err := c.host.Connect(ctx, relay); err != nil || c.cfg.Admit == nil {
+	if err := c.connect(ctx, relay); err != nil {
 		return err
 	}
-	for _, conn := range c.host.Network().ConnsToPeer(relay.ID) {
+	return c.admitted(ctx, relay.ID)
+}
+
+// connect connects with a relay.
+func (c *Circuits) connect(ctx context.Context, relay peer.AddrInfo) error {
+	relay.Addrs = slices.Concat(relay.Addrs, c.cfg.Book.Addrs(relay.ID))
+	c.cfg.Learn(relay.Addrs...)
+	return c.cfg.Connect(ctx, relay)
+}
+
+// admitted waits until a connected relay knows that this node is a member.
+func (c *Circuits) admitted(ctx context.Context, relay peer.ID) error {
+	if c.cfg.Admit == nil {
+		return nil
+	}
+	for _, conn := range c.host.Network().ConnsToPeer(relay) {
 		if err := c.cfg.Admit(ctx, conn, false); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/seed-b490fa12/swarm/host/liveness"
 	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
@@ -57,6 +58,12 @@ type ReservationsConfig struct {
 	Kept func(peer.ID) bool
 	// Gained is called after a first reservation with a relay.
 	Gained func()
+	// Liveness knows how quickly connections answer, and Elsewhere whether the peer of one that does
+	// not answers in another way.
+	Liveness  *liveness.Watch
+	Elsewhere func(context.Context, network.Conn) bool
+	// Busy reports whether a connection is in use.
+	Busy   func(network.Conn) bool
 	Logger *slog.Logger
 }
 
@@ -162,7 +169,7 @@ func (r *Reservations) look(ctx context.Context) (changed, failed bool) {
 		res, has := r.held[p]
 		enough := len(r.held) >= wantedRelays
 		r.mu.Unlock()
-		c := r.newestDirect(p)
+		c := r.lasting(p)
 		if c == nil || has && res.conn == c && time.Now().Before(res.renew) || !has && enough {
 			continue
 		}
@@ -217,15 +224,25 @@ func (r *Reservations) candidates() []peer.ID {
 	return out
 }
 
-// newestDirect is the connection over which a relay is asked: of two, the older one may lead to a
-// process that is gone.
-func (r *Reservations) newestDirect(p peer.ID) (newest network.Conn) {
+// lasting is the connection over which a relay is asked: one that outlives a change of this node's
+// outside address, as one by QUIC does for the end that dialled it; and of two, the newer one, as the
+// other may lead to a process that is gone.
+func (r *Reservations) lasting(p peer.ID) (best network.Conn) {
 	for _, c := range r.host.Network().ConnsToPeer(p) {
-		if !c.IsClosed() && route.Of(c) != route.Relay && (newest == nil || c.Stat().Opened.After(newest.Stat().Opened)) {
-			newest = c
+		if c.IsClosed() || route.Of(c) == route.Relay {
+			continue
+		}
+		if best == nil || outlives(c) && !outlives(best) ||
+			outlives(c) == outlives(best) && c.Stat().Opened.After(best.Stat().Opened) {
+			best = c
 		}
 	}
-	return newest
+	return best
+}
+
+// outlives reports whether a connection survives a change of this node's outside address.
+func outlives(c network.Conn) bool {
+	return c.Stat().Direction == network.DirOutbound && route.IsQUIC(c.RemoteMultiaddr())
 }
 
 func (r *Reservations) reserve(ctx context.Context, c network.Conn) error {

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	corehost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/pb"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/util"
@@ -87,6 +89,65 @@ func TestReservationByOurOwnClock(t *testing.T) {
 			}
 			if left := time.Until(res.renew); left > reservationHalf {
 				t.Errorf("renewed after %v", left)
+			}
+		})
+	}
+}
+
+// onlyConns is a host that knows no more than connections with one peer.
+type onlyConns struct {
+	corehost.Host
+	conns connsOf
+}
+
+func (h onlyConns) Network() network.Network { return h.conns }
+
+type connsOf struct {
+	network.Network
+	all []network.Conn
+}
+
+func (c connsOf) ConnsToPeer(peer.ID) []network.Conn { return c.all }
+
+// stopStream is one of a circuit.
+type stopStream struct{ network.Stream }
+
+func (stopStream) Protocol() protocol.ID { return proto.ProtoIDv2Stop }
+
+// Of several connections with a relay, that one is used which outlives a change of this node's outside
+// address; one by QUIC that the relay has dialled besides, which does not, is closed once the other is
+// known to work.
+func TestConnectionThatLasts(t *testing.T) {
+	const quic, tcp = direct, "/ip4/203.0.113.7/tcp/4747"
+	out, in := network.DirOutbound, network.DirInbound
+	for _, tt := range []struct {
+		name  string
+		conns []*path       // the first is the right one
+		heard time.Duration // ago, over the right one
+		busy  bool
+		parts bool
+	}{
+		{"an older one that we dialled", []*path{{addr: quic, dir: out, age: time.Hour}, {addr: quic, dir: in, age: time.Minute}}, 0, false, true},
+		{"the other is in use", []*path{{addr: quic, dir: out, age: time.Hour}, {addr: quic, dir: in, age: time.Minute}}, 0, true, false},
+		{"circuits go over the other", []*path{
+			{addr: quic, dir: out, age: time.Hour},
+			{addr: quic, dir: in, age: time.Minute, streams: []network.Stream{stopStream{}}},
+		}, 0, false, false},
+		{"nothing heard since", []*path{{addr: quic, dir: out, age: time.Hour}, {addr: quic, dir: in, age: time.Minute}}, time.Minute, false, false},
+		{"a newer process", []*path{{addr: quic, dir: out, age: time.Second}, {addr: quic, dir: out, age: time.Minute}}, 0, false, false},
+		{"over TCP the newer one", []*path{{addr: tcp, dir: in, age: time.Minute}, {addr: tcp, dir: out, age: time.Hour}}, 0, false, false},
+		{"not through another relay", []*path{{addr: tcp, dir: in, age: time.Hour}, {addr: circuit, dir: out, age: time.Minute}}, 0, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			right, other := tt.conns[0], tt.conns[1]
+			h := onlyConns{conns: connsOf{all: []network.Conn{other, right}}}
+			r := NewReservations(h, nil, ReservationsConfig{Busy: func(network.Conn) bool { return tt.busy }})
+			if got := r.lasting(somebody); got != network.Conn(right) {
+				t.Errorf("got %v", got)
+			}
+			r.part(right, &watched{at: time.Now().Add(-tt.heard)})
+			if right.closed || other.closed != tt.parts {
+				t.Errorf("closed: %v, the other: %v, want %v", right.closed, other.closed, tt.parts)
 			}
 		})
 	}
