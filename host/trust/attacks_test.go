@@ -2,6 +2,7 @@ package trust
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -331,4 +332,35 @@ func TestRenewalRespectsRevocationOfAnotherPaper(t *testing.T) {
 	}
 	_, err = n.Issuance().Decide(s.signer, Decision{Grant: Grant{Subject: s.ids["w3"], Role: RoleWorker, Name: "m-w3", Verbs: []string{}}})
 	s.must(err)
+}
+
+// What an issuer's key signs and what never counts, rights in a line that nobody began, pushes out
+// nothing of a machine: neither the grant that counts, nor the honest one that tells other labels.
+func TestWhatNeverCountsPushesNothingOut(t *testing.T) {
+	s := newScene(t)
+	paper := func(site string, n int64) Grant {
+		return Grant{Role: RoleWorker, Labels: map[string]string{"site": site}, Line: Line{s.ids["J2"], serialOf("x2")}, N: n}
+	}
+	told := s.open("J2", s.chains["J2"], s.known) // a machine that is told of x2, which has its own copies
+	x2 := s.open("x2", Chain{s.papers["J2"].Data, s.shows(told, "J2", "x2", paper("a", 1)).Data}, s.known)
+	for f, most := range map[*Fleet]int{x2: maxOwnPapers, told: maxPerSigner} {
+		s.shows(f, "J2", "x2", paper("b", 5000))
+		for n := range most - 1 { // enough for the honest one
+			s.shows(f, "J2", "x2", Grant{Name: fmt.Sprint("junk-", n), Verbs: []string{verbDo}, Line: Line{s.ids["x1"], newSerial()}, N: int64(2000 + n)})
+		}
+		n := s.takeOver([]string{"J2"}, f)
+		own, err := n.Signer(s.keys["N"])
+		s.must(err)
+		if _, err := n.Issuance().Renew(own, s.ids["x2"]); !errors.Is(err, ErrNeedsPerson) {
+			m, _ := n.Known(s.ids["x2"])
+			t.Errorf("signed anew by itself, with the labels %v: %v", m.Grant.Labels, err)
+		}
+		s.must(LeaveFleet(filepath.Join(s.dir, "N")))
+	}
+	for n := range maxOwnPapers { // and for the other one
+		s.shows(s.laptop, "J1", "w1", Grant{Name: fmt.Sprint("junk-", n), Verbs: []string{verbDo}, Line: Line{s.ids["x1"], newSerial()}, N: int64(2000 + n)})
+	}
+	if m, _ := s.laptop.Known(s.ids["w1"]); m.Err != nil {
+		t.Errorf("what counted was pushed out: %v", m.Err)
+	}
 }

@@ -299,21 +299,18 @@ func (s draft) basis(p peer.ID) (*Statement, peer.ID, error) {
 }
 
 // formerly returns the grants of a member that would stand, had their signers not ended.
-func (s *set) formerly(p peer.ID) (out []*Statement) {
-	for _, st := range s.plain[p] {
-		g := st.Grant
-		if g.By == s.root {
-			out = append(out, st)
-			continue
-		}
-		for _, i := range s.issuers[g.By] {
-			if i.Grant.Line.Serial == g.Paper && i.Grant.stands(g) == nil {
-				out = append(out, st)
-				break
-			}
-		}
+func (s *set) formerly(p peer.ID) []*Statement {
+	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return !s.sound(st) })
+}
+
+// sound reports whether a member's grant would stand, had its signer not ended: by what is known of
+// the line under which it was signed.
+func (s *set) sound(st *Statement) bool {
+	g := st.Grant
+	if g.By == s.root {
+		return true
 	}
-	return out
+	return slices.ContainsFunc(s.papersOf(g), func(i *Statement) bool { return i.Grant.stands(g) == nil })
 }
 
 // agree reports whether all grants give the same name and labels.

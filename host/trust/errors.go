@@ -64,6 +64,7 @@ const (
 	NeedRevoke    Need = "revoke"    // the grant is revoked instead
 	NeedIssuer    Need = "issuer"    // Peer gets the right to let others in
 	NeedPeerID    Need = "peer ID"   // the invitation names the one peer that may use it
+	NeedGrant     Need = "grant"     // a grant of Peer is known here, as from a member that has it
 	NeedSingle    Need = "single"    // one of the two machines that run with one identity gets another
 	NeedRejoin    Need = "rejoin"    // this machine leaves the fleet, and joins again with a new ticket
 )

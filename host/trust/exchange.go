@@ -1,9 +1,12 @@
 package trust
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"hash"
+	"maps"
 	"slices"
 	"sync"
 
@@ -17,10 +20,58 @@ const Buckets = 256
 // equal of which one holds a revocation that the other has not heard of.
 const sumLength = 16
 
-// digest is the hash of the common statements.
+// digest is the hash of the common statements. Of revocations under a bound that is reached it holds
+// the bound in place of their IDs: two nodes that a thief has filled with different ones agree, and
+// do not compare them at each contact. Which are kept must not be a matter of their IDs: a thief
+// would find some that push out those of the owner.
 type digest struct {
-	ids []ID // sorted
-	sum [sha256.Size]byte
+	ids   []ID // sorted: those that differ where one node has more to tell, and of groups
+	held  []ID // sorted: under the bound of a signer or an issuer
+	marks []ID // sorted: these bounds
+	// groups are revocations of one target by one signer, as many as are kept, by an ID that stands
+	// for them all.
+	groups map[ID][]*Statement
+	sum    [sha256.Size]byte
+}
+
+// mark is the ID that stands for a bound.
+func (b bound) mark() ID {
+	return sha256.Sum256(fmt.Appendf(nil, "swarm-bound\x00%q", []string{
+		string(b.by), string(b.shown), string(b.of.peer), string(b.of.line.By), b.of.line.Serial, b.paper, fmt.Sprint(b.forAll),
+	}))
+}
+
+func newDigest(have *set) *digest {
+	d := &digest{groups: map[ID][]*Statement{}}
+	marks := map[ID]struct{}{}
+	for id, st := range have.all {
+		if !have.common(st) {
+			continue
+		}
+		var b bound
+		full := false
+		if st.Revocation != nil {
+			b, full = have.reached(st)
+		}
+		switch {
+		case !full:
+			d.ids = append(d.ids, id)
+		case b.of != target{}:
+			d.groups[b.mark()] = append(d.groups[b.mark()], st)
+		default:
+			d.held = append(d.held, id)
+			marks[b.mark()] = struct{}{}
+		}
+	}
+	d.ids = slices.AppendSeq(d.ids, maps.Keys(d.groups))
+	slices.SortFunc(d.ids, ID.Compare)
+	slices.SortFunc(d.held, ID.Compare)
+	d.marks = slices.SortedFunc(maps.Keys(marks), ID.Compare)
+	h := sha256.New()
+	writeIDs(h, d.ids)
+	writeIDs(h, d.marks)
+	h.Sum(d.sum[:0])
+	return d
 }
 
 // Exchange compares the statements of this node with those of other nodes. It is used concurrently.
@@ -36,21 +87,10 @@ type Exchange struct {
 func (e *Exchange) common() *digest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.digest != nil && e.at == e.memory.changes {
-		return e.digest
+	if e.digest == nil || e.at != e.memory.changes {
+		e.digest, e.at = newDigest(e.memory.set), e.memory.changes
 	}
-	d, have := &digest{}, e.memory.set
-	for id, st := range have.all {
-		if have.common(st) {
-			d.ids = append(d.ids, id)
-		}
-	}
-	slices.SortFunc(d.ids, ID.Compare)
-	h := sha256.New()
-	writeIDs(h, d.ids)
-	h.Sum(d.sum[:0])
-	e.digest, e.at = d, e.memory.changes
-	return d
+	return e.digest
 }
 
 func writeIDs(h hash.Hash, ids []ID) {
@@ -84,10 +124,35 @@ func (s *set) ranked(p peer.ID) []*Statement {
 	return slices.DeleteFunc(slices.Clone(s.plain[p]), func(st *Statement) bool { return !s.ranks(st) })
 }
 
-// between returns the IDs of all statements that two nodes exchange, by bucket: the common ones,
-// and all grants of both. The caller holds the lock of memory.
-func (e *Exchange) between(p peer.ID) (out [Buckets][]ID) {
-	ids := e.common().ids
+// bucket is what a node has for another in one part: the IDs that its sum is of, and those under a
+// bound that is reached.
+type bucket struct{ ids, held []ID }
+
+// listed are the IDs that are told where the sums of a bucket differ.
+func (b bucket) listed() []ID {
+	if len(b.held) == 0 {
+		return b.ids
+	}
+	return slices.SortedFunc(slices.Values(slices.Concat(b.ids, b.held)), ID.Compare)
+}
+
+// sum returns a short hash of a bucket with the bounds that are reached, which are in each; "" for
+// nothing.
+func (b bucket) sum(marks []ID) string {
+	if len(b.ids)+len(marks) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	writeIDs(h, b.ids)
+	writeIDs(h, marks)
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:sumLength])
+}
+
+// between returns what two nodes exchange, by bucket: the common statements, and all grants of both.
+// The caller holds the lock of memory.
+func (e *Exchange) between(p peer.ID) (out [Buckets]bucket, d *digest) {
+	d = e.common()
+	ids := d.ids
 	var grants []ID
 	for _, q := range e.memory.set.concerned(p, e.memory.cfg.Self) {
 		for _, st := range e.memory.set.plain[q] {
@@ -99,9 +164,12 @@ func (e *Exchange) between(p peer.ID) (out [Buckets][]ID) {
 		ids = slices.Compact(ids)
 	}
 	for _, id := range ids {
-		out[id[0]] = append(out[id[0]], id)
+		out[id[0]].ids = append(out[id[0]].ids, id)
 	}
-	return out
+	for _, id := range d.held {
+		out[id[0]].held = append(out[id[0]].held, id)
+	}
+	return out, d
 }
 
 // concerned returns some peers and their sponsors.
@@ -120,22 +188,13 @@ func (s *set) concerned(peers ...peer.ID) []peer.ID {
 // Sums returns for each bucket a short hash of what this node has for a peer; "" for nothing.
 func (e *Exchange) Sums(p peer.ID) []string {
 	e.memory.mu.RLock()
-	buckets := e.between(p)
+	buckets, d := e.between(p)
 	e.memory.mu.RUnlock()
 	out := make([]string, Buckets)
-	for i, ids := range buckets {
-		out[i] = sumOf(ids)
+	for i, b := range buckets {
+		out[i] = b.sum(d.marks)
 	}
 	return out
-}
-
-func sumOf(ids []ID) string {
-	if len(ids) == 0 {
-		return ""
-	}
-	h := sha256.New()
-	writeIDs(h, ids)
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:sumLength])
 }
 
 // Differing returns the IDs of what this node has for a peer in the buckets whose sums differ from
@@ -143,18 +202,18 @@ func sumOf(ids []ID) string {
 // whole buckets but for the last. more reports whether there are further ones.
 func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids []ID, buckets []int, more bool) {
 	e.memory.mu.RLock()
-	have := e.between(p)
+	have, d := e.between(p)
 	e.memory.mu.RUnlock()
 	for i := int(after[0]); i < Buckets; i++ {
 		theirs := ""
 		if i < len(sums) {
 			theirs = sums[i]
 		}
-		if sumOf(have[i]) == theirs {
+		if have[i].sum(d.marks) == theirs {
 			continue
 		}
 		buckets = append(buckets, i)
-		for _, id := range have[i] {
+		for _, id := range have[i].listed() {
 			if after != (ID{}) && id.Compare(after) <= 0 {
 				continue
 			}
@@ -171,9 +230,11 @@ func (e *Exchange) Differing(p peer.ID, sums []string, after ID, most int) (ids 
 func (e *Exchange) Lacks(ids []ID) (out []ID) {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
+	groups := e.common().groups
 	for _, id := range ids {
 		_, have := e.memory.set.all[id]
-		if _, declined := e.memory.declined[id]; !have && !declined {
+		_, declined := e.memory.declined[id]
+		if _, full := groups[id]; !have && !declined && !full {
 			out = append(out, id)
 		}
 	}
@@ -189,47 +250,94 @@ func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) 
 	}
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
-	have := e.between(p)
-	var rest [][]byte
+	have, d := e.between(p)
+	var beyond []*Statement
 	for _, b := range buckets {
 		if b < 0 || b >= Buckets {
 			continue
 		}
-		for _, id := range have[b] {
-			if _, known := has[id]; known {
-				continue
-			}
-			if st := e.memory.set.all[id]; st.Signer == e.memory.root {
-				out = append(out, st.Data)
-			} else {
-				rest = append(rest, st.Data)
+		for _, id := range have[b].listed() {
+			if _, known := has[id]; !known {
+				beyond = append(beyond, e.named(d, id)...)
 			}
 		}
 	}
-	return append(out, rest...)
+	beyond = e.memory.set.withPapers(beyond)
+	slices.SortStableFunc(beyond, func(a, b *Statement) int {
+		return cmp.Compare(rank(b.Signer == e.memory.root), rank(a.Signer == e.memory.root))
+	})
+	return bodies(beyond)
+}
+
+// named returns the statement with an ID, or those that the ID stands for. The caller holds the lock
+// of memory.
+func (e *Exchange) named(d *digest, id ID) []*Statement {
+	if st, known := e.memory.set.all[id]; known {
+		return []*Statement{st}
+	}
+	return d.groups[id]
+}
+
+// withPapers puts before each grant of a member that by which its signer signs: who does not know
+// that keeps none of the signer's grants.
+func (s *set) withPapers(list []*Statement) []*Statement {
+	out := make([]*Statement, 0, len(list))
+	there := make(map[ID]struct{}, len(list))
+	put := func(st *Statement) {
+		if _, twice := there[st.ID]; !twice {
+			there[st.ID] = struct{}{}
+			out = append(out, st)
+		}
+	}
+	for _, st := range list {
+		if st.Grant != nil && !st.issuer() {
+			if paper := highest(s.papersOf(st.Grant)); paper != nil {
+				put(paper)
+			}
+		}
+		put(st)
+	}
+	return out
+}
+
+// papersOf returns the grants of the line under which a member's grant was signed.
+func (s *set) papersOf(g *Grant) []*Statement {
+	return slices.DeleteFunc(slices.Clone(s.issuers[g.By]), func(i *Statement) bool { return i.Grant.Line.Serial != g.Paper })
+}
+
+func bodies(list []*Statement) [][]byte {
+	out := make([][]byte, len(list))
+	for i, st := range list {
+		out[i] = st.Data
+	}
+	return out
 }
 
 // Bodies returns those of the statements that are known, and that are for everybody or concern the
-// peer or this node.
-func (e *Exchange) Bodies(p peer.ID, ids []ID) (out [][]byte) {
+// peer or this node; before grants of members those of their signers.
+func (e *Exchange) Bodies(p peer.ID, ids []ID) [][]byte {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
 	concerned := e.memory.set.concerned(p, e.memory.cfg.Self)
+	d := e.common()
+	var asked []*Statement
 	for _, id := range ids {
-		st, have := e.memory.set.all[id]
-		if have && (e.memory.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject)) {
-			out = append(out, st.Data)
+		for _, st := range e.named(d, id) {
+			if e.memory.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject) {
+				asked = append(asked, st)
+			}
 		}
 	}
-	return out
+	return bodies(e.memory.set.withPapers(asked))
 }
 
 // Common returns the statements that every node keeps, as they were signed.
 func (e *Exchange) Common() (out [][]byte) {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
-	for _, id := range e.common().ids {
-		out = append(out, e.memory.set.all[id].Data)
+	d := e.common()
+	for _, id := range slices.SortedFunc(slices.Values(slices.Concat(d.ids, d.held)), ID.Compare) {
+		out = append(out, bodies(e.named(d, id))...)
 	}
 	return out
 }

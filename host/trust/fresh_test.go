@@ -38,7 +38,7 @@ func TestClosedBookIsNotMissed(t *testing.T) {
 	o.learn(f, o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})...)
 	must(t, f.Issuance().Revoke(s, []peer.ID{friend.id}, nil))
 	o.revoke(f, o.signer, thief.id)
-	must(t, f.Issuance().Close(o.signer, thief.id, nil))
+	must(t, f.Issuance().Close(o.signer, trust.Closing{Signer: thief.id}))
 	for range 3 {
 		f = o.again(f)
 		must(t, f.Whole())
@@ -107,7 +107,7 @@ func TestKilledWhileForgettingAClosedBook(t *testing.T) {
 		o.learn(f, o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})...)
 		must(t, f.Issuance().Revoke(s, []peer.ID{friend.id}, nil))
 		o.revoke(f, o.signer, thief.id)
-		must(t, f.Issuance().Close(o.signer, thief.id, nil))
+		must(t, f.Issuance().Close(o.signer, trust.Closing{Signer: thief.id}))
 		trust.RewriteKilled(t, f, at)
 		for range 2 {
 			if err := o.again(f).Whole(); err != nil {
@@ -129,7 +129,7 @@ func TestReinstatedRevokesOnceMore(t *testing.T) {
 		o.learn(f, o.revocation(p, c[0], friend.id, paper...))
 	}
 	o.revoke(f, o.signer, p.id)
-	must(t, f.Issuance().Close(o.signer, p.id, nil))
+	must(t, f.Issuance().Close(o.signer, trust.Closing{Signer: p.id}))
 	must(t, f.May(friend.id, "deploy"))
 	chain, err := f.Issuance().Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
 	must(t, err)

@@ -208,16 +208,32 @@ func (f Issuance) Lift(root *Signer, p peer.ID, lines ...Line) (lifted int, err 
 	return lifted, err
 }
 
+// Closing says how the book of a signer is closed.
+type Closing struct {
+	Signer peer.ID
+	// Standing are the revocations that go on to count.
+	Standing []ID
+	// Unknown closes the book also where no grant of the signer is known here: for ever, also for what
+	// it signs under a new grant.
+	Unknown bool
+}
+
 // Close ends, as the root, all revocations by a signer that has ended but those named as standing:
-// also those that are not known here yet.
-func (f Issuance) Close(root *Signer, signer peer.ID, standing []ID) error {
+// also those that are not known here yet. It does so under the lines of the signer that are known:
+// without any the error matches [ErrStranger].
+func (f Issuance) Close(root *Signer, c Closing) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
-		if st := highest(have.issuers[signer]); st != nil && have.endedBy(st) == nil {
+		st := highest(have.issuers[c.Signer])
+		switch {
+		case st == nil && !c.Unknown:
+			err := fmt.Errorf("%w: no grant of %s as an issuer is known here, so its book would be closed for ever", ErrStranger, c.Signer)
+			return nil, &Blocked{Err: err, Need: NeedGrant, Peer: c.Signer}
+		case st != nil && have.endedBy(st) == nil:
 			err := fmt.Errorf("%s goes on to sign: end it first", st.Grant.Name)
-			return nil, &Blocked{Err: err, Need: NeedEnd, Peer: signer, Name: st.Grant.Name}
+			return nil, &Blocked{Err: err, Need: NeedEnd, Peer: c.Signer, Name: st.Grant.Name}
 		}
-		l := Lift{Signer: signer, Standing: standing}
-		for _, st := range have.issuers[signer] {
+		l := Lift{Signer: c.Signer, Standing: c.Standing}
+		for _, st := range have.issuers[c.Signer] {
 			if serial := st.Grant.Line.Serial; !slices.Contains(l.Lines, serial) {
 				l.Lines = append(l.Lines, serial)
 			}
@@ -232,20 +248,5 @@ func (f Issuance) Close(root *Signer, signer peer.ID, standing []ID) error {
 func (f Issuance) Waive(root *Signer, machine peer.ID, ids []ID) error {
 	return f.signing(root, func(have draft) ([]*Statement, error) {
 		return root.liftAll(Lift{Machine: machine}, ids, have.now)
-	})
-}
-
-// AskMinProtocol asks the whole fleet, as the root, for a lowest protocol version. An empty one
-// ends all that was asked before.
-func (f Issuance) AskMinProtocol(root *Signer, version string) error {
-	return f.signing(root, func(have draft) ([]*Statement, error) {
-		p := Policy{MinProtocol: version}
-		for id, st := range have.all {
-			if _, lowered := have.lowered[id]; st.Policy != nil && !lowered {
-				p.Lowers = append(p.Lowers, id)
-			}
-		}
-		st, err := root.policy(p, have.now)
-		return []*Statement{st}, err
 	})
 }

@@ -164,7 +164,7 @@ func (m *memory) take(statements []*Statement, owed bool) (news bool, err error)
 			errs = append(errs, err)
 		}
 		if !added {
-			m.decline(st.ID)
+			m.decline(st.ID, err)
 			continue
 		}
 		if owed {
@@ -202,9 +202,10 @@ func (m *memory) take(statements []*Statement, owed bool) (news bool, err error)
 // maxDeclined is of how many statements it is remembered that there was no room for them.
 const maxDeclined = 20_000
 
-// decline notes a statement that is not asked for again. The caller holds mu.
-func (m *memory) decline(id ID) {
-	if _, have := m.set.all[id]; have {
+// decline notes a statement that is not asked for again, but for one whose signer is not known: that may
+// come with it the next time. The caller holds mu.
+func (m *memory) decline(id ID, why error) {
+	if _, have := m.set.all[id]; have || errors.Is(why, ErrSignerEnded) {
 		return
 	}
 	if len(m.declined) >= maxDeclined {

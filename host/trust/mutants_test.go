@@ -76,6 +76,7 @@ func TestMutants(t *testing.T) {
 // searchFlaw returns how many histories it took, 0 for more than these, and what was seen.
 func searchFlaw(t *testing.T, f flaw, most int) (int, string) {
 	t.Helper()
+	f.edits = append(f.edits, remembering(), needsSync())
 	program := modelProgram(t, f.overlay(t))
 	for at := 0; at < most; at += flawChunk {
 		r := &told{broken: map[uint64]string{}, seen: map[string]int{}}

@@ -250,15 +250,29 @@ func (w *world) checkRecovered(n, k *node) {
 	w.checkLabel(n, k)
 }
 
-// revokedByOwner reports whether the owner has revoked a worker, and nothing has ended that.
+// revokedByOwner reports whether the owner has revoked a worker, and nothing has ended that. What
+// an issuer that is not for all has revoked is only in its own lines: it keeps a machine from being
+// signed anew by itself where it is known, and where it comes too late for that, the machine waits to
+// be confirmed.
 func (w *world) revokedByOwner(n, k *node) bool {
 	lifts := evidence(w.pool)
-	return slices.ContainsFunc(n.list, func(r *fact) bool {
+	m, _ := n.f.Known(k.id)
+	for _, r := range n.list {
 		if r.Revocation == nil || r.author != 'o' || r.Revocation.Peer != k.id || lifts.liftedByName(r) || lifts.closes(r) {
-			return false
+			continue
 		}
-		return r.Signer != w.ids["V"] || !w.person[k.name]
-	})
+		if r.Signer != w.ids["V"] || !w.person[k.name] && !n.tooLate(m, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// tooLate reports whether a machine heard something of a member after it had signed that anew by itself,
+// so that the member waits for a person to confirm it.
+func (n *node) tooLate(m Member, news *fact) bool {
+	at := func(id ID) int { return slices.IndexFunc(n.list, func(st *fact) bool { return st.ID == id }) }
+	return m.Unconfirmed && at(m.st.ID) >= 0 && at(m.st.ID) < at(news.ID)
 }
 
 // closes reports whether the book of a revocation's signer was closed.
@@ -317,13 +331,17 @@ func (w *world) someoneHeard(g *Grant, since int) bool {
 	return slices.ContainsFunc(w.allNodes(), func(o *node) bool { return slices.ContainsFunc(o.list, which) })
 }
 
-// checkLabel: no label of a thief stays on a machine of which an honest paper is known.
+// checkLabel: no label of a thief stays on a machine of which an honest paper is known, unless that came
+// when the machine was signed anew already, and it waits to be confirmed: a machine that has lost its
+// files has the paper of a thief alone.
 func (w *world) checkLabel(n, k *node) {
 	m, known := n.f.Known(k.id)
 	if !known || m.Err != nil || w.joined[k.name] == "" || w.labels[k.name][m.Grant.Labels["site"]] {
 		return
 	}
-	if slices.ContainsFunc(n.held(), func(g *fact) bool { return g.Grant != nil && g.Grant.Subject == k.id && g.author == 'o' }) {
+	if slices.ContainsFunc(n.held(), func(g *fact) bool {
+		return g.Grant != nil && g.Grant.Subject == k.id && g.author == 'o' && !n.tooLate(m, g)
+	}) {
 		w.fail("P2/P4 a label of the thief is on %s", k.name)
 	}
 }

@@ -12,7 +12,10 @@ import (
 )
 
 // Bounds on what a node keeps. Revocations are never forgotten, so a thief's must be few: each
-// needs evidence, and of the lines that a thief makes up itself only so many count.
+// needs evidence, and of the lines that a thief makes up itself only so many count. Counts alone
+// are no bound for a small board, since statements can be large: what one signer says is bounded in
+// bytes as well. Grants and revocations have rooms of their own, and what rests on the word of one
+// issuer never takes all of the latter, so that junk does not keep the signer from revoking.
 const (
 	maxSubjects     = 10_000 // members whose grants are kept
 	maxDelegates    = 5_000  // of them those of one issuer that is not for all
@@ -23,6 +26,12 @@ const (
 	maxOwnRevoked   = 4_096  // revocations by one signer in lines that it began itself, or on the word of one other issuer
 	maxSigners      = 64
 	maxIssuerGrants = 1_024 // of one peer; the root alone makes them
+
+	maxGrantsBytes  = 16 << 20 // of members' grants by one signer
+	maxRevokedBytes = 16 << 20 // of revocations by one signer; the one that goes beyond is the last
+	maxWordBytes    = 12 << 20 // of them on the word of one issuer
+
+	fullFor = time.Minute // for which it is remembered that there is no room, whoever makes up members
 )
 
 // set is a grow-only set of statements. A verdict depends on the statements and on the time that it
@@ -32,18 +41,28 @@ type set struct {
 	root peer.ID
 	self peer.ID
 
-	all     map[ID]*Statement
-	plain   map[peer.ID][]*Statement // grants of members, by subject
-	issuers map[peer.ID][]*Statement // grants of issuers, by subject
-	revs    map[target][]*Statement
-	lifted  map[ID]struct{}
-	closed  map[peer.ID]*closure // by signer
-	waived  map[ID]struct{}      // statements that this node need not have
-	lowered map[ID]struct{}
-	owned   map[word]int // revocations on the word of an issuer, as far as they count
-	signed  map[peer.ID]map[peer.ID]struct{}
-	seen    map[peer.ID]struct{} // members that have shown their grants themselves
+	all      map[ID]*Statement
+	plain    map[peer.ID][]*Statement // grants of members, by subject
+	issuers  map[peer.ID][]*Statement // grants of issuers, by subject
+	revs     map[target][]*Statement
+	lifted   map[ID]struct{}
+	closed   map[peer.ID]*closure // by signer
+	waived   map[ID]struct{}      // statements that this node need not have
+	lowered  map[ID]struct{}
+	owned    map[word]load        // revocations on the word of an issuer, as far as they count
+	revoking map[peer.ID]load     // revocations by a signer, as far as they count
+	granting map[peer.ID]load     // members' grants by a signer
+	swept    map[peer.ID]struct{} // signers of whose grants none repeats another
+	signed   map[peer.ID]map[peer.ID]struct{}
+	seen     map[peer.ID]struct{}  // members that have shown their grants themselves
+	full     map[peer.ID]time.Time // since when there is no room: by ended signer, by "" for all members
 }
+
+// load is how much there is of something.
+type load struct{ n, bytes int }
+
+// add counts a statement, or one that goes.
+func (l load) add(st *Statement, n int) load { return load{l.n + n, l.bytes + n*len(st.Data)} }
 
 // closure is what the root said when it closed the book of a signer: which of its revocations
 // count.
@@ -76,7 +95,8 @@ func newSet(root, self peer.ID) *set {
 		plain: map[peer.ID][]*Statement{}, issuers: map[peer.ID][]*Statement{}, revs: map[target][]*Statement{},
 		lifted: map[ID]struct{}{}, closed: map[peer.ID]*closure{}, seen: map[peer.ID]struct{}{},
 		waived: map[ID]struct{}{}, lowered: map[ID]struct{}{},
-		owned: map[word]int{}, signed: map[peer.ID]map[peer.ID]struct{}{},
+		owned: map[word]load{}, revoking: map[peer.ID]load{}, granting: map[peer.ID]load{},
+		swept: map[peer.ID]struct{}{}, signed: map[peer.ID]map[peer.ID]struct{}{}, full: map[peer.ID]time.Time{},
 	}
 }
 
@@ -130,6 +150,7 @@ func (s *set) addRevocation(st *Statement, kept bool) (bool, error) {
 	s.all[st.ID] = st
 	s.revs[st.Revocation.target()] = append(s.revs[st.Revocation.target()], st)
 	s.count(st)
+	clear(s.full)
 	return true, nil
 }
 
@@ -144,16 +165,21 @@ func (r *Revocation) word() word {
 	return word{r.By, r.shown}
 }
 
-// count counts a revocation on the word of an issuer.
+// count counts a revocation.
 func (s *set) count(st *Statement) {
-	if w := st.Revocation.word(); w.shown != "" && s.live(st) {
-		s.owned[w]++
+	if !s.live(st) {
+		return
+	}
+	s.revoking[st.Signer] = s.revoking[st.Signer].add(st, 1)
+	if w := st.Revocation.word(); w.shown != "" {
+		s.owned[w] = s.owned[w].add(st, 1)
 	}
 }
 
 // recount counts anew after a lift.
 func (s *set) recount() {
 	clear(s.owned)
+	clear(s.revoking)
 	for _, list := range s.revs {
 		for _, st := range list {
 			s.count(st)
@@ -201,6 +227,7 @@ func (s *set) addGrant(st *Statement, now time.Time, kept bool) (bool, error) {
 	}
 	s.all[st.ID] = st
 	s.plain[g.Subject] = append(s.plain[g.Subject], st)
+	s.granting[g.By] = s.granting[g.By].add(st, 1)
 	if s.signed[g.By] == nil {
 		s.signed[g.By] = map[peer.ID]struct{}{}
 	}
@@ -209,7 +236,12 @@ func (s *set) addGrant(st *Statement, now time.Time, kept bool) (bool, error) {
 	if gone != nil {
 		s.forget(gone)
 	}
-	return gone != st, nil
+	if err := s.at(now).fits(st); err != nil {
+		s.forget(st)
+		return false, err
+	}
+	_, stays := s.all[st.ID]
+	return stays, nil
 }
 
 // compareNumbers orders grants by number, and those of the same number by ID.
@@ -226,7 +258,11 @@ func (s *set) forgetPeer(p peer.ID) {
 
 func (s *set) forget(st *Statement) {
 	g := st.Grant
+	if _, there := s.all[st.ID]; !there {
+		return
+	}
 	delete(s.all, st.ID)
+	s.granting[g.By] = s.granting[g.By].add(st, -1)
 	left := slices.DeleteFunc(s.plain[g.Subject], func(o *Statement) bool { return o == st })
 	s.plain[g.Subject] = left
 	if len(left) == 0 {

@@ -166,10 +166,5 @@ func (s *Signer) liftAll(l Lift, ids []ID, now time.Time) (out []*Statement, err
 	return out, nil
 }
 
-func (s *Signer) policy(p Policy, now time.Time) (*Statement, error) {
-	p.Fleet, p.Issued = s.fleet, max(now.UnixMilli(), 1)
-	return sign(s.fleet, policyKind(), &p, s.key)
-}
-
 // newSerial returns 26 characters with at least 128 random bits.
 func newSerial() string { return rand.Text() }

@@ -360,7 +360,7 @@ func (w *world) closeBook(n *node, p string) {
 			standing = append(standing, r.ID)
 		}
 	}
-	if err := n.f.Issuance().Close(w.signer, w.ids[p], standing); err != nil {
+	if err := n.f.Issuance().Close(w.signer, Closing{Signer: w.ids[p], Standing: standing}); err != nil {
 		return // it was not ended as far as this machine knows
 	}
 	n.collect('o')

@@ -1,6 +1,7 @@
 package trust_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,7 +68,7 @@ func TestReinstatedIssuer(t *testing.T) {
 	}
 	o.learn(f, c...)
 	o.revoke(f, o.signer, p.id)
-	must(t, f.Issuance().Close(o.signer, p.id, nil))
+	must(t, f.Issuance().Close(o.signer, trust.Closing{Signer: p.id}))
 	chain, err := f.Issuance().Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
 	must(t, err)
 	s, err := trust.NewIssuer(o.root.Fleet(), p.key, chain)
@@ -154,5 +155,36 @@ func TestNothingIsPassedOver(t *testing.T) {
 	must(t, serve.Reload())
 	if !serve.Revoked(evil.id) || serve.MaySend(evil.id, true) == nil {
 		t.Error("the revocation was passed over")
+	}
+}
+
+// Where no grant of a signer is known its book would be closed for ever, also for what it signs after
+// it was brought back: a person has to say so.
+func TestClosingAnUnknownBook(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	_, p, c := o.stolen()
+	friend := newPerson(t)
+	o.learn(f, o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})...)
+	o.revoke(f, o.signer, p.id)
+	err := f.Issuance().Close(o.signer, trust.Closing{Signer: p.id})
+	if b, ok := errors.AsType[*trust.Blocked](err); !ok || b.Need != trust.NeedGrant || !errors.Is(err, trust.ErrStranger) || len(f.Lifts()) > 0 {
+		t.Errorf("closed unseen: %v, %d lifts", err, len(f.Lifts()))
+	}
+	o.learn(f, c...) // a member that has it is met
+	must(t, f.Issuance().Close(o.signer, trust.Closing{Signer: p.id}))
+	chain, err := f.Issuance().Decide(o.signer, trust.Decision{Grant: laptop(p.id), Reinstate: true})
+	must(t, err)
+	s, err := trust.NewIssuer(o.root.Fleet(), p.key, chain)
+	must(t, err)
+	must(t, f.Issuance().Revoke(s, []peer.ID{friend.id}, nil))
+	if !f.Revoked(friend.id) {
+		t.Error("what it revokes after it was brought back does not count")
+	}
+
+	other, _ := o.rig(t.TempDir(), nil, nil)
+	must(t, other.Issuance().Close(o.signer, trust.Closing{Signer: p.id, Unknown: true}))
+	if l := other.Lifts(); len(l) != 1 || len(l[0].Lift.Lines) != 0 {
+		t.Errorf("%+v", l)
 	}
 }

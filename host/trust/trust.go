@@ -9,15 +9,13 @@
 // A node without a fleet is [Open]: it knows the peers that its owner allowed, and all others are
 // strangers. A node in a fleet has a [Fleet]. Both are a [Judge], and every right goes through one.
 //
-// The packages below keep apart what stands by itself: trust/store has the files, trust/ticket
-// one-time tickets, and trust/rootkey the root key at rest. DESIGN.md gives the rules and the
-// reasons.
+// The packages below keep apart what stands by itself: trust/ticket has one-time tickets, and
+// trust/rootkey the root key at rest. DESIGN.md gives the rules and the reasons.
 package trust
 
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -66,40 +64,33 @@ func (d *Denied) Unauthenticated() bool {
 // others. It is used concurrently.
 type Open struct {
 	mu      sync.RWMutex
-	allowed map[peer.ID]struct{}
+	allowed []peer.ID
 }
 
 var _ Judge = (*Open)(nil)
 
 // NewOpen returns the judge of a node that lets these peers do everything, and others nothing.
-func NewOpen(allow ...peer.ID) *Open {
-	o := &Open{allowed: make(map[peer.ID]struct{}, len(allow))}
-	for _, p := range allow {
-		o.allowed[p] = struct{}{}
-	}
-	return o
-}
+func NewOpen(allow ...peer.ID) *Open { return &Open{allowed: slices.Clone(allow)} }
 
 // Allow adds a peer to the list.
 func (o *Open) Allow(p peer.ID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.allowed[p] = struct{}{}
+	o.allowed = append(o.allowed, p)
 }
 
-// Allowed returns the list, sorted.
-func (o *Open) Allowed() []peer.ID {
-	o.mu.RLock()
-	defer o.mu.RUnlock()
-	return slices.Sorted(maps.Keys(o.allowed))
+// Replace makes peers the list. What others had begun before is for the caller to end.
+func (o *Open) Replace(peers ...peer.ID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.allowed = slices.Clone(peers)
 }
 
 // Member reports whether p is on the list.
 func (o *Open) Member(p peer.ID) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	_, ok := o.allowed[p]
-	return ok
+	return slices.Contains(o.allowed, p)
 }
 
 // May returns nil for a peer on the list.

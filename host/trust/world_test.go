@@ -514,7 +514,7 @@ func (w *world) exchange(a, b *node) {
 	if a.f.Exchange().Digest(b.id) == b.f.Exchange().Digest(a.id) {
 		return
 	}
-	most := oneOf(w, 3, 30, 3000)
+	most := oneOf(w, 1, 3, 30, 3000)
 	sums := a.f.Exchange().Sums(b.id)
 	for after := (ID{}); ; {
 		ids, buckets, more := b.f.Exchange().Differing(a.id, sums, after, most)

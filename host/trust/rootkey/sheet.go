@@ -10,6 +10,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/durable"
 )
 
 // ErrSheet: a backup sheet cannot be read. The error's text names the line.
@@ -118,12 +119,16 @@ func ParseSheet(text string) (*Sheet, error) {
 	if len(text) > maxSheet {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrSheet, maxSheet)
 	}
+	plain, wrong := durable.Text([]byte(text))
+	if wrong != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSheet, wrong)
+	}
 	var (
 		s    Sheet
 		seed strings.Builder
 		keys int
 	)
-	for n, line := range strings.Split(text, "\n") {
+	for n, line := range strings.Split(string(plain), "\n") {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue

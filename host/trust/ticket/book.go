@@ -31,6 +31,9 @@ var (
 
 const (
 	maxOpen = 256
+	// maxKept is how many tickets are remembered, open or not. Only for want of room is one that has
+	// ended forgotten: a clock that was ahead for a moment has then cost no ticket that is good.
+	maxKept = 512
 	maxFile = 32 << 10
 	// maxBrought is how many open tickets one member may have brought here, maxBroughtAll how many
 	// all of them together.
@@ -39,9 +42,7 @@ const (
 	// repeatWithin is how long the peer that used a ticket may ask again for an answer that was
 	// lost, also past the ticket's end.
 	repeatWithin = 10 * time.Minute
-	// forgetAfter is how long a ticket that has ended is remembered, to say so.
-	forgetAfter = 24 * time.Hour
-	maxLifetime = 10 * 365 * 24 * time.Hour // of a grant
+	maxLifetime  = 10 * 365 * 24 * time.Hour // of a grant
 )
 
 // Invitation says what a ticket gives, in the book of its redeemer.
@@ -135,15 +136,8 @@ func (b *Book) Add(inv Invitation, secret []byte) error {
 	if err := inv.validate(secret); err != nil {
 		return err
 	}
-	open, brought, err := b.prune(time.Now(), inv.Sender)
-	switch {
-	case err != nil:
+	if err := b.makeRoom(time.Now(), inv.Sender); err != nil {
 		return err
-	case open >= maxOpen:
-		return fmt.Errorf("%w: %d tickets are open", trust.ErrFull, open)
-	case inv.Sender != "" && (brought.bySender >= maxBrought || brought.all >= maxBroughtAll):
-		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought",
-			trust.ErrFull, brought.bySender, brought.all)
 	}
 	sum := sha256.Sum256(secret)
 	return b.create(inv.ID, suffixTicket, ticketFile{inv, sum[:]})
@@ -213,7 +207,7 @@ func (b *Book) Check(id string, secret []byte, p peer.ID, now time.Time) (*Invit
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case found && used.Peer == p && now.Sub(used.At) < repeatWithin:
+	case found && used.Peer == p && now.Sub(used.At).Abs() < repeatWithin:
 		return &t.Invitation, used.Chain, nil
 	case found:
 		return nil, nil, fmt.Errorf("%w: by %s on %s", ErrUsed, used.Peer, used.At.UTC().Format(time.DateTime))
@@ -361,35 +355,73 @@ func (b *Book) ids() (out []string, err error) {
 	return out, nil
 }
 
-// brought counts the open tickets that members have brought.
-type brought struct{ all, bySender int }
+// shelf is what the book holds at a time.
+type shelf struct {
+	open              int // also those that are not understood
+	brought, bySender int // of the open ones, by any member and by one
+	over              []overTicket
+}
 
-// prune forgets tickets that ended a day ago, and counts those that are open.
-func (b *Book) prune(now time.Time, sender peer.ID) (open int, by brought, err error) {
+// overTicket is a ticket that has ended.
+type overTicket struct {
+	id    string
+	ended time.Time
+	used  bool
+}
+
+// makeRoom forgets a ticket that has ended where the book is full: one that was used before others,
+// and then the one that ended first. The error matches [trust.ErrFull] where too many are open.
+func (b *Book) makeRoom(now time.Time, sender peer.ID) error {
+	s, err := b.look(now, sender)
+	switch {
+	case err != nil:
+		return err
+	case s.open >= maxOpen:
+		return fmt.Errorf("%w: %d tickets are open", trust.ErrFull, s.open)
+	case sender != "" && (s.bySender >= maxBrought || s.brought >= maxBroughtAll):
+		return fmt.Errorf("%w: %d tickets of this member are open, and %d that members brought",
+			trust.ErrFull, s.bySender, s.brought)
+	}
+	slices.SortFunc(s.over, func(a, b overTicket) int {
+		if a.used != b.used {
+			return map[bool]int{true: -1, false: 1}[a.used]
+		}
+		return a.ended.Compare(b.ended)
+	})
+	for i := range min(len(s.over), s.open+len(s.over)-maxKept+1) {
+		if err := b.Remove(s.over[i].id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look reads what the book holds, with what a member has brought.
+func (b *Book) look(now time.Time, sender peer.ID) (s shelf, err error) {
 	ids, err := b.ids()
 	if err != nil {
-		return 0, by, err
+		return s, err
 	}
 	for _, id := range ids {
 		t, err := b.load(id)
 		switch {
 		case err != nil:
-			open++ // not understood: keep it, and count it
-		case now.Sub(t.Expires) > forgetAfter:
-			if err := b.Remove(id); err != nil {
-				return 0, by, err
-			}
-		case now.Before(t.Expires):
-			open++
-			if t.Sender != "" {
-				by.all++
-			}
-			if t.Sender != "" && t.Sender == sender {
-				by.bySender++
-			}
+			s.open++ // keep it, and count it
+			continue
+		case !now.Before(t.Expires):
+			_, unused := os.Stat(b.path(id, suffixUsed))
+			s.over = append(s.over, overTicket{id, t.Expires, unused == nil})
+			continue
+		}
+		s.open++
+		if t.Sender != "" {
+			s.brought++
+		}
+		if t.Sender != "" && t.Sender == sender {
+			s.bySender++
 		}
 	}
-	return open, by, nil
+	return s, nil
 }
 
 // Remove forgets a ticket, so that it cannot be redeemed any more. It is no error when there is
@@ -398,11 +430,17 @@ func (b *Book) Remove(id string) error {
 	if err := validateID(id); err != nil {
 		return err
 	}
-	// The ticket goes first: without it the other files mean nothing.
-	for _, suffix := range []string{suffixTicket, suffixUsed, suffixWaiting, suffixAnswer, suffixRefused} {
-		if err := os.Remove(b.path(id, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("ticket book: %w", err)
+	// The ticket goes first, and is gone from the disk before the others: without it they mean
+	// nothing, and without its mark it could be used once more.
+	for _, suffixes := range [][]string{{suffixTicket}, {suffixUsed, suffixWaiting, suffixAnswer, suffixRefused}} {
+		for _, suffix := range suffixes {
+			if err := os.Remove(b.path(id, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("ticket book: %w", err)
+			}
+		}
+		if err := durable.SyncDir(b.dir); err != nil {
+			return err
 		}
 	}
-	return durable.SyncDir(b.dir)
+	return nil
 }

@@ -1,4 +1,7 @@
 package ticket
 
-// MaxBrought is the bound for tests outside of the package.
-const MaxBrought = maxBrought
+// Bounds for tests outside of the package.
+const (
+	MaxBrought = maxBrought
+	MaxKept    = maxKept
+)

@@ -3,16 +3,13 @@
 package ticket
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -144,37 +141,6 @@ func (t *Ticket) Encode() (string, error) {
 		return "", fmt.Errorf("encode ticket: %d characters are more than %d: use fewer labels", len(text), maxText)
 	}
 	return text, nil
-}
-
-// Parse reads the text of a ticket. White space in it does not matter: a pasted line may be broken.
-// The error matches [ErrNotTicket] or [ErrAltered].
-func Parse(text string) (*Ticket, error) {
-	if len(text) > 2*maxText {
-		return nil, ErrNotTicket
-	}
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) {
-			return -1
-		}
-		return r
-	}, text)
-	text, ok := strings.CutPrefix(text, prefix)
-	if !ok {
-		return nil, ErrNotTicket
-	}
-	data, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(data) <= checksumBytes || len(text) > maxText {
-		return nil, ErrAltered
-	}
-	data, told := data[:len(data)-checksumBytes], data[len(data)-checksumBytes:]
-	if sum := sha256.Sum256(data); !bytes.Equal(sum[:checksumBytes], told) {
-		return nil, ErrAltered
-	}
-	t, err := unpack(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAltered, err)
-	}
-	return t, nil
 }
 
 func unpack(data []byte) (*Ticket, error) {

@@ -10,11 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -165,7 +168,7 @@ func TestTicketBookIsBounded(t *testing.T) {
 	if err := book.Add(first, secret); err == nil {
 		t.Error("an ID twice")
 	}
-	// What has ended long ago makes room; damaged files are no harm.
+	// Damaged files are no harm.
 	must(t, os.WriteFile(filepath.Join(dir, "TICKETAAAAAAA.json"), []byte("{"), 0o600))
 	if _, _, err := book.Check("TICKETAAAAAAA", secret, "x", time.Now()); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a damaged ticket: %v", err)
@@ -368,4 +371,88 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A clock that is two years ahead for a moment costs no ticket: one that was used stays used, and one
+// that was not is good when the clock is right again.
+func TestClockAheadForAMoment(t *testing.T) {
+	root := newRoot(t)
+	book, err := ticket.OpenBook(t.TempDir())
+	must(t, err)
+	p := newPerson(t)
+	chain := worker(t, root, p)
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		add := func(i int, ends time.Time) (string, []byte) {
+			inv, secret := entry(i, func(inv *ticket.Invitation) { inv.Expires = ends })
+			must(t, book.Add(inv, secret))
+			return inv.ID, secret
+		}
+		used, usedSecret := add(1, begun.Add(time.Hour))
+		unused, unusedSecret := add(2, begun.Add(time.Hour))
+		_, err := book.Use(used, p, chain, begun)
+		must(t, err)
+		time.Sleep(2 * 365 * 24 * time.Hour) // the clock is ahead
+		add(3, time.Now().Add(time.Hour))
+		right := begun.Add(time.Minute) // and right again
+		if _, _, err := book.Check(used, usedSecret, newPerson(t), right); !errors.Is(err, ticket.ErrUsed) {
+			t.Errorf("the used one: %v", err)
+		}
+		if _, _, err := book.Check(unused, unusedSecret, p, right); err != nil {
+			t.Errorf("the one that nobody used: %v", err)
+		}
+		// An answer that was given while the clock was ahead is not given again for two years.
+		_, err = book.Use(unused, p, chain, time.Now())
+		must(t, err)
+		if _, _, err := book.Check(unused, unusedSecret, p, right); !errors.Is(err, ticket.ErrUsed) {
+			t.Errorf("used by a clock that was ahead: %v", err)
+		}
+	})
+}
+
+// The book is bounded by count: for want of room a used ticket is forgotten first, then the one that
+// ended first, and never an open one.
+func TestEndedTicketsMakeRoom(t *testing.T) {
+	root := newRoot(t)
+	dir := t.TempDir()
+	book, err := ticket.OpenBook(dir)
+	must(t, err)
+	p := newPerson(t)
+	chain := worker(t, root, p)
+	now := time.Now()
+	var ids []string
+	add := func(i int, ends time.Time) {
+		t.Helper()
+		inv, secret := entry(i, func(inv *ticket.Invitation) { inv.Expires = ends })
+		must(t, book.Add(inv, secret))
+		ids = append(ids, inv.ID)
+	}
+	for i := range ticket.MaxKept - 1 { // as Add writes them, which reads all each time
+		inv, _ := entry(i, func(inv *ticket.Invitation) { inv.Expires = now.Add(time.Duration(i-10_000) * time.Second) })
+		data, err := json.Marshal(inv)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, inv.ID+".json"), data, 0o600))
+		ids = append(ids, inv.ID)
+	}
+	add(ticket.MaxKept-1, now.Add(time.Hour))
+	_, err = book.Use(ids[7], p, chain, now)
+	must(t, err)
+	known := func(want ...int) {
+		t.Helper()
+		list, err := book.List()
+		if err != nil || len(list) != ticket.MaxKept {
+			t.Errorf("%d are kept, %v", len(list), err)
+		}
+		for i, id := range ids {
+			_, err := book.State(id)
+			if gone := errors.Is(err, ticket.ErrUnknown); gone != slices.Contains(want, i) {
+				t.Errorf("ticket %d: %v", i, err)
+			}
+		}
+	}
+	known()
+	add(ticket.MaxKept, now.Add(time.Hour))
+	known(7)
+	add(ticket.MaxKept+1, now.Add(time.Hour))
+	known(7, 0)
 }
