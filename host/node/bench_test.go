@@ -11,8 +11,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 )
 
-// BenchmarkHandshake is a new connection over loopback, from the dial to the answer to the greeting: TCP, Noise, yamux,
-// identify, hello.
+// BenchmarkHandshake is a new connection over loopback, from the dial to the answer to the
+// greeting: TCP, Noise, yamux, identify, hello.
 func BenchmarkHandshake(b *testing.B) {
 	start := func(listen string, judge trust.Judge) *node.Node {
 		cfg := node.Config{Host: host.Config{StateDir: b.TempDir(), DHT: host.DHTOff}, Judge: judge}

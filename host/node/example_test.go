@@ -3,6 +3,9 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 
 	"github.com/seed-b490fa12/swarm/host/identity"
 
@@ -70,4 +73,30 @@ func must1(err error) {
 	if err != nil {
 		panic(err)
 	}
+}
+
+func ExampleNode_Listener() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	alice := start(ctx, nil)
+	defer alice.Close()
+	bob := start(ctx, trust.NewOpen(alice.ID())) // bob lets alice in
+	defer bob.Close()
+	must1(alice.Connect(ctx, info(bob)))
+
+	ln, err := bob.Listener("web", "web.read")
+	must1(err)
+	go http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := bob.WhoCalls(r.RemoteAddr)
+		fmt.Fprint(w, "hello, alice: ", who.Peer == alice.ID(), err)
+	}))
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return alice.Dial(ctx, bob.ID(), "web")
+	}}}
+	res, err := client.Get("http://bob/")
+	must1(err)
+	text, err := io.ReadAll(res.Body)
+	fmt.Println(string(text), err)
+	// Output:
+	// hello, alice: true <nil> <nil>
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -726,6 +727,63 @@ func TestRightsOfOthersAreNotRenewedByThemselves(t *testing.T) {
 				t.Errorf("on the word of %v", g.Origins)
 			}
 		})
+	}
+}
+
+// Many changes at once are told in one go: whoever has the key of an issuer that has ended could revoke
+// thousands of times, one by one, and each time all members greeted one another.
+func TestManyChangesAreToldTogether(t *testing.T) {
+	f := newFounder(t)
+	key, id := newKey(t)
+	var greetings atomic.Int64
+	worker := f.start(key, f.grant(id, trust.RoleWorker, "rig-01", time.Now()), node.Config{Role: "worker", Observe: func(o streams.Outcome) {
+		if o.Inbound && o.Type == "handshake" {
+			greetings.Add(1)
+		}
+	}}, nil)
+	must(t, f.laptop.Connect(t.Context(), info(worker)))
+	must(t, f.laptop.BringUpToDate(t.Context(), id))
+	before, began := greetings.Load(), time.Now()
+	var last peer.ID
+	for range 50 {
+		_, last = newKey(t)
+		f.revoke(f.laptop, last)
+	}
+	waitFor(t, "the last revocation to arrive", func() bool { return fleetOf(worker).Revoked(last) })
+	took := time.Since(began)
+	if n := greetings.Load() - before; n > 2+int64(took/time.Second) {
+		t.Errorf("%d greetings in %v", n, took)
+	}
+}
+
+// What a machine itself has of its grants is looked at before one is signed anew by itself, also
+// while that counts: the one that it shows may be of a thief, with other labels than the honest one.
+func TestAllGrantsAreSeenBeforeOneIsRenewed(t *testing.T) {
+	f := newFounder(t)
+	key, id := newKey(t)
+	c, err := f.signer.Issue(trust.Grant{Subject: id, Role: trust.RoleIssuer, Name: "other",
+		MayIssue: &trust.Bounds{Roles: []trust.Role{trust.RoleWorker}, ForAll: true}}, time.Now())
+	must(t, err)
+	other, err := trust.NewIssuer(f.root.Fleet(), key, c)
+	must(t, err)
+	for range 5 { // it would be a race
+		key, id := newKey(t)
+		grant := func(site string, n int64) trust.Chain {
+			c, err := other.Issue(trust.Grant{Subject: id, Role: trust.RoleWorker, Name: "rig", N: n, Labels: map[string]string{"site": site}},
+				time.Now().AddDate(0, 0, -300)) // it is due
+			must(t, err)
+			return c
+		}
+		worker := f.start(key, grant("a", 1), node.Config{Role: "worker"}, nil)
+		_, err = fleetOf(worker).Learn(grant("b", 2)...)
+		must(t, err)
+		must(t, worker.Connect(t.Context(), info(f.laptop)))
+		_, err = worker.Greeting(t.Context(), f.laptop.ID())
+		must(t, err)
+		must(t, f.laptop.BringUpToDate(t.Context(), worker.ID())) // a renewal is over by then
+		if g := fleetOf(worker).Self().Grant; g.By == f.laptop.ID() {
+			t.Errorf("signed anew with the labels %v", g.Labels)
+		}
 	}
 }
 

@@ -25,8 +25,8 @@ func (w *ownWord) MarshalRecord() ([]byte, error) {
 	return json.Marshal(&w.grant, json.Deterministic(true))
 }
 
-// A stranger that signs a grant for itself is a stranger all the same, and learns no statement: they
-// tell the names, labels and rights of members.
+// A stranger that signs a grant for itself is a stranger all the same, and learns no statement:
+// they tell the names, labels and rights of members.
 func TestStrangerLearnsNothingByItsOwnWord(t *testing.T) {
 	f := newFounder(t)
 	worker := f.member(trust.RoleWorker, "rig-01")

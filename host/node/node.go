@@ -13,6 +13,9 @@
 //	return n.Run(ctx)                         // until ctx ends
 //
 // Others are called through n.Client, as in Hello.Do(ctx, n.Client, peerID, …).
+//
+// Programs that want connections and not messages, such as net/http, take those of [Node.Listener]
+// and [Node.Dial], and ask [Node.WhoIs] who is at the other end.
 package node
 
 import (
@@ -32,6 +35,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/host"
+	"github.com/seed-b490fa12/swarm/host/dial"
 	"github.com/seed-b490fa12/swarm/host/limits"
 	"github.com/seed-b490fa12/swarm/host/node/addrs"
 	"github.com/seed-b490fa12/swarm/host/node/gossip"
@@ -188,14 +192,19 @@ func (n *Node) setUp() error {
 	})
 	n.Streams = streams.Config{
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
-		Observe: n.observe, Ready: n.greeter.Ready, Closed: greet.Closed, Audit: n.cfg.Audit, Limits: n.cfg.Limits,
+		Observe: n.observe, Late: func(c network.Conn) { n.probes.Late(c) }, Ready: n.greeter.Ready,
+		Line:   n.Paths().Line,
+		Closed: greet.Closed, Words: dial.Plain, Audit: n.cfg.Audit, Limits: n.cfg.Limits,
 	}
 	if n.cfg.Fleet != nil {
 		n.Streams.Permit = n.permit
 	}
 	d := dialler{n.Host, n.greeter}
 	n.Mux, n.Client = streams.NewMux(d, n.Streams), streams.NewClient(d, n.Streams)
-	n.probes = probe.New(n.Network(), n.ping, n.own, n.log)
+	n.probes = probe.New(probe.Config{
+		Network: n.Network(), Watch: n.Liveness(), Ping: n.ping, Elsewhere: n.Paths().Elsewhere, Relays: n.Relays,
+		Dead: n.Paths().FoundDead, Own: n.own, Logger: n.log,
+	})
 	n.twins = twins.New(twins.Config{
 		Self: n.ID(), Boot: boot, Peers: n.Peers, Client: n.Client, Counts: n.counts, Leads: n.leads, Visitor: n.visitor,
 		Hint: n.hint, Life: n.life, Go: n.own, Logger: n.log,
@@ -255,6 +264,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.Mux.Serve(ctx) })
 	g.Go(func() error { return n.Host.Run(ctx) })
+	g.Go(func() error { return n.greeter.Run(ctx) })
 	g.Go(func() error { return n.scores.Run(ctx) })
 	g.Go(func() error { return n.probes.Run(ctx, n.EventBus()) })
 	g.Go(func() error { return n.twins.Run(ctx) })

@@ -27,9 +27,10 @@ import (
 )
 
 const (
-	admitTimeout  = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
-	reportEvery   = time.Minute      // between two errors that are reported to a peer
-	noticeEvery   = time.Second      // between two lines of the log about errors that a peer reports
+	admitTimeout = 15 * time.Second // for a peer to show who it is; a handshake may take 10 s
+	reportEvery  = time.Minute      // between two errors that are reported to a peer
+	// noticeEvery is between two lines of the log about errors that a peer reports.
+	noticeEvery   = time.Second
 	reportTimeout = 5 * time.Second
 )
 
@@ -40,7 +41,8 @@ func (n *Node) connected(_ network.Network, c network.Conn) {
 	n.greeter.Connected(c)
 	if c.Stat().Direction == network.DirInbound && len(n.Network().ConnsToPeer(c.RemotePeer())) > 1 &&
 		n.cfg.Judge.Member(c.RemotePeer()) {
-		n.probes.Suspect(c.RemotePeer()) // it may be back, and know nothing of the connections that it had
+		// It may be back, and know nothing of the connections that it had.
+		n.probes.Suspect(c.RemotePeer())
 	}
 }
 
@@ -151,8 +153,8 @@ func (n *Node) counts(p peer.ID) bool {
 	return n.cfg.Fleet == nil && saved && !m.Hint
 }
 
-// leads reports whether machines stay connected with a member, so that it sees all of them: no worker
-// does, and nobody whom only an ended issuer has named.
+// leads reports whether machines stay connected with a member, so that it sees all of them: no
+// worker does, and nobody whom only an ended issuer has named.
 func (n *Node) leads(p peer.ID) bool {
 	f := n.cfg.Fleet
 	if f == nil {
@@ -264,6 +266,11 @@ func (n *Node) BringUpToDate(ctx context.Context, p peer.ID, others ...peer.ID) 
 		return err
 	}
 	return n.membership.BringUpToDate(ctx, p, info.Digest, others...)
+}
+
+// Keeps hands a member some of this node's statements, and returns an error unless it keeps them.
+func (n *Node) Keeps(ctx context.Context, p peer.ID, ids []trust.ID) error {
+	return n.membership.Keeps(ctx, p, ids)
 }
 
 // Missing asks a machine which statements it has lost.

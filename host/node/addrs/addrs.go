@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -79,7 +81,21 @@ type Directory struct {
 	client *streams.Client
 	own    func(func(context.Context))
 	log    *slog.Logger
+
+	mu     sync.Mutex // guards what follows
+	listed []listed   // as they were told of last
+	at     time.Time  // when they were listed
 }
+
+// listed is a member with its role.
+type listed struct {
+	peer peer.ID
+	role trust.Role
+}
+
+// listAgain is how old a list of members may be that is told. To make one of 10,000 takes 50 ms, and any
+// member may ask 20 times a second.
+const listAgain = time.Second
 
 // Config is what a Directory works with.
 type Config struct {
@@ -98,7 +114,10 @@ type Config struct {
 
 // New makes a directory.
 func New(cfg Config) *Directory {
-	return &Directory{cfg.Host, cfg.Fleet, cfg.Member, cfg.Seed, cfg.Client, cfg.Go, cfg.Logger}
+	return &Directory{
+		host: cfg.Host, fleet: cfg.Fleet, member: cfg.Member, seed: cfg.Seed, client: cfg.Client, own: cfg.Go,
+		log: cfg.Logger,
+	}
 }
 
 // Register answers on m, where this node is one that answers.
@@ -115,44 +134,78 @@ func (d *Directory) Register(m *streams.Mux) error {
 // Members are all members, in the order of their peer IDs, and where they say they are as far as
 // that is known; this node is one of them.
 func (d *Directory) Members() (out []membership.Contact) {
-	out = append(out, membership.Contact{Peer: d.host.ID(), Record: d.host.SignedRecord(d.host.ID()), Grant: d.fleet.Chain().JSON()})
-	for _, m := range d.fleet.Members() {
-		waits := errors.Is(m.Err, trust.ErrSignerEnded) // for an issuer that finds it and signs again
-		if m.Err != nil && !waits || m.Peer == d.host.ID() {
-			continue
+	for _, m := range d.list() {
+		if c, ok := d.contact(m.peer); ok {
+			out = append(out, c)
 		}
-		out = append(out, membership.Contact{Peer: m.Peer, Record: d.host.SignedRecord(m.Peer), Grant: m.Chain.JSON()})
 	}
-	slices.SortFunc(out, func(a, b membership.Contact) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out
+}
+
+// list returns all members that others are told of.
+func (d *Directory) list() (out []listed) {
+	out = append(out, listed{d.host.ID(), d.fleet.Self().Grant.Role})
+	for _, m := range d.fleet.Members() {
+		if isTold(m) && m.Peer != d.host.ID() {
+			out = append(out, listed{m.Peer, m.Grant.Role})
+		}
+	}
+	slices.SortFunc(out, func(a, b listed) int { return strings.Compare(string(a.peer), string(b.peer)) })
+	return out
+}
+
+// isTold reports whether others are told of a member: also of one that waits for an issuer that finds
+// it and signs again.
+func isTold(m trust.Member) bool { return m.Err == nil || errors.Is(m.Err, trust.ErrSignerEnded) }
+
+// recent is list, or what it was a moment ago.
+func (d *Directory) recent() []listed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now := time.Now(); now.Sub(d.at) > listAgain {
+		d.listed, d.at = d.list(), now
+	}
+	return d.listed
+}
+
+// contact returns what is told of a member, or of this node.
+func (d *Directory) contact(p peer.ID) (c membership.Contact, ok bool) {
+	if p == d.host.ID() {
+		return membership.Contact{Peer: p, Record: d.host.SignedRecord(p), Grant: d.fleet.Chain().JSON()}, true
+	}
+	m, ok := d.fleet.Known(p)
+	if !ok || !isTold(m) {
+		return c, false
+	}
+	return membership.Contact{Peer: p, Record: d.host.SignedRecord(p), Grant: m.Chain.JSON()}, true
 }
 
 func (d *Directory) answer(_ context.Context, p streams.Peer, r AddrRequest) (Addr, error) {
 	if !d.member(p.ID) {
 		return Addr{}, streams.Errorf(streams.CodeUnauthenticated, "only members are told where members are")
 	}
-	all := slices.DeleteFunc(d.Members(), func(m membership.Contact) bool {
-		return m.Peer <= r.After || m.Peer == p.ID || len(r.Roles) > 0 && !slices.Contains(r.Roles, d.roleOf(m.Peer))
-	})
-	return Addr{all[:min(len(all), membership.MaxContacts)], len(all) > membership.MaxContacts}, nil
-}
-
-// roleOf is the role of a member, or of this node.
-func (d *Directory) roleOf(p peer.ID) trust.Role {
-	if p == d.host.ID() {
-		return d.fleet.Self().Grant.Role
+	told := Addr{Members: []membership.Contact{}}
+	for _, m := range d.recent() {
+		if m.peer <= r.After || m.peer == p.ID || len(r.Roles) > 0 && !slices.Contains(r.Roles, m.role) {
+			continue
+		}
+		if told.More = len(told.Members) == membership.MaxContacts; told.More {
+			break
+		}
+		if c, ok := d.contact(m.peer); ok {
+			told.Members = append(told.Members, c)
+		}
 	}
-	m, ok := d.fleet.Known(p)
-	if !ok {
-		return ""
-	}
-	return m.Grant.Role
+	return told, nil
 }
 
 // Save adds members that a peer has named, which need not be a member itself, to the address book.
 // Entries whose grants do not count are left out, and addresses come from records that the members
-// have signed. It returns how many entries were good.
-func Save(saved *book.Book, f *trust.Fleet, members []membership.Contact) (good int, err error) {
+// have signed. Of members of other roles than those asked for nothing is saved; none means all. It
+// returns how many entries were good.
+func Save(
+	saved *book.Book, f *trust.Fleet, members []membership.Contact, roles ...trust.Role,
+) (good int, err error) {
 	self := f.Self().Grant.Subject
 	for _, m := range members {
 		c, bad := trust.ParseChain(m.Grant)
@@ -160,11 +213,10 @@ func Save(saved *book.Book, f *trust.Fleet, members []membership.Contact) (good 
 			continue
 		}
 		g, bad := f.Hear(m.Peer, c)
-		if errors.Is(bad, trust.ErrSignerEnded) { // an issuer has to find it, to sign it again
-			known, _ := f.Known(m.Peer)
-			g, bad = known.Grant, nil
+		if known, ok := f.Known(m.Peer); ok && errors.Is(bad, trust.ErrSignerEnded) {
+			g, bad = known.Grant, nil // an issuer has to find it, to sign it again
 		}
-		if bad != nil {
+		if bad != nil || len(roles) > 0 && !slices.Contains(roles, g.Role) {
 			continue
 		}
 		_, failed := saved.Update(m.Peer, func(e *book.Entry) {
@@ -196,7 +248,7 @@ func (d *Directory) Learn(ctx context.Context, p peer.ID, roles ...trust.Role) (
 		if err != nil {
 			return good, err
 		}
-		some, err := Save(d.host.Book(), d.fleet, got.Members)
+		some, err := Save(d.host.Book(), d.fleet, got.Members, roles...)
 		if good += some; unsaved == nil {
 			unsaved = err
 		}

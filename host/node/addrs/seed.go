@@ -38,8 +38,8 @@ func (d *Directory) answerSeed(_ context.Context, p streams.Peer, r AddrRequest)
 	return Addr{all[:min(len(all), membership.MaxContacts)], len(all) > membership.MaxContacts}, nil
 }
 
-// AskSeed asks the peer of a connection, in an open network, for others, if the peer is a seed: if the
-// families that it has named are served by one.
+// AskSeed asks the peer of a connection, in an open network, for others, if the peer is a seed: if
+// the families that it has named are served by one.
 func (d *Directory) AskSeed(conn network.Conn, families []streams.FamilyInfo) {
 	p := conn.RemotePeer()
 	tells := slices.ContainsFunc(families, func(f streams.FamilyInfo) bool { return f.Name == Family.Name })

@@ -25,8 +25,9 @@ const (
 	rpcMessages = 512
 	rpcHeard    = 5000 // IDs that the sender has: what gossipsub looks at, at most
 	rpcWanted   = 2048 // IDs that it wants, or does not want
-	rpcControls = 128  // all else: subscriptions to 64 topics, and a few for each topic that there is
-	rpcItems    = 64   // of these count as one
+	// rpcControls is all else: subscriptions to 64 topics, and a few for each topic that there is.
+	rpcControls = 128
+	rpcItems    = 64 // of these count as one
 
 )
 

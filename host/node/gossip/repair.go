@@ -8,9 +8,9 @@ package gossip
 //     Upstream: https://github.com/libp2p/go-libp2p-pubsub/issues/433
 //   - After the fourth stream that ended within ten minutes it opens no other. afresh presents the
 //     peer as a new one. Upstream: the same issue; the limit came with pull request 483 there.
-//   - When the stream to a peer ends it forgets what the peer has subscribed to, and the peer, whose
-//     own stream is fine, does not say it again. remind says ours again to a peer that opens a
-//     stream. Upstream: docs/upstream.md, "pubsub".
+//   - When the stream to a peer ends it forgets what the peer has subscribed to, and the peer,
+//     whose own stream is fine, does not say it again. remind says ours again to a peer that opens
+//     a stream. Upstream: docs/upstream.md, "pubsub".
 //
 // upstream_test.go fails for each fault that the library has mended: then its part here may go.
 
@@ -137,7 +137,8 @@ func (h *pubsubHost) afresh(p peer.ID, id protocol.ID) {
 	if has || h.Network().Connectedness(p) != network.Connected {
 		return
 	}
-	_ = h.fresh.Emit(event.EvtPeerProtocolsUpdated{Peer: p, Added: []protocol.ID{id}}) // fails when the node is closed
+	// Emit fails when the node is closed.
+	_ = h.fresh.Emit(event.EvtPeerProtocolsUpdated{Peer: p, Added: []protocol.ID{id}})
 }
 
 func (h *pubsubHost) SetStreamHandler(id protocol.ID, handle network.StreamHandler) {

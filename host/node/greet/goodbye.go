@@ -13,17 +13,21 @@ type DisconnectCode int
 
 // The reasons to disconnect. The numbers are on the wire; 6, 10 and 11 are reserved.
 const (
-	DisconnectRequested           DisconnectCode = 1  // the application or a refused handshake asks for it
-	DisconnectNetworkError        DisconnectCode = 2  // the peer did not answer on the connection
-	DisconnectProtocolError       DisconnectCode = 3  // the peer's answer to a handshake is none
-	DisconnectUselessPeer         DisconnectCode = 4  // no member, and its time is over
-	DisconnectTooManyPeers        DisconnectCode = 5  // a stranger makes room for the next one
-	DisconnectIncompatibleVersion DisconnectCode = 7  // the major versions differ, or it is too old for the fleet
-	DisconnectInvalidIdentity     DisconnectCode = 8  // no member: the grant that it has shown does not count
-	DisconnectShuttingDown        DisconnectCode = 9  // the node closes
-	DisconnectIdleTimeout         DisconnectCode = 12 // nothing is under way, and others are enough
-	DisconnectRevoked             DisconnectCode = 13 // it was revoked
-	DisconnectSubprotocolError    DisconnectCode = 14 // for families of an application's own
+	// DisconnectRequested: the application or a refused handshake asks for it.
+	DisconnectRequested     DisconnectCode = 1
+	DisconnectNetworkError  DisconnectCode = 2 // the peer did not answer on the connection
+	DisconnectProtocolError DisconnectCode = 3 // the peer's answer to a handshake is none
+	DisconnectUselessPeer   DisconnectCode = 4 // no member, and its time is over
+	DisconnectTooManyPeers  DisconnectCode = 5 // a stranger makes room for the next one
+	// DisconnectIncompatibleVersion: the major versions differ, or it is too old for the fleet.
+	DisconnectIncompatibleVersion DisconnectCode = 7
+	// DisconnectInvalidIdentity: it is no member, because the grant that it has shown does not
+	// count.
+	DisconnectInvalidIdentity  DisconnectCode = 8
+	DisconnectShuttingDown     DisconnectCode = 9  // the node closes
+	DisconnectIdleTimeout      DisconnectCode = 12 // nothing is under way, and others are enough
+	DisconnectRevoked          DisconnectCode = 13 // it was revoked
+	DisconnectSubprotocolError DisconnectCode = 14 // for families of an application's own
 )
 
 const maxDisconnectCode = DisconnectSubprotocolError

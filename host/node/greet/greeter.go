@@ -316,8 +316,10 @@ func (g *Greeter) turnAway(c network.Conn, why string, code DisconnectCode) Hell
 // Again greets a peer once more, to show it our grant and to see its own. It returns what stands
 // for the statements that the peer has for us.
 func (g *Greeter) Again(ctx context.Context, c network.Conn) (digest string, err error) {
-	h, _, err := Handshake.DoOn(ctx, g.client, c, g.hello(true))
+	h, timing, err := Handshake.DoOn(ctx, g.client, c, g.hello(true))
 	if err == nil {
+		g.mux.SetClockOffset(c, timing.ClockOffset())
+		g.table.measured(c, timing.ClockOffset())
 		_, err = g.admit(c.RemotePeer(), h)
 	}
 	return h.Statements, err

@@ -132,6 +132,17 @@ func (gr *greeting) finish() {
 	}
 }
 
+// measured notes how far the clock of a peer that has been greeted is ahead now.
+func (g *greetings) measured(c network.Conn, ahead time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if old := g.conns[c]; old != nil && old.over {
+		now := *old // others may be reading the old one
+		now.info.ClockOffset = ahead
+		g.conns[c] = &now
+	}
+}
+
 // set records the greeting of an inbound connection. Where this node dialled, only its own
 // handshake counts.
 func (g *greetings) set(c network.Conn, info PeerInfo) {

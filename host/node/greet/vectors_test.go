@@ -93,6 +93,9 @@ func payloadCases() (cases []payloadCase) {
 	add("error", 0, "all members", `{"code":500,"message":"internal error","details":{"a":[1]},"trace":"0123456789abcdef","timestamp":1795249800250}`)
 	add("error", streams.CodeInvalid, "code 200", `{"code":200,"message":"fine","timestamp":0}`)
 	add("error", streams.CodeInvalid, "code 600", `{"code":600,"message":"x","timestamp":0}`)
+	add("error", 0, "a message of 4 KiB", `{"code":400,"message":"`+x(streams.MaxErrorMessage)+`","timestamp":0}`)
+	add("error", streams.CodeInvalid, "a message of 4 KiB and a byte", `{"code":400,"message":"`+x(streams.MaxErrorMessage+1)+`","timestamp":0}`)
+	add("error", streams.CodeInvalid, "a trace of 65 bytes", `{"code":500,"message":"x","trace":"`+x(65)+`","timestamp":0}`)
 	return cases
 }
 

@@ -295,10 +295,12 @@ func (r *Redeemer) someMembers(but peer.ID) []membership.Contact {
 	all := slices.DeleteFunc(r.cfg.Members(),
 		func(m membership.Contact) bool { return m.Peer == but || len(m.Record) == 0 && m.Peer != r.cfg.Self })
 	rank := func(m membership.Contact) int {
-		known, _ := r.cfg.Fleet.Known(m.Peer)
+		known, ok := r.cfg.Fleet.Known(m.Peer)
 		switch {
 		case m.Peer == r.cfg.Self:
 			return 0
+		case !ok: // it was forgotten meanwhile
+			return 3
 		case known.Grant.Role == trust.RoleRelay:
 			return 1
 		case known.Grant.MayIssue != nil || known.Grant.Role == trust.RoleController:

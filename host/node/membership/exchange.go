@@ -1,8 +1,10 @@
 package membership
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -111,8 +113,9 @@ func (m *Membership) renewFor(ctx context.Context, to party) (bool, error) {
 	if !ok || f.Self().Grant.MayIssue == nil || !due(f, &mem) {
 		return false, nil
 	}
-	if mem.Err != nil {
-		// All that the machine itself has is looked at before anything is signed by itself.
+	if by := mem.Grant.By; mem.Err != nil || by != f.Root() && by != f.Self().Grant.Subject {
+		// All that the machine itself has is looked at before anything is signed by itself on the word
+		// of others: the grant that it shows may be of a thief.
 		if err := m.sync(ctx, to, ""); err != nil {
 			return false, err
 		}
@@ -241,6 +244,26 @@ func (m *Membership) BringUpToDate(ctx context.Context, p peer.ID, digest string
 		}
 	}
 	return m.attend(ctx, party{peer: p})
+}
+
+// Keeps hands a member that has greeted some of this node's statements, whatever it says that it has,
+// and returns an error unless it keeps them: what a bound keeps out there counts here only.
+func (m *Membership) Keeps(ctx context.Context, p peer.ID, ids []trust.ID) error {
+	for _, id := range ids {
+		for _, body := range m.cfg.Fleet.Exchange().Bodies(p, []trust.ID{id}) {
+			if err := m.give(ctx, party{peer: p}, [][]byte{body}); err != nil {
+				return err
+			}
+			got, err := ask(ctx, m, party{peer: p}, GetStatements, StatementsRequest{[]trust.ID{id}})
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(got.Statements, func(s []byte) bool { return bytes.Equal(s, body) }) {
+				return streams.Errorf(streams.CodeTooLarge, "it has no room for what this key signs")
+			}
+		}
+	}
+	return nil
 }
 
 // Missing asks a machine which statements it has lost.

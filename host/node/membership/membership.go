@@ -18,10 +18,16 @@ import (
 )
 
 const (
-	paperTimeout  = 10 * time.Second // for comparing statements and handing them over
-	compareWithin = 4 * time.Second  // before the first request; the rest is compared at the next contact
-	paperFanOut   = 16               // peers at a time
-	cutTimeout    = time.Second      // for the last words to a peer that was revoked
+	paperTimeout = 10 * time.Second // for comparing statements and handing them over
+	// compareWithin is before the first request; the rest is compared at the next contact.
+	compareWithin = 4 * time.Second
+	paperFanOut   = 16          // peers at a time
+	cutTimeout    = time.Second // for the last words to a peer that was revoked
+	// tellEvery is between two times that members are told of changes: whoever has the key of an issuer
+	// that has ended could make thousands, one by one.
+	tellEvery = 2 * time.Second
+	// tellings are at once: members that take their time hold up none of the next ones.
+	tellings = 8
 )
 
 // Bounds on the statements that all strangers together may bring: each costs a signature check or
@@ -60,11 +66,18 @@ type Membership struct {
 	unknown  *rate.Limiter // of statements that strangers bring
 	renewing sync.Mutex    // held while a grant is renewed
 	unhook   func()
+	turns    chan struct{} // has a token for each time that members are being told
+
+	mu   sync.Mutex // guards what follows
+	due  bool       // members are about to be told
+	told time.Time  // when they were told last
 }
 
 // New makes a membership that acts on what is learnt until Close.
 func New(cfg Config) *Membership {
-	m := &Membership{cfg: cfg, log: cfg.Logger, unknown: rate.NewLimiter(unknownRate, unknownBurst)}
+	m := &Membership{
+		cfg: cfg, log: cfg.Logger, unknown: rate.NewLimiter(unknownRate, unknownBurst), turns: make(chan struct{}, tellings),
+	}
 	m.unhook = cfg.Fleet.Notify(m.changed)
 	return m
 }
@@ -116,7 +129,7 @@ func (m *Membership) Compare(c network.Conn, digest string) {
 
 // changed acts on what is newly revoked, and passes it on.
 func (m *Membership) changed() {
-	m.cfg.Go(func(context.Context) {
+	m.cfg.Go(func(ctx context.Context) {
 		// A peer that is on probation again is told in its handshake.
 		out := make(map[peer.ID][]network.Conn)
 		for _, c := range m.cfg.Network.Conns() {
@@ -127,8 +140,37 @@ func (m *Membership) changed() {
 		for p, conns := range out {
 			m.cut(p, conns)
 		}
-		m.tellMembers()
+		m.tell(ctx)
 	})
+}
+
+// tell tells members of a change, at once or with those that come shortly after.
+func (m *Membership) tell(ctx context.Context) {
+	m.mu.Lock()
+	wait := time.Until(m.told.Add(tellEvery))
+	if m.due {
+		m.mu.Unlock()
+		return
+	}
+	m.due = true
+	m.mu.Unlock()
+	paused := time.NewTimer(wait)
+	defer paused.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-paused.C:
+	}
+	select {
+	case <-ctx.Done():
+		return
+	case m.turns <- struct{}{}:
+	}
+	defer func() { <-m.turns }()
+	m.mu.Lock()
+	m.due, m.told = false, time.Now()
+	m.mu.Unlock()
+	m.tellMembers()
 }
 
 // cut ends the connections of a peer that was revoked.
@@ -137,7 +179,8 @@ func (m *Membership) cut(p peer.ID, conns []network.Conn) {
 	m.cfg.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, cutTimeout)
 		defer cancel()
-		if r := m.cfg.Fleet.Revocation(p); r != nil { // so that the peer can tell its owner by whom and when
+		// So that the peer can tell its owner by whom and when.
+		if r := m.cfg.Fleet.Revocation(p); r != nil {
 			if _, _, err := PutStatements.DoOn(ctx, m.cfg.Client, conns[0], Statements{[][]byte{r.Data}}); err != nil {
 				m.log.Debug("a revoked peer was not told by whom", "peer", p, "err", err)
 			}

@@ -17,8 +17,10 @@ import (
 const (
 	// twinFor is how long two machines count as having one identity after both were last seen
 	// alive.
-	twinFor    = 3 * time.Minute
-	maxTwins   = 256  // identities of which that is known at a time; the one seen longest ago gives way
+	twinFor = 3 * time.Minute
+	// maxTwins bounds the identities of which that is known at a time; the one seen longest ago
+	// gives way.
+	maxTwins   = 256
 	maxAsked   = 64   // identities whose runs are asked at a time
 	maxLineage = 4096 // identities whose last runs are remembered
 )

@@ -22,14 +22,18 @@ import (
 )
 
 const (
-	twinsEvery     = 30 * time.Second // between looks at what may have two machines
-	twinAsk        = 3 * time.Second  // for one question to one of them
-	twinSettle     = 2 * time.Second  // between two questions: one that gives way to the next may answer still
-	twinFresh      = time.Minute      // after which a sighting is not passed on: two nodes could otherwise keep it alive between them
-	maxElsewhere   = 8                // addresses at which this node is said to be
-	elsewherePause = 5 * time.Second  // between two looks there: any peer can name addresses without end
-	maxTwinTold    = 64               // members that are told of our own twin
-	maxBootAddrs   = 8                // addresses of one peer that Boots asks
+	twinsEvery = 30 * time.Second // between looks at what may have two machines
+	twinAsk    = 3 * time.Second  // for one question to one of them
+	// twinSettle is between two questions: one that gives way to the next may answer still.
+	twinSettle = 2 * time.Second
+	// twinFresh is how long a sighting is passed on: two nodes could otherwise keep it alive
+	// between them.
+	twinFresh    = time.Minute
+	maxElsewhere = 8 // addresses at which this node is said to be
+	// elsewherePause is between two looks there: any peer can name addresses without end.
+	elsewherePause = 5 * time.Second
+	maxTwinTold    = 64 // members that are told of our own twin
+	maxBootAddrs   = 8  // addresses of one peer that Boots asks
 )
 
 // ErrTwins is in the chain of errors about an identity that two machines run with; see Twin.Words
