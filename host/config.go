@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -22,8 +23,10 @@ import (
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/limits"
+	"github.com/seed-b490fa12/swarm/host/names"
 	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/route"
+	"github.com/seed-b490fa12/swarm/host/transport"
 )
 
 // What a Config means when a field is zero.
@@ -58,13 +61,16 @@ type Config struct {
 	// nothing is kept: then Identity is needed and the address book lives in memory.
 	StateDir string
 
-	// Listen are the addresses Listen opens: TCP, QUIC and WebSocket. Empty means TCP and QUIC on
+	// Listen are the addresses Listen opens: TCP, QUIC, WebSocket (/ip4/…/tcp/…/ws) and WebSocket in
+	// TLS (/ip4/…/tcp/443/tls/ws). Empty means TCP and QUIC on
 	// port 4747 of all interfaces, or, if that is taken, on a free port that is saved in StateDir
 	// and used from then on.
 	Listen []multiaddr.Multiaddr
 	// NoListen is for command-line processes: Listen does nothing, and the node announces itself
 	// nowhere.
 	NoListen bool
+	// NoQUIC leaves QUIC out. A node that moves much over lines that lose packets is quicker without.
+	NoQUIC bool
 	// Bootstrap are peers to stay connected with, and the first ones asked about others. See
 	// ParsePeers.
 	Bootstrap []peer.AddrInfo
@@ -78,6 +84,13 @@ type Config struct {
 	// ProtocolPrefix separates this network's DHT, mDNS and beacon from all others. Empty means
 	// "/swarm".
 	ProtocolPrefix protocol.ID
+
+	// Certificate returns the certificate for WebSocket in TLS. Nil means one that the node makes
+	// itself, with which all nodes are content: it is Noise inside that proves who is there.
+	Certificate transport.Certificate
+	// Proxy is what peers outside of the local network are dialled through, over TCP and WebSocket;
+	// QUIC goes past it. Nil means none: see transport.ProxyFromEnvironment.
+	Proxy *transport.Proxy
 
 	// External are further addresses at which others reach this node, for instance that of a
 	// forwarded port.
@@ -140,6 +153,7 @@ type Config struct {
 	Options []libp2p.Option
 
 	machine func() ([]netip.Addr, error) // the addresses of the machine: others in tests
+	dns     names.DNS                    // the same
 }
 
 // ParsePeers turns multiaddrs that end in /p2p/<peer ID> into peers, joining those of one peer. An
@@ -148,16 +162,44 @@ func ParsePeers(addrs ...string) ([]peer.AddrInfo, error) {
 	parsed := make([]multiaddr.Multiaddr, 0, len(addrs))
 	for _, s := range addrs {
 		a, err := multiaddr.NewMultiaddr(s)
-		if err != nil {
-			return nil, fmt.Errorf("address %q: %w", s, err)
-		}
-		if transport, id := peer.SplitAddr(a); id == "" || len(transport) == 0 {
-			return nil, fmt.Errorf("address %q: it must look like /ip4/192.0.2.1/tcp/%d/p2p/<peer ID>", s, DefaultPort)
+		transport, id := peer.SplitAddr(a) // both are empty after an error
+		if err != nil || id == "" || len(transport) == 0 {
+			return nil, fmt.Errorf("address %q%s: it must look like /ip4/192.0.2.1/tcp/%d/p2p/<peer ID>", s, wrongPart(s, err), DefaultPort)
 		}
 		parsed = append(parsed, a)
 	}
 	return peer.AddrInfosFromP2pAddrs(parsed...)
 }
+
+// wrongPart says which part of a multiaddr is wrong, in front of how it must look; err is that of parsing
+// it.
+func wrongPart(s string, err error) string {
+	if err == nil {
+		return " names no peer at an address"
+	}
+	parts := strings.Split(s, "/")
+	for i := 1; i < len(parts); i++ {
+		p := multiaddr.ProtocolWithName(parts[i])
+		switch {
+		case i == 1 && parts[0] != "":
+			return ""
+		case p.Code == 0:
+			return fmt.Sprintf(": there is no protocol %q", parts[i])
+		case p.Size == 0:
+			continue
+		case i+1 == len(parts):
+			return fmt.Sprintf(": nothing stands behind %q", parts[i])
+		}
+		i++
+		if _, err := multiaddr.NewComponent(p.Name, parts[i]); err != nil {
+			return fmt.Sprintf(": %q is no value of %s", parts[i], p.Name)
+		}
+	}
+	return ""
+}
+
+// isMember reports whether a peer is a member; no peer is where there are none.
+func (c Config) isMember(p peer.ID) bool { return c.Member != nil && c.Member(p) }
 
 // withDefaults fills in what is zero and refuses what cannot work.
 func (c Config) withDefaults() (Config, error) {
@@ -181,6 +223,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.machine == nil {
 		c.machine = reach.OwnAddrs
+	}
+	if c.dns == nil {
+		c.dns = net.DefaultResolver
 	}
 	if c.DHT == DHTAuto {
 		c.DHT = DHTServer

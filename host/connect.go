@@ -10,19 +10,24 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/seed-b490fa12/swarm/host/dial"
+	"github.com/seed-b490fa12/swarm/host/names"
+	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/route"
+	"github.com/seed-b490fa12/swarm/host/transport"
 	"github.com/seed-b490fa12/swarm/internal/backoff"
 )
 
+// ProxyError says what became of a dial through a proxy.
+type ProxyError = transport.ProxyError
+
 // Errors of Connect that a caller can act on; ErrNoAddress and those after it are explained at their
-// origin, in package dial.
+// origin, in packages dial and names.
 var (
 	// ErrSelf means that the peer is this node.
-	ErrSelf = errors.New("that peer is this node itself")
+	ErrSelf = dial.Errorf(nil, "that peer is this node itself")
 
 	ErrNoAddress   = dial.ErrNoAddress
 	ErrUnreachable = dial.ErrUnreachable
@@ -31,9 +36,13 @@ var (
 	ErrClocks      = dial.ErrClocks
 	ErrDenied      = dial.ErrDenied
 	ErrNoRoute     = dial.ErrNoRoute
+	ErrProxy       = dial.ErrProxy
 	ErrDeniedNet   = dial.ErrDeniedNet
 	ErrOtherNet    = dial.ErrOtherNet
 	ErrNetworkKey  = dial.ErrNetworkKey
+
+	ErrNameServer  = names.ErrServer
+	ErrUnknownName = names.ErrUnknown
 )
 
 // Connect makes sure there is a connection to a peer, dialling the addresses given and all that are
@@ -41,6 +50,24 @@ var (
 // Unlike libp2p's it dials at once even when an attempt has just failed, and its error says in one
 // line what was tried and how each address failed.
 func (h *Host) Connect(ctx context.Context, p peer.AddrInfo) error {
+	if h.Network().Connectedness(p.ID) == network.Connected {
+		return nil
+	}
+	if err := h.Dial(ctx, p); err != nil {
+		return err
+	}
+	if c := h.BestConn(p.ID); c != nil {
+		select {
+		case <-h.Host.(basicHost).IDService().IdentifyWait(c):
+		case <-ctx.Done():
+			return fmt.Errorf("identify %s: %w", p.ID, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Dial is Connect, but for that it does not wait until the peer is identified.
+func (h *Host) Dial(ctx context.Context, p peer.AddrInfo) error {
 	err := h.dial(ctx, p)
 	if h.lookup == nil || !errors.Is(err, ErrNoAddress) && !errors.Is(err, ErrUnreachable) {
 		return err
@@ -73,10 +100,9 @@ func (h *Host) dial(ctx context.Context, p peer.AddrInfo) error {
 		h.order.Give(e.AddrInfo().Addrs...)
 	}
 	if len(p.Addrs) == 0 && len(h.Peerstore().Addrs(p.ID)) == 0 && len(h.circuits.For(p.ID)) == 0 {
-		return fmt.Errorf("connect to %s: %w; give one that ends in /p2p/%s, or a bootstrap peer that knows it",
+		return dial.Errorf(ErrNoAddress, "connect to %s: %s; give one that ends in /p2p/%s, or a bootstrap peer that knows it",
 			p.ID, ErrNoAddress, p.ID)
 	}
-	clearBackoff(h.Network(), p.ID)
 	h.standings.Dialling(p.ID)
 	ctx, cancel := inTime(ctx)
 	defer cancel()
@@ -100,20 +126,6 @@ func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(ctx, end.Add(-min(reportTime, time.Until(end)/10)))
 }
 
-// clearBackoff lets the next dial happen now: the library would refuse it for minutes after a
-// failed one.
-func clearBackoff(n network.Network, p peer.ID) {
-	if n, ok := n.(interface{ Backoff() *swarm.DialBackoff }); ok {
-		n.Backoff().Clear(p)
-	}
-}
-
-// dialAgain is the library's Connect without its pause after a failed dial.
-func (h *Host) dialAgain(ctx context.Context, p peer.AddrInfo) error {
-	clearBackoff(h.Network(), p.ID)
-	return h.Host.Connect(ctx, p)
-}
-
 // directAddrs are the addresses of p that need no relay.
 func (h *Host) directAddrs(p peer.ID) []multiaddr.Multiaddr {
 	return slices.DeleteFunc(slices.Concat(h.Peerstore().Addrs(p), h.book.Addrs(p)), route.IsCircuit)
@@ -130,13 +142,14 @@ const (
 
 // AwaitDirect connects with p, and where that goes over a relay waits a few seconds for the direct
 // path that may be on its way: for what is large, and had better not go through the relay. It
-// returns in any case; that there is only the relay is no error. With a network key it does not
-// wait: holes are punched by QUIC, which that rules out.
+// returns in any case; that there is only the relay is no error. It does not wait where there can be
+// no such path: with a network key, as holes are punched by QUIC, which that rules out, and where the
+// two have no IP version in common.
 func (h *Host) AwaitDirect(ctx context.Context, p peer.ID) {
 	if err := h.Connect(ctx, peer.AddrInfo{ID: p}); err != nil {
 		return // the sender will see it
 	}
-	punching := !h.cfg.NoListen && !h.cfg.NoHolePunching && len(h.cfg.NetworkKey) == 0
+	punching := h.cfg.punches() && mayMeet(h, p)
 	for {
 		c := h.BestConn(p)
 		if c == nil || route.Of(c) != route.Relay || !punching || time.Since(c.Stat().Opened) > directWait ||
@@ -144,4 +157,10 @@ func (h *Host) AwaitDirect(ctx context.Context, p peer.ID) {
 			return
 		}
 	}
+}
+
+// mayMeet reports whether there can be a path to p without a relay, as far as addresses tell.
+func mayMeet(h *Host, p peer.ID) bool {
+	ours, err := h.cfg.machine()
+	return err != nil || reach.ShareVersion(ours, h.directAddrs(p))
 }

@@ -38,6 +38,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/identity"
 	"github.com/seed-b490fa12/swarm/host/keep"
 	"github.com/seed-b490fa12/swarm/host/limits"
+	"github.com/seed-b490fa12/swarm/host/liveness"
+	"github.com/seed-b490fa12/swarm/host/names"
 	"github.com/seed-b490fa12/swarm/host/reach"
 	"github.com/seed-b490fa12/swarm/host/relay"
 	"github.com/seed-b490fa12/swarm/host/route"
@@ -48,7 +50,7 @@ import (
 const ProtectTag = "swarm-protected"
 
 // ErrClosed comes from a Host after Close.
-var ErrClosed = errors.New("host is closed")
+var ErrClosed = dial.Errorf(nil, "host is closed")
 
 // Host is a node. Make one with New; its methods may be called concurrently.
 type Host struct {
@@ -71,15 +73,20 @@ type Host struct {
 	again    *identify.Again
 
 	interfaces *reach.Interfaces
+	changes    discovery.Changes // of the machine's network
 	learned    *reach.Learned
 	observers  reach.Observers
 	public     atomic.Bool // others were able to dial this node
+
+	liveness liveness.Watch
 
 	circuits *relay.Circuits
 	reserved *relay.Reservations
 	improver *relay.Improver
 	relay    *relay.Service // nil without
 
+	names   *names.Resolver
+	dialer  *dial.Dialer
 	order   *dial.Order
 	lookup  *dial.Lookup // nil without a DHT
 	explain *dial.Explainer
@@ -123,7 +130,8 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.Host, err = newNode(cfg, h.limits, h.announced, h.order.Rank); err != nil {
+	if h.Host, err = newNode(cfg, h.limits, h.announced, h.order.Rank, h.names); err != nil {
+		h.names.Close()
 		return nil, err
 	}
 	late.Host = h.Host
@@ -137,6 +145,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	err = h.addFinders()
 	if err == nil && cfg.Relay {
+		limits.Serve(h.Host, cfg.Admit, relay.ObservedProtocol, relay.TellObserved(h.life))
 		h.relay, err = relay.NewService(limits.Guard(h.Host, cfg.Admit), cfg.MaxPeers, cfg.RelayFor)
 	}
 	if err != nil {
@@ -154,6 +163,8 @@ func (h *Host) wire(n corehost.Host) {
 	cfg := h.cfg
 	busy := func(c network.Conn) bool { return route.Busy(c, cfg.ProtocolPrefix) }
 	h.order = dial.NewOrder(func(p peer.ID) bool { return route.IsDirect(n.Network(), p) })
+	h.names = names.New(cfg.dns, reach.Only6)
+	h.dialer = &dial.Dialer{Host: n, Names: h.names, Order: h.order}
 	h.explain = &dial.Explainer{
 		Hint:  cfg.hint,
 		Keyed: len(cfg.NetworkKey) > 0,
@@ -166,15 +177,16 @@ func (h *Host) wire(n corehost.Host) {
 	}
 	h.circuits = relay.NewCircuits(n, relay.CircuitsConfig{
 		Book: h.book, Trusted: h.trusted, Open: cfg.Member == nil, Admit: cfg.Admit,
-		Connect: h.dialAgain, Learn: h.order.Relay,
+		Connect: h.dialer.Connect, ConnectAgain: h.dialer.ConnectAgain, Learn: h.order.Relay,
+		Silent: h.order.Silent,
 	})
 	h.keeper = keep.NewKeeper(keep.KeeperConfig{
 		Dial: h.dial, IsRelay: h.circuits.IsRelay, Logger: h.log,
-		Connected: func(p peer.ID) bool { return h.Network().Connectedness(p) == network.Connected },
+		Connected: func(p peer.ID) bool { return h.Network().Connectedness(p) == network.Connected }, Claim: h.claim,
 	})
 	h.standings = keep.NewStandings(h.matters)
 	h.sightings = book.NewSightings(h.book, n, book.SightingsConfig{
-		Kept: h.keeper.Has, Member: cfg.Member, NoHints: cfg.NoListen, Logger: h.log,
+		Kept: h.keeper.Has, Member: cfg.Member, Lasting: h.names.Lasting, NoHints: cfg.NoListen, Logger: h.log,
 	})
 	h.follower = keep.NewFollower(n, keep.FollowerConfig{
 		Connections: cfg.Connections, Dial: h.Connect, Kept: h.keeper.Has, FirstHand: h.order.Given, Found: h.found,
@@ -186,19 +198,17 @@ func (h *Host) wire(n corehost.Host) {
 		OneProcess: func(p peer.ID) bool { return h.book.HasRole(p, book.RoleWorker, book.RoleRelay) },
 	})
 	h.reserved = relay.NewReservations(n, h.circuits, relay.ReservationsConfig{
-		Kept: h.keeper.Has, Gained: h.keeper.WakeAll, Logger: h.log, // peers may be reachable through it
+		Kept: h.keeper.Has, Gained: h.keeper.WakeAll, // peers may be reachable through it
+		Liveness: &h.liveness, Elsewhere: Paths{h}.Elsewhere, Busy: busy, Logger: h.log,
 	})
 	h.improver = relay.NewImprover(n, relay.ImproverConfig{
-		Addrs: h.directAddrs, Connect: h.dialAgain, Busy: busy, Logger: h.log,
+		Addrs: h.directAddrs, Connect: h.dialer.ConnectAgain, Puncher: views{h}.puncher(n), Busy: busy, Logger: h.log,
 	})
 	h.again = identify.NewAgain(n, h.log)
-	h.interfaces = reach.NewInterfaces(cfg.machine)
-	h.learned = reach.NewLearned(h.isMember)
+	h.interfaces = reach.NewInterfaces(cfg.machine, reach.Sources)
+	h.learned = reach.NewLearned(cfg.isMember)
 	h.listen = &listener{host: n, cfg: cfg, log: h.log}
 }
-
-// isMember reports whether a peer is a member; no peer is where there are none.
-func (h *Host) isMember(p peer.ID) bool { return h.cfg.Member != nil && h.cfg.Member(p) }
 
 // trusted reports whether p is a member or, where there are none, one that this node keeps.
 func (h *Host) trusted(p peer.ID) bool {
@@ -213,7 +223,7 @@ func (h *Host) matters(p peer.ID) bool {
 	if e, ok := h.book.Get(p); ok && !e.Hint || h.keeper.Has(p) {
 		return true
 	}
-	return h.isMember(p)
+	return h.cfg.isMember(p)
 }
 
 // needed reports whether a connection to p is to stay. The DHT protects nearly every peer, which is
@@ -235,13 +245,30 @@ func (h *Host) Standings() *keep.Standings { return h.standings }
 func (h *Host) SignedRecord(p peer.ID) []byte { return h.sightings.Record(p) }
 
 // Keep stays connected with p while Run runs: it is dialled now and whenever it is lost, every 4 s
-// for 10 minutes and then every 30 s. Its addresses replace those given before.
+// (8 s where nobody answers) for 10 minutes and then every 30 s. Its addresses replace those given
+// before.
 func (h *Host) Keep(p peer.AddrInfo) {
 	if p.ID == h.ID() {
 		return
 	}
 	h.ConnManager().Protect(p.ID, keep.Tag)
 	h.keeper.Add(p)
+}
+
+// claim is what speaks for dialling a peer that is kept.
+func (h *Host) claim(p peer.ID) keep.Claim {
+	given := slices.ContainsFunc(h.cfg.Bootstrap, func(b peer.AddrInfo) bool { return b.ID == p })
+	if h.cfg.Member == nil || given {
+		return keep.Proven
+	}
+	e, _ := h.book.Get(p)
+	switch member := h.cfg.Member(p); {
+	case member && e.LastSeen > 0:
+		return keep.Proven
+	case member:
+		return keep.Told
+	}
+	return keep.Doubtful
 }
 
 // Forget undoes Keep. The connection, if there is one, stays.
@@ -252,6 +279,12 @@ func (h *Host) Forget(p peer.ID) {
 
 // Kept reports whether this node stays connected with p.
 func (h *Host) Kept(p peer.ID) bool { return h.keeper.Has(p) }
+
+// Liveness knows how quickly the connections of this node answer.
+func (h *Host) Liveness() *liveness.Watch { return &h.liveness }
+
+// Paths finds out whether a peer that is silent is there in another way.
+func (h *Host) Paths() Paths { return Paths{h} }
 
 // Report hands on a peer that another one has named, as if discovery had found it.
 func (h *Host) Report(p peer.AddrInfo) { h.reported.Report(p) }
@@ -273,6 +306,7 @@ func (h *Host) Close() error {
 			h.closed = errors.Join(h.closed, h.relay.Close())
 		}
 		h.closed = errors.Join(h.closed, h.Host.Close())
+		h.names.Close()
 	})
 	return h.closed
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,9 +41,6 @@ func (h *Host) Listen() error {
 	return h.listen.start()
 }
 
-// Listening are the addresses that are open, without that of circuits, which the library always has.
-func (h *Host) Listening() []multiaddr.Multiaddr { return h.listen.open() }
-
 // listener opens addresses, and remembers the port.
 type listener struct {
 	host corehost.Host
@@ -76,16 +74,17 @@ func (l *listener) open() []multiaddr.Multiaddr {
 
 // listenDefault takes the saved port, else 4747, else a free one, which it saves.
 func (l *listener) listenDefault() error {
-	saved := l.savedPort()
+	saved, taken := l.savedPort(), 0
 	for _, port := range []int{saved, DefaultPort} {
 		if port == 0 {
 			continue
 		}
 		err := l.listenPort(port)
 		if !errors.Is(err, ErrAddrInUse) {
+			l.warnTaken(taken, port, err)
 			return err
 		}
-		l.log.Info("port is in use, taking another", "port", port)
+		taken = cmp.Or(taken, port)
 	}
 	for range portAttempts {
 		port, err := freePort()
@@ -93,6 +92,7 @@ func (l *listener) listenDefault() error {
 			return err
 		}
 		if err := l.listenPort(port); !errors.Is(err, ErrAddrInUse) {
+			l.warnTaken(taken, port, err)
 			if saved := l.savePort(port); saved != nil { // another can be chosen; the machine has to be reached
 				l.log.Warn("the port could not be saved", "port", port, "err", saved)
 			}
@@ -100,6 +100,15 @@ func (l *listener) listenDefault() error {
 		}
 	}
 	return fmt.Errorf("%w: no free port after %d attempts", ErrAddrInUse, portAttempts)
+}
+
+// warnTaken says that the node listens on another port than it did, or would have: a firewall or a
+// router that lets the first one through has to learn of it.
+func (l *listener) warnTaken(taken, port int, err error) {
+	if taken != 0 && taken != port && err == nil {
+		l.log.Warn("the port is in use by another program, so this node listens on another one: "+
+			"a firewall or a router has to let that through", "taken", taken, "port", port)
+	}
 }
 
 // listenPort opens TCP, and QUIC where there is no network key, on one port of all interfaces. A
@@ -123,7 +132,7 @@ func (l *listener) listenPort(port int) error {
 func (l *listener) listenOn(a multiaddr.Multiaddr) error {
 	if err := l.host.Network().Listen(a); err != nil {
 		if isInUse(err) {
-			err = errors.Join(ErrAddrInUse, err)
+			return &inUseError{addr: a, err: err}
 		}
 		return fmt.Errorf("listen on %s: %w", a, err)
 	}
@@ -178,3 +187,15 @@ func (l *listener) savePort(port int) error {
 	}
 	return durable.WriteFile(filepath.Join(l.cfg.StateDir, portFile), []byte(strconv.Itoa(port)+"\n"), 0o600)
 }
+
+// inUseError says in one line that a port is taken, and keeps what the system said.
+type inUseError struct {
+	addr multiaddr.Multiaddr
+	err  error
+}
+
+func (e *inUseError) Error() string {
+	return fmt.Sprintf("listen on %s: another program has this port", e.addr)
+}
+
+func (e *inUseError) Unwrap() []error { return []error{ErrAddrInUse, e.err} }

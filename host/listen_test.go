@@ -1,7 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,7 +26,12 @@ func occupy(port int) (release func()) {
 // defaultPort starts a host without Listen addresses and returns the port it has taken.
 func defaultPort(t *testing.T, dir string) int {
 	t.Helper()
-	h, err := New(Config{StateDir: dir, DHT: DHTOff})
+	return loggedPort(t, dir, nil)
+}
+
+func loggedPort(t *testing.T, dir string, log *slog.Logger) int {
+	t.Helper()
+	h, err := New(Config{StateDir: dir, DHT: DHTOff, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +64,23 @@ func savedText(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(text))
+}
+
+// A port that is taken is told once, as a warning, with the one that took its place: somebody has
+// let the first one through a firewall.
+func TestTakenPortIsWarnedOf(t *testing.T) {
+	defer occupy(DefaultPort)()
+	var log bytes.Buffer
+	warnings := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	dir := t.TempDir()
+	port := loggedPort(t, dir, warnings)
+	if want := fmt.Sprintf("taken=%d port=%d", DefaultPort, port); strings.Count(log.String(), want) != 1 {
+		t.Errorf("got %q, want %q once", log.String(), want)
+	}
+	log.Reset()
+	if loggedPort(t, dir, warnings) != port || log.Len() > 0 {
+		t.Errorf("the second time: %q", log.String())
+	}
 }
 
 // TestDefaultPort: when 4747 is taken another port is chosen once, and then again and again.

@@ -66,9 +66,17 @@ func (h *Host) Try(ctx context.Context, p peer.ID) []dial.Tried {
 	for _, r := range h.circuits.For(p) {
 		addrs = append(addrs, route.Circuit(r.ID))
 	}
-	prober := dial.Prober{Network: h.Network(), Explain: h.explain, Forbids: h.cfg.forbids, ReachRelay: h.circuits.Reach}
-	return prober.Try(ctx, p, addrs)
+	return prober(h).Try(ctx, p, addrs)
 }
+
+func prober(h *Host) *dial.Prober {
+	return &dial.Prober{
+		Network: h.Network(), Names: h.names, Explain: h.explain, Forbids: h.cfg.forbids, ReachRelay: h.circuits.Reach,
+	}
+}
+
+// Forbids reports whether this node's own settings forbid to dial an address.
+func (h *Host) Forbids(a multiaddr.Multiaddr, p peer.ID) bool { return h.cfg.forbids(a, p) != "" }
 
 // PlaceInWords names an address; a circuit by its relay.
 func (h *Host) PlaceInWords(a multiaddr.Multiaddr) string { return h.explain.Place(a) }

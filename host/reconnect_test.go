@@ -29,8 +29,9 @@ type world struct {
 	t   *testing.T
 	net *simnet.Simnet
 
-	mu   sync.Mutex // guards dark
+	mu   sync.Mutex // guards what follows
 	dark map[string]bool
+	far  string // the node on a long line
 }
 
 // inWorld runs a test in a bubble of virtual time.
@@ -51,6 +52,9 @@ func (w *world) latency(p *simnet.Packet) time.Duration {
 	defer w.mu.Unlock()
 	if w.dark[ipOf(p.From)] || w.dark[ipOf(p.To)] {
 		return 1000 * time.Hour
+	}
+	if ipOf(p.From) == w.far || ipOf(p.To) == w.far {
+		return 150 * time.Millisecond
 	}
 	return 10 * time.Millisecond
 }

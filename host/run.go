@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -71,6 +72,8 @@ func (h *Host) parts() []func(context.Context) error {
 
 // wakeAll makes all parts look at once: peers that could not be reached may be reachable now.
 func (h *Host) wakeAll() {
+	h.follower.Moved()
+	h.changes.Happened()
 	h.keeper.WakeAll()
 	h.reserved.Wake()
 	h.improver.Wake()
@@ -79,17 +82,10 @@ func (h *Host) wakeAll() {
 // addFinders sets up the ways to find peers that the Config asks for.
 func (h *Host) addFinders() error {
 	h.reported = discovery.NewReported("peers")
-	h.finders = append(h.finders, discovery.Known("saved", h.book.Recent), h.reported)
+	h.finders = append(h.finders, discovery.Known("saved", &h.changes, h.book.Recent), h.reported)
 	if h.cfg.DHT != DHTOff {
-		// A node of a network with members needs no others while it is connected with one that it
-		// keeps: through that one it is found, and so are others.
-		enough := func() bool {
-			return h.cfg.Member != nil && slices.ContainsFunc(h.keeper.List(), func(p peer.AddrInfo) bool {
-				return h.Network().Connectedness(p.ID) == network.Connected
-			})
-		}
 		dht, err := discovery.NewDHT(limits.Guard(h.Host, h.cfg.Admit), discovery.DHTConfig{
-			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: enough, Logger: h.log,
+			Prefix: h.cfg.ProtocolPrefix, Server: h.cfg.DHT == DHTServer, Enough: h.enough(), Logger: h.log,
 		})
 		if err != nil {
 			return err
@@ -103,12 +99,14 @@ func (h *Host) addFinders() error {
 	}
 	if h.cfg.MDNS {
 		h.finders = append(h.finders, discovery.NewMDNS(h.Host, discovery.MDNSConfig{
-			Service: mdnsService(string(h.cfg.ProtocolPrefix)), Announce: !h.cfg.NoListen, Logger: h.log,
+			Service: mdnsService(string(h.cfg.ProtocolPrefix)), Announce: !h.cfg.NoListen,
+			Changes: &h.changes, Logger: h.log,
 		}))
 	}
 	if h.cfg.Beacon != nil {
 		cfg := *h.cfg.Beacon
 		cfg.Prefix, cfg.Announce, cfg.Logger = string(h.cfg.ProtocolPrefix), !h.cfg.NoListen, h.log
+		cfg.Changes = &h.changes
 		beacon, err := discovery.NewBeacon(h.Host, cfg)
 		if err != nil {
 			return err
@@ -116,6 +114,29 @@ func (h *Host) addFinders() error {
 		h.finders = append(h.finders, beacon)
 	}
 	return nil
+}
+
+// leaderPatience is how long a member without a connection to one that it keeps looks for no others:
+// over a full link a handshake takes seconds, and twenty nodes that search meanwhile keep it full.
+const leaderPatience = 10 * time.Second
+
+// enough returns a function, for one goroutine, that reports whether this node needs no other peers:
+// a node of a network with members while it is connected with one that it keeps. Through that one it
+// is found, and so are others.
+func (h *Host) enough() func() bool {
+	missed := time.Now()
+	return func() bool {
+		kept := h.keeper.List()
+		if h.cfg.Member == nil || len(kept) == 0 {
+			return false
+		}
+		if slices.ContainsFunc(kept, func(p peer.AddrInfo) bool {
+			return h.Network().Connectedness(p.ID) == network.Connected
+		}) {
+			missed = time.Now()
+		}
+		return time.Since(missed) < leaderPatience
+	}
 }
 
 // found passes on what discovery finds.
@@ -192,7 +213,9 @@ func (h *Host) followPeers(ctx context.Context, events event.Subscription) {
 
 func (h *Host) identified(e event.EvtPeerIdentificationCompleted) {
 	h.sightings.Identified(e)
-	h.observers.Note(e)
+	if h.observers.Note(e) {
+		views{h}.moved(e.Conn.RemotePeer(), e.ObservedAddr)
+	}
 	h.learned.Note(e, h.Network().ConnsToPeer(e.Peer))
 	if h.Network().Connectedness(e.Peer) == network.NotConnected {
 		h.learned.Left(e.Peer) // it was quicker than the event

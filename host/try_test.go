@@ -3,6 +3,7 @@ package host_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
@@ -36,8 +37,8 @@ func TestTryName(t *testing.T) {
 	for _, a := range tried {
 		switch {
 		case a.Name == nil: // of the one that is not found there is no more to tell
-			if a.Addr.String() != bad || !strings.Contains(fmt.Sprint(a.Err), "name is not found") {
-				t.Errorf("%s: %q, want that its name is not found", a.Addr, a.Err)
+			if a.Addr.String() != bad || !errors.Is(a.Err, host.ErrUnknownName) {
+				t.Errorf("%s: %v, want %v", a.Addr, a.Err, host.ErrUnknownName)
 			}
 		case a.Name.String() != name || !a.Addr.Equal(listener.Addrs()[0]) || a.Err != nil:
 			t.Errorf("tried %+v, want an answer at %s", a, listener.Addrs()[0])
@@ -81,5 +82,29 @@ func TestTryDenied(t *testing.T) {
 	}
 	if n := met.Load(); n > 0 {
 		t.Errorf("%d connections in spite of all", n)
+	}
+}
+
+// Once an address has answered, no more is known of one that has not, over TCP or QUIC, than that.
+func TestTrySettled(t *testing.T) {
+	listener := newHost(t, host.Config{DHT: host.DHTOff, Listen: listenLoopback[:1]})
+	silent, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	h := newHost(t, host.Config{DHT: host.DHTOff, NoListen: true})
+	at := fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", silent.LocalAddr().(*net.UDPAddr).Port)
+	if err := h.Book().Put(book.Entry{Peer: listener.ID(), Addrs: []string{listener.Addrs()[0].String(), at}}); err != nil {
+		t.Fatal(err)
+	}
+	tried := h.Try(t.Context(), listener.ID())
+	for _, a := range tried {
+		if a.Addr.String() == at && (a.Err == nil || a.Err.Error() != "no answer so far") {
+			t.Errorf("told: %v", a.Err)
+		}
+	}
+	if len(tried) != 2 {
+		t.Errorf("tried %+v", tried)
 	}
 }

@@ -1,8 +1,10 @@
 package host
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 )
 
 // These tests fail when the library has mended what is repaired here: see docs/upstream.md.
@@ -31,6 +34,42 @@ func TestLibraryHoldsBackDials(t *testing.T) {
 		t.Errorf("the second dial is tried: %v", err)
 	}
 }
+
+// TestLibraryResolvesFirst: names.Resolver may go when an IP address is dialled while a name is
+// resolved.
+func TestLibraryResolvesFirst(t *testing.T) {
+	listener, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	names, err := madns.NewResolver(madns.WithDefaultResolver(slowNames{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.MultiaddrResolver(swarm.ResolverFromMaDNS{Resolver: names}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	info := peer.AddrInfo{ID: listener.ID(), Addrs: append(listener.Addrs(), multiaddr.StringCast("/dns4/vps.example/tcp/1"))}
+	start := time.Now()
+	if err := h.Connect(t.Context(), info); err != nil || time.Since(start) < slowAnswer {
+		t.Errorf("connected after %v, %v; the name was resolved after %v", time.Since(start), err, slowAnswer)
+	}
+}
+
+const slowAnswer = 200 * time.Millisecond
+
+// slowNames takes its time to find nothing.
+type slowNames struct{}
+
+func (slowNames) LookupIPAddr(context.Context, string) ([]net.IPAddr, error) {
+	time.Sleep(slowAnswer)
+	return nil, nil
+}
+
+func (slowNames) LookupTXT(context.Context, string) ([]string, error) { return nil, nil }
 
 func newPeer(t *testing.T) peer.ID {
 	t.Helper()
