@@ -132,6 +132,10 @@ func (c *Conn) CloseWithError(code network.ConnErrorCode) error {
 	if already {
 		return nil
 	}
+	// First, as go-libp2p does it: a request that goes on after its stream ended takes another connection.
+	for _, end := range []*Conn{c, c.other} {
+		end.host.conns.remove(end)
+	}
 	c.streams.mu.Lock()
 	open := slices.Collect(maps.Keys(c.streams.open))
 	c.streams.mu.Unlock()
@@ -144,7 +148,6 @@ func (c *Conn) CloseWithError(code network.ConnErrorCode) error {
 		s.end(&network.ConnError{ErrorCode: code}, &network.ConnError{ErrorCode: code, Remote: true})
 	}
 	for _, end := range []*Conn{c, c.other} {
-		end.host.conns.remove(end)
 		end.host.network.notify(func(n network.Notifiee) { n.Disconnected(end.host.network, end) })
 	}
 	return nil
