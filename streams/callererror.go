@@ -16,7 +16,7 @@ import (
 
 // callerError turns what went wrong with a request into the [Error] that its caller gets.
 func callerError(
-	ctx context.Context, p peer.ID, f Family, closed func(network.ConnErrorCode) (Code, string), err error) error {
+	ctx context.Context, p peer.ID, f Family, cfg Config, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -38,7 +38,7 @@ func callerError(
 	if errors.Is(err, ErrBadReply) {
 		return wrap(CodeInternal, err, "%s broke the protocol: %v", p, err)
 	}
-	meaning, reason := closeCode(err, closed)
+	meaning, reason := closeCode(err, cfg.Closed)
 	if code := cmp.Or(resetCode(err), meaning); code != 0 {
 		return wrap(code, err, "%s", resetWords(p, code))
 	}
@@ -47,9 +47,17 @@ func callerError(
 			strings.Join(protocol.ConvertToStrings(notSupported.Protos), " or "))
 	}
 	if errors.Is(err, network.ErrResourceLimitExceeded) {
-		return wrap(CodeTooMany, err, "this node is at its own limit of streams or connections: %v", err)
+		return wrap(CodeTooMany, err, "this node is at its own limit of streams or connections: %s", cfg.words(err))
 	}
-	return unreachable(p, f, reason, err)
+	return unreachable(p, f, cfg, reason, err)
+}
+
+// words are those of an error for a person.
+func (c Config) words(err error) string {
+	if c.Words == nil {
+		return err.Error()
+	}
+	return c.Words(err)
 }
 
 // wrap makes an Error that keeps its cause.
@@ -60,17 +68,17 @@ func wrap(code Code, cause error, format string, args ...any) *Error {
 }
 
 // unreachable says in one line that there is no way to the peer, or no more.
-func unreachable(p peer.ID, f Family, reason string, err error) *Error {
+func unreachable(p peer.ID, f Family, cfg Config, reason string, err error) *Error {
 	var words string
 	switch {
 	case reason != "":
 		words = fmt.Sprintf("%s closed the connection: %s", p, reason)
 	case errors.As(err, new(openError)):
-		words = "offline or cut off: " + strings.Join(strings.Fields(err.Error()), " ")
+		words = "offline or cut off: " + strings.Join(strings.Fields(cfg.words(err)), " ")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		words = fmt.Sprintf("%s closed the %s stream without an answer", p, f.Name)
 	default:
-		words = fmt.Sprintf("lost %s: %v", p, err)
+		words = fmt.Sprintf("lost %s: %s", p, cfg.words(err))
 	}
 	return wrap(CodeUnavailable, fmt.Errorf("%w: %w", ErrUnreachable, err), "%s", words)
 }

@@ -37,7 +37,9 @@ func TestChaos(t *testing.T) {
 		}))
 	ctx, stop := context.WithCancel(t.Context())
 	var storm sync.WaitGroup
+	var ended atomic.Int64 // exchanges: the storm is no quicker than they are, on a busy machine either
 	storm.Go(func() {
+		last := int64(-1)
 		for tick := time.NewTicker(time.Millisecond); ; {
 			select {
 			case <-ctx.Done():
@@ -45,6 +47,11 @@ func TestChaos(t *testing.T) {
 				return
 			case <-tick.C:
 			}
+			n := ended.Load()
+			if n == last {
+				continue
+			}
+			last = n
 			if all := p.Conn.GetStreams(); len(all) > 0 {
 				all[rand.IntN(len(all))].Reset()
 			}
@@ -80,6 +87,7 @@ func TestChaos(t *testing.T) {
 					}
 				}
 				cancel()
+				ended.Add(1)
 				if err == nil {
 					succeeded.Add(1)
 					if got != want {

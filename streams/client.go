@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	msmux "github.com/multiformats/go-multistream"
+
+	"github.com/seed-b490fa12/swarm/streams/bulk"
 )
 
 // Client sends requests. It keeps the streams it opened and uses them again, one request at a time
@@ -18,19 +21,28 @@ type Client struct {
 	cfg  Config
 	self sender
 	kept pools
+
+	bulks    bulk.Links
+	readings readings
+	arrivals arrivals
 }
 
 // NewClient returns a client that opens its streams on h.
 func NewClient(h Host, cfg Config) *Client {
 	cfg = cfg.withDefaults()
-	c := &Client{host: h, cfg: cfg, self: newSender(h.ID())}
+	c := &Client{host: h, cfg: cfg, self: newSender(h.ID()), bulks: bulk.Links{Line: cfg.Line, Open: openOne}}
 	c.kept.conns = h.Network().ConnsToPeer
 	c.kept.notifiee = &network.NotifyBundle{
-		ConnectedF:    func(_ network.Network, conn network.Conn) { c.kept.connected(conn) },
+		ConnectedF:    func(_ network.Network, conn network.Conn) { c.connected(conn) },
 		DisconnectedF: func(_ network.Network, conn network.Conn) { c.kept.disconnected(conn) },
 	}
 	h.Network().Notify(c.kept.notifiee)
 	return c
+}
+
+func (c *Client) connected(conn network.Conn) {
+	c.kept.connected(conn)
+	c.arrivals.connected(conn.RemotePeer())
 }
 
 // Close closes the kept streams. Calls under way are not touched; they end with their contexts.
@@ -74,7 +86,16 @@ func (c *Client) callOn(ctx context.Context, conn network.Conn, s Spec, req, res
 
 func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStream, error) {
 	// Our own relays carry control messages without a limit.
-	s, err := c.host.NewStream(network.WithAllowLimitedConn(ctx, f.Name), p, c.propose(p, f)...)
+	ctx = network.WithAllowLimitedConn(ctx, f.Name)
+	ids := c.propose(p, f)
+	s, err := c.host.NewStream(ctx, p, ids...)
+	if err == nil && len(ids) > 1 {
+		// By now the peer has announced what it speaks, which it may not have when we proposed.
+		if best := c.propose(p, f); len(best) == 1 && best[0] != s.Protocol() {
+			s.Reset()
+			s, err = c.host.NewStream(ctx, p, best...)
+		}
+	}
 	if err != nil {
 		return nil, openError{err}
 	}
@@ -85,7 +106,8 @@ func (c *Client) newStream(ctx context.Context, p peer.ID, f Family) (*clientStr
 		}
 	}
 	return &clientStream{
-		Stream: s, key: poolKey{p, f.Name}, remote: newSender(p), relayed: relayed(s.Conn()), br: getReader(s),
+		Stream: s, key: poolKey{p, f.Name}, versions: f.Versions, remote: newSender(p), relayed: relayed(s.Conn()),
+		br: getReader(s),
 	}, nil
 }
 
@@ -109,11 +131,19 @@ func (c *Client) propose(p peer.ID, f Family) []protocol.ID {
 	return ids
 }
 
-// openOn opens a stream over this connection and no other.
+// openOn opens a stream over this connection and no other. A single protocol goes ahead with what is
+// sent, which saves a round trip; that the peer does not speak it shows at the first read.
 func openOn(ctx context.Context, conn network.Conn, ids []protocol.ID) (network.Stream, error) {
 	s, err := conn.NewStream(network.WithAllowLimitedConn(ctx, "swarm"))
 	if err != nil {
 		return nil, err
+	}
+	if len(ids) == 1 {
+		if err := s.SetProtocol(ids[0]); err != nil {
+			s.Reset()
+			return nil, err
+		}
+		return &aheadStream{s, msmux.NewMSSelect(s, ids[0])}, nil
 	}
 	stop := context.AfterFunc(ctx, func() { s.Reset() })
 	id, err := msmux.SelectOneOf(ids, s)
@@ -128,4 +158,26 @@ func openOn(ctx context.Context, conn network.Conn, ids []protocol.ID) (network.
 		return nil, err
 	}
 	return s, nil
+}
+
+// openOne opens a stream of one protocol.
+func openOne(ctx context.Context, conn network.Conn, id protocol.ID) (network.Stream, error) {
+	return openOn(ctx, conn, []protocol.ID{id})
+}
+
+// aheadStream is one whose protocol is proposed with the first bytes that are written.
+type aheadStream struct {
+	network.Stream
+	chosen msmux.LazyConn
+}
+
+// Read is part of network.Stream.
+func (s *aheadStream) Read(b []byte) (int, error) { return s.chosen.Read(b) }
+
+// Write is part of network.Stream.
+func (s *aheadStream) Write(b []byte) (int, error) { return s.chosen.Write(b) }
+
+// CloseWrite is part of network.Stream.
+func (s *aheadStream) CloseWrite() error {
+	return errors.Join(s.chosen.Flush(), s.Stream.CloseWrite())
 }

@@ -47,10 +47,20 @@ type Config struct {
 	// quickly when the connection is known already. It is where a node waits for its handshake.
 	// Streams made by DoOn skip it.
 	Ready func(ctx context.Context, c network.Conn) error
+	// Late is called when a request over a connection has had no answer for 200 ms, and again from time
+	// to time until it has: the connection may be dead. It must not block. A connection that the
+	// application closes then is replaced, and the request repeated over it. Nil does nothing.
+	Late func(c network.Conn)
+	// Line returns what is known of the line to the next machine of a connection: by how much what waits
+	// in queues adds to a round trip, and how many packets were sent again since the connection was
+	// made. It tells a long transfer loss from queues. Nil knows nothing.
+	Line func(c network.Conn) (queued time.Duration, resent uint64, known bool)
 	// Closed returns what it means when a peer closes the connection with a code of the
 	// application's own: the code for the requests that fail, 0 if the peer is just unreachable,
 	// and the reason in words, empty for a code that is none of its own. Nil knows none.
 	Closed func(network.ConnErrorCode) (Code, string)
+	// Words puts an error of a library in words that a person may read; nil takes its text.
+	Words func(error) string
 	// Audit, if set, is called before each request that is not public has its effect: once for a
 	// request, however often it is repeated. On an error the request fails, and has no effect. The
 	// function that it returns, if any, is called with the error that the request ended with.
@@ -151,6 +161,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Observe == nil {
 		c.Observe = func(Outcome) {}
+	}
+	if c.Late == nil {
+		c.Late = func(network.Conn) {}
+	}
+	if c.Line == nil {
+		c.Line = func(network.Conn) (time.Duration, uint64, bool) { return 0, 0, false }
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context, network.Conn) error { return nil }

@@ -16,10 +16,14 @@
 //	err := Hello.Handle(mux, func(ctx context.Context, p streams.Peer, r HelloRequest) (HelloReply, error) { … })
 //	reply, err := Hello.Do(ctx, client, peerID, HelloRequest{…})
 //
-// There are four shapes on streams and one on pubsub: [Call] (one request, one
-// reply), [Feed] (one request, many items), [Upload] (one request and raw
-// bytes, one reply), [Notice] (one message, no reply) and [Topic] (pushed to
-// all subscribers).
+// There are six shapes on streams and one on pubsub: [Call] (one request, one
+// reply), [Feed] (one request, many items), [Bidi] (the same, and inputs
+// meanwhile), [Upload] (one request and raw bytes, one reply), [Notice] (one
+// message, no reply), [Duplex] (one request that opens a net.Conn) and [Topic]
+// (pushed to all subscribers).
+//
+// Payloads are any types that JSON can hold. Give their fields JSON tags: these
+// are the names on the wire, letter for letter.
 //
 // Every request passes the same guard before a handler sees it, in this
 // order: bounded read with a deadline, envelope, sender, freshness, rate,

@@ -89,6 +89,9 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code
 }
 
+// Words returns the message alone, which a person may read.
+func (e *Error) Words() string { return e.Message }
+
 // Unwrap returns what caused the error on this side, if known.
 func (e *Error) Unwrap() error { return e.cause }
 

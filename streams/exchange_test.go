@@ -380,14 +380,14 @@ func TestBetterPathReplacesKeptStreams(t *testing.T) {
 	}
 	open = []network.Conn{limited, byRelay, direct}
 	p.connected(direct)
-	if st := p.take(key); st == nil || st.Conn() != direct {
+	if st := p.take(key, nil); st == nil || st.Conn() != direct {
 		t.Errorf("got %v, want the direct stream", st)
 	}
-	if st := p.take(key); st != nil {
+	if st := p.take(key, nil); st != nil {
 		t.Error("a stream over the relay was kept")
 	}
 	p.put(stream(byRelay)) // it was in use when the direct connection appeared
-	if st := p.take(key); st != nil {
+	if st := p.take(key, nil); st != nil {
 		t.Error("a stream over the relay was kept after its call")
 	}
 }

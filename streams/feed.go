@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,17 +28,21 @@ func (f Feed[Req, Item]) Spec() Spec { return Spec{f.Family, ShapeFeed, f.Reques
 // stop iterating, or the end of ctx, resets the stream, which tells the peer to stop.
 func (f Feed[Req, Item]) Do(ctx context.Context, cl *Client, p peer.ID, req Req) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		err := cl.feed(ctx, p, f.Spec(), req, func(m *Message) (bool, error) {
-			var item Item
-			if err := m.ParsePayload(&item); err != nil {
-				return false, err
-			}
-			return yield(item, nil), nil
-		})
-		if err != nil {
+		if err := cl.feed(ctx, p, f.Spec(), req, itemsTo(cl, yield)); err != nil {
 			var none Item
 			yield(none, err)
 		}
+	}
+}
+
+// itemsTo returns what hands each item to yield, and reports whether that wants more.
+func itemsTo[Item any](cl *Client, yield func(Item, error) bool) func(*Message) (bool, error) {
+	return func(m *Message) (bool, error) {
+		var item Item
+		if err := parsePayload(m.Payload, &item, cl.readings.of(reflect.TypeFor[Item]())); err != nil {
+			return false, err
+		}
+		return yield(item, nil), nil
 	}
 }
 
@@ -52,26 +57,37 @@ func (f Feed[Req, Item]) Handle(
 		if err != nil {
 			return err
 		}
-		serve := func() error {
-			_, err := x.run(ctx, req, func() (any, error) {
-				return nil, x.feed(ctx, func(ctx context.Context) (any, error) {
-					return fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
-				})
-			})
-			return err
-		}
-		if !f.Verb.HasEffect() {
-			return serve()
-		}
-		return x.onceFeed(ctx, serve)
+		return x.serveFeed(ctx, f.Verb, req, x.untilReset, func(ctx context.Context) (any, error) {
+			return fn(ctx, x.peer, req, func(item Item) error { return x.send(ctx, item) })
+		})
 	})
 }
 
+// serveFeed is feed for a request that is audited, and that has its effect once where it has one.
+func (x *exchange) serveFeed(
+	ctx context.Context, verb Verb, req any, reads func(context.Context) error,
+	handler func(context.Context) (last any, err error),
+) error {
+	serve := func() error {
+		_, err := x.run(ctx, req, func() (any, error) { return nil, x.feed(ctx, reads, handler) })
+		return err
+	}
+	if !verb.HasEffect() {
+		return serve()
+	}
+	return x.onceFeed(ctx, serve)
+}
+
 // feed runs the handler of a feed for as long as the peer may and wants to have items, and sends
-// the last one.
-func (x *exchange) feed(ctx context.Context, handler func(context.Context) (last any, err error)) error {
-	ctx, stop := x.watch(ctx)
+// the last one. reads looks at what the peer sends meanwhile, as watch says.
+func (x *exchange) feed(
+	ctx context.Context, reads func(context.Context) error, handler func(context.Context) (last any, err error),
+) error {
+	link := x.mux.bulks.Begin(x.Conn())
+	defer x.mux.bulks.End(x.Conn())
+	ctx, stop := x.watch(ctx, reads)
 	defer stop()
+	x.pace = func(bytes int) { link.Wait(ctx, bytes) }
 	last, err := handler(ctx)
 	if lost, ok := errors.AsType[*Error](context.Cause(ctx)); ok {
 		return lost
@@ -124,25 +140,40 @@ func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 // away, or is over, ends what was begun with it.
 const askAgain = 10 * time.Second
 
-// watch returns a context that ends when the peer resets the stream, the mux begins to stop, or the
-// peer loses its right: then the cause is the [Error] to answer. While it watches, goroutines read
-// ahead and ask; stop ends them.
-func (x *exchange) watch(ctx context.Context) (_ context.Context, stop func()) {
+// untilReset returns an error when the peer has reset the stream. A next request stays in the buffer.
+// The end of the peer's writing side is no reset: it still reads.
+func (x *exchange) untilReset(context.Context) error {
+	if _, err := x.br.Peek(1); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// watch returns a context that ends when reads fails, as it does when the peer resets the stream, the
+// mux begins to stop, or the peer loses its right: where the reason is an [Error], that is the cause,
+// and the answer. While it watches, goroutines read and ask; stop ends them.
+func (x *exchange) watch(ctx context.Context, reads func(context.Context) error) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stopFeeds := context.AfterFunc(x.mux.feeds, func() { cancel(nil) })
+	// A reader may see no more than the end of the peer's bytes when the connection ends.
+	stopConn := context.AfterFunc(x.ss.ctx, func() { cancel(nil) })
 	var stopping atomic.Bool
 	var running sync.WaitGroup
 	running.Go(func() {
-		// A next request stays in the buffer. The end of the peer's writing side is no reset: it
-		// still reads.
-		if _, err := x.br.Peek(1); err != nil && !errors.Is(err, io.EOF) && !stopping.Load() {
-			cancel(nil)
+		if err := reads(ctx); err != nil && !stopping.Load() {
+			bad, _ := errors.AsType[*Error](err)
+			if bad == nil {
+				cancel(nil)
+				return
+			}
+			cancel(bad)
 		}
 	})
 	running.Go(func() { cancel(x.whilePermitted(ctx)) })
 	return ctx, func() {
 		stopping.Store(true)
 		stopFeeds()
+		stopConn()
 		cancel(nil)
 		x.SetReadDeadline(past)
 		running.Wait()

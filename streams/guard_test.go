@@ -504,7 +504,7 @@ func TestTenThousandStreams(t *testing.T) {
 			must(t, Ping.Handle(p.mux, func(_ context.Context, _ Peer, r PingRequest) (Pong, error) { return r.Answer(), nil }))
 			must(t, p.caller.Connect(t.Context(), p.server.Peerstore().PeerInfo(p.server.ID())))
 			refused := openMany(t, p, 10_000)
-			waitFor(t, func() bool { return refused.Load() >= int64(10_000-limit) })
+			waitForCount(t, refused, int64(10_000-limit))
 			if n := refused.Load(); n != int64(10_000-limit) {
 				t.Errorf("%d of 10,000 were refused, want %d", n, 10_000-limit)
 			}

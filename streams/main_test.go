@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -152,6 +153,14 @@ func waitFor(t testing.TB, ok func() bool) {
 		case <-end:
 			t.Fatal("condition not met in 10 s")
 		}
+	}
+}
+
+// waitForCount waits until n is want, as long as it grows.
+func waitForCount(t testing.TB, n *atomic.Int64, want int64) {
+	t.Helper()
+	for have := n.Load(); have < want; have = n.Load() {
+		waitFor(t, func() bool { return n.Load() > have })
 	}
 }
 

@@ -51,7 +51,12 @@ func (m *Message) SetPayload(v any) error {
 
 // ParsePayload decodes the payload into v, a pointer, and validates it when v has a Validate
 // method. The error is an [Error] with [CodeInvalid].
-func (m *Message) ParsePayload(v any) error { return parsePayload(m.Payload, v) }
+//
+// Members are found by the names in the JSON tags of v's fields, exactly; in a type with a field that
+// has none, also by the name of the Go field, in any case of its letters.
+func (m *Message) ParsePayload(v any) error {
+	return parsePayload(m.Payload, v, readingOf(reflect.TypeOf(v)))
+}
 
 // ValidateResponse reports why resp is not the answer of type want to req from the peer that req
 // was sent to. An error message for this request is returned as the [Error] it carries.
@@ -99,26 +104,6 @@ func (m *Message) UnmarshalJSON(b []byte) error {
 
 // validator is what a payload with rules implements.
 type validator interface{ Validate() error }
-
-// secondPass are the options for JSON that decodeEnvelope has checked already.
-var secondPass = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-
-func parsePayload(raw jsontext.Value, v any) error {
-	if len(raw) == 0 || raw.Kind() == 'n' {
-		return Errorf(CodeInvalid, "the payload is missing: send an object, {} when there is nothing to say")
-	}
-	if err := json.Unmarshal(raw, v, secondPass); err != nil {
-		return Errorf(CodeInvalid, "payload: %s", jsonReason(err))
-	}
-	err := validate(v)
-	if err == nil {
-		return nil
-	}
-	if e, ok := errors.AsType[*Error](err); ok {
-		return e
-	}
-	return Errorf(CodeInvalid, "payload: %w", err)
-}
 
 // validate calls the Validate method of what v points to, if it has one. The payload type may be a
 // pointer itself.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
+
+	"github.com/seed-b490fa12/swarm/streams/bulk"
 )
 
 // Mux serves requests: it runs the handlers that were registered on it, behind the guard. Its
@@ -28,6 +30,8 @@ type Mux struct {
 	// strangers is the memory for the frames of all strangers.
 	strangers *strangerMemory
 	replays   *replays
+	bulks     bulk.Links
+	readings  readings
 	notifiee  *network.NotifyBundle
 
 	base    context.Context // of all handlers: ends when draining gave up
@@ -61,7 +65,7 @@ func NewMux(h Host, cfg Config) *Mux {
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
 		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory),
-		replays:  newReplays(maxPeers, maxAnswers),
+		replays: newReplays(maxPeers, maxAnswers), bulks: bulk.Links{Line: cfg.Line, Open: openOne},
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())
@@ -197,6 +201,15 @@ func (m *Mux) register(s Spec, serve func(context.Context, *exchange) error) err
 	}
 	f.types[s.Request] = &entry{s, serve}
 	return nil
+}
+
+// unregister takes a type back. Its family stays.
+func (m *Mux) unregister(s Spec) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f := m.families[s.Family.Name]; f != nil {
+		delete(f.types, s.Request)
+	}
 }
 
 // owner returns the family that a type is registered in; m.mu is held.

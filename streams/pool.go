@@ -82,10 +82,10 @@ func (p *pools) drop(k poolKey, pl *pool) {
 	}
 }
 
-// take returns an idle stream, nil when there is none.
-func (p *pools) take(k poolKey) *clientStream {
+// take returns an idle stream that was opened for these versions, nil when there is none.
+func (p *pools) take(k poolKey, versions []string) *clientStream {
 	for {
-		st := p.pop(k)
+		st := p.pop(k, versions)
 		if st == nil || !st.Conn().IsClosed() {
 			return st
 		}
@@ -93,20 +93,22 @@ func (p *pools) take(k poolKey) *clientStream {
 	}
 }
 
-func (p *pools) pop(k poolKey) *clientStream {
+func (p *pools) pop(k poolKey, versions []string) *clientStream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pl := p.pools[k]
-	if pl == nil || len(pl.idle) == 0 {
+	if pl == nil {
 		return nil
 	}
-	last := len(pl.idle) - 1
-	st := pl.idle[last]
-	pl.idle[last] = nil
-	pl.idle = pl.idle[:last]
-	st.expires.Stop()
-	p.drop(k, pl)
-	return st
+	for i, st := range slices.Backward(pl.idle) {
+		if slices.Equal(st.versions, versions) {
+			pl.idle = slices.Delete(pl.idle, i, i+1)
+			st.expires.Stop()
+			p.drop(k, pl)
+			return st
+		}
+	}
+	return nil
 }
 
 // put keeps a stream for the next request, for a while.

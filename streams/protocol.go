@@ -142,9 +142,11 @@ const (
 	ShapeFeed   Shape = "feed"   // one request, many items
 	ShapeUpload Shape = "upload" // one request and raw bytes, one reply
 	ShapeNotice Shape = "notice" // one message, no reply
+	ShapeDuplex Shape = "duplex" // one request, one reply, then raw bytes both ways
+	ShapeBidi   Shape = "bidi"   // one request, then inputs one way and many items the other
 )
 
-// Spec is what a [Call], [Feed], [Upload] or [Notice] declares, without its payload types.
+// Spec is what a [Call], [Feed], [Bidi], [Upload], [Notice] or [Duplex] declares, without its payload types.
 type Spec struct {
 	Family  Family
 	Shape   Shape

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,13 +16,15 @@ import (
 // clientStream is a stream to a peer, with its read buffer.
 type clientStream struct {
 	network.Stream
-	key     poolKey
-	remote  sender
-	relayed bool
-	br      *bufio.Reader
-	in      []byte
-	expires *time.Timer // set while the stream is idle in its pool
-	used    bool        // carried an exchange before
+	key      poolKey
+	versions []string // those that were proposed; the stream has one of them
+	remote   sender
+	relayed  bool
+	br       *bufio.Reader
+	in       []byte
+	expires  *time.Timer // set while the stream is idle in its pool
+	used     bool        // carried an exchange before
+	late     lateness    // of the answer that is awaited
 }
 
 // request is one request of the client.
@@ -48,7 +51,7 @@ func (r *request) open(ctx context.Context, keptToo bool) error {
 		return err
 	}
 	if keptToo {
-		if st := r.c.kept.take(r.key()); st != nil {
+		if st := r.c.kept.take(r.key(), r.spec.Family.Versions); st != nil {
 			r.use(ctx, st)
 			return nil
 		}
@@ -66,19 +69,22 @@ func (r *request) use(ctx context.Context, st *clientStream) {
 	r.stop = context.AfterFunc(ctx, func() { st.Reset() })
 }
 
-// begin opens a stream and runs exchange on it. A kept stream that turns out to be dead before it
-// gave any answer is replaced once by a new one; the request keeps its ID. After an error the
+// begin opens a stream and runs exchange on it, which ends with the first answer. A kept stream that
+// turns out to be dead before it gave any is replaced once by a new one, and so is a new one whose
+// connection was closed here because it was found dead; the request keeps its ID. After an error the
 // stream has been given up.
 func (r *request) begin(ctx context.Context, exchange func() error) error {
 	for attempt := 0; ; attempt++ {
 		if err := r.open(ctx, attempt == 0); err != nil {
 			return err
 		}
+		r.awaits()
 		err := exchange()
+		late := r.st.late.answered()
 		if err == nil {
 			return nil
 		}
-		stale := r.stale(err)
+		stale := r.stale(err) && (r.st.used || late && r.foundDead(err))
 		r.release(err)
 		if !stale || attempt > 0 || ctx.Err() != nil {
 			return err
@@ -98,10 +104,27 @@ func (r *request) roundTrip(req, res any) error {
 	return r.decode(m, res)
 }
 
-// stale reports whether err says no more than that a kept stream had died.
+// awaits has the application told when the answer is late.
+func (r *request) awaits() {
+	st := r.st
+	if st.late.tell == nil {
+		conn, tell := st.Conn(), r.c.cfg.Late
+		st.late.tell = func() { tell(conn) }
+	}
+	st.late.expect()
+}
+
+// stale reports whether err says no more than that the stream has died.
 func (r *request) stale(err error) bool {
-	answered := errors.As(err, new(answerError)) || errors.As(err, new(localError)) || errors.Is(err, ErrBadReply)
-	return r.st.used && !answered
+	return !errors.As(err, new(answerError)) && !errors.As(err, new(localError)) && !errors.Is(err, ErrBadReply)
+}
+
+// foundDead reports whether it was this node that closed the connection, and the request may be sent
+// again: the peer still knows of it, and answers one with an effect as it did, unless that had items.
+func (r *request) foundDead(err error) bool {
+	remote, ok := errors.AsType[*network.ConnError](err)
+	return r.st.Conn().IsClosed() && !(ok && remote.Remote) &&
+		!((r.spec.Shape == ShapeFeed || r.spec.Shape == ShapeBidi) && r.spec.Verb.HasEffect())
 }
 
 // permitted returns why a request must not leave.
@@ -161,7 +184,7 @@ func (r *request) receive() (*Message, error) {
 }
 
 func (r *request) decode(m *Message, res any) error {
-	if err := m.ParsePayload(res); err != nil {
+	if err := parsePayload(m.Payload, res, r.c.readings.of(reflect.TypeOf(res))); err != nil {
 		return fmt.Errorf("%w: %s", ErrBadReply, err.Error())
 	}
 	return nil
@@ -213,7 +236,7 @@ func (r *request) discard(err error) {
 
 // done turns err into what the caller gets, and reports the outcome.
 func (r *request) done(ctx context.Context, err error) error {
-	err = callerError(ctx, r.to, r.spec.Family, r.c.cfg.Closed, err)
+	err = callerError(ctx, r.to, r.spec.Family, r.c.cfg, err)
 	r.c.cfg.Observe(Outcome{
 		Peer: r.to, Family: r.spec.Family.Name, Type: r.spec.Request,
 		Err: err, Duration: time.Since(r.began),

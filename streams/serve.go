@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -257,6 +258,10 @@ type exchange struct {
 	spent bool
 	// lost is set when a reply could not be written.
 	lost bool
+	// taken is set when the stream was made a connection, which has ended when the handler returns.
+	taken bool
+	// pace, if set, waits until so many more bytes may be sent.
+	pace func(bytes int)
 }
 
 // refuseFrame answers a frame that could not be read, and ends the stream.
@@ -298,8 +303,10 @@ func (x *exchange) answer() bool {
 	if err == nil {
 		err = x.handle()
 	}
-	keep := true
-	if err != nil {
+	keep := !x.taken
+	if x.taken {
+		x.abandon(err)
+	} else if err != nil {
 		keep = x.fail(err)
 	} else if x.lost {
 		x.Reset()
@@ -310,6 +317,13 @@ func (x *exchange) answer() bool {
 	}
 	x.observe(err)
 	return keep
+}
+
+// abandon resets the stream of a connection whose handler failed; it carries no messages any more.
+func (x *exchange) abandon(err error) {
+	if err != nil {
+		x.Reset()
+	}
 }
 
 // handle runs the handler. A panic in it is an internal error of this request.
@@ -363,6 +377,9 @@ func (x *exchange) write(t Type, payload any, end bool) error {
 	b, err := out.encodeFrame(h, payload, MaxFrame)
 	if err != nil {
 		return err
+	}
+	if x.pace != nil {
+		x.pace(len(b))
 	}
 	x.dog.arm(x.mux.cfg.Limits.Stall)
 	defer x.dog.disarm()
@@ -436,7 +453,7 @@ func (x *exchange) observe(err error) {
 // payloadOf decodes and validates the payload of a request.
 func payloadOf[Req any](x *exchange) (Req, error) {
 	var req Req
-	err := parsePayload(x.msg.Payload, &req)
+	err := parsePayload(x.msg.Payload, &req, x.mux.readings.of(reflect.TypeFor[Req]()))
 	return req, err
 }
 

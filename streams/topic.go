@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -52,11 +53,12 @@ type Subject[T any] struct {
 func (t Topic[T]) Join(
 	ps *pubsub.PubSub, self peer.ID, cfg Config, accept func(from peer.ID, v T) error) (*Subject[T], error) {
 	cfg = cfg.withDefaults()
+	how := readingOf(reflect.TypeFor[T]())
 	validate := func(_ context.Context, _ peer.ID, msg *pubsub.Message) pubsub.ValidationResult {
 		if msg.GetFrom() == self {
 			return pubsub.ValidationAccept
 		}
-		r, err := t.check(msg, accept)
+		r, err := t.check(msg, how, accept)
 		switch {
 		case err == nil:
 			msg.ValidatorData = r
@@ -78,7 +80,7 @@ func (t Topic[T]) Join(
 }
 
 // check decodes a message and says what is wrong with it.
-func (t Topic[T]) check(msg *pubsub.Message, accept func(peer.ID, T) error) (*Received[T], error) {
+func (t Topic[T]) check(msg *pubsub.Message, how reading, accept func(peer.ID, T) error) (*Received[T], error) {
 	if len(msg.Data) > MaxTopicMessage {
 		return nil, Errorf(CodeTooLarge, "a topic message may have %d bytes at most", MaxTopicMessage)
 	}
@@ -96,7 +98,7 @@ func (t Topic[T]) check(msg *pubsub.Message, accept func(peer.ID, T) error) (*Re
 		return nil, ErrIgnore // a wrong clock is no ill will
 	}
 	r := &Received[T]{From: m.Sender, Timestamp: m.Timestamp}
-	if err := m.ParsePayload(&r.Payload); err != nil {
+	if err := parsePayload(m.Payload, &r.Payload, how); err != nil {
 		return nil, err
 	}
 	if accept != nil {

@@ -312,7 +312,7 @@ func TestTopicVectors(t *testing.T) {
 
 // verdictOf judges a message of the topic.
 func verdictOf(data []byte, signer peer.ID) string {
-	_, err := newsTopic.check(&pubsub.Message{Message: &pb.Message{From: []byte(signer), Data: data}}, byNode)
+	_, err := newsTopic.check(&pubsub.Message{Message: &pb.Message{From: []byte(signer), Data: data}}, exactly, byNode)
 	switch {
 	case err == nil:
 		return "accept"

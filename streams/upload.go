@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/streams/bulk"
 )
 
 // Sized is a payload that announces raw bytes. Its JSON has them as "size".
@@ -43,7 +45,9 @@ func (u Upload[Req, Res]) Do(ctx context.Context, cl *Client, p peer.ID, req Req
 // Handle registers fn as the handler of this type. body yields exactly req.UploadSize() bytes, or
 // io.ErrUnexpectedEOF when the peer sent fewer; fn need not read all of it. The context ends also
 // when the peer resets the stream, at the latest when all of the body was read: a sender that has
-// gone takes back what it has not seen the end of.
+// gone takes back what it has not seen the end of. It ends, too, when the peer loses its right (which
+// is looked at again every 10 s). body has a method CloseRead() error, which ends a read under way
+// and all later ones; another goroutine may call it until fn returns.
 func (u Upload[Req, Res]) Handle(
 	m *Mux, fn func(ctx context.Context, p Peer, req Req, body io.Reader) (Res, error)) error {
 	return m.register(u.Spec(), func(ctx context.Context, x *exchange) error {
@@ -58,14 +62,17 @@ func (u Upload[Req, Res]) Handle(
 		}
 		return x.once(ctx, req, func() (any, error) {
 			ctx, cancel := context.WithCancelCause(ctx)
+			var asking sync.WaitGroup
+			defer asking.Wait()
 			defer cancel(nil)
+			asking.Go(func() { cancel(x.whilePermitted(ctx)) })
 			body := &bodyReader{x: x, left: size, cancel: cancel}
 			defer body.end()
 			body.watch()
 			res, err := fn(ctx, x.peer, req, body)
 			x.spent = body.left > 0
-			if gone := context.Cause(ctx); err != nil && errors.Is(gone, errSenderGone) {
-				err = gone
+			if gone, ok := errors.AsType[*Error](context.Cause(ctx)); ok && err != nil {
+				err = gone // the sender, or its right
 			}
 			return res, err
 		})
@@ -102,16 +109,19 @@ func (b *bodyReader) watch() {
 	})
 }
 
-// end stops watching, so that others may read the stream.
+// end stops watching, so that others may read the stream, also after CloseRead: the sender is still
+// to see the answer.
 func (b *bodyReader) end() {
-	if !b.watched {
-		return
+	if b.watched {
+		b.ending.Store(true)
+		b.x.SetReadDeadline(past)
+		b.watching.Wait()
 	}
-	b.ending.Store(true)
-	b.x.SetReadDeadline(past)
-	b.watching.Wait()
 	b.x.SetReadDeadline(time.Time{})
 }
+
+// CloseRead ends a read under way, and all later ones.
+func (b *bodyReader) CloseRead() error { return b.x.SetReadDeadline(past) }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
 	if b.left == 0 || b.err != nil {
@@ -148,10 +158,15 @@ func (c *Client) upload(
 		r.discard(err)
 		return err
 	}
+	link := c.bulks.Begin(r.st.Conn())
+	defer c.bulks.End(r.st.Conn())
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
 	sent := make(chan error, 1)
-	go func() { sent <- r.sendBody(body, size) }()
+	go func() { sent <- r.sendBody(bulk.NewWriter(sending, r.st, link), body, size) }()
 	m, err := r.receive()
 	r.discard(errStopped) // unblocks the sender
+	stop()
 	fault := <-sent
 	switch {
 	case err == nil:
@@ -164,9 +179,9 @@ func (c *Client) upload(
 
 // sendBody sends the raw bytes of an upload. It returns, and resets the stream for, an error of
 // body itself; an error of the stream is reported by the receiver.
-func (r *request) sendBody(body io.Reader, size int64) error {
+func (r *request) sendBody(to io.Writer, body io.Reader, size int64) error {
 	src := &source{Reader: body}
-	n, err := io.Copy(r.st.Stream, src)
+	n, err := io.Copy(to, src)
 	switch {
 	case src.err != nil:
 		err = fmt.Errorf("read the body: %w", src.err)

@@ -99,3 +99,37 @@ func TestFamilies(t *testing.T) {
 		t.Errorf("families %v", got)
 	}
 }
+
+// A kept stream has the version that was agreed on when it was opened, and once answered a call of
+// another major version of its family too, as if the peer spoke that.
+func TestKeptStreamsAreOfOneVersion(t *testing.T) {
+	p := newPipe(t, forMember())
+	noError(t, versioned("2.0.0", "1.0.0").Handle(p.Mux, tellVersion))
+	for range 2 { // the second time all of them find a stream that is kept
+		for _, tc := range []struct {
+			caller []string
+			want   string // empty: none in common
+		}{
+			{[]string{"1.0.0"}, "1.0.0"},
+			{[]string{"2.0.0"}, "2.0.0"},
+			{[]string{"3.0.0"}, ""},
+			{[]string{"2.0.0", "1.0.0"}, "2.0.0"},
+			{[]string{"1.3.0"}, "1.3.0"},
+			{[]string{"3.0.0", "1.0.0"}, "1.0.0"},
+		} {
+			got, err := versioned(tc.caller...).Do(t.Context(), p.Client, p.Server.ID(), text{})
+			if tc.want == "" {
+				if !errors.Is(err, streams.ErrUnsupported) {
+					t.Errorf("%v: got %q, %v, want 501", tc.caller, got.Text, err)
+				}
+				continue
+			}
+			if err != nil || got.Text != tc.want {
+				t.Errorf("%v: got %q, %v, want %s", tc.caller, got.Text, err, tc.want)
+			}
+		}
+	}
+	if n := len(p.Conn.GetStreams()); n != 5 {
+		t.Errorf("%d streams are open, want one for each of the five that could be spoken", n)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ var (
 	ask    = streams.Call[text, text]{family, "ask", "ask_ack", streams.VerbPublic}
 	work   = streams.Call[text, text]{family, "work", "work_ack", streams.VerbRun}
 	follow = streams.Feed[text, text]{family, "follow", "followed", streams.VerbLogsRead}
+	run    = streams.Feed[text, text]{family, "run", "ran", streams.VerbRun}
 	send   = streams.Upload[text, text]{streams.Family{Name: "send", Versions: []string{"1.0.0"}}, "send", "send_ack", streams.VerbDeploy}
 )
 
@@ -561,6 +563,63 @@ func TestFeedEndsWithTheRight(t *testing.T) {
 				}
 				if most := 1 + int64(time.Since(began)/(10*time.Second)); asked.Load() > most {
 					t.Errorf("the right was asked for %d times, want %d at most", asked.Load(), most)
+				}
+			})
+		})
+	}
+}
+
+// slowly reads one byte of a body a second, as far as they are wanted.
+type slowly struct{ left int }
+
+func (s *slowly) Read(b []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	s.left--
+	time.Sleep(time.Second)
+	b[0] = 'x'
+	return 1, nil
+}
+
+// An upload used to be taken to its end, which a slow sender puts off for hours, whatever became of
+// the right it was begun with.
+func TestUploadEndsWithTheRight(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		lost error
+		code streams.Code
+	}{
+		{"a member without the right", streams.Errorf(streams.CodeForbidden, "not any more"), streams.CodeForbidden},
+		{"keeps its right", nil, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := forMember()
+				began := time.Now()
+				const taken, size = 34 * time.Second, 100
+				cfg.Authorize = func(context.Context, streams.Peer, streams.Verb) error {
+					if time.Since(began) < taken {
+						return nil
+					}
+					return tc.lost
+				}
+				p := newPipe(t, cfg)
+				var placed time.Duration
+				noError(t, send.Handle(p.Mux, func(ctx context.Context, _ streams.Peer, v text, body io.Reader) (text, error) {
+					defer context.AfterFunc(ctx, func() { body.(interface{ CloseRead() error }).CloseRead() })()
+					if _, err := io.Copy(io.Discard, body); err != nil {
+						return v, fmt.Errorf("what arrived is not used: %w", err)
+					}
+					placed = time.Since(began)
+					return v, nil
+				}))
+				_, err := send.Do(t.Context(), p.Client, p.Server.ID(), text{Size: size}, &slowly{size})
+				if streams.CodeOf(err) != tc.code || tc.code == 0 && err != nil {
+					t.Errorf("it ended with %v, want %d", err, tc.code)
+				}
+				if (placed > 0) != (tc.lost == nil) {
+					t.Errorf("what was sent was used after %v", placed)
 				}
 			})
 		})
