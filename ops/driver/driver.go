@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -49,6 +50,14 @@ type Spec struct {
 	// Env holds "KEY=value" pairs that are added to the driver's short list. The environment of the
 	// agent is never handed on.
 	Env []string
+	// OnlyEnv leaves out the driver's list: Env is all there is, beside what the driver knows its
+	// workloads by.
+	OnlyEnv bool
+	// Mark is what the driver knows the workload's processes by, in the form of an absolute path; empty
+	// means Dir. No two workloads that run at a time have the same.
+	Mark string
+	// Stdin is what the workload reads; nil is an empty input.
+	Stdin *os.File
 	// Stdout and Stderr take what the workload prints; nil drops it. They are written from one
 	// goroutine each, and never again once the workload is done.
 	Stdout, Stderr io.Writer
@@ -71,6 +80,9 @@ func (s Spec) Validate() error {
 	if size > MaxArgBytes {
 		return fmt.Errorf("%w: arguments take %d bytes, at most %d", ErrSpec, size, MaxArgBytes)
 	}
+	if s.Mark != "" && (!filepath.IsAbs(s.Mark) || strings.ContainsRune(s.Mark, 0)) {
+		return fmt.Errorf("%w: mark %q must have the form of an absolute path", ErrSpec, s.Mark)
+	}
 	for _, kv := range s.Env {
 		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" || strings.ContainsRune(kv, 0) {
 			return fmt.Errorf("%w: environment entry %q is not KEY=value", ErrSpec, key)
@@ -88,8 +100,8 @@ type Driver interface {
 
 // Sweeper is a driver that can find what an agent that was killed has left behind.
 type Sweeper interface {
-	// Sweep ends all that still runs of workloads that were started with the directory dir, and
-	// returns how many processes that were. It must not be called while one of them is wanted.
+	// Sweep ends all that still runs of workloads whose mark was dir, or below it, and returns how
+	// many processes that were. It must not be called while one of them is wanted.
 	Sweep(dir string) (killed int, err error)
 }
 
@@ -114,8 +126,10 @@ type Workload interface {
 type Exit struct {
 	// Code is the exit code, or -1 when a signal ended the process.
 	Code int
-	// Signal names the signal that ended it, as "killed"; empty when it exited.
+	// Signal names the signal that ended it, as "killed"; empty when it exited. Number is that of the
+	// signal.
 	Signal string
+	Number int
 }
 
 // String is the exit in words, as "exit code 2" or "signal killed".

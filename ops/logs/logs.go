@@ -24,6 +24,7 @@ package logs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -114,6 +115,20 @@ type Log struct {
 type segment struct{ base, size int64 }
 
 func (s segment) end() int64 { return s.base + s.size }
+
+// Look opens the log in dir to be read beside the one who has it open, who may write meanwhile: as a log
+// that was closed, of which only what was there by now is seen. The error matches fs.ErrNotExist where
+// there is none.
+func Look(dir string) (*Log, error) {
+	segments, err := listSegments(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(segments) == 0 {
+		return nil, fmt.Errorf("log %s: %w", dir, fs.ErrNotExist)
+	}
+	return &Log{dir: dir, cfg: Config{}.withDefaults(), segments: segments}, nil
+}
 
 // Open opens the log in dir, which is made (mode 0700) if it is not there.
 func Open(dir string, cfg Config) (*Log, error) {

@@ -79,7 +79,15 @@ type Status struct {
 	SharesAccepted *int64   // since the miner started
 	SharesRejected *int64   // since the miner started
 	Pool           string   // host and port the miner uses; empty when unknown
+	Reason         string   // why the state is no good one, in a few words; empty when it is or nobody knows
 }
+
+// NotInstalled is [ErrNotInstalled] with the place where the program was looked for.
+type NotInstalled struct{ Looked string }
+
+func (e *NotInstalled) Error() string { return ErrNotInstalled.Error() + ": " + e.Looked }
+
+func (e *NotInstalled) Unwrap() error { return ErrNotInstalled }
 
 // Adapter speaks to one kind of miner. All methods may be called concurrently for different
 // directories.

@@ -22,7 +22,7 @@ const (
 var (
 	namePattern      = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
 	algorithmPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._/-]*$`)
-	hostPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+	hostPattern      = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?$`)
 )
 
 // ValidName tells what is wrong with a workload's name. A name is one safe path element on every
@@ -75,13 +75,10 @@ func ParsePool(s string) (Pool, error) {
 		return Pool{}, fmt.Errorf("pool is longer than %d bytes", MaxPool)
 	}
 	u, err := url.Parse(s)
-	if err != nil {
-		return Pool{}, fmt.Errorf("pool %.80q is not a URL", s)
-	}
-	p := Pool{Host: u.Hostname(), TLS: u.Scheme == "stratum+ssl"}
-	if !p.TLS && u.Scheme != "stratum+tcp" {
+	if err != nil || u.Scheme != "stratum+ssl" && u.Scheme != "stratum+tcp" {
 		return Pool{}, fmt.Errorf("pool %.80q: need stratum+tcp://host:port or stratum+ssl://host:port", s)
 	}
+	p := Pool{Host: u.Hostname(), TLS: u.Scheme == "stratum+ssl"}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if err != nil || port == 0 {
 		return Pool{}, fmt.Errorf("pool %.80q: need a port from 1 to 65535", s)

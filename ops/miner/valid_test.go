@@ -26,6 +26,8 @@ func TestParsePool(t *testing.T) {
 		{"stratum+tcp://pool.example:0", false},
 		{"stratum+tcp://pool.example:65536", false},
 		{"stratum+tcp://-x:1", false},
+		{"stratum+tcp://p2pool_mini:3333", true}, // a name of a container
+		{"stratum+tcp://pool.example.:3333", true},
 		{"stratum+tcp://:1", false},
 		{"stratum+tcp://a b:1", false},
 		{"stratum+tcp://user@pool.example:1", false},

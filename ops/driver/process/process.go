@@ -6,22 +6,29 @@
 //     directory), LANG, and what its [driver.Spec] adds.
 //   - Output goes through pipes, because some miners print nothing when stdout is a regular file.
 //   - The whole tree ends: after the grace of Stop, and also when the first process dies by itself, every
-//     process left of its session (Linux), process group (other Unix systems) or job object (Windows) is killed.
+//     process left of it is killed. On Linux these are all of the workload's own cgroup, where the agent may
+//     make one; and its session, its descendants, and all that carry its mark in their environment, as a
+//     daemon does that has left the session. On other Unix systems it is the process group, on Windows the
+//     job object.
 //   - When the agent is killed, so is the workload's first process on Linux (parent death signal) and
 //     the whole tree on Windows (job object). What is left of the tree on Linux is found by Sweep when the
-//     agent is back: each process carries the variable SWARM_WORKLOAD with its workload's directory.
+//     agent is back: each process carries the variable SWARM_WORKLOAD with its workload's mark.
 //
-// What it does not promise: a process that leaves the session (setsid, a daemon) escapes on Unix,
-// and workloads run with the rights of the agent. A container or a cgroup closes both.
+// What it does not promise: without a cgroup a process escapes that leaves the session, gives up its
+// environment, and whose parent has ended before anybody looked; on other Unix systems it need only
+// leave the process group. And workloads run with the rights of the agent: what another program starts
+// for them, such as cron, is that one's.
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -41,18 +48,18 @@ const (
 )
 
 // Driver is the process driver. The zero value is ready.
-type Driver struct{}
+type Driver struct {
+	// NoCgroup leaves workloads in the agent's own cgroup, as where it may make none.
+	NoCgroup bool
+}
 
 // Start runs spec. See [driver.Driver].
-func (Driver) Start(spec driver.Spec) (driver.Workload, error) {
+func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
-	cmd.Dir, cmd.Env = spec.Dir, environment(spec)
-	cmd.Stdout, cmd.Stderr = spec.Stdout, spec.Stderr
-	cmd.WaitDelay = drainTime
-	w := &workload{cmd: cmd, done: make(chan struct{}), stopping: make(chan struct{})}
+	spec.Mark = cmp.Or(spec.Mark, spec.Dir)
+	w := &workload{spec: spec, noCgroup: d.NoCgroup, done: make(chan struct{}), stopping: make(chan struct{})}
 	started := make(chan error, 1)
 	go w.run(started)
 	if err := <-started; err != nil {
@@ -64,6 +71,9 @@ func (Driver) Start(spec driver.Spec) (driver.Workload, error) {
 var _ driver.Sweeper = Driver{}
 
 type workload struct {
+	spec     driver.Spec
+	noCgroup bool
+
 	cmd  *exec.Cmd
 	tree tree // the platform's handle of everything that belongs to the workload
 
@@ -97,8 +107,16 @@ func (w *workload) run(started chan<- error) {
 
 // start starts the process and takes hold of its tree; on error nothing is left running.
 func (w *workload) start() error {
-	w.cmd.SysProcAttr = sysProcAttr()
-	if err := w.cmd.Start(); err != nil {
+	w.tree.prepare(w.spec.Mark, w.noCgroup)
+	w.cmd = command(w.spec)
+	w.cmd.SysProcAttr = w.tree.attributes()
+	err := w.cmd.Start()
+	if err != nil && w.tree.ungroup() { // the cgroup may be the reason
+		w.cmd = command(w.spec)
+		w.cmd.SysProcAttr = w.tree.attributes()
+		err = w.cmd.Start()
+	}
+	if err != nil {
 		return err
 	}
 	if err := w.tree.adopt(w.cmd.Process.Pid); err != nil {
@@ -177,15 +195,31 @@ func exitOf(state *os.ProcessState) driver.Exit {
 	if state == nil {
 		return driver.Exit{Code: -1}
 	}
-	return driver.Exit{Code: state.ExitCode(), Signal: signalName(state)}
+	name, number := signalOf(state)
+	return driver.Exit{Code: state.ExitCode(), Signal: name, Number: number}
+}
+
+// command is what a spec says.
+func command(spec driver.Spec) *exec.Cmd {
+	cmd := exec.Command(spec.Argv[0], spec.Argv[1:]...)
+	cmd.Dir, cmd.Env = spec.Dir, environment(spec)
+	if spec.Stdin != nil {
+		cmd.Stdin = spec.Stdin
+	}
+	cmd.Stdout, cmd.Stderr = spec.Stdout, spec.Stderr
+	cmd.WaitDelay = drainTime
+	return cmd
 }
 
 // environment is all a workload gets to see.
 func environment(spec driver.Spec) []string {
+	if spec.OnlyEnv {
+		return append(slices.Clone(spec.Env), marker(spec.Mark))
+	}
 	env := append(systemEnvironment(), "HOME="+spec.Dir, "TMPDIR="+spec.Dir, "LANG=C.UTF-8")
 	env = append(env, spec.Env...)
-	return append(env, marker(spec.Dir))
+	return append(env, marker(spec.Mark))
 }
 
-// marker is the variable by which Sweep knows the processes of a workload.
-func marker(dir string) string { return "SWARM_WORKLOAD=" + dir }
+// marker is the variable by which the processes of a workload are known.
+func marker(mark string) string { return "SWARM_WORKLOAD=" + mark }

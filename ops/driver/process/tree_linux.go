@@ -12,8 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func sysProcAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+func (t *tree) attributes() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	attr.CgroupFD, attr.UseCgroupFD = t.group.fd()
+	return attr
 }
 
 // killWithFirst waits until the first process has ended, leaves it unreaped, and kills the rest:
@@ -28,10 +30,11 @@ func (t *tree) killWithFirst() {
 	t.kill()
 }
 
-func (t *tree) alive() bool { return len(t.members()) > 0 }
+func (t *tree) alive() bool { return len(t.left()) > 0 }
 
 // Sweep ends what an earlier agent has left of the workloads in dir. See [driver.Sweeper].
 func (Driver) Sweep(dir string) (killed int, err error) {
+	defer removeGroups()
 	seen := make(map[int]bool)
 	for end := time.Now().Add(sweepTime); ; time.Sleep(sweepPause) {
 		left := marked(dir)
@@ -48,18 +51,27 @@ func (Driver) Sweep(dir string) (killed int, err error) {
 	}
 }
 
-// marked lists the living processes whose environment has the marker of dir. That of other users'
-// processes can not be read, and is not ours. A zombie has none.
+// marked lists the living processes whose environment has the mark dir, or one below it.
 func marked(dir string) []int {
-	want := append([]byte{0}, marker(dir)+"\x00"...)
 	var pids []int
 	for _, pid := range allProcesses() {
-		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-		if err == nil && bytes.Contains(append([]byte{0}, env...), want) {
+		if isMarked(pid, dir) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
+}
+
+// isMarked reports whether the environment of a process has the mark dir, or one below it. That of other
+// users' processes can not be read, and is not ours. A zombie has none.
+func isMarked(pid int, dir string) bool {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return false
+	}
+	env = append([]byte{0}, env...)
+	want := append([]byte{0}, marker(dir)...)
+	return bytes.Contains(env, append(want, 0)) || bytes.Contains(env, append(want, '/'))
 }
 
 func allProcesses() []int {
@@ -76,6 +88,49 @@ func allProcesses() []int {
 	return pids
 }
 
+// left lists all living processes that belong to the tree: those of its cgroup and of its session, its
+// descendants, and those that carry its mark.
+func (t *tree) left() []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone {
+		return nil
+	}
+	ours := map[int]bool{t.pid: !t.reaped}
+	for _, pid := range t.group.processes() {
+		ours[pid] = true
+	}
+	parents := make(map[int]int) // of the living ones
+	for _, pid := range allProcesses() {
+		s, alive := statOf(pid)
+		if !alive {
+			continue
+		}
+		parents[pid] = s.parent
+		if s.session == t.pid || isMarked(pid, t.mark) {
+			ours[pid] = true
+		}
+	}
+	var pids []int
+	for pid := range parents {
+		if descends(pid, parents, ours) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// descends reports whether a process, or an ancestor of it, is one of ours.
+func descends(pid int, parents map[int]int, ours map[int]bool) bool {
+	for range len(parents) { // as processes come and go, what was read may have a loop
+		if ours[pid] || pid <= 1 {
+			return ours[pid]
+		}
+		pid = parents[pid]
+	}
+	return false
+}
+
 // members lists the living processes of the session. A shell with job control gives its children
 // groups of their own, but they stay in the session.
 func (t *tree) members() []int {
@@ -86,24 +141,31 @@ func (t *tree) members() []int {
 	}
 	var pids []int
 	for _, pid := range allProcesses() {
-		if livesInSession(pid, t.pid) {
+		if s, alive := statOf(pid); alive && s.session == t.pid {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-// livesInSession reads /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may hold
-// spaces and parentheses, so fields count from the last one.
-func livesInSession(pid, session int) bool {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// stat is what the kernel says of a process.
+type stat struct{ parent, session int }
+
+// statOf reads /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may hold spaces and
+// parentheses, so fields count from the last one. It returns false for a process that does not live.
+func statOf(pid int) (s stat, alive bool) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return false
+		return s, false
 	}
-	_, rest, ok := bytes.Cut(stat[max(0, bytes.LastIndexByte(stat, ')')):], []byte(" "))
+	_, rest, ok := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte(" "))
 	fields := bytes.Fields(rest)
 	if !ok || len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
-		return false
+		return s, false
 	}
-	return string(fields[3]) == strconv.Itoa(session)
+	s.parent, err = strconv.Atoi(string(fields[1]))
+	if err == nil {
+		s.session, err = strconv.Atoi(string(fields[3]))
+	}
+	return s, err == nil
 }

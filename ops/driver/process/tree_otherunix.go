@@ -7,13 +7,23 @@ import (
 	"syscall"
 )
 
-func sysProcAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+func (t *tree) attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// cgroup is of Linux.
+type cgroup struct{}
+
+func (cgroup) make(string)  {}
+func (cgroup) close()       {}
+func (cgroup) remove() bool { return false }
+func (cgroup) kill()        {}
 
 // killWithFirst leaves all to cmd.Wait and sweep: there is no portable way to wait without reaping.
 func (t *tree) killWithFirst() {}
 
 // alive reports whether any process is in the group.
 func (t *tree) alive() bool { return !errors.Is(syscall.Kill(-t.pid, 0), syscall.ESRCH) }
+
+func (t *tree) left() []int { return t.members() }
 
 // members knows the first process only.
 func (t *tree) members() []int {

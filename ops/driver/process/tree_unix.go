@@ -11,13 +11,30 @@ import (
 
 // tree is a session with its process group, both named by the process ID of its first process.
 type tree struct {
-	pid int // set once by adopt, before anyone else sees the tree
+	pid   int    // set once by adopt, before anyone else sees the tree
+	mark  string // set by prepare
+	group cgroup // what holds the whole tree, where there is one
 
 	mu   sync.Mutex
 	gone bool // guarded by mu: the tree ended, its number may belong to others
+	// reaped is guarded by mu: the first process was waited for, and its number may belong to another
+	// one, unless that is the number of a session still.
+	reaped bool
 }
 
+// prepare is called first.
+func (t *tree) prepare(mark string, noCgroup bool) {
+	t.mark = mark
+	if !noCgroup {
+		t.group.make(mark)
+	}
+}
+
+// ungroup goes on without a cgroup; it returns false where there was none.
+func (t *tree) ungroup() bool { return t.group.remove() }
+
 func (t *tree) adopt(pid int) error {
+	t.group.close()
 	t.pid = pid
 	return nil
 }
@@ -28,7 +45,8 @@ func (t *tree) ask() { t.signal(syscall.SIGTERM) }
 // kill ends all that is in the tree now.
 func (t *tree) kill() {
 	t.signal(syscall.SIGKILL)
-	for _, pid := range t.members() {
+	t.group.kill()
+	for _, pid := range t.left() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 }
@@ -43,19 +61,23 @@ func (t *tree) signal(sig syscall.Signal) {
 
 // sweep kills until nothing is left: a process may have forked while we looked.
 func (t *tree) sweep() {
+	t.mu.Lock()
+	t.reaped = true
+	t.mu.Unlock()
 	for end := time.Now().Add(sweepTime); t.alive() && time.Now().Before(end); time.Sleep(sweepPause) {
 		t.kill()
 	}
+	t.group.remove()
 	t.mu.Lock()
 	t.gone = true
 	t.mu.Unlock()
 }
 
-func signalName(state *os.ProcessState) string {
+func signalOf(state *os.ProcessState) (name string, number int) {
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-		return ws.Signal().String()
+		return ws.Signal().String(), int(ws.Signal())
 	}
-	return ""
+	return "", 0
 }
 
 func systemEnvironment() []string {

@@ -21,7 +21,10 @@ type tree struct {
 	job windows.Handle // guarded by mu: zero once closed
 }
 
-func sysProcAttr() *syscall.SysProcAttr {
+func (t *tree) prepare(string, bool) {}
+func (t *tree) ungroup() bool        { return false }
+
+func (t *tree) attributes() *syscall.SysProcAttr {
 	// A group of its own, so that the break event of ask reaches the workload and not the agent.
 	return &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP, HideWindow: true}
 }
@@ -113,7 +116,7 @@ func (t *tree) members() []int {
 	return []int{t.pid}
 }
 
-func signalName(*os.ProcessState) string { return "" }
+func signalOf(*os.ProcessState) (name string, number int) { return "", 0 }
 
 // systemEnvironment holds what Windows programs do not start without.
 func systemEnvironment() []string {

@@ -1,9 +1,11 @@
 package xmrig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -25,24 +27,7 @@ const (
 	maxAnswer = 1 << 20
 )
 
-// summary is what we read of GET /2/summary. Everything may be null or missing.
-type summary struct {
-	Algorithm *string `json:"algo"`
-	Paused    bool    `json:"paused"`
-	Results   struct {
-		Good  *int64 `json:"shares_good"`
-		Total *int64 `json:"shares_total"`
-	} `json:"results"`
-	Connection struct {
-		Pool     string  `json:"pool"`
-		Uptime   float64 `json:"uptime"`
-		Rejected *int64  `json:"rejected"`
-		Failures int64   `json:"failures"`
-	} `json:"connection"`
-	HashRate struct {
-		Total []*float64 `json:"total"` // over 10 s, 60 s, 15 min
-	} `json:"hashrate"`
-}
+var errNoSuchPath = errors.New("xmrig answers 404 Not Found")
 
 // Status asks XMRig. While its interface is not there yet it is starting, for a while.
 func (a *Adapter) Status(ctx context.Context, dir string) (miner.Status, error) {
@@ -50,69 +35,41 @@ func (a *Adapter) Status(ctx context.Context, dir string) (miner.Status, error) 
 	if err != nil {
 		return miner.Status{State: miner.Degraded}, err
 	}
-	b, err := h.get(ctx, "/2/summary")
+	s, err := h.summary(ctx)
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" && time.Since(rendered) < startTime {
 		return miner.Status{State: miner.Starting}, nil
 	}
+	if err != nil && s.rate == nil {
+		s.rate = h.rate(ctx)
+	}
+	st := s.status()
+	if err != nil && s.rate == nil {
+		st.State, st.Reason = miner.Degraded, ""
+		return st, err
+	}
+	return st, nil
+}
+
+// summary asks for it. What came of an answer that is cut off is read.
+func (h httpAPI) summary(ctx context.Context) (summary, error) {
+	b, err := h.get(ctx, "/2/summary")
+	if errors.Is(err, errNoSuchPath) { // XMRig 2 to 5.4
+		b, err = h.get(ctx, "/1/summary")
+	}
+	if err != nil && len(b) == 0 {
+		return summary{connected: true}, err
+	}
+	s, wrong := parseSummary(b)
+	return s, cmp.Or(wrong, err)
+}
+
+// rate asks the backends, nil when they do not tell.
+func (h httpAPI) rate(ctx context.Context) *float64 {
+	b, err := h.get(ctx, "/2/backends")
 	if err != nil {
-		return miner.Status{State: miner.Degraded}, err
+		return nil
 	}
-	s, err := parseSummary(b)
-	if err != nil {
-		return miner.Status{State: miner.Degraded}, err
-	}
-	return s.status(), nil
-}
-
-func parseSummary(b []byte) (summary, error) {
-	var s summary
-	if err := json.Unmarshal(b, &s); err != nil {
-		return summary{}, fmt.Errorf("read xmrig's summary: %w", err)
-	}
-	return s, nil
-}
-
-func (s summary) status() miner.Status {
-	st := miner.Status{
-		State: s.state(), HashRate: s.hashRate(), SharesAccepted: s.Results.Good, SharesRejected: s.rejected(),
-		Pool: s.Connection.Pool,
-	}
-	if s.Algorithm != nil {
-		st.Algorithm = *s.Algorithm
-	}
-	return st
-}
-
-func (s summary) state() miner.State {
-	switch rate := s.hashRate(); {
-	case s.Paused:
-		return miner.Paused
-	case s.Connection.Uptime <= 0 && s.Connection.Failures > 0:
-		return miner.Degraded
-	case rate == nil || *rate <= 0:
-		return miner.Warming
-	case s.Connection.Uptime <= 0:
-		return miner.Degraded // it hashes what nobody will take
-	}
-	return miner.Mining
-}
-
-// hashRate is the one over the shortest time that is known.
-func (s summary) hashRate() *float64 {
-	for _, rate := range s.HashRate.Total {
-		if rate != nil {
-			return rate
-		}
-	}
-	return nil
-}
-
-func (s summary) rejected() *int64 {
-	if s.Results.Good == nil || s.Results.Total == nil {
-		return s.Connection.Rejected
-	}
-	n := *s.Results.Total - *s.Results.Good
-	return &n
+	return rateOfBackends(b)
 }
 
 // readHTTP reads back where the interface is, and when Render has written that.
@@ -139,7 +96,7 @@ func readHTTP(path string) (h httpAPI, rendered time.Time, err error) {
 	return c.HTTP, info.ModTime(), nil
 }
 
-// get asks the interface. The connection is not kept: the next process has another port.
+// get asks the interface, for maxAnswer bytes at most. With an error it may return a part. The connection is not kept: the next process has another port.
 func (h httpAPI) get(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -158,8 +115,16 @@ func (h httpAPI) get(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("ask xmrig: %w", err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return nil, errNoSuchPath
+	default:
 		return nil, fmt.Errorf("xmrig answers %s", res.Status)
 	}
-	return durable.ReadAll(res.Body, "xmrig's answer", maxAnswer)
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		err = fmt.Errorf("xmrig's answer is cut off: %w", err)
+	}
+	return b, err
 }

@@ -14,6 +14,7 @@
 package xmrig
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,15 +84,15 @@ func (a *Adapter) Detect(ctx context.Context) (miner.Info, error) {
 
 // binary is the absolute path of the program.
 func (a *Adapter) binary() (string, error) {
-	name := a.cfg.Binary
+	name, looked := a.cfg.Binary, ""
 	if name == "" {
-		name = Name
+		name, looked = Name, "no program "+Name+" in the PATH of the worker"
 	} else if !filepath.IsAbs(name) {
 		return "", fmt.Errorf("xmrig program %q is not an absolute path", name)
 	}
 	path, err := exec.LookPath(name)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("%w: %w", miner.ErrNotInstalled, err)
+		return "", &miner.NotInstalled{Looked: cmp.Or(looked, "there is no "+name)}
 	}
 	if err != nil {
 		return "", fmt.Errorf("find xmrig: %w", err)

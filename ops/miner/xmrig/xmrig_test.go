@@ -2,6 +2,7 @@ package xmrig_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -296,6 +297,9 @@ func TestDetect(t *testing.T) {
 		_, err2 := a.Render(t.Context(), good(), t.TempDir())
 		if !errors.Is(err, miner.ErrNotInstalled) || !errors.Is(err2, miner.ErrNotInstalled) {
 			t.Errorf("not installed at %q: %v, %v", binary, err, err2)
+		}
+		if n, ok := errors.AsType[*miner.NotInstalled](err); !ok || !strings.Contains(n.Looked, cmp.Or(binary, "PATH")) {
+			t.Errorf("looked at %q, said %v", binary, err)
 		}
 	}
 	if _, err := xmrig.New(xmrig.Config{Binary: "bin/xmrig"}).Detect(t.Context()); err == nil {
