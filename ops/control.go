@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +20,10 @@ const upTime = 3 * time.Second
 
 // StartMiner starts what is asked, unless it runs already. It returns once the process is up.
 func (s *Service) StartMiner(ctx context.Context, req StartRequest) (MinerAck, error) {
+	req, err := completed(s, req)
+	if err != nil {
+		return MinerAck{}, err
+	}
 	adapter, spec, err := s.resolve(req)
 	if err != nil {
 		return MinerAck{}, err
@@ -36,18 +41,21 @@ func (s *Service) StartMiner(ctx context.Context, req StartRequest) (MinerAck, e
 		r = nil
 	}
 	if r != nil {
-		if r.adapter.Name() != adapter.Name() || !reflect.DeepEqual(r.spec, spec) {
-			return MinerAck{}, streams.Errorf(streams.CodeConflict,
-				"%s runs with other settings: stop it first, or start this one under another name", w.name)
+		switch same := r.adapter.Name() == adapter.Name() && reflect.DeepEqual(r.spec, spec); {
+		case same:
+			return w.ack(), nil
+		case req.Replace:
+			return w.replace(ctx, r, adapter, spec)
 		}
-		return w.ack(), nil
+		return MinerAck{}, streams.Errorf(streams.CodeConflict,
+			"%s runs with other settings: replace it, stop it first, or start this one under another name", w.name)
 	}
 	return w.begin(ctx, adapter, spec)
 }
 
 // StopMiner stops a workload. When it returns without error, nothing of the workload runs.
 func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, error) {
-	w, err := s.find(req.Name)
+	w, err := s.toStop(req)
 	if err != nil {
 		return MinerAck{}, err
 	}
@@ -65,6 +73,20 @@ func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, err
 	w.failed = false
 	w.mu.Unlock()
 	return w.ack(), nil
+}
+
+// toStop finds what a request to stop means.
+func (s *Service) toStop(req StopRequest) (*workload, error) {
+	if req.Name != "" {
+		return s.find(req.Name)
+	}
+	w, err := onlyRunning(s)
+	if streams.CodeOf(err) == streams.CodeNotFound {
+		if all := allWorkloads(s); len(all) == 1 { // which has stopped by itself, or by the same request
+			return all[0], nil
+		}
+	}
+	return w, err
 }
 
 // resolve turns a request into what to run here, or says why it may not run.
@@ -119,7 +141,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 // threadsFor is the number of threads asked for, 0 to leave it to the miner.
 func threadsFor(req StartRequest, processors int) (int, error) {
 	if req.Threads > processors {
-		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors",
+		return 0, streams.Errorf(streams.CodeRefused, "%d threads asked, this machine has %d processors: ask for fewer, or for none, and the miner chooses",
 			req.Threads, processors)
 	}
 	switch req.Profile {
@@ -203,16 +225,14 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	if err := errors.Join(os.RemoveAll(w.runDir()), os.MkdirAll(w.runDir(), 0o700)); err != nil {
 		return nil, fmt.Errorf("make directory for %s: %w", w.name, err)
 	}
-	r := &run{adapter: adapter, spec: spec, died: make(chan struct{}), done: make(chan struct{})}
+	r := &run{id: rand.Text(), from: w.log.End(), adapter: adapter, spec: spec, died: make(chan struct{}), done: make(chan struct{})}
 	p, err := w.launch(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	life, cancel := context.WithCancel(context.Background())
 	r.cancel, r.stopped = cancel, life.Done()
-	w.mu.Lock()
-	w.run, w.failed, w.restarts = r, false, 0
-	w.mu.Unlock()
+	w.beginRun(r)
 	err = w.keep(record{Kind: adapter.Name(), Algorithm: spec.Algorithm, Pool: spec.Pool})
 	if err == nil {
 		err = w.svc.spawn(func(service context.Context) {
@@ -230,6 +250,15 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	return r, nil
 }
 
+// notInstalled says that the program of a miner is not there, and where it was looked for.
+func notInstalled(kind string, err error) string {
+	looked := ""
+	if n, ok := errors.AsType[*miner.NotInstalled](err); ok {
+		looked = " (" + n.Looked + ")"
+	}
+	return fmt.Sprintf("%s is not installed on this machine%s; its owner installs it there: it is never downloaded", kind, looked)
+}
+
 // startError puts a failed start into words for the caller, and takes back a workload that never
 // ran.
 func (w *workload) startError(kind string, err error) error {
@@ -245,8 +274,7 @@ func (w *workload) startError(kind string, err error) error {
 	case errors.As(err, &refusal):
 		return streams.Errorf(streams.CodeRefused, "%s", refusal.Reason)
 	case errors.Is(err, miner.ErrNotInstalled):
-		return streams.Errorf(streams.CodeRefused,
-			"%s is not installed on this machine; its owner has to do that: it is never downloaded", kind)
+		return streams.Errorf(streams.CodeRefused, "%s", notInstalled(kind, err))
 	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return e

@@ -9,41 +9,41 @@ import (
 	"github.com/seed-b490fa12/swarm/streams/streamtest"
 )
 
-// GetUptime is an operation of a program of its own: a family in one file.
-var GetUptime = streams.Call[UptimeRequest, Uptime]{
-	Family: streams.Family{Name: "uptime", Versions: []string{"1.0.0"}}, Request: "get_uptime", Reply: "uptime", Verb: ops.VerbStatsRead,
+// GetPower is an operation of a program of its own: a family in one file.
+var GetPower = streams.Call[PowerRequest, Power]{
+	Family: streams.Family{Name: "meter", Versions: []string{"1.0.0"}}, Request: "get_power", Reply: "power", Verb: "meter.read",
 }
 
-// UptimeRequest says in which unit.
-type UptimeRequest struct {
+// PowerRequest says in which unit.
+type PowerRequest struct {
 	Unit string `json:"unit"`
 }
 
 // Validate is asked on both sides.
-func (r UptimeRequest) Validate() error {
-	if r.Unit != "s" && r.Unit != "min" {
-		return streams.Errorf(streams.CodeInvalid, "unit %q: want s or min", r.Unit)
+func (r PowerRequest) Validate() error {
+	if r.Unit != "W" && r.Unit != "kW" {
+		return streams.Errorf(streams.CodeInvalid, "unit %q: want W or kW", r.Unit)
 	}
 	return nil
 }
 
-// Uptime is the answer.
-type Uptime struct {
+// Power is what the machine draws.
+type Power struct {
 	Value float64 `json:"value"`
 }
 
-func uptime(seconds float64) ops.Operation {
-	return ops.FromCall(GetUptime, func(_ context.Context, _ streams.Peer, r UptimeRequest) (Uptime, error) {
-		if r.Unit == "min" {
-			return Uptime{seconds / 60}, nil
+func power(watts float64) ops.Operation {
+	return ops.FromCall(GetPower, func(_ context.Context, _ streams.Peer, r PowerRequest) (Power, error) {
+		if r.Unit == "kW" {
+			return Power{watts / 1000}, nil
 		}
-		return Uptime{seconds}, nil
+		return Power{watts}, nil
 	})
 }
 
 // A program adds an operation to those of this package.
 func Example() {
-	operations := append(ops.Of(nil), uptime(90)) // a worker gives its ops.Service
+	operations := append(ops.Of(nil), power(1500)) // a worker gives its ops.Service
 	everyone := streams.Config{Authorize: func(context.Context, streams.Peer, streams.Verb) error { return nil }}
 	p := streamtest.New(streamtest.PeerID("worker"), streamtest.PeerID("laptop"), everyone, streams.Config{})
 	defer p.Close()
@@ -51,14 +51,14 @@ func Example() {
 		fmt.Println(err)
 	}
 
-	op, err := operations.Find("get_uptime")
+	op, err := operations.Find("get_power")
 	if err != nil {
 		fmt.Println(err)
 	}
-	fmt.Println(op.Check([]byte(`{"unti":"min"}`)) != nil)
-	reply, err := op.Call(context.Background(), p.Client, p.Server.ID(), []byte(`{"unit":"min"}`))
+	fmt.Println(op.Check([]byte(`{"unti":"kW"}`)))
+	reply, err := op.Call(context.Background(), p.Client, p.Server.ID(), []byte(`{"unit":"kW"}`))
 	fmt.Println(string(reply), err)
 	// Output:
-	// true
+	// unknown member "/unti"
 	// {"value":1.5} <nil>
 }

@@ -55,4 +55,7 @@ type Workload struct {
 	UptimeSeconds  *float64    `json:"uptimeSeconds"`  // of the process; null when none runs
 	Restarts       int64       `json:"restarts"`       // since it was asked to start
 	Pool           string      `json:"pool"`
+	// Reason says why the state is no good one, in the words of the miner or the pool; left out when
+	// it is a good one or nobody knows.
+	Reason string `json:"reason,omitzero"`
 }

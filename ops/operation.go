@@ -48,8 +48,10 @@ type Operation struct {
 	Audited bool
 
 	register func(*streams.Mux) error // nil: something else serves it
+	input    streams.Type             // of what the asker sends during a bidi
 	check    func(payload jsontext.Value) error
 	limit    func(payload jsontext.Value) limit
+	after    func(payload, item jsontext.Value) (jsontext.Value, error) // nil: it cannot go on
 }
 
 // Bounded is a request of a feed that limits its answer.
@@ -57,6 +59,12 @@ type Bounded interface {
 	// Most returns how many entries the answer has at most. ends is false for an answer that goes
 	// on until the requester cancels it; then nothing limits it.
 	Most() (entries int, ends bool)
+}
+
+// GoesOn is a request of a feed whose answer can go on where an earlier one was cut.
+type GoesOn[Req, Item any] interface {
+	// After returns the request that goes on behind item.
+	After(item Item) Req
 }
 
 // Entries is an item of a feed that has entries, to be counted against [Bounded].
@@ -82,6 +90,9 @@ func FromFeed[Req, Item any](
 	if handle != nil {
 		o.register = func(m *streams.Mux) error { return f.Handle(m, handle) }
 	}
+	if _, ok := any(*new(Req)).(GoesOn[Req, Item]); ok {
+		o.after = after[Req, Item]
+	}
 	o.limit = func(payload jsontext.Value) limit {
 		l := newLimit()
 		if req, err := Decode[Req](payload); err == nil {
@@ -91,6 +102,33 @@ func FromFeed[Req, Item any](
 		return l
 	}
 	return o
+}
+
+// FromBidi makes an operation of a bidi, which is asked by [Operation.Talk]. A nil handler means that
+// something else serves it.
+func FromBidi[Req, In, Item any](
+	b streams.Bidi[Req, In, Item],
+	handle func(ctx context.Context, p streams.Peer, req Req, inputs <-chan In, send func(Item) error) (last Item, err error),
+) Operation {
+	o := declare[Req](b.Spec())
+	o.input = b.Input
+	if handle != nil {
+		o.register = func(m *streams.Mux) error { return b.Handle(m, handle) }
+	}
+	return o
+}
+
+// after returns the payload of a request that goes on behind item.
+func after[Req, Item any](payload, item jsontext.Value) (jsontext.Value, error) {
+	req, err := Decode[Req](payload)
+	if err != nil {
+		return nil, err
+	}
+	var last Item
+	if err := json.Unmarshal(item, &last); err != nil {
+		return nil, fmt.Errorf("%w: %w", streams.ErrBadReply, err)
+	}
+	return Encode(any(req).(GoesOn[Req, Item]).After(last))
 }
 
 // FromUpload makes an operation of an upload. A nil handler means that something else serves it.
@@ -132,12 +170,24 @@ func (o Operation) Check(payload jsontext.Value) error { return o.check(payload)
 
 // Endless reports whether the answer to a payload goes on until the requester cancels it.
 func (o Operation) Endless(payload jsontext.Value) bool {
-	return o.limit != nil && o.limit(payload).endless
+	return o.Shape == streams.ShapeBidi || o.limit != nil && o.limit(payload).endless
+}
+
+// Resumable reports whether the answer to a payload goes on over the next connection when it is cut:
+// it has no end of its own, and says where it stands.
+func (o Operation) Resumable(payload jsontext.Value) bool {
+	return o.after != nil && o.Endless(payload)
+}
+
+// After returns the payload that asks for what comes behind item, an item of the answer to payload.
+func (o Operation) After(payload, item jsontext.Value) (jsontext.Value, error) {
+	return o.after(payload, item)
 }
 
 // Do sends the payload to p and yields the reply, or the items of a feed as they arrive. An error
 // is the last value. A machine that answers with more than was asked for is cut off with code 413.
-// An upload needs a body, which its family sends; here it fails with code 501.
+// An upload needs a body, which its family sends, and a bidi is asked by [Operation.Talk]; here they
+// fail with code 501.
 func (o Operation) Do(
 	ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value,
 ) iter.Seq2[jsontext.Value, error] {
@@ -151,6 +201,19 @@ func (o Operation) Do(
 			yield(nil, streams.Errorf(streams.CodeUnsupported, "%s is sent by its family", o.Request))
 		}
 	}
+}
+
+// Talk sends the payload of an operation that is a bidi to p, and yields the items of the answer as they
+// arrive. An error is the last value. talk runs beside the iteration and sends inputs, as that of
+// [streams.Bidi.Do].
+func (o Operation) Talk(
+	ctx context.Context, cl *streams.Client, p peer.ID, payload jsontext.Value,
+	talk func(ctx context.Context, send func(input any) error) error,
+) iter.Seq2[jsontext.Value, error] {
+	raw := streams.Bidi[jsontext.Value, any, jsontext.Value]{
+		Family: o.Family, Request: o.Request, Input: o.input, Reply: o.Reply, Verb: o.Verb,
+	}
+	return raw.Do(ctx, cl, p, orEmpty(payload), talk)
 }
 
 // Call sends the payload of an operation that is a call to p, and returns the reply.
@@ -180,9 +243,32 @@ func (o Operation) doFeed(
 // know, it refuses them: a person has misspelled them. No payload is an empty object.
 func Decode[Req any](payload jsontext.Value) (req Req, err error) {
 	if err := json.Unmarshal(orEmpty(payload), &req, json.RejectUnknownMembers(true)); err != nil {
-		return req, err
+		return req, explained(err)
 	}
 	return req, nil
+}
+
+// explained says where and why a payload could not be read, without the names of Go's types.
+func explained(err error) error {
+	if bad, ok := errors.AsType[*json.SemanticError](err); ok {
+		syntax, isSyntax := errors.AsType[*jsontext.SyntacticError](bad.Err)
+		switch {
+		case errors.Is(err, json.ErrUnknownName):
+			return fmt.Errorf("unknown member %q", bad.JSONPointer)
+		case isSyntax:
+			return fmt.Errorf("%q: %w", syntax.JSONPointer, syntax.Err)
+		case bad.Err != nil:
+			return fmt.Errorf("%q: %w", bad.JSONPointer, bad.Err)
+		case bad.JSONPointer == "":
+			return errors.New("want an object")
+		default:
+			return fmt.Errorf("%q: a JSON %s does not fit here", bad.JSONPointer, bad.JSONKind)
+		}
+	}
+	if bad, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return fmt.Errorf("byte %d: %w", bad.ByteOffset, bad.Err)
+	}
+	return err
 }
 
 func orEmpty(payload jsontext.Value) jsontext.Value {
@@ -199,7 +285,11 @@ func Encode[Req any](req Req) (jsontext.Value, error) {
 			return nil, err
 		}
 	}
-	return json.Marshal(req)
+	b, err := json.Marshal(req)
+	if err != nil {
+		return nil, explained(err) // raw JSON in it
+	}
+	return b, nil
 }
 
 // Operations are what a program can ask for, or serves. Their names differ.

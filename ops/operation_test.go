@@ -74,3 +74,19 @@ func TestCheck(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What is wrong with a payload is told in terms of the payload, not of Go.
+func TestDecodeSaysWhatIsWrong(t *testing.T) {
+	for payload, want := range map[string]string{
+		`{"naem":"x"}`:                  `unknown member "/naem"`,
+		`{"lines":"many"}`:              `"/lines": a JSON string does not fit here`,
+		`{"lines":9999999999999999999}`: `"/lines": value out of range`,
+		`[]`:                            `want an object`,
+		`{"lines":`:                     `byte 9: unexpected EOF`,
+		`{"name":"a","name":"b"}`:       `byte 12: duplicate object member name`,
+	} {
+		if _, err := Decode[LogsRequest]([]byte(payload)); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", payload, err, want)
+		}
+	}
+}

@@ -32,8 +32,11 @@ func LogsFamily() streams.Family { return streams.Family{Name: "logs", Versions:
 
 // The rights that the message types need.
 const (
-	VerbStatsRead    streams.Verb = "stats.read"
-	VerbLogsRead     streams.Verb = "logs.read"
+	VerbStatsRead streams.Verb = "stats.read"
+	VerbLogsRead  streams.Verb = "logs.read"
+	// VerbAgentLogs is for the agent's own log, which names peers and addresses: it is not among those
+	// that only read, and has to be given by itself.
+	VerbAgentLogs    streams.Verb = "agent.logs"
 	VerbMinerControl streams.Verb = "miner.control"
 )
 

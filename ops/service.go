@@ -50,6 +50,8 @@ type Config struct {
 	Restart RestartPolicy
 	// Logs is the size of each workload's log; zero fields have defaults.
 	Logs logs.Config
+	// Agent is the agent's own log; without one nobody can ask for it.
+	Agent AgentLog
 }
 
 func (c Config) withDefaults() Config {

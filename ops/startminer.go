@@ -34,12 +34,16 @@ type StartRequest struct {
 	Password  string         `json:"password,omitzero"`
 	Profile   string         `json:"profile,omitzero"` // how much of the machine: eco, balanced or full; excludes threads
 	Config    jsontext.Value `json:"config,omitzero"`  // further settings of this miner, an object
+	// Replace lets the request take the place of the settings with which the workload runs. What it
+	// leaves out stays, but the password for another pool. Without Miner and Name it is for the one
+	// workload that runs.
+	Replace bool `json:"replace,omitzero"`
 }
 
 // Summary says what is asked without the wallet, the password and the raw settings.
 func (r StartRequest) Summary() string {
-	words := []string{"miner=" + r.Miner}
-	for _, w := range []struct{ key, value string }{{"name", r.Name}, {"algorithm", r.Algorithm}, {"profile", r.Profile}, {"pool", r.Pool}} {
+	var words []string
+	for _, w := range []struct{ key, value string }{{"miner", r.Miner}, {"name", r.Name}, {"algorithm", r.Algorithm}, {"profile", r.Profile}, {"pool", r.Pool}} {
 		if w.value != "" {
 			words = append(words, w.key+"="+w.value)
 		}
@@ -47,13 +51,18 @@ func (r StartRequest) Summary() string {
 	if r.Threads > 0 {
 		words = append(words, fmt.Sprintf("threads=%d", r.Threads))
 	}
+	if r.Replace {
+		words = append(words, "replace=true")
+	}
 	return strings.Join(words, " ")
 }
 
 // Validate checks everything that can be checked without knowing the machine.
 func (r StartRequest) Validate() error {
-	if err := miner.ValidName(r.Miner); err != nil {
-		return fmt.Errorf("miner: %w", err)
+	if r.Miner != "" || !r.Replace {
+		if err := miner.ValidName(r.Miner); err != nil {
+			return fmt.Errorf("miner: %w", err)
+		}
 	}
 	if r.Name != "" {
 		if err := miner.ValidName(r.Name); err != nil {

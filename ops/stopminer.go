@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -20,11 +21,25 @@ func stopMiner(w Worker) Operation {
 
 // StopRequest asks a workload to stop.
 type StopRequest struct {
-	Name string `json:"name"`
+	Name string `json:"name,omitzero"`
+	Only bool   `json:"only,omitzero"` // in place of a name: the one workload that runs
 }
 
 // Summary says what is asked.
-func (r StopRequest) Summary() string { return "name=" + r.Name }
+func (r StopRequest) Summary() string {
+	if r.Only {
+		return "only=true"
+	}
+	return "name=" + r.Name
+}
 
 // Validate checks the name.
-func (r StopRequest) Validate() error { return miner.ValidName(r.Name) }
+func (r StopRequest) Validate() error {
+	if !r.Only {
+		return miner.ValidName(r.Name)
+	}
+	if r.Name != "" {
+		return errors.New("a name and only exclude each other")
+	}
+	return nil
+}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 
@@ -24,6 +26,10 @@ const (
 	startingEvery = 50 * time.Millisecond
 	// statusTime is how long an answer may take.
 	statusTime = 2 * time.Second
+	// maxSilent is how many answers in a row may be missing before the last numbers count no more.
+	maxSilent = 2
+	// maxReason bounds what is told of why a state is no good one, in bytes.
+	maxReason = 300
 )
 
 // workload is one name: what ran under it last, or runs now, and its log. On disk it is a directory
@@ -35,14 +41,17 @@ type workload struct {
 	turn      chan struct{} // holds one token: who takes it may start and stop
 
 	mu       sync.Mutex
-	record   record       // guarded by mu
-	forgot   bool         // guarded by mu: taken off the service, as it never ran
-	run      *run         // guarded by mu: nil when stopped or failed
-	failed   bool         // guarded by mu: given up, see RestartPolicy
-	status   miner.Status // guarded by mu: as last told by the miner
-	started  time.Time    // guarded by mu: of the process; zero when none runs
-	restarts int64        // guarded by mu
-	exit     *driver.Exit // guarded by mu: of the last process, nil when unknown
+	record   record        // guarded by mu
+	forgot   bool          // guarded by mu: taken off the service, as it never ran
+	run      *run          // guarded by mu: nil when stopped or failed
+	last     string        // guarded by mu: ID of the run that began last, empty for one of an earlier agent
+	begins   chan struct{} // guarded by mu: closed, and replaced, when a run begins
+	failed   bool          // guarded by mu: given up, see RestartPolicy
+	status   miner.Status  // guarded by mu: as last told by the miner
+	silent   int           // guarded by mu: answers in a row that the miner did not give
+	started  time.Time     // guarded by mu: of the process; zero when none runs
+	restarts int64         // guarded by mu
+	exit     *driver.Exit  // guarded by mu: of the last process, nil when unknown
 }
 
 const maxRecordFile = 64 << 10 // bytes
@@ -56,6 +65,8 @@ type record struct {
 
 // run is the time from a start to the stop, with all restarts in between.
 type run struct {
+	id      string // no other run of any agent has it
+	from    int64  // the offset in the log where it begins
 	adapter miner.Adapter
 	spec    miner.Spec
 	cancel  context.CancelFunc
@@ -66,7 +77,7 @@ type run struct {
 
 // newWorkload opens what is on disk, or makes it.
 func (s *Service) newWorkload(name string) (*workload, error) {
-	w := &workload{name: name, dir: filepath.Join(s.workloadsDir(), name), svc: s, turn: make(chan struct{}, 1)}
+	w := &workload{name: name, dir: filepath.Join(s.workloadsDir(), name), svc: s, turn: make(chan struct{}, 1), begins: make(chan struct{})}
 	var err error
 	if w.log, err = logs.Open(filepath.Join(w.dir, "log"), s.cfg.Logs); err != nil {
 		return nil, fmt.Errorf("workload %s: %w", name, err)
@@ -111,6 +122,23 @@ func (w *workload) current() *run {
 	return w.run
 }
 
+// beginRun makes r the run of the workload.
+func (w *workload) beginRun(r *run) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.run, w.last, w.failed, w.restarts = r, r.id, false, 0
+	close(w.begins)
+	w.begins = make(chan struct{})
+}
+
+// runs returns the run, nil when there is none, the ID of the last one, and what is closed when the
+// next one begins.
+func (w *workload) runs() (now *run, last string, next <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.run, w.last, w.begins
+}
+
 // keep writes the record and gives the miner an empty directory.
 func (w *workload) keep(rec record) error {
 	b, err := json.Marshal(rec)
@@ -147,7 +175,7 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.started, w.status = p.started, miner.Status{State: miner.Starting}
+	w.started, w.status, w.silent = p.started, miner.Status{State: miner.Starting}, 0
 	return p, nil
 }
 
@@ -159,7 +187,8 @@ func (w *workload) ended(p *proc) {
 	exit := p.Exit()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.exit, w.started, w.status = &exit, time.Time{}, miner.Status{State: miner.Degraded}
+	w.exit, w.started = &exit, time.Time{}
+	w.status = miner.Status{State: miner.Degraded, Reason: "its process ended: " + exit.String()}
 }
 
 // supervise keeps a run alive from its first process on, until ctx ends or it is given up.
@@ -256,19 +285,61 @@ func (w *workload) watch(ctx context.Context, r *run, p *proc) {
 }
 
 func (w *workload) ask(ctx context.Context, r *run) miner.State {
-	ctx, cancel := context.WithTimeout(ctx, statusTime)
+	asked, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	status, err := r.adapter.Status(ctx, w.runDir())
-	if err != nil && ctx.Err() == nil {
-		w.svc.cfg.Logger.Debug("miner does not tell its status", "workload", w.name, "err", err)
+	status, err := r.adapter.Status(asked, w.runDir())
+	if ctx.Err() != nil {
+		return status.State // it is being stopped
+	}
+	if err != nil && status.Reason == "" {
+		status.Reason = err.Error()
 	}
 	if len(status.Algorithm) > miner.MaxAlgorithm || len(status.Pool) > miner.MaxPool {
 		status.Algorithm, status.Pool = "", "" // a miner may say anything, but stats must stay small
 	}
+	status.Reason = shortened(status.Reason)
+	before, now := w.told(status, err)
+	w.logState(before, now, err)
+	return now.State
+}
+
+// told takes what the miner said. A miner that is silent once or twice still counts as what it was:
+// an answer may be cut off, or late.
+func (w *workload) told(status miner.Status, err error) (before, now miner.Status) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	before = w.status
+	switch {
+	case err == nil:
+		w.silent = 0
+	case w.silent < maxSilent && before.HashRate != nil:
+		w.silent++
+		return before, before
+	}
 	w.status = status
-	return status.State
+	return before, status
+}
+
+// logState tells once when a miner stops doing its work, and when it does it again.
+func (w *workload) logState(before, now miner.Status, err error) {
+	log := w.svc.cfg.Logger.With("workload", w.name)
+	switch was, is := before.State == miner.Degraded, now.State == miner.Degraded; {
+	case is && (!was || before.Reason == "" && now.Reason != ""):
+		log.Warn("miner does not do its work", "state", string(now.State), "reason", now.Reason)
+	case was && !is:
+		log.Info("miner does its work again", "state", string(now.State))
+	case err != nil:
+		log.Debug("miner does not tell its status", "err", err)
+	}
+}
+
+// shortened makes what a miner or a pool said fit into stats: one line of text, not too long.
+func shortened(text string) string {
+	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(r rune) bool { return !unicode.IsPrint(r) }), " ")
+	if len(text) <= maxReason {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxReason-len("…")], "") + "…"
 }
 
 // stats is the workload as others see it.
@@ -283,6 +354,9 @@ func (w *workload) stats() Workload {
 		return st
 	}
 	st.HashRate, st.SharesAccepted, st.SharesRejected = w.status.HashRate, w.status.SharesAccepted, w.status.SharesRejected
+	if st.State != miner.Mining {
+		st.Reason = w.status.Reason
+	}
 	if w.status.Algorithm != "" {
 		st.Algorithm = w.status.Algorithm
 	}
