@@ -14,12 +14,11 @@ const batch = 1 << 13
 
 // work is a job as the threads need it.
 type work struct {
-	job         stratum.Job
-	target      stratum.Target
-	extranonce1 []byte
-	size2       int           // bytes of extranonce2
-	next        atomic.Uint64 // the next extranonce2 nobody has tried
-	found       chan<- share  // to the session the job came from
+	job        stratum.Job
+	target     stratum.Target
+	extranonce stratum.Extranonce
+	next       atomic.Uint64 // the next extranonce2 nobody has tried
+	found      chan<- share  // to the session the job came from
 }
 
 // share is a nonce that meets the target.
@@ -31,9 +30,9 @@ type share struct {
 
 // nextExtranonce2 gives each thread its own part of the work.
 func (w *work) nextExtranonce2() []byte {
-	b := make([]byte, max(8, w.size2))
+	b := make([]byte, max(8, w.extranonce.Size2))
 	binary.BigEndian.PutUint64(b[len(b)-8:], w.next.Add(1)-1)
-	return b[len(b)-w.size2:]
+	return b[len(b)-w.extranonce.Size2:]
 }
 
 // board shows the work of the moment to all threads. The zero value shows none.
@@ -80,7 +79,7 @@ func (r *rig) hash(ctx context.Context) {
 // search tries all nonces of one extranonce2, or fewer when the board changes.
 func (r *rig) search(ctx context.Context, w *work, changed <-chan struct{}) {
 	extranonce2 := w.nextExtranonce2()
-	header := w.job.Header(w.extranonce1, extranonce2)
+	header := w.job.Header(w.extranonce.First, extranonce2)
 	for first := uint64(0); first < 1<<32; first += batch {
 		for n := first; n < first+batch; n++ {
 			if h := header.Hash(uint32(n)); w.target.Met(&h) {

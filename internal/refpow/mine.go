@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ func Mine(ctx context.Context, cfg Config, stdout io.Writer) error {
 		return fmt.Errorf("refpow config: %w", err)
 	}
 	r := &rig{cfg: cfg, pool: pool, log: log.New(stdout, "refpow: ", 0)}
+	r.dial = r.dialPool
 	r.log.Printf("mining %s with %d threads at %s", Algorithm, max(1, cfg.Threads), pool)
 	ctx, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
@@ -51,24 +53,28 @@ type rig struct {
 	cfg  Config
 	pool miner.Pool
 	log  *log.Logger
+	dial func(context.Context) (net.Conn, error)
 
 	board              board
 	hashes             atomic.Uint64
 	accepted, rejected atomic.Int64
+	skipped            atomic.Int64 // messages of pools that could not be read
 	state              atomic.Value // miner.State as far as the pool knows; none at first
+	reason             atomic.Value // string: why the state is no good one
 }
 
 // keepConnected goes from one session with the pool to the next.
 func (r *rig) keepConnected(ctx context.Context) {
 	for wait := minBackoff; ; wait = min(2*wait, maxBackoff) {
-		welcome, err := r.session(ctx)
+		lasted, err := r.session(ctx)
 		r.board.post(nil)
 		if ctx.Err() != nil {
 			r.log.Printf("stopped, %d shares accepted, %d rejected", r.accepted.Load(), r.rejected.Load())
 			return
 		}
 		r.state.Store(miner.Degraded)
-		if welcome {
+		r.reason.Store("no pool: " + plain(err))
+		if lasted {
 			wait = minBackoff
 		}
 		pause := wait/2 + rand.N(wait/2)

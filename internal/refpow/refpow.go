@@ -139,6 +139,6 @@ func (a *Adapter) Status(_ context.Context, dir string) (miner.Status, error) {
 	}
 	return miner.Status{
 		State: s.State, Algorithm: Algorithm, HashRate: s.HashRate,
-		SharesAccepted: &s.Accepted, SharesRejected: &s.Rejected, Pool: s.Pool,
+		SharesAccepted: &s.Accepted, SharesRejected: &s.Rejected, Pool: s.Pool, Reason: s.Reason,
 	}, nil
 }

@@ -7,23 +7,29 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
+	"os"
 	"sync"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/seed-b490fa12/swarm/internal/refpow/internal/stratum"
-	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
 const (
 	dialTime = 10 * time.Second
 	// idleTime is how long a pool may say nothing; pools send a job every minute or so.
 	idleTime = 5 * time.Minute
+	// answerTime is after how long without an answer we introduce ourselves again.
+	answerTime = 3 * time.Second
+	// introTime is how long a pool may take to answer that.
+	introTime = 30 * time.Second
+	// lastingTime is how long a session is that shows the pool to be one worth coming back to.
+	lastingTime = time.Minute
+	// maxSkipped is how many messages in a row may be unreadable.
+	maxSkipped = 1000
 	// maxOpen bounds the shares without an answer, and those waiting to be sent.
 	maxOpen = 256
+	// maxUnwelcome is how many shares in a row may be refused because the pool does not know us.
+	maxUnwelcome = 10
 	// maxWords is how much of a pool's own words goes into the log.
 	maxWords = 200
 
@@ -37,27 +43,38 @@ type session struct {
 	found chan share
 
 	// These are for the reading goroutine alone.
-	welcome     bool // the pool took us
-	extranonce1 []byte
-	size2       int
-	difficulty  float64
+	began      time.Time
+	intro      introduction
+	earned     bool // a share was accepted
+	skipped    int  // messages in a row that could not be read
+	unwelcome  int  // shares in a row that were refused because the pool does not know us
+	extranonce stratum.Extranonce
+	difficulty float64
+	told       bool         // the difficulty
+	early      *stratum.Job // it came before our subscription was answered
+	work       *work        // what is on the board
 
 	mu   sync.Mutex
 	open map[int]struct{} // guarded by mu: shares without an answer
 }
 
-// session talks with the pool until the connection or ctx ends. It says whether the pool took us at
-// all.
-func (r *rig) session(ctx context.Context) (welcome bool, err error) {
+func (r *rig) newSession(conn net.Conn) *session {
+	return &session{
+		rig: r, conn: stratum.NewConn(conn), found: make(chan share, maxOpen), began: time.Now(), difficulty: 1,
+		open: make(map[int]struct{}),
+	}
+}
+
+// session talks with the pool until the connection or ctx ends. It reports whether that lasted: a
+// pool that lets us go at once, again and again, is not to be called each second.
+func (r *rig) session(ctx context.Context) (lasted bool, err error) {
 	conn, err := r.dial(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	s := &session{
-		rig: r, conn: stratum.NewConn(conn), found: make(chan share, maxOpen), difficulty: 1, open: make(map[int]struct{}),
-	}
+	s := r.newSession(conn)
 	r.log.Printf("connected to %s", r.pool)
 	ctx, cancel := context.WithCancel(ctx)
 	submitted := make(chan struct{})
@@ -65,10 +82,11 @@ func (r *rig) session(ctx context.Context) (welcome bool, err error) {
 	err = s.talk()
 	cancel()
 	<-submitted
-	return s.welcome, err
+	return s.earned || s.work != nil && time.Since(s.began) >= lastingTime, err
 }
 
-func (r *rig) dial(ctx context.Context) (net.Conn, error) {
+// dialPool is the way to the pool outside of tests.
+func (r *rig) dialPool(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	if r.pool.TLS {
@@ -77,79 +95,94 @@ func (r *rig) dial(ctx context.Context) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, "tcp", r.pool.Address())
 }
 
-// talk introduces us and reads until something fails.
+// talk introduces us and reads until the connection fails, or the pool shows that it is none.
 func (s *session) talk() error {
-	if err := s.conn.Call(subscribeID, "mining.subscribe", Name+"/"+version); err != nil {
-		return err
-	}
 	for {
-		m, err := s.conn.Read(idleTime)
-		if err != nil {
+		if err := s.introduce(); err != nil {
 			return err
 		}
-		if err := s.take(m); err != nil {
+		m, err := s.conn.Read(s.patience())
+		if err == nil {
+			err = s.take(m)
+		}
+		switch {
+		case err == nil:
+			s.skipped = 0
+		case errors.Is(err, stratum.ErrLine):
+			if err := s.skip(err); err != nil {
+				return err
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded) && !s.introduced():
+		default:
 			return err
 		}
 	}
 }
 
-// take handles one message. Methods we do not know are left alone; client.reconnect is one of them,
-// as a pool has no say in where we mine.
+// skip leaves out a message that cannot be read: it says nothing about those before and after it.
+func (s *session) skip(err error) error {
+	if s.skipped++; s.skipped >= maxSkipped {
+		return fmt.Errorf("the pool sent %d lines in a row that cannot be read, at last: %w", s.skipped, err)
+	}
+	if n := s.rig.skipped.Add(1); n&(n-1) == 0 { // not a line for each
+		s.rig.log.Printf("left out what cannot be read, %d in all: %.*v", n, maxWords, err)
+	}
+	return nil
+}
+
+// take handles one message.
 func (s *session) take(m stratum.Message) error {
 	switch m.Method {
 	case "":
 		return s.answer(m)
 	case "mining.set_difficulty":
-		return m.Args(&s.difficulty) // holds for the jobs to come
+		return s.setDifficulty(m)
 	case "mining.set_extranonce":
-		return s.setExtranonce(m.Args)
+		e, err := stratum.ParseExtranonce(m, s.extranonce)
+		s.extranonce = e // holds for the jobs to come, as before where it cannot be read
+		return err
 	case "mining.notify":
 		return s.notify(m)
 	}
-	return nil
+	return s.reply(m)
 }
 
-func (s *session) answer(m stratum.Message) error {
-	id, err := strconv.Atoi(strings.Trim(string(m.ID), `"`))
-	if err != nil {
-		return fmt.Errorf("%w: answer with ID %.40s", stratum.ErrLine, m.ID)
+// reply answers a request. Methods we do not know are left alone; client.reconnect is one of them,
+// as a pool has no say in where we mine.
+func (s *session) reply(m stratum.Message) error {
+	switch m.Method {
+	case "mining.ping", "client.ping", "ping":
+		return s.conn.Answer(m.ID, "pong", nil)
+	case "client.get_version", "mining.get_version":
+		return s.conn.Answer(m.ID, Name+"/"+version, nil)
+	case "client.show_message":
+		s.rig.log.Printf("the pool says %.*q", maxWords, m.Params)
+		if m.Asks() {
+			return s.conn.Answer(m.ID, true, nil)
+		}
+		return nil
 	}
-	switch id {
-	case subscribeID:
-		if failed(m) {
-			return fmt.Errorf("the pool refused to subscribe us: %s", words(m))
-		}
-		var subscriptions any
-		if err := s.setExtranonce(func(into ...any) error {
-			return m.Results(append([]any{&subscriptions}, into...)...)
-		}); err != nil {
-			return err
-		}
-		return s.conn.Call(authorizeID, "mining.authorize", s.rig.cfg.User, s.rig.cfg.Password)
-	case authorizeID:
-		if failed(m) {
-			return fmt.Errorf("the pool refused the user or password: %s", words(m))
-		}
-		s.welcome = true
-		s.rig.state.Store(miner.Mining)
-	default:
-		s.shareAnswered(id, m)
+	if m.Asks() {
+		return s.conn.Answer(m.ID, nil, []any{-3, "Method not found", nil})
 	}
 	return nil
 }
 
-func (s *session) setExtranonce(args func(into ...any) error) error {
-	var extranonce1 string
-	var size2 int
-	if err := args(&extranonce1, &size2); err != nil {
-		return err
+func (s *session) setDifficulty(m stratum.Message) error {
+	var n float64
+	ok := false
+	if v := stratum.Values(m.Params, "difficulty"); len(v) > 0 {
+		n, ok = stratum.Float(v[0])
 	}
-	b, err := hex.DecodeString(extranonce1)
-	if err != nil || len(b) > stratum.MaxExtranonce || size2 < 1 || size2 > stratum.MaxExtranonce {
-		return fmt.Errorf("%w: extranonce %.40q with %d bytes to follow", stratum.ErrLine, extranonce1, size2)
+	if !ok || n <= 0 {
+		return fmt.Errorf("%w: difficulty %.40q", stratum.ErrLine, m.Params)
 	}
-	s.extranonce1, s.size2 = b, size2
-	return nil
+	first := !s.told
+	s.difficulty, s.told = n, true
+	if first && s.work != nil {
+		s.post(s.work.job) // that one was at a difficulty nobody had told
+	}
+	return nil // holds for the jobs to come
 }
 
 func (s *session) notify(m stratum.Message) error {
@@ -157,13 +190,11 @@ func (s *session) notify(m stratum.Message) error {
 	if err != nil {
 		return err
 	}
-	if s.size2 == 0 {
-		return errors.New("the pool sent a job before it answered our subscription")
+	if !s.intro.subscribed {
+		s.early = &job
+		return nil
 	}
-	s.rig.log.Printf("job %.64q at difficulty %g", job.ID, s.difficulty)
-	s.rig.board.post(&work{
-		job: job, target: stratum.TargetOf(s.difficulty), extranonce1: s.extranonce1, size2: s.size2, found: s.found,
-	})
+	s.post(job)
 	return nil
 }
 
@@ -175,11 +206,8 @@ func (s *session) submit(ctx context.Context, conn net.Conn) {
 		case <-ctx.Done():
 			return
 		case sh := <-s.found:
-			if !s.opened(id) {
-				s.rig.log.Printf("share dropped: the pool has not answered %d of them", maxOpen)
-				continue
-			}
-			if err := s.conn.Call(id, "mining.submit", s.rig.cfg.User, sh.work.job.ID, hex.EncodeToString(sh.extranonce2),
+			s.opened(id)
+			if err := s.conn.Call(id, "mining.submit", s.rig.cfg.User, sh.work.job.Name(), hex.EncodeToString(sh.extranonce2),
 				stratum.Hex32(sh.work.job.Time), stratum.Hex32(sh.nonce)); err != nil {
 				_ = conn.Close()
 				return
@@ -188,45 +216,21 @@ func (s *session) submit(ctx context.Context, conn net.Conn) {
 	}
 }
 
-func (s *session) opened(id int) bool {
+// opened waits for the answer to a share, but for no more than maxOpen: some pools give none.
+func (s *session) opened(id int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.open) >= maxOpen {
-		return false
-	}
+	delete(s.open, id-maxOpen)
 	s.open[id] = struct{}{}
-	return true
 }
 
-func (s *session) shareAnswered(id int, m stratum.Message) {
+func (s *session) closed(id int) (ours bool) {
 	s.mu.Lock()
-	_, ours := s.open[id]
+	defer s.mu.Unlock()
+	_, ours = s.open[id]
 	delete(s.open, id)
-	s.mu.Unlock()
-	r := s.rig
-	switch {
-	case !ours:
-	case failed(m):
-		n := r.rejected.Add(1)
-		r.log.Printf("share rejected: %s (%d accepted, %d rejected)", words(m), r.accepted.Load(), n)
-	default:
-		n := r.accepted.Add(1)
-		r.log.Printf("share accepted (%d accepted, %d rejected)", n, r.rejected.Load())
-	}
-}
-
-// failed reports whether an answer is a no: an error, or the result false.
-func failed(m stratum.Message) bool {
-	var no bool
-	return len(m.Error) > 0 && m.Error.Kind() != 'n' || len(m.Result) == 0 ||
-		json.Unmarshal(m.Result, &no) == nil && !no
+	return ours
 }
 
 // words are the pool's reasons, made safe for a log line.
-func words(m stratum.Message) string {
-	var list []any
-	if json.Unmarshal(m.Error, &list) == nil && len(list) > 1 {
-		return fmt.Sprintf("%.*q", maxWords, fmt.Sprint(list[1]))
-	}
-	return fmt.Sprintf("%.*q", maxWords, string(m.Error))
-}
+func words(m stratum.Message) string { return fmt.Sprintf("%.*q", maxWords, m.Words()) }

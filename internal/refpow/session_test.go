@@ -27,14 +27,13 @@ func FuzzPoolSays(f *testing.F) {
 		drained := make(chan struct{})
 		go func() { defer close(drained); _, _ = io.Copy(io.Discard, there) }()
 		r := &rig{log: log.New(io.Discard, "", 0)}
-		s := &session{
-			rig: r, conn: stratum.NewConn(here), found: make(chan share, 1), extranonce1: []byte{1}, size2: 4, difficulty: 1,
-			open: map[int]struct{}{3: {}},
-		}
+		s := r.newSession(here)
+		s.extranonce, s.intro.subscribed = stratum.Extranonce{First: []byte{1}, Size2: 4}, true
+		s.opened(firstShareID)
 		_ = s.take(m)
 		if w, _ := r.board.look(); w != nil {
-			if n := len(w.nextExtranonce2()); n != w.size2 || n > stratum.MaxExtranonce {
-				t.Errorf("extranonce2 of %d bytes, announced were %d", n, w.size2)
+			if n := len(w.nextExtranonce2()); n != w.extranonce.Size2 || n > stratum.MaxExtranonce {
+				t.Errorf("extranonce2 of %d bytes, announced were %d", n, w.extranonce.Size2)
 			}
 		}
 		_ = here.Close()

@@ -25,6 +25,7 @@ type status struct {
 	Accepted int64       `json:"accepted"`
 	Rejected int64       `json:"rejected"`
 	Pool     string      `json:"pool"`
+	Reason   string      `json:"reason,omitzero"` // why the state is no good one
 }
 
 func readStatus(path string) (status, error) {
@@ -85,6 +86,7 @@ func (r *rig) writeStatus(hashRate *float64) error {
 	b, err := json.Marshal(status{
 		Time: time.Now().UnixMilli(), State: r.stateWith(hashRate), HashRate: hashRate,
 		Accepted: r.accepted.Load(), Rejected: r.rejected.Load(), Pool: r.pool.Address(),
+		Reason: r.why(),
 	})
 	if err != nil {
 		return fmt.Errorf("encode status: %w", err)
@@ -97,6 +99,11 @@ func (r *rig) writeStatus(hashRate *float64) error {
 		return fmt.Errorf("write status: %w", err)
 	}
 	return nil
+}
+
+func (r *rig) why() string {
+	reason, _ := r.reason.Load().(string)
+	return reason
 }
 
 // stateWith tells mining from warming: mining is known by its hashes.

@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"strings"
@@ -83,13 +82,11 @@ func (c *client) join(name string) {
 	if err := c.conn.Call(1, "mining.subscribe"); err != nil {
 		c.t.Fatal(err)
 	}
-	var subs any
-	var e1 string
-	m := c.read()
-	if err := m.Results(&subs, &e1); err != nil {
-		c.t.Fatal(err)
+	e, err := stratum.ParseSubscribed(c.read())
+	if err != nil || e.Size2 != 4 {
+		c.t.Fatal(e, err)
 	}
-	c.e1, _ = hex.DecodeString(e1)
+	c.e1 = e.First
 	if words := c.ask("mining.authorize", name, "x"); words != "" {
 		c.t.Fatalf("not authorized: %s", words)
 	}

@@ -93,7 +93,8 @@ func TestTargetOf(t *testing.T) {
 
 func TestMet(t *testing.T) {
 	target := Target{0, 5}
-	at := func(n byte) Hash { return Hash{16: n} } // the second most significant number, its lowest byte
+	// The second most significant number, its lowest byte.
+	at := func(n byte) Hash { return Hash{16: n} }
 	for n, want := range map[byte]bool{4: true, 5: true, 6: false} {
 		if h := at(n); target.Met(&h) != want {
 			t.Errorf("Met(%d) = %v, want %v", n, !want, want)
@@ -111,9 +112,9 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var s string
-		var n int
-		_ = m.Results(&s, &s, &n)
+		if e, err := ParseSubscribed(m); err == nil && (e.Size2 < 0 || e.Size2 > MaxExtranonce || len(e.First) > MaxExtranonce) {
+			t.Errorf("extranonce %x with %d bytes to follow", e.First, e.Size2)
+		}
 		job, err := ParseJob(m)
 		if err != nil {
 			return

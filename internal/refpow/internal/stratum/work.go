@@ -8,14 +8,20 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits of a job.
 const (
 	// MaxBranches bounds the merkle branches: a block has fewer than 2^32 transactions.
 	MaxBranches = 32
-	// MaxExtranonce bounds an extranonce in bytes.
-	MaxExtranonce = 16
+	// MaxExtranonce bounds an extranonce in bytes: a coinbase has room for a hundred.
+	MaxExtranonce = 64
+	// defaultSize2 is how many bytes the miner adds where a pool does not say it.
+	defaultSize2 = 4
+	maxJobID     = 256 // bytes
 )
 
 // Hash is a double SHA-256, as it is computed: the least significant byte first.
@@ -37,6 +43,7 @@ func Sum(b []byte) Hash {
 // Coinbase2.
 type Job struct {
 	ID                   string
+	Number               bool // the pool gave the ID as a number, and may want it so
 	PrevHash             Hash
 	Coinbase1, Coinbase2 []byte
 	Branches             []Hash
@@ -46,25 +53,30 @@ type Job struct {
 
 // ParseJob reads the parameters of mining.notify.
 func ParseJob(m Message) (Job, error) {
-	var j Job
-	var prev, coinbase1, coinbase2, version, bits, time string
-	var branches []string
-	if err := m.Args(&j.ID, &prev, &coinbase1, &coinbase2, &branches, &version, &bits, &time, &j.Clean); err != nil {
-		return Job{}, err
+	v := Values(m.Params, "job_id", "prevhash", "coinb1", "coinb2", "merkle_branch", "version", "nbits", "ntime",
+		"clean_jobs")
+	id, ok := Text(at(v, 0))
+	branches := Values(at(v, 4))
+	if !ok || len(id) > maxJobID || len(branches) > MaxBranches {
+		return Job{}, fmt.Errorf("%w: job with %d branches and the ID %.40q", ErrLine, len(branches), id)
 	}
-	if len(branches) > MaxBranches || len(j.ID) > 64 {
-		return Job{}, fmt.Errorf("%w: job with %d branches and an ID of %d bytes", ErrLine, len(branches), len(j.ID))
-	}
+	j := Job{ID: id, Number: v[0].Kind() == '0', Branches: make([]Hash, len(branches)), Clean: Yes(at(v, 8), true)}
 	d := hexReader{}
-	d.hash(&j.PrevHash, prev)
-	j.PrevHash = swapWords(j.PrevHash)
-	j.Coinbase1, j.Coinbase2 = d.bytes(coinbase1), d.bytes(coinbase2)
-	j.Branches = make([]Hash, len(branches))
+	j.PrevHash = swapWords(d.hash(at(v, 1)))
+	j.Coinbase1, j.Coinbase2 = d.bytes(at(v, 2)), d.bytes(at(v, 3))
 	for i, b := range branches {
-		d.hash(&j.Branches[i], b)
+		j.Branches[i] = d.hash(b)
 	}
-	j.Version, j.Bits, j.Time = d.uint32(version), d.uint32(bits), d.uint32(time)
+	j.Version, j.Bits, j.Time = d.uint32(at(v, 5)), d.uint32(at(v, 6)), d.uint32(at(v, 7))
 	return j, d.err
+}
+
+// Name is the ID as the pool wrote it.
+func (j Job) Name() any {
+	if j.Number {
+		return jsontext.Value(j.ID)
+	}
+	return j.ID
 }
 
 // Params are the parameters of mining.notify for the job.
@@ -74,8 +86,52 @@ func (j Job) Params() []any {
 		branches[i] = hex.EncodeToString(b[:])
 	}
 	prev := swapWords(j.PrevHash)
-	return []any{j.ID, hex.EncodeToString(prev[:]), hex.EncodeToString(j.Coinbase1), hex.EncodeToString(j.Coinbase2),
+	return []any{j.Name(), hex.EncodeToString(prev[:]), hex.EncodeToString(j.Coinbase1), hex.EncodeToString(j.Coinbase2),
 		branches, Hex32(j.Version), Hex32(j.Bits), Hex32(j.Time), j.Clean}
+}
+
+// Extranonce is the part of the coinbase that a pool gives to one connection, and how many bytes
+// the miner adds.
+type Extranonce struct {
+	First []byte
+	Size2 int
+}
+
+// ParseExtranonce reads mining.set_extranonce. What is left out is as before.
+func ParseExtranonce(m Message, before Extranonce) (Extranonce, error) {
+	v := Values(m.Params, "extranonce1", "extranonce2_size")
+	return extranonce(at(v, 0), at(v, 1), before)
+}
+
+// ParseSubscribed reads the answer to mining.subscribe: the names of subscriptions, which say
+// nothing, and what [ParseExtranonce] reads.
+func ParseSubscribed(m Message) (Extranonce, error) {
+	v := Values(m.Result, "subscriptions", "extranonce1", "extranonce2_size")
+	if _, short := Int(at(v, 1)); len(v) == 2 && short && v[0].Kind() == '"' {
+		v = append([]jsontext.Value{nil}, v...)
+	}
+	return extranonce(at(v, 1), at(v, 2), Extranonce{Size2: defaultSize2})
+}
+
+func extranonce(first, size2 jsontext.Value, before Extranonce) (Extranonce, error) {
+	text, ok := Text(first)
+	if !ok && given(first) || !given(first) && !given(size2) {
+		return before, fmt.Errorf("%w: extranonce %.40q", ErrLine, first)
+	}
+	e := before
+	if ok {
+		d := hexReader{}
+		if e.First = d.hex(text); d.err != nil {
+			return before, d.err
+		}
+	}
+	if n, ok := Int(size2); ok {
+		e.Size2 = n
+	}
+	if len(e.First) > MaxExtranonce || e.Size2 < 0 || e.Size2 > MaxExtranonce {
+		return before, fmt.Errorf("%w: extranonce %.40q with %d bytes to follow", ErrLine, text, e.Size2)
+	}
+	return e, nil
 }
 
 // Hex32 writes a number as stratum does, the most significant byte first.
@@ -84,7 +140,7 @@ func Hex32(n uint32) string { return fmt.Sprintf("%08x", n) }
 // ParseHex32 reads what Hex32 writes.
 func ParseHex32(s string) (uint32, error) {
 	d := hexReader{}
-	n := d.uint32(s)
+	n := binary.BigEndian.Uint32(d.fixed(s, 4))
 	return n, d.err
 }
 
@@ -159,7 +215,15 @@ func TargetOf(difficulty float64) Target {
 // hexReader keeps the first error of several conversions.
 type hexReader struct{ err error }
 
-func (d *hexReader) bytes(s string) []byte {
+// hex reads digits, with or without 0x; an odd number of them has lost a leading 0.
+func (d *hexReader) hex(s string) []byte {
+	s = strings.TrimSpace(s)
+	if len(s) > 1 && (s[:2] == "0x" || s[:2] == "0X") {
+		s = s[2:]
+	}
+	if len(s)%2 == 1 {
+		s = "0" + s
+	}
 	b, err := hex.DecodeString(s)
 	if err != nil && d.err == nil {
 		d.err = fmt.Errorf("%w: %w", ErrLine, err)
@@ -167,8 +231,12 @@ func (d *hexReader) bytes(s string) []byte {
 	return b
 }
 
+// fixed fills up small numbers with leading zeros.
 func (d *hexReader) fixed(s string, size int) []byte {
-	b := d.bytes(s)
+	b := d.hex(s)
+	if len(b) > 0 && len(b) < size && size == 4 {
+		return append(make([]byte, size-len(b)), b...)
+	}
 	if len(b) == size {
 		return b
 	}
@@ -178,5 +246,21 @@ func (d *hexReader) fixed(s string, size int) []byte {
 	return make([]byte, size)
 }
 
-func (d *hexReader) hash(h *Hash, s string) { copy(h[:], d.fixed(s, len(h))) }
-func (d *hexReader) uint32(s string) uint32 { return binary.BigEndian.Uint32(d.fixed(s, 4)) }
+func (d *hexReader) text(v jsontext.Value) string {
+	s, ok := Text(v)
+	if !ok && given(v) && d.err == nil {
+		d.err = fmt.Errorf("%w: %.40q is no text", ErrLine, v)
+	}
+	return s
+}
+
+func (d *hexReader) bytes(v jsontext.Value) []byte { return d.hex(d.text(v)) }
+func (d *hexReader) hash(v jsontext.Value) Hash    { return Hash(d.fixed(d.text(v), len(Hash{}))) }
+
+// uint32 reads hex digits; a number that is no text is one.
+func (d *hexReader) uint32(v jsontext.Value) uint32 {
+	if n, ok := Int(v); ok && v.Kind() == '0' && n >= 0 && n <= math.MaxUint32 {
+		return uint32(n)
+	}
+	return binary.BigEndian.Uint32(d.fixed(d.text(v), 4))
+}
