@@ -127,11 +127,22 @@ func (b *Bundle) open(rel string) (*os.File, error) {
 
 // Body reads the files one after the other, exactly as many bytes as the manifest says. A file that
 // has become shorter since is an error; one whose content has changed is noticed by the worker.
-func (b *Bundle) Body() io.ReadCloser { return &body{bundle: b, files: b.Manifest.Files} }
+func (b *Bundle) Body() io.ReadCloser { return b.bodyFrom(0) }
+
+// bodyFrom is Body without its first bytes.
+func (b *Bundle) bodyFrom(skip int64) *body {
+	r := &body{bundle: b, files: b.Manifest.Files, skip: skip}
+	for len(r.files) > 0 && r.skip >= r.files[0].Size {
+		r.skip -= r.files[0].Size
+		r.files = r.files[1:]
+	}
+	return r
+}
 
 type body struct {
 	bundle *Bundle
 	files  []File // not yet begun
+	skip   int64  // bytes of the first of them
 	file   *os.File
 	left   int64 // of file
 }
@@ -165,7 +176,11 @@ func (r *body) next() error {
 	if err != nil {
 		return fmt.Errorf("read bundle: %w", err)
 	}
-	r.file, r.left, r.files = f, r.files[0].Size, r.files[1:]
+	r.file, r.left, r.files = f, r.files[0].Size-r.skip, r.files[1:]
+	if _, err := f.Seek(r.skip, io.SeekStart); err != nil {
+		return fmt.Errorf("read bundle: %w", err)
+	}
+	r.skip = 0
 	return nil
 }
 

@@ -8,7 +8,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	ack, err := deploy.Send(ctx, client, worker, bundle, nil)
+//	ack, err := deploy.Sending{}.Send(ctx, client, worker, bundle)
 //	fmt.Println(ack.Release, ack.State)
 //
 // On the worker, which has to be allowed to by its owner:
@@ -19,7 +19,8 @@
 //	}
 //	err = deploy.Deploy.Handle(mux, deploy.Handler(store))
 //
-// A deployment "miner" is then found below <state>/deploy/miner/current, see Store.Current.
+// When the connection is lost Send goes on over the next one. What has arrived is kept for that, for
+// StagedFor; Store.Run removes it. A deployment "miner" is then found below <state>/deploy/miner/current, see Store.Current.
 package deploy
 
 import (
@@ -48,7 +49,8 @@ var Family = streams.Family{Name: "deploy", Versions: []string{"1.0.0"}}
 // Deploy uploads a bundle. Its errors: 400 a manifest that breaks the rules or a body that ends
 // early, 409 another upload of the same name is under way, 413 too large, 429 too many under way,
 // 408 too slow, 422 not enabled by the owner, no room, or a file whose hash is not the announced
-// one. After every error the deployment is as it was.
+// one, 503 what is here of an earlier upload is damaged and was removed. After every error the
+// deployment is as it was.
 var Deploy = streams.Upload[Request, Ack]{
 	Family: Family, Request: "deploy", Reply: "deploy_ack", Verb: VerbDeploy,
 }
@@ -56,14 +58,27 @@ var Deploy = streams.Upload[Request, Ack]{
 // Request announces a bundle. The contents of its files follow, in the order of the manifest.
 type Request struct {
 	Manifest Manifest `json:"manifest"`
-	// Size is the number of bytes that follow: the sum of the files' sizes.
+	// Size is the number of bytes that follow: the sum of the files' sizes, less From.
 	Size int64 `json:"size"`
+	// From is where in the contents these bytes begin: what is before is here from an earlier
+	// upload. If it is not, nothing is done, and the answer has StatePartial.
+	From int64 `json:"from,omitzero"`
+	// Transfer, if not empty, names the deployment that this upload is a part of. Of one that is cut
+	// off what has arrived is kept for a while. A next one with the same name, of the same sender,
+	// takes the place of one that is still under way, or gets its answer if that was lost.
+	Transfer string `json:"transfer,omitzero"`
 }
+
+const maxTransfer = 64 // bytes
 
 // Summary says what is asked.
 func (r Request) Summary() string {
-	return fmt.Sprintf("name=%s release=%s files=%d bytes=%d",
+	s := fmt.Sprintf("name=%s release=%s files=%d bytes=%d",
 		r.Manifest.Name, r.Manifest.Release, len(r.Manifest.Files), r.Size)
+	if r.From > 0 {
+		s += fmt.Sprintf(" from=%d", r.From)
+	}
+	return s
 }
 
 // UploadSize is how many bytes follow.
@@ -74,8 +89,13 @@ func (r Request) Validate() error {
 	if err := r.Manifest.Validate(); err != nil {
 		return err
 	}
-	if want := r.Manifest.Size(); r.Size != want {
-		return streams.Errorf(streams.CodeInvalid, "size is %d, the files have %d bytes", r.Size, want)
+	switch size := r.Manifest.Size(); {
+	case r.From < 0 || r.From > size:
+		return streams.Errorf(streams.CodeInvalid, "from is %d, the files have %d bytes", r.From, size)
+	case r.Size != size-r.From:
+		return streams.Errorf(streams.CodeInvalid, "size is %d, the files have %d bytes from %d on", r.Size, size-r.From, r.From)
+	case len(r.Transfer) > maxTransfer || r.From > 0 && r.Transfer == "":
+		return streams.Errorf(streams.CodeInvalid, "transfer has %d bytes: want 1 to %d", len(r.Transfer), maxTransfer)
 	}
 	return nil
 }
@@ -88,6 +108,7 @@ const (
 	StateDeployed  State = "deployed"  // the bundle was uploaded and is current now
 	StateSwitched  State = "switched"  // the worker had this release from before and made it current again
 	StateUnchanged State = "unchanged" // this release was current already
+	StatePartial   State = "partial"   // nothing was done: the upload has to begin at another place
 )
 
 // Ack tells what a worker did.
@@ -101,13 +122,15 @@ type Ack struct {
 	// Bytes is how many were taken from the upload.
 	Bytes int64 `json:"bytes"`
 	State State `json:"state"`
+	// Staged is how much of the contents is here from earlier uploads, with StatePartial.
+	Staged int64 `json:"staged,omitzero"`
 }
 
 // Receiver is what a worker offers to be deployed to. Store is one.
 type Receiver interface {
-	// Apply puts a bundle in place, whose contents are read from body, or fails and leaves things
-	// as they were.
-	Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error)
+	// Receive puts the bundle of a request in place, the rest of whose contents is read from body,
+	// or fails and leaves things as they were.
+	Receive(ctx context.Context, p peer.ID, r Request, body io.Reader) (Ack, error)
 }
 
 // Handler returns the handler of [Deploy], which has r put bundles in place. A nil Receiver means
@@ -122,34 +145,6 @@ func Handler(r Receiver) func(context.Context, streams.Peer, Request, io.Reader)
 			return Ack{}, err
 		}
 		defer under.end(p.ID)
-		return r.Apply(ctx, req.Manifest, body)
+		return r.Receive(ctx, p.ID, req, body)
 	}
-}
-
-// Send deploys a bundle to one worker. Progress, if not nil, is called as bytes leave, in one
-// goroutine; a worker that has the release already asks for none. A Bundle may be sent to several
-// workers at once.
-func Send(
-	ctx context.Context, c *streams.Client, worker peer.ID, b *Bundle, progress func(sent, total int64),
-) (Ack, error) {
-	body := b.Body()
-	defer body.Close()
-	req := Request{Manifest: b.Manifest, Size: b.Manifest.Size()}
-	return Deploy.Do(ctx, c, worker, req, &counted{Reader: body, total: req.Size, tell: progress})
-}
-
-// counted reports how far a reader has been read.
-type counted struct {
-	io.Reader
-	sent, total int64
-	tell        func(sent, total int64)
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.sent += int64(n)
-	if c.tell != nil && n > 0 {
-		c.tell(c.sent, c.total)
-	}
-	return n, err
 }

@@ -63,12 +63,12 @@ func TestSend(t *testing.T) {
 	big := tree{"bin/run*": strings.Repeat("0123456789", 300_000), "readme": "hello"}
 	b := bundleOf(t, "app", big)
 	var last, total int64
-	ack, err := Send(t.Context(), w.client, w.worker, b, func(sent, all int64) {
+	ack, err := Sending{Progress: func(sent, all int64) {
 		if sent < last {
 			t.Errorf("progress went back from %d to %d", last, sent)
 		}
 		last, total = sent, all
-	})
+	}}.Send(t.Context(), w.client, w.worker, b)
 	want := Ack{Name: "app", Success: true, Release: b.Manifest.Release, Bytes: 3_000_005, State: StateDeployed}
 	if err != nil || ack != want {
 		t.Fatalf("got %+v, %v, want %+v", ack, err, want)
@@ -78,7 +78,7 @@ func TestSend(t *testing.T) {
 	}
 	checkCurrent(t, s, "app", big)
 
-	ack, err = Send(t.Context(), w.client, w.worker, b, nil)
+	ack, err = Sending{}.Send(t.Context(), w.client, w.worker, b)
 	if err != nil || ack.State != StateUnchanged || ack.Bytes != 0 {
 		t.Errorf("again: got %+v, %v", ack, err)
 	}

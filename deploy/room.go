@@ -44,6 +44,9 @@ func freeOn(dir string) (free, error) {
 	return free{u.Free, u.InodesFree, u.InodesTotal}, nil
 }
 
+// size is a number of bytes for a person, in MiB.
+func size(bytes uint64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
 // room is what deployments that are under way may still write. Free space is
 // looked at and reserved in one step, so that uploads that begin at once do not
 // each take the same space for theirs.
@@ -61,28 +64,30 @@ func (r *room) underWay() int64 {
 	return r.whole
 }
 
-// reserve takes the room for a bundle, or says what is missing. What it returns gives up the rest
-// of it.
-func (r *room) reserve(m Manifest, look func() (free, error)) (*reservation, error) {
+// reserve takes the room for a bundle, so many bytes of which are on the disk by now, or says what is
+// missing. What it returns gives up the rest of it.
+func (r *room) reserve(m Manifest, staged int64, look func() (free, error)) (*reservation, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, err := look()
 	if err != nil {
 		return nil, err
 	}
-	bytes, entries := m.Room(), int64(m.Entries())
+	bytes, entries := m.Room()-staged, int64(m.Entries())
 	if need := uint64(r.bytes) + uint64(bytes) + spareBytes; now.bytes < need {
 		return nil, streams.Errorf(streams.CodeRefused,
-			"not enough room: %d bytes are free on this machine, %d are needed, with what is under way", now.bytes, need)
+			"not enough room: %s are free on this machine, and %s are needed, with what is under way and a reserve of %s: "+
+				"make room there", size(now.bytes), size(need), size(spareBytes))
 	}
 	if need := uint64(r.entries) + uint64(entries) + spareInodes; now.allInodes > 0 && now.inodes < need {
 		return nil, streams.Errorf(streams.CodeRefused,
-			"not enough room: %d inodes are free on this machine, %d are needed, with what is under way", now.inodes, need)
+			"not enough room: %d inodes are free on this machine, and %d are needed, with what is under way: remove files there",
+			now.inodes, need)
 	}
 	r.bytes += bytes
 	r.entries += entries
-	r.whole += bytes
-	return &reservation{r, bytes, entries, bytes}, nil
+	r.whole += m.Room()
+	return &reservation{r, bytes, entries, m.Room()}, nil
 }
 
 // reservation is what one deployment may still write.
@@ -115,7 +120,7 @@ func (r *reservation) give(bytes, entries, whole int64) {
 
 // used is what all deployments in a directory take, with their old releases. What is
 // under way, in a directory of its own, is not among it.
-func used(ctx context.Context, dir string) (bytes int64, err error) {
+func used(ctx context.Context, dir string, underWay func(name string) bool) (bytes int64, err error) {
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // removed meanwhile
@@ -123,7 +128,9 @@ func used(ctx context.Context, dir string) (bytes int64, err error) {
 		if err != nil {
 			return err
 		}
-		if e.IsDir() && strings.HasPrefix(e.Name(), stagingPrefix) && filepath.Dir(filepath.Dir(path)) == filepath.Clean(dir) {
+		name := filepath.Dir(path)
+		if e.IsDir() && strings.HasPrefix(e.Name(), stagingPrefix) && filepath.Dir(name) == filepath.Clean(dir) &&
+			underWay(filepath.Base(name)) {
 			return fs.SkipDir
 		}
 		bytes += EntryBytes

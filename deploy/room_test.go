@@ -83,7 +83,7 @@ func TestRoomShrinksAsItIsWritten(t *testing.T) {
 	var r room
 	m := bundleOf(t, "app", tree{"d/f": strings.Repeat("x", 1000)}).Manifest
 	lots := func() (free, error) { return free{bytes: 1 << 40}, nil }
-	res, err := r.reserve(m, lots)
+	res, err := r.reserve(m, 0, lots)
 	if err != nil || r.bytes != 1000+2*EntryBytes || r.entries != 2 {
 		t.Fatalf("%d bytes, %d entries, %v", r.bytes, r.entries, err)
 	}
@@ -111,7 +111,7 @@ func TestFreeInodes(t *testing.T) {
 		{"one byte less", free{spareBytes + 2*EntryBytes, 0, 0}, false},
 	} {
 		var r room
-		if _, err := r.reserve(m, func() (free, error) { return tt.free, nil }); (err == nil) != tt.ok {
+		if _, err := r.reserve(m, 0, func() (free, error) { return tt.free, nil }); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -225,7 +225,7 @@ func TestSenderGivesUp(t *testing.T) {
 	}), true)
 	sent := make(chan error, 1)
 	go func() {
-		_, err := Send(ctx, w.client, w.worker, b, nil)
+		_, err := Sending{}.Send(ctx, w.client, w.worker, b)
 		sent <- err
 	}()
 	select {
@@ -251,8 +251,8 @@ func TestSenderGivesUp(t *testing.T) {
 
 type receiverFunc func(context.Context, Manifest, io.Reader) (Ack, error)
 
-func (f receiverFunc) Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error) {
-	return f(ctx, m, body)
+func (f receiverFunc) Receive(ctx context.Context, _ peer.ID, r Request, body io.Reader) (Ack, error) {
+	return f(ctx, r.Manifest, body)
 }
 
 func TestUploadsUnderWay(t *testing.T) {
@@ -294,7 +294,7 @@ func TestQuota(t *testing.T) {
 	var quota int64
 	s := newStore(t, StoreConfig{Quota: func() int64 { return quota }})
 	apply(t, s, bundleOf(t, "app", oldTree)) // no bound
-	taken, err := used(t.Context(), s.cfg.Dir)
+	taken, err := used(t.Context(), s.cfg.Dir, s.underWay)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -50,8 +51,7 @@ type StoreConfig struct {
 type Store struct {
 	cfg StoreConfig
 
-	mu   sync.Mutex // guards busy
-	busy map[string]bool
+	turns
 	room room
 
 	// free looks at the file system. Only tests replace it.
@@ -60,7 +60,8 @@ type Store struct {
 	step func(name string)
 }
 
-// OpenStore opens the directory and removes what interrupted uploads have left.
+// OpenStore opens the directory and removes what interrupted uploads have left, but for what a next
+// upload may go on with. Run removes that later.
 func OpenStore(cfg StoreConfig) (*Store, error) {
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, DefaultMaxBytes)
 	cfg.Keep = max(0, cmp.Or(cfg.Keep, DefaultKeep))
@@ -70,7 +71,7 @@ func OpenStore(cfg StoreConfig) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open deployments: %w", err)
 	}
-	s := &Store{cfg: cfg, busy: make(map[string]bool), free: freeOn, step: func(string) {}}
+	s := &Store{cfg: cfg, free: freeOn, step: func(string) {}}
 	return s, s.clean()
 }
 
@@ -83,6 +84,9 @@ func (s *Store) clean() error {
 	for _, p := range left {
 		base := filepath.Base(p)
 		if !strings.HasPrefix(base, stagingPrefix) && !strings.HasPrefix(base, ".current.tmp-") {
+			continue
+		}
+		if isKept(base) && time.Since(touched(p)) < StagedFor {
 			continue
 		}
 		s.cfg.Logger.Info("removing the rest of an interrupted deployment", "path", p)
@@ -106,33 +110,65 @@ func (s *Store) Current(name string) (dir, release string, err error) {
 	return filepath.Join(s.cfg.Dir, name, releasesDir, at), releaseOf(at), nil
 }
 
-// Apply implements Receiver. The same release again succeeds without reading the body, if what is
-// on the disk is whole.
+// Apply puts a bundle in place in one upload. The same release again succeeds without reading the
+// body, if what is on the disk is whole.
 func (s *Store) Apply(ctx context.Context, m Manifest, body io.Reader) (Ack, error) {
-	if err := m.Validate(); err != nil {
+	return s.Receive(ctx, "", Request{Manifest: m, Size: m.Size()}, body)
+}
+
+// Receive implements Receiver. The same release again succeeds without reading the body, if what is
+// on the disk is whole.
+func (s *Store) Receive(ctx context.Context, p peer.ID, r Request, body io.Reader) (Ack, error) {
+	m := r.Manifest
+	if err := r.Validate(); err != nil {
 		return Ack{}, err
 	}
 	if n := m.Room(); n > s.cfg.MaxBytes {
 		return Ack{}, streams.Errorf(streams.CodeTooLarge, "the bundle takes %d bytes with its %d files and directories, this machine's owner allows %d", n, m.Entries(), s.cfg.MaxBytes)
 	}
-	if !s.begin(m.Name) {
-		return Ack{}, streams.Errorf(streams.CodeConflict, "another deployment of %s is under way; wait for it", m.Name)
+	by := sender{p, r.Transfer}
+	ctx, end, err := s.turns.begin(ctx, m.Name, by)
+	if err != nil {
+		return Ack{}, err
 	}
-	defer s.end(m.Name)
+	defer end()
+	defer endsWith(ctx, body)()
+	if ack, ok := s.turns.answered(m.Name, by); ok {
+		return ack, nil
+	}
 	if err := s.checkName(m.Name); err != nil {
 		return Ack{}, err
 	}
-	d, err := s.deployment(m)
+	d, err := s.deployment(r)
 	if err != nil {
 		return Ack{}, err
 	}
 	ack, err := d.apply(ctx, body)
 	if err != nil && d.at == "" {
-		// Of a name that never had a release nothing is left. One that has something is not empty.
-		os.Remove(filepath.Join(d.dir, releasesDir))
-		os.Remove(d.dir)
+		s.forget(d.dir)
+	}
+	if err == nil && ack.Success {
+		s.turns.answer(m.Name, by, ack)
 	}
 	return ack, err
+}
+
+// endsWith ends a read of the body when ctx ends, where it can be ended. stop must be called.
+func endsWith(ctx context.Context, body io.Reader) (stop func()) {
+	b, ok := body.(interface{ CloseRead() error })
+	if !ok {
+		return func() {}
+	}
+	done := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		b.CloseRead() // the read says why it ended
+		close(done)
+	})
+	return func() {
+		if !unhook() {
+			<-done
+		}
+	}
 }
 
 // checkName refuses one name too many: each is a directory, whatever becomes of the upload.
@@ -150,26 +186,13 @@ func (s *Store) checkName(name string) error {
 	return nil
 }
 
-func (s *Store) begin(name string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.busy[name] {
-		return false
-	}
-	s.busy[name] = true
-	return true
-}
-
-func (s *Store) end(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.busy, name)
-}
-
-// deployment is one Apply.
+// deployment is one Receive.
 type deployment struct {
 	*Store
 	m    Manifest
+	from int64  // where in the contents the upload begins
+	keep bool   // what arrives is kept if the upload is cut off
+	cut  bool   // it was
 	dir  string // of this name
 	at   string // the directory in releases that current names; empty without
 	take int64  // bytes taken from the upload
@@ -177,8 +200,10 @@ type deployment struct {
 	pace pace
 }
 
-func (s *Store) deployment(m Manifest) (*deployment, error) {
-	d := &deployment{Store: s, m: m, dir: filepath.Join(s.cfg.Dir, m.Name)}
+func (s *Store) deployment(r Request) (*deployment, error) {
+	d := &deployment{
+		Store: s, m: r.Manifest, dir: filepath.Join(s.cfg.Dir, r.Manifest.Name), from: r.From, keep: r.Transfer != "",
+	}
 	if err := os.MkdirAll(filepath.Join(d.dir, releasesDir), 0o700); err != nil {
 		return nil, fmt.Errorf("make deployment: %w", err)
 	}
@@ -207,7 +232,18 @@ func (d *deployment) apply(ctx context.Context, body io.Reader) (Ack, error) {
 	if ctx.Err() != nil { // while it was compared
 		return Ack{}, context.Cause(ctx)
 	}
+	if d.from > 0 && d.from != d.staged() {
+		ack := d.ack(StatePartial)
+		ack.Success, ack.Release, ack.Staged = false, releaseOf(d.at), d.staged()
+		return ack, nil
+	}
 	err := d.reserve(ctx)
+	if streams.CodeOf(err) == streams.CodeRefused {
+		// What is kept for nobody yet must not be in the way of what is wanted now.
+		if n, _ := d.dropKept(ctx, 0); n > 0 {
+			err = d.reserve(ctx)
+		}
+	}
 	if err != nil {
 		return Ack{}, err
 	}
@@ -231,7 +267,7 @@ func (d *deployment) ack(state State) Ack {
 // reserve refuses what would leave the disk too full, or is over the owner's quota, and takes the
 // room for the rest.
 func (d *deployment) reserve(ctx context.Context) (err error) {
-	if d.room, err = d.Store.room.reserve(d.m, func() (free, error) { return d.free(d.dir) }); err != nil {
+	if d.room, err = d.Store.room.reserve(d.m, d.from, func() (free, error) { return d.free(d.dir) }); err != nil {
 		return err
 	}
 	if d.cfg.Quota == nil {
@@ -251,7 +287,7 @@ func (d *deployment) reserve(ctx context.Context) (err error) {
 func (d *deployment) checkQuota(ctx context.Context, quota int64) error {
 	bytes := d.Store.room.underWay()
 	d.step("count")
-	placed, err := used(ctx, d.cfg.Dir)
+	placed, err := used(ctx, d.cfg.Dir, d.underWay)
 	if err != nil {
 		return fmt.Errorf("count deployments: %w", err)
 	}

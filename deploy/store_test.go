@@ -265,6 +265,9 @@ func TestNoRoom(t *testing.T) {
 		return 0, io.EOF
 	}))
 	checkError(t, err, "not enough room", streams.ErrRefused)
+	if !strings.Contains(err.Error(), "MiB are free on this machine, and ") || !strings.Contains(err.Error(), "make room there") {
+		t.Errorf("got %v, want the room in MiB, and what to do", err)
+	}
 	if exists(filepath.Join(s.cfg.Dir, "app")) {
 		t.Error("something is left of a name that never had a release")
 	}
