@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/seed-b490fa12/swarm/host/book"
+	"github.com/seed-b490fa12/swarm/host/keep"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/streams"
 	"github.com/seed-b490fa12/swarm/streams/streamtest"
@@ -47,48 +49,111 @@ func untilHeard(t *testing.T, c *agent.Controller, heard func() bool) {
 	})
 }
 
-// The end of the controller that serves is no end of what there is to hear.
-func TestListenersLearnThatServeHasEnded(t *testing.T) {
-	dir := t.TempDir()
+// serving runs a controller with a state directory until stop is called.
+func serving(t *testing.T, dir string) (c *agent.Controller, stop func()) {
+	t.Helper()
 	c, err := agent.NewServe(agent.ControllerConfig{StateDir: dir, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+	ctx, cancel := context.WithCancel(t.Context())
 	ready, served := make(chan struct{}), make(chan error, 1)
 	go func() {
 		served <- NewServer(c).Serve(ctx, SocketPath(dir), func() error { close(ready); return nil })
 	}()
-	<-ready
-	r, ok := Dial(t.Context(), dir)
-	if !ok {
-		t.Fatal("nobody serves")
+	select {
+	case <-ready:
+	case err := <-served:
+		t.Fatal(err)
+	}
+	return c, func() {
+		cancel()
+		if err := errors.Join(<-served, c.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Who listens goes on with the next controller: it learns how it stands with the machines by then, and
+// what happens from then on. Where none follows, it learns that.
+func TestListenersOutliveServe(t *testing.T) {
+	dir := t.TempDir()
+	c, stop := serving(t, dir)
+	r, err := Dial(t.Context(), dir, GreetWithin)
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer r.Close()
+	r.patience = 2 * time.Second
 	watched, err := r.Watch(t.Context(), agent.Selection{All: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	heard, listened := make(chan struct{}, 1024), make(chan error, 1)
-	go func() {
-		listened <- r.Events(t.Context(), func(agent.Event) error { heard <- struct{}{}; return nil })
-	}()
-	untilHeard(t, c, func() bool { return len(heard) > 0 })
-	stop()
-	if err := <-served; err != nil {
-		t.Error(err)
+	var (
+		mu    sync.Mutex
+		heard []agent.Event
+	)
+	count := func(event string) (n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, e := range heard {
+			if e.Event == event {
+				n++
+			}
+		}
+		return n
 	}
+	listened := make(chan error, 1)
+	go func() {
+		listened <- r.Events(t.Context(), func(e agent.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
+			heard = append(heard, e)
+			return nil
+		})
+	}()
+	var pushed []agent.Pushed
+	ended := make(chan error, 1)
+	go func() {
+		for p, err := range watched {
+			if err != nil {
+				ended <- err
+				return
+			}
+			mu.Lock()
+			pushed = append(pushed, p)
+			mu.Unlock()
+		}
+		ended <- nil
+	}()
+	untilHeard(t, c, func() bool { return count("state") > 0 })
+	stop()
+	eventually(t, "the cut", func() bool { return count("cut") == 1 })
+	mu.Lock()
+	heard = heard[:0]
+	mu.Unlock()
+
+	// What happens before anybody listens is heard of, once.
+	c, stop = serving(t, dir)
+	c.Node.Standings().Block(streamtest.PeerID("rig"), true)
+	eventually(t, "the next controller", func() bool { return count("state") > 0 })
+	mu.Lock()
+	if len(heard) != 2 || heard[0].Event != "back" || heard[0].AwaySeconds <= 0 || heard[1].State != keep.Blocked {
+		t.Errorf("heard %+v", heard)
+	}
+	mu.Unlock()
+	untilHeard(t, c, func() bool { return count("state") > 1 })
+	eventually(t, "the watch to be back", func() bool { mu.Lock(); defer mu.Unlock(); return len(pushed) == 2 })
+	if pushed[0].Event != agent.EventCut || pushed[0].Why == "" || pushed[1].Event != agent.EventBack || pushed[1].Away <= 0 {
+		t.Errorf("watched %+v", pushed)
+	}
+	stop()
+
 	if err := <-listened; !errors.Is(err, ErrServeEnded) {
 		t.Errorf("events end with %v", err)
 	}
-	var last error
-	for _, err := range watched {
-		last = err
-	}
-	if !errors.Is(last, ErrServeEnded) {
-		t.Errorf("watch ends with %v", last)
+	if err := <-ended; !errors.Is(err, ErrServeEnded) {
+		t.Errorf("watch ends with %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 )
 
 // endpoint is one verb of the socket. The request is a POST of one JSON value; the answer has one
-// JSON object a line. Both ends are of one program, or of two versions of it: names are only added.
+// JSON object a line, and empty lines where the asker wants to hear that the other end is still
+// there. Both ends are of one program, or of two versions of it: names are only added.
 type endpoint[Req, Line any] struct {
 	path string
 	// member is what a line's object calls its value; empty when Line is the object itself.
@@ -34,6 +36,9 @@ type failure struct {
 }
 
 const maxRequest = 2 * streams.MaxFrame
+
+// beatHeader asks for empty lines, and says in the answer that they come.
+const beatHeader = "Swarm-Beat"
 
 // serve answers the verb on mux. do calls emit for each line, also from several goroutines; an
 // error of emit means that the command has gone, which ends ctx, too.
@@ -53,16 +58,32 @@ func (e endpoint[Req, Line]) serve(
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		out := &lineWriter{w: w}
+		beats := r.Header.Get(beatHeader) != ""
+		if beats {
+			w.Header().Set(beatHeader, beatEvery.String())
+		}
 		if out.flush() != nil { // the answer begins before there is anything to say
 			return
 		}
+		if beats {
+			var beating sync.WaitGroup
+			defer beating.Wait() // nobody may write when this function has returned
+			defer cancel()
+			beating.Go(func() { out.beat(ctx) })
+		}
 		err = do(ctx, req, func(l Line) error {
+			if ctx.Err() != nil { // what fails now fails because of that
+				return ctx.Err()
+			}
 			err := out.write(e.object(l))
 			if err != nil {
 				cancel()
 			}
 			return err
 		})
+		if ctx.Err() != nil {
+			panic(http.ErrAbortHandler) // an answer that is not complete does not end as if it were
+		}
 		if err != nil {
 			out.write(failure{err.Error(), errors.Is(err, agent.ErrSelection)})
 		}
@@ -77,38 +98,60 @@ func (e endpoint[Req, Line]) object(l Line) any {
 }
 
 // ask does the verb at the other end, and yields its lines. An error is the last value;
-// [ErrServeEnded] is one.
-func (e endpoint[Req, Line]) ask(ctx context.Context, c *http.Client, req Req) (iter.Seq2[Line, error], error) {
+// [ErrServeEnded], [ErrOlder] and an [*Unresponsive] are some.
+func (e endpoint[Req, Line]) ask(ctx context.Context, r *Remote, req Req) (iter.Seq2[Line, error], error) {
 	body, err := json.Marshal(req, encoding())
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://controller"+e.path, bytes.NewReader(body))
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
-	resp, err := c.Do(hr)
+	hr.Header.Set(beatHeader, "1")
+	silence := time.AfterFunc(silentFor, func() { cancel(r.unresponsive) })
+	resp, err := r.http.Do(hr)
+	silence.Stop()
 	if err != nil {
-		return nil, fmt.Errorf("ask the controller that serves here: %w", err)
+		err = cmp.Or(silent(ctx), fmt.Errorf("ask the controller that serves here: %w", err))
+		cancel(nil)
+		return nil, err
 	}
+	beats := resp.Header.Get(beatHeader) != ""
 	return func(yield func(Line, error) bool) {
+		defer cancel(nil)
 		defer resp.Body.Close()
 		br := bufio.NewReader(resp.Body)
 		var none Line
+		if resp.StatusCode == http.StatusNotFound {
+			yield(none, ErrOlder)
+			return
+		}
 		if resp.StatusCode != http.StatusOK {
 			text, _ := io.ReadAll(io.LimitReader(br, 4096))
 			yield(none, fmt.Errorf("the controller that serves here: %s", bytes.TrimSpace(text)))
 			return
 		}
 		for {
+			if beats {
+				silence.Reset(silentFor)
+			}
 			text, err := br.ReadBytes('\n')
+			silence.Stop() // what the caller does with a line may take its time
 			if len(text) == 0 && errors.Is(err, io.EOF) {
 				return
+			}
+			if err == nil && len(bytes.TrimSpace(text)) == 0 {
+				continue
 			}
 			var l Line
 			if err == nil {
 				l, err = e.parse(text)
-			} else if errors.Is(err, io.ErrUnexpectedEOF) && ctx.Err() == nil {
+			} else if quiet := silent(ctx); quiet != nil {
+				err = quiet
+			} else if ctx.Err() == nil {
 				err = ErrServeEnded
 			}
 			if !yield(l, err) || err != nil {
@@ -118,9 +161,17 @@ func (e endpoint[Req, Line]) ask(ctx context.Context, c *http.Client, req Req) (
 	}, nil
 }
 
+// silent returns why ctx has ended, if that is an [*Unresponsive].
+func silent(ctx context.Context) error {
+	if u, ok := errors.AsType[*Unresponsive](context.Cause(ctx)); ok {
+		return u
+	}
+	return nil
+}
+
 // one asks for an answer of one line.
-func (e endpoint[Req, Line]) one(ctx context.Context, c *http.Client, req Req) (line Line, err error) {
-	lines, err := e.ask(ctx, c, req)
+func (e endpoint[Req, Line]) one(ctx context.Context, r *Remote, req Req) (line Line, err error) {
+	lines, err := e.ask(ctx, r, req)
 	if err != nil {
 		return line, err
 	}
@@ -176,6 +227,28 @@ func (l *lineWriter) write(v any) error {
 		return err
 	}
 	return http.NewResponseController(l.w).Flush()
+}
+
+// beat writes an empty line now and then, until ctx ends.
+func (l *lineWriter) beat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		_, err := io.WriteString(l.w, "\n")
+		if err == nil {
+			err = http.NewResponseController(l.w).Flush()
+		}
+		l.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
 }
 
 func (l *lineWriter) flush() error {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // SocketPath is where the long-lived controller of a state directory listens
@@ -39,14 +38,17 @@ func listenSocket(path string) (net.Listener, error) {
 	return ownListener{l}, nil
 }
 
-// socketFree returns ErrServing where a controller answers.
+// socketFree returns ErrServing where a controller listens, with an [*Unresponsive] if it does not
+// answer.
 func socketFree(path string) error {
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err != nil {
-		return nil
+	r, err := dial(context.Background(), path, GreetWithin)
+	if err == nil {
+		return errors.Join(fmt.Errorf("%w: %s answers", ErrServing, path), r.Close())
 	}
-	conn.Close()
-	return fmt.Errorf("%w: %s answers", ErrServing, path)
+	if silent, ok := errors.AsType[*Unresponsive](err); ok {
+		return fmt.Errorf("%w: %w", ErrServing, silent)
+	}
+	return nil
 }
 
 // ownListener lets in only processes of our own user.
