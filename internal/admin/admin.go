@@ -22,6 +22,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
+	"github.com/seed-b490fa12/swarm/internal/nearest"
 )
 
 var (
@@ -149,7 +150,7 @@ func (a *Admin) find(word string, want func(trust.Member) bool) (trust.Member, e
 			names[i] = m.Grant.Name
 		}
 		return trust.Member{}, fmt.Errorf("%w: nobody of the fleet is known as %q here%s; see: swarm members",
-			ErrUnknownMember, word, didYouMean(word, names))
+			ErrUnknownMember, word, nearest.Hint(word, names))
 	}
 	return trust.Member{}, fmt.Errorf("%w: %q are %d members: use the peer ID; see: swarm members",
 		ErrUnknownMember, word, len(named))
@@ -177,7 +178,7 @@ func (a *Admin) FindSerial(serial string) (trust.Line, trust.Member, error) {
 		serials = append(serials, m.Grant.Line.Serial)
 	}
 	return trust.Line{}, trust.Member{}, fmt.Errorf("%w: no grant with the serial %s is known here%s; see: swarm members --json",
-		ErrUnknownMember, serial, didYouMean(serial, serials))
+		ErrUnknownMember, serial, nearest.Hint(serial, serials))
 }
 
 // Ticket says what Invite shall make a ticket for.
@@ -272,9 +273,32 @@ func (a *Admin) presign(t Ticket, inv *ticket.Invitation) error {
 // ErrLookFirst: a person has to look at a member before anything is signed for it.
 var ErrLookFirst = errors.New("look at it first")
 
+// LookFirst returns why a person has to look at a member before anything is signed for it, or nil:
+// the one on whose word it is a member has ended; or another issuer gave its rights, and whoever
+// signs for it, be it a new label, gives them as well. The error matches [ErrLookFirst].
+func (a *Admin) LookFirst(m trust.Member) error {
+	g := m.Grant
+	switch {
+	case fleetdir.Waits(m):
+		return fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s", ErrLookFirst, g.Name, g.Name)
+	case len(g.Verbs)+len(g.Also) > 0 && g.By != a.Fleet.Root() && g.By != a.self():
+		return fmt.Errorf("%w: %s has rights that %s gave, and who signs for it gives them, too: swarm renew %s",
+			ErrLookFirst, g.Name, a.nameOf(g.By), g.Name)
+	}
+	return nil
+}
+
+// nameOf returns what a peer is called here, or its ID.
+func (a *Admin) nameOf(p peer.ID) string {
+	if m, ok := a.Fleet.Known(p); ok {
+		return m.Grant.Name
+	}
+	return p.String()
+}
+
 // Change is what a person decides about a member.
 type Change struct {
-	// Looked says that the person has seen what is known of a member that waits.
+	// Looked says that the person has seen what is known of a member: see [Admin.LookFirst].
 	Looked bool
 
 	// Edit changes what the member holds.
@@ -294,9 +318,8 @@ func (a *Admin) Give(m trust.Member, c Change) (*trust.Grant, error) {
 	if m.Grant.MayIssue != nil && a.root == nil {
 		return nil, fmt.Errorf("%w: %s is an issuer, whose grant only the root signs", ErrNeedRoot, m.Grant.Name)
 	}
-	if fleetdir.Waits(m) && !c.Looked {
-		return nil, fmt.Errorf("%w: the one on whose word %s is a member has ended: swarm renew %s",
-			ErrLookFirst, m.Grant.Name, m.Grant.Name)
+	if err := a.LookFirst(m); err != nil && !c.Looked {
+		return nil, err
 	}
 	before := m.Grant.Name
 	d := trust.Decision{Grant: *m.Grant, Narrow: c.Narrow, Reinstate: c.Reinstate, Extend: !c.Reinstate}
@@ -379,6 +402,27 @@ func (a *Admin) Revoke(peers []peer.ID, lines []trust.Line) error {
 	return a.Fleet.Issuance().Revoke(s, peers, lines)
 }
 
+// Revocations returns those of a line, or of a peer and all of its lines, by who signs here.
+func (a *Admin) Revocations(p peer.ID, line *trust.Line) (out []trust.ID) {
+	by, lines := a.self(), []trust.Line{}
+	if a.root != nil {
+		by = a.Fleet.Root()
+	}
+	if line != nil {
+		p, lines = "", append(lines, *line)
+	}
+	for _, g := range a.Fleet.Grants(p) {
+		lines = append(lines, g.Line)
+	}
+	for _, st := range a.Fleet.Revocations() {
+		r := st.Revocation
+		if st.Signer == by && (p != "" && r.Peer == p || r.Line != nil && slices.Contains(lines, *r.Line)) {
+			out = append(out, st.ID)
+		}
+	}
+	return out
+}
+
 // Lift ends the revocations of a peer or a line. It needs the root.
 func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
 	s, err := a.rootSigner()
@@ -389,12 +433,12 @@ func (a *Admin) Lift(p peer.ID, lines ...trust.Line) (int, error) {
 }
 
 // Close ends all that an ended issuer has revoked, but for what stands. It needs the root.
-func (a *Admin) Close(issuer peer.ID, standing []trust.ID) error {
+func (a *Admin) Close(c trust.Closing) error {
 	s, err := a.rootSigner()
 	if err != nil {
 		return err
 	}
-	return a.Fleet.Issuance().Close(s, issuer, standing)
+	return a.Fleet.Issuance().Close(s, c)
 }
 
 // Waive lets a machine obey again without statements that it has lost. It needs the root.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -114,4 +116,19 @@ func makeRoot(path string, seal rootkey.Seal) (*trust.Root, error) {
 		return nil, err
 	}
 	return root, rootkey.Save(path, root, seal)
+}
+
+// HostName is the name of this machine in the letters that names of a fleet may have.
+func HostName() string {
+	name, _ := os.Hostname()
+	name = strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '-'
+	}, name)
+	if name == "" {
+		return "controller"
+	}
+	return name[:min(len(name), 63)]
 }

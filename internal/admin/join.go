@@ -73,8 +73,9 @@ func NewJoiner(cfg JoinConfig, listens bool) (*Joiner, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := host.Config{
-		StateDir: cfg.StateDir, Listen: listen, NoListen: !listens && !cfg.Wait, DHT: host.DHTOff, Options: cfg.Options,
+	hc := host.Config{StateDir: cfg.StateDir, Listen: listen, DHT: host.DHTOff, Options: cfg.Options}
+	if !listens && !cfg.Wait { // also where the machine's configuration says on what others listen
+		hc.Listen, hc.NoListen = nil, true
 	}
 	if err := cfg.Net.Apply(&hc); err != nil {
 		return nil, err

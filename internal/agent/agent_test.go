@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -180,6 +181,60 @@ func TestSelection(t *testing.T) {
 				t.Errorf("got %v, %v, want %s", names, err, tc.want)
 			}
 		})
+	}
+}
+
+// A machine is also named by the beginning of its name, where that is of one machine only.
+func TestBeginningsOfNames(t *testing.T) {
+	c, err := Started(NewCommand(ControllerConfig{StateDir: t.TempDir()}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, name := range []string{"rig-01", "rig-02", "rig-10", "cabin-3", "nas"} {
+		m := book.Entry{Peer: newID(t), Name: name, Labels: map[string]string{"site": strings.TrimRight(name, "-0123456789")}}
+		if err := c.Node.Book().Put(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for word, want := range map[string]string{
+		"rig-01": "rig-01", "rig-02": "rig-02", "cabin": "cabin-3", "cabin-": "cabin-3", "n": "nas",
+		"rig":               `"rig" fits 3 machines: rig-01, rig-02, rig-10`,
+		"rig-0":             `"rig-0" fits 2 machines: rig-01, rig-02`,
+		"rig-1":             `no machine is named "rig-1" here (did you mean rig-01?)`, // and never rig-10
+		"rig02":             "did you mean rig-02?",
+		"ing-01":            "did you mean rig-01?",
+		"x":                 `no machine is named "x" here. See`,
+		"192.168.1.11:4747": "/ip4/192.168.1.11/tcp/4747/p2p/<peer ID>",
+	} {
+		got, err := c.Find(word)
+		if err != nil {
+			if !errors.Is(err, ErrSelection) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: got %v, want %s", word, err, want)
+			}
+		} else if got.Name != want {
+			t.Errorf("%q: got %s, want %s", word, got.Name, want)
+		}
+	}
+	for on, want := range map[string]string{
+		"site=rig,site in (rig,cabin)": "rig-01 rig-02 rig-10", "site!=rig": "cabin-3 nas", "site in (cabin,nas)": "cabin-3 nas",
+		"site=attic": "site is cabin, nas or rig", "sit=rig": "did you mean site?", "site:rig": "did you mean site=rig?",
+	} {
+		got, err := c.pick(Selection{On: on})
+		if err != nil {
+			if !errors.Is(err, ErrSelection) || !strings.Contains(err.Error(), want) {
+				t.Errorf("--on %s: got %v, want %s", on, err, want)
+			}
+			continue
+		}
+		var names []string
+		for _, m := range got {
+			names = append(names, m.Name)
+		}
+		slices.Sort(names)
+		if strings.Join(names, " ") != want {
+			t.Errorf("--on %s: got %v, want %s", on, names, want)
+		}
 	}
 }
 

@@ -55,6 +55,7 @@ type Controller struct {
 	open    func() error // opens what this kind listens on; nil for nothing
 	leaders *leaders     // of one that serves in a fleet, else nil
 	serves  bool
+	bulk    *bulk
 
 	mu     sync.Mutex // guards what follows
 	stop   context.CancelFunc
@@ -133,6 +134,7 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 	if err != nil {
 		return nil, err
 	}
+	cfg.Logger = withNames(cfg.Logger, fleet)
 	c := &Controller{cfg: cfg, targets: newTargets(fleet, hc.Bootstrap, cfg.FanOut, cfg.Logger)}
 	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
 	hc.OnFound = c.found.onFound
@@ -149,6 +151,7 @@ func newController(cfg ControllerConfig, shape func(*Controller, *node.Config) e
 		return nil, err
 	}
 	c.targets.node = c.Node
+	c.bulk = newBulk(c)
 	for _, b := range hc.Bootstrap {
 		c.Node.Peerstore().AddAddrs(b.ID, b.Addrs, peerstore.PermanentAddrTTL)
 	}

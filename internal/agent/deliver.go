@@ -28,6 +28,9 @@ type News struct {
 	// About are members whose new grants the others keep for them: those who
 	// listen nowhere.
 	About []peer.ID `json:"about,omitzero"`
+	// Keep are statements that a member has to keep to be told: others than the root's can be too many
+	// for it.
+	Keep []trust.ID `json:"keep,omitzero"`
 	// TimeoutMs is how long a member may take, in milliseconds.
 	TimeoutMs int64 `json:"timeoutMs"`
 }
@@ -54,8 +57,11 @@ func (c *Controller) Deliver(ctx context.Context, n News, emit func(Delivery)) e
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			err := c.Node.BringUpToDate(ctx, p, n.About...)
+			if err == nil && !f.Revoked(p) {
+				err = c.Node.Keeps(ctx, p, n.Keep)
+			}
 			if err != nil {
-				err = Unreachable(ctx, c.known(p), err)
+				err = c.brief(c.known(p), Unreachable(ctx, c.known(p), err))
 			}
 			mu.Lock()
 			defer mu.Unlock()

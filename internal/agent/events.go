@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/keep"
 	"github.com/seed-b490fa12/swarm/host/route"
+	"github.com/seed-b490fa12/swarm/internal/brief"
 )
 
 // Event is something that happened to a machine, or to the fleet.
@@ -16,7 +17,8 @@ type Event struct {
 	Time int64 `json:"time"` // Unix ms
 	// Event is "state" for a machine's new state or path, "twin" when two machines run with one
 	// identity and "single" when one of them is gone, "fleet" for new records or grants, and "lost"
-	// when the listener was too slow for others.
+	// when the listener was too slow for others. "cut" and "back" are for the controller that serves,
+	// see [EventCut].
 	Event  string     `json:"event"`
 	Peer   peer.ID    `json:"peer,omitzero"`
 	Name   string     `json:"name,omitzero"`
@@ -27,6 +29,9 @@ type Event struct {
 	Relay  string     `json:"relay,omitzero"`
 	Error  string     `json:"error,omitzero"`
 	Lost   int        `json:"lost,omitzero"` // how many events the listener has missed at this place
+	// Why is how the controller was lost, AwaySeconds how long.
+	Why         string  `json:"why,omitzero"`
+	AwaySeconds float64 `json:"awaySeconds,omitzero"`
 }
 
 const (
@@ -72,8 +77,14 @@ type collector struct {
 	q *eventQueue
 }
 
-// run never waits for the listener, so that nothing is lost but what the queue says is.
-func (c *collector) run(ctx context.Context, changes <-chan keep.Change) {
+// run begins with how it stands now, as far as a machine was tried. It never waits for the listener,
+// so that nothing is lost but what the queue says is.
+func (c *collector) run(ctx context.Context, now []keep.Standing, changes <-chan keep.Change) {
+	for _, s := range now {
+		if e, saved := c.stateEvent(keep.Change{Standing: s}); saved && s.State != keep.Known {
+			c.q.put(e)
+		}
+	}
 	papers := make(chan struct{}, 1)
 	if c.fleet != nil {
 		defer c.fleet.Notify(func() {
@@ -152,7 +163,7 @@ func (c *collector) stateEvent(s keep.Change) (e Event, saved bool) {
 	e = Event{Event: "state", Peer: s.Peer, Name: targetOf(m).Display(), State: s.State, Before: s.Before, Path: s.Path, Addr: s.Addr}
 	e.Relay = c.relayNameText(s.Addr)
 	if s.Err != nil && s.State == keep.Offline {
-		e.Error = s.Err.Error()
+		e.Error = brief.Why(c.machine(targetOf(m)), s.Err)
 	}
 	return e, true
 }

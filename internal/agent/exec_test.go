@@ -18,9 +18,11 @@ import (
 	"github.com/seed-b490fa12/swarm/host"
 )
 
-// The wait for a direct path does not eat up the time that the machine has to answer.
-func TestUploadOverRelayWithShortTimeout(t *testing.T) {
-	const relayAt, workerAt, callerAt = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+// byRelay returns a controller that serves and a worker that reach each other by a relay alone, with which
+// both have a connection by the first of the addresses that it listens on.
+func byRelay(t *testing.T, relayAt ...string) (*Controller, *Worker) {
+	t.Helper()
+	const workerAt, callerAt = "127.0.0.2", "127.0.0.3"
 	for _, ip := range []string{workerAt, callerAt} {
 		l, err := net.Listen("tcp", ip+":0")
 		if err != nil {
@@ -29,9 +31,12 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 		l.Close()
 	}
 	tcp := func(ip string) string { return "/ip4/" + ip + "/tcp/0" }
+	var listen []multiaddr.Multiaddr
+	for _, a := range relayAt {
+		listen = append(listen, multiaddr.StringCast(a))
+	}
 	relay, err := host.New(host.Config{
-		StateDir: t.TempDir(), Listen: []multiaddr.Multiaddr{multiaddr.StringCast(tcp(relayAt))}, DHT: host.DHTOff,
-		Relay: true, RelayFor: func(peer.ID) bool { return true },
+		StateDir: t.TempDir(), Listen: listen, DHT: host.DHTOff, Relay: true, RelayFor: func(peer.ID) bool { return true },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +45,12 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	if err := relay.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	boot := []string{relay.Addrs()[0].String() + "/p2p/" + relay.ID().String()}
+	var boot []string
+	for _, a := range relay.Addrs() {
+		if route.IsQUIC(a) == route.IsQUIC(listen[0]) {
+			boot = []string{a.String() + "/p2p/" + relay.ID().String()}
+		}
+	}
 
 	c, err := Started(NewServe(ControllerConfig{
 		StateDir: t.TempDir(), Listen: []string{tcp(callerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{workerAt}},
@@ -48,7 +58,7 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	w, err := NewWorker(WorkerConfig{
 		StateDir: t.TempDir(), Listen: []string{tcp(workerAt)}, Bootstrap: boot, Net: NetConfig{DenyNets: []string{callerAt}},
 		Allow: []peer.ID{c.Node.ID()}, Enable: []string{"deploy"},
@@ -69,6 +79,12 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 	if best := c.Node.BestConn(w.Node.ID()); best == nil || route.Of(best) != route.Relay {
 		t.Fatalf("connected by %v, want the relay", best)
 	}
+	return c, w
+}
+
+// The wait for a direct path does not eat up the time that the machine has to answer.
+func TestUploadOverRelayWithShortTimeout(t *testing.T) {
+	c, w := byRelay(t, "/ip4/127.0.0.1/tcp/0")
 
 	file := filepath.Join(t.TempDir(), "hello.txt")
 	if err := os.WriteFile(file, []byte("hello\n"), 0o600); err != nil {
@@ -83,7 +99,7 @@ func TestUploadOverRelayWithShortTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	job := Job{Operation: op, Bundle: bundle, Timeout: time.Second} // less than the wait
-	if _, err := c.upload(t.Context(), job, Target{Peer: w.Node.ID(), Name: "rig"}); err != nil {
+	if _, err := c.upload(t.Context(), job, Target{Peer: w.Node.ID(), Name: "rig"}, func(Result) {}); err != nil {
 		t.Error(err)
 	}
 }

@@ -33,17 +33,24 @@ type leaders struct {
 	fleet *trust.Fleet
 	roles []trust.Role
 
-	refresh func()    // reads what other processes have written; nil where there are none
-	askAt   time.Time // when others are asked next
-	asked   []peer.ID // the last time
+	kept    map[peer.ID]struct{} // by this type
+	refresh func()               // reads what other processes have written; nil where there are none
+	askAt   time.Time            // when others are asked next
+	asked   []peer.ID            // the last time
 }
 
 func newLeaders(n *node.Node, f *trust.Fleet, roles ...trust.Role) *leaders {
-	return &leaders{node: n, fleet: f, roles: roles}
+	return &leaders{node: n, fleet: f, roles: roles, kept: make(map[peer.ID]struct{})}
 }
 
-// keep begins to keep those that are known by now, and ends it for those that were revoked.
+// keep begins to keep those that are known by now, and ends it for those that were revoked or of whom
+// nothing is known any more.
 func (l *leaders) keep() {
+	for p := range l.kept {
+		if _, ok := l.fleet.Known(p); !ok {
+			l.forget(p)
+		}
+	}
 	for _, saved := range l.node.Book().All() {
 		m, ok := l.fleet.Known(saved.Peer)
 		if !ok {
@@ -55,10 +62,16 @@ func (l *leaders) keep() {
 		switch {
 		case wanted && !l.node.Kept(saved.Peer):
 			l.node.Keep(peer.AddrInfo{ID: saved.Peer})
+			l.kept[saved.Peer] = struct{}{}
 		case gone && l.node.Kept(saved.Peer):
-			l.node.Forget(saved.Peer)
+			l.forget(saved.Peer)
 		}
 	}
+}
+
+func (l *leaders) forget(p peer.ID) {
+	l.node.Forget(p)
+	delete(l.kept, p)
 }
 
 // run keeps those that come to be known, until ctx ends.

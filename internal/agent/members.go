@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
+	"github.com/seed-b490fa12/swarm/internal/selector"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -39,7 +39,7 @@ func (ts *targets) unconfirmed(s Selection) (n int) {
 	if ts.fleet == nil || !s.All && s.On == "" && s.Best == 0 {
 		return 0
 	}
-	on, err := trust.ParseSelector(s.On)
+	on, err := selector.Parse(s.On)
 	if err != nil {
 		return 0
 	}
@@ -75,19 +75,6 @@ func (ts *targets) confirmed(ctx context.Context, s Selection, t Target, within 
 			"not sent: the one on whose word %s is a member has ended; look at it: swarm renew %s", m.Grant.Name, m.Grant.Name)
 	}
 	return nil
-}
-
-// pickSelector picks the workers of the fleet whose labels match.
-func (ts *targets) pickSelector(text string) ([]Target, error) {
-	s, err := trust.ParseSelector(text)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSelection, err)
-	}
-	out := ts.pickMembers(func(m book.Entry) bool { return s.Match(m.Labels) })
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: no worker of the fleet has the labels %s. See: swarm members", ErrSelection, text)
-	}
-	return out, nil
 }
 
 // learnMembers asks a few members for others, which may have joined elsewhere, and

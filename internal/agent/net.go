@@ -2,8 +2,10 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/pnet"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/transport"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/internal/durable"
@@ -37,6 +40,12 @@ type NetConfig struct {
 	AllowNets, DenyNets []string
 	// NetworkKey is a file with a key that all nodes of the network have.
 	NetworkKey string
+	// TLSCert and TLSKey are the PEM files of a certificate for WebSocket in TLS. Without them the
+	// node makes one itself.
+	TLSCert, TLSKey string
+	// Proxy is the URL of what addresses outside of the local network are dialled through: NoProxy
+	// for nothing, empty for what HTTPS_PROXY, ALL_PROXY or HTTP_PROXY say.
+	Proxy string
 	// FleetSize is for how many machines limits are made; 0 means 1,000. MaxPeers, if set, counts
 	// instead; see host.Config.
 	FleetSize, MaxPeers int
@@ -60,6 +69,12 @@ func (c NetConfig) Apply(h *host.Config) (err error) {
 	if h.NetworkKey, err = readNetworkKey(c.NetworkKey); err != nil {
 		return err
 	}
+	if h.Certificate, err = readCertificate(c.TLSCert, c.TLSKey); err != nil {
+		return err
+	}
+	if h.Proxy, err = proxyOf(c.Proxy); err != nil {
+		return err
+	}
 	if c.FleetSize < 0 || c.MaxPeers < 0 {
 		return fmt.Errorf("fleet size %d, most peers %d: want 1 or more", c.FleetSize, c.MaxPeers)
 	}
@@ -70,6 +85,19 @@ func (c NetConfig) Apply(h *host.Config) (err error) {
 	h.Hint = c.Hint
 	h.PortMap, h.Relay, h.AutoNAT = c.PortMap, c.Relay, !c.NoAutoNAT
 	return nil
+}
+
+// NoProxy is a NetConfig.Proxy that has a node dial everything directly.
+const NoProxy = "none"
+
+func proxyOf(text string) (*transport.Proxy, error) {
+	switch text {
+	case "":
+		return transport.ProxyFromEnvironment()
+	case NoProxy:
+		return nil, nil
+	}
+	return transport.NewProxy(text, cmp.Or(os.Getenv("NO_PROXY"), os.Getenv("no_proxy")))
 }
 
 func parseNets(words []string) (out []netip.Prefix, err error) {
@@ -94,6 +122,9 @@ func readNetworkKey(path string) (pnet.PSK, error) {
 	data, err := durable.ReadLinked(path, maxNetworkKey) // mounted secrets are links
 	if err != nil {
 		return nil, fmt.Errorf("network key: %w", err)
+	}
+	if data, err = durable.Text(data); err != nil {
+		return nil, fmt.Errorf("network key %s: %w", path, err)
 	}
 	key, err := pnet.DecodeV1PSK(bytes.NewReader(data))
 	if err != nil {
@@ -126,7 +157,7 @@ func ParseListen(words []string) (out []multiaddr.Multiaddr, err error) {
 	for _, s := range words {
 		a, err := multiaddr.NewMultiaddr(s)
 		if err != nil {
-			return nil, fmt.Errorf("listen address %q: %w; want for example /ip4/0.0.0.0/tcp/4747", s, err)
+			return nil, fmt.Errorf("listen address %q: it must look like /ip4/0.0.0.0/tcp/4747", s)
 		}
 		out = append(out, a)
 	}

@@ -5,6 +5,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/run"
 )
 
 // Operations are what a controller can ask for, and a worker serves.
@@ -15,6 +16,7 @@ type served struct {
 	ops    ops.Worker
 	deploy deploy.Receiver
 	audit  *audit.Recorder
+	run    *run.Service
 }
 
 func operations(w served) ops.Operations {
@@ -22,5 +24,6 @@ func operations(w served) ops.Operations {
 		ops.FromCall(greet.Ping, nil), // every node answers it
 		ops.FromUpload(deploy.Deploy, deploy.Handler(w.deploy)),
 		audit.Operation(w.audit),
+		ops.FromBidi(run.Run, run.Handler(w.run)),
 	)
 }

@@ -6,11 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/keep"
 	"github.com/seed-b490fa12/swarm/host/route"
+	"github.com/seed-b490fa12/swarm/internal/brief"
 	"github.com/seed-b490fa12/swarm/internal/clock"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
@@ -21,7 +23,8 @@ type PeerLine struct {
 	// State is "" where nobody looked, else one of known, dialling, connected, relayed, offline and
 	// blocked.
 	State keep.State `json:"state,omitzero"`
-	// Path is LAN, direct or relay, Addr the address and Relay who passes it on, while connected.
+	// Path is LAN, direct or relay, Addr the address that was dialled, and Relay who passes it on, while
+	// connected. Addr is empty where the machine has called.
 	Path  route.Path `json:"path,omitzero"`
 	Addr  string     `json:"addr,omitzero"`
 	Relay string     `json:"relay,omitzero"`
@@ -79,7 +82,7 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 	if st, ok := c.Node.Standings().Get(l.Peer); ok {
 		l.State, l.Path, l.Addr, l.Since = st.State, st.Path, st.Addr, st.Since.UnixMilli()
 		if st.Err != nil {
-			l.Error = st.Err.Error()
+			l.Error = brief.Why(c.machine(Target{Peer: l.Peer, Name: l.Name}), st.Err)
 		}
 	}
 	if c.fleet != nil && c.fleet.Revoked(l.Peer) {
@@ -94,6 +97,9 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 		return
 	}
 	l.Relay = c.relayName(conn.RemoteMultiaddr())
+	if !dialled(conn) {
+		l.Addr = ""
+	}
 	if v, err := c.Node.Peerstore().Get(l.Peer, "AgentVersion"); err == nil {
 		l.Version, _ = v.(string)
 	}
@@ -102,12 +108,18 @@ func (c *Controller) look(ctx context.Context, l *PeerLine) {
 	timing, err := c.ping(ctx, l.Peer)
 	l.Twin = cmp.Or(l.Twin, c.twinWords(l.Peer)) // it may just have said so
 	if err != nil {
-		l.Error = err.Error()
+		l.Error = brief.Why(c.machine(Target{Peer: l.Peer, Name: l.Name}), err)
 		return
 	}
 	rtt := float64(timing.RTT().Microseconds()) / 1000
 	offset := timing.ClockOffset().Milliseconds()
 	l.RTTMs, l.ClockOffsetMs = &rtt, &offset
+}
+
+// dialled reports whether the other side of a connection can be dialled at the address that it has: of
+// one that called, that has a port of its own for this one connection.
+func dialled(c network.Conn) bool {
+	return c.Stat().Direction == network.DirOutbound || route.Of(c) == route.Relay
 }
 
 // Self looks at this machine.
@@ -147,14 +159,27 @@ func (c *Controller) Self(ctx context.Context) (Self, error) {
 // before it is saved, as one that joins, is reported once it is. A slow emit misses events, and
 // learns how many.
 func (c *Controller) Events(ctx context.Context, emit func(Event) error) error {
+	return c.hear(ctx, false, emit)
+}
+
+// EventsSoFar is [Controller.Events] for a listener of another controller that has ended: how it
+// stands with each machine by now comes first.
+func (c *Controller) EventsSoFar(ctx context.Context, emit func(Event) error) error {
+	return c.hear(ctx, true, emit)
+}
+
+func (c *Controller) hear(ctx context.Context, soFar bool, emit func(Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	changes, stop := c.Node.Standings().Watch()
+	now, changes, stop := c.Node.Standings().Watch()
 	defer stop()
+	if !soFar {
+		now = nil
+	}
 	q := &eventQueue{c: make(chan Event, eventsQueued)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&collector{targets: c.targets, q: q}).run(ctx, changes)
+		(&collector{targets: c.targets, q: q}).run(ctx, now, changes)
 	}()
 	defer func() { cancel(); <-done }()
 	for {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 
 	"fmt"
 	"io"
@@ -9,11 +10,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -51,17 +55,45 @@ func checkMiners(p policy.Policy) error {
 	return nil
 }
 
-// policed asks the owner's policy before a deployment.
+// policed asks the owner's policy before a deployment, and for as long as it comes in.
 type policed struct {
 	file *policy.File
 	to   deploy.Receiver
 }
 
-func (p policed) Apply(ctx context.Context, m deploy.Manifest, body io.Reader) (deploy.Ack, error) {
-	if err := p.file.Policy().CheckDeploy(m.Name, m.Room()); err != nil {
-		return deploy.Ack{}, streams.Errorf(streams.CodeRefused, "%v", err)
+func (p policed) Receive(ctx context.Context, by peer.ID, r deploy.Request, body io.Reader) (deploy.Ack, error) {
+	check := func() error {
+		if err := p.file.Policy().CheckDeploy(r.Manifest.Name, r.Manifest.Room()); err != nil {
+			return streams.Errorf(streams.CodeRefused, "%v", err)
+		}
+		return nil
 	}
-	return p.to.Apply(ctx, m, body)
+	if err := check(); err != nil {
+		return deploy.Ack{}, err
+	}
+	return p.to.Receive(ctx, by, r, policedBody{body, check})
+}
+
+// policedBody is what comes in of a deployment, for as long as the owner allows it.
+type policedBody struct {
+	io.Reader
+	check func() error
+}
+
+func (b policedBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if no := b.check(); no != nil {
+		return 0, no
+	}
+	return n, err
+}
+
+// CloseRead ends a read under way: see streams.Upload.
+func (b policedBody) CloseRead() error {
+	if c, ok := b.Reader.(interface{ CloseRead() error }); ok {
+		return c.CloseRead()
+	}
+	return nil
 }
 
 // openPolicy reads the owner's policy, with what is enabled for this run.
@@ -81,9 +113,10 @@ func opsPolicy(f *policy.File) func() ops.Policy {
 // stays as it was.
 func (w *Worker) ReloadPolicy() error {
 	if err := w.policy.Reload(); err != nil {
-		return err
+		return fmt.Errorf("the policy stays as it was: %w", err)
 	}
 	w.warnCaps()
+	w.warnMiners(context.Background())
 	w.audit.Note(audit.KindPolicy, "", "the policy was read: "+w.policy.Policy().Status().String())
 	return nil
 }
@@ -92,6 +125,20 @@ func (w *Worker) ReloadPolicy() error {
 func (w *Worker) warnCaps() {
 	for _, unkept := range w.policy.Policy().Status().Unenforced {
 		w.log.Warn("a cap of the policy is not enforced by this version", "cap", unkept)
+	}
+}
+
+// warnMiners says which miners may run here and are not installed.
+func (w *Worker) warnMiners(ctx context.Context) {
+	allowed := w.policy.Policy().Miners
+	for _, a := range w.adapters {
+		if !slices.Contains(allowed, a.Name()) {
+			continue
+		}
+		if _, err := a.Detect(ctx); errors.Is(err, miner.ErrNotInstalled) {
+			w.log.Warn("a miner may run here and is not installed: install it, or say where it is with --xmrig",
+				"miner", a.Name(), "err", err)
+		}
 	}
 }
 

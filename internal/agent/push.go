@@ -81,6 +81,11 @@ type Pushed struct {
 	Target    Target    `json:"target"`
 	Timestamp time.Time `json:"timestamp"`
 	Stats     ops.Stats `json:"stats"`
+	// Event, Why and Away are set, and nothing else, when the controller that serves is lost or back,
+	// see [Result].
+	Event ResultEvent   `json:"event,omitzero"`
+	Why   string        `json:"why,omitzero"`
+	Away  time.Duration `json:"awayMs,omitzero"`
 }
 
 // Watch listens to the stats that the selected workers push, until ctx ends.
@@ -106,20 +111,12 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 		return nil, errors.Join(err, subject.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	add := once(func(t Target) {
+	tell := func(t Target) {
 		list.add(t.Peer)
-		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
-	})
-	for _, t := range picked {
-		add(t)
+		c.keepTarget(t)
 	}
 	var finding sync.WaitGroup
-	if s.All {
-		for _, b := range c.boot {
-			add(c.known(b.ID))
-		}
-		finding.Go(func() { c.followBook(ctx, bookEvery, add) })
-	}
+	finding.Go(func() { c.follow(ctx, picked, s.All, tell) })
 	return func(yield func(Pushed, error) bool) {
 		defer subject.Close()
 		defer finding.Wait()
@@ -133,11 +130,44 @@ func (c *Controller) Watch(ctx context.Context, s Selection) (iter.Seq2[Pushed, 
 			}
 			t := c.known(r.From)
 			t.Claimed = r.Payload.Name
-			if !yield(Pushed{t, r.Timestamp, r.Payload}, nil) {
+			if !yield(Pushed{Target: t, Timestamp: r.Timestamp, Stats: r.Payload}, nil) {
 				return
 			}
 		}
 	}, nil
+}
+
+// KeepAll stays connected with all machines, also those that other commands save meanwhile, until ctx
+// ends. In a fleet the controller does so by itself.
+func (c *Controller) KeepAll(ctx context.Context) error {
+	picked, err := c.Resolve(ctx, Selection{All: true})
+	if err == nil {
+		c.follow(ctx, picked, true, c.keepTarget)
+	}
+	return err
+}
+
+// keepTarget begins to stay connected with a machine.
+func (c *Controller) keepTarget(t Target) {
+	if !c.Node.Kept(t.Peer) {
+		c.Node.Keep(c.Node.Peerstore().PeerInfo(t.Peer))
+	}
+}
+
+// follow tells of machines: at once of those that were picked and, where all are wanted, of the
+// bootstrap peers and of those that other commands save, until ctx ends.
+func (c *Controller) follow(ctx context.Context, picked []Target, all bool, tell func(Target)) {
+	tell = once(tell)
+	for _, t := range picked {
+		tell(t)
+	}
+	if !all {
+		return
+	}
+	for _, b := range c.boot {
+		tell(c.known(b.ID))
+	}
+	c.followBook(ctx, bookEvery, tell)
 }
 
 // followBook reports the machines that other commands save meanwhile.
@@ -203,7 +233,7 @@ func (c *Controller) pollOne(ctx context.Context, t Target, out chan<- Pushed) {
 			c.log.Debug("no stats", "peer", t.Peer, "err", err)
 		} else {
 			select {
-			case out <- Pushed{t, time.Now(), stats}:
+			case out <- Pushed{Target: t, Timestamp: time.Now(), Stats: stats}:
 			case <-ctx.Done():
 			}
 		}

@@ -2,8 +2,8 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/discovery"
 	"github.com/seed-b490fa12/swarm/host/node"
+	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/node/twins"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
@@ -41,6 +42,7 @@ type Relay struct {
 	log      *slog.Logger
 	stateDir string
 	fleet    *trust.Fleet // nil in open mode
+	judge    *trust.Open
 
 	leaders *leaders // nil in open mode
 }
@@ -54,14 +56,16 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Logger = withNames(cfg.Logger, fleet)
 	cfg.Net.Relay = true
 	hc, err := hostConfig(cfg.Listen, cfg.Bootstrap, cfg.Net)
 	if err != nil {
 		return nil, err
 	}
 	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
+	judge := trust.NewOpen(cfg.Allow...)
 	nc := node.Config{
-		Role: RoleRelay, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: fleet, Host: hc,
+		Role: RoleRelay, Name: cfg.Name, Judge: judge, Fleet: fleet, Host: hc,
 		Topics: []string{statsTopic(fleet).Name}, Seed: true, Sole: true, Logger: cfg.Logger,
 	}
 	if nc.Tickets, err = tickets(fleet, cfg.StateDir); err != nil {
@@ -71,7 +75,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Relay{Node: n, log: cfg.Logger, stateDir: cfg.StateDir, fleet: fleet}, nil
+	return &Relay{Node: n, log: cfg.Logger, stateDir: cfg.StateDir, fleet: fleet, judge: judge}, nil
 }
 
 // Listen opens the relay's addresses. From then on it can be reached.
@@ -127,20 +131,52 @@ func (r *Relay) account(ctx context.Context) error {
 	return nil
 }
 
-// passStatsOn makes the relay a part of the stats topic: workers, which only publish, pass nothing
-// on.
+// passingEvery is how often a relay looks whether those who listen to stats have gone.
+const passingEvery = 10 * time.Second
+
+// passStatsOn makes the relay a part of the stats topic while somebody listens: workers, which only
+// publish, pass nothing on. Without, they would push to the relay alone, for nobody.
 func (r *Relay) passStatsOn(ctx context.Context) error {
 	subject, err := statsTopic(r.fleet).Join(r.Node.PubSub, r.Node.ID(), r.Node.Streams, nil)
 	if err != nil {
 		return err
 	}
-	stop, err := subject.Relay()
+	defer subject.Close()
+	joins, ended, err := subject.Joins(ctx)
 	if err != nil {
-		return errors.Join(err, subject.Close())
+		return err
 	}
-	<-ctx.Done()
-	stop()
-	return subject.Close()
+	defer ended()
+	tick := time.NewTicker(passingEvery)
+	defer tick.Stop()
+	var stop func()
+	defer func() {
+		if stop != nil {
+			stop()
+		}
+	}()
+	for {
+		switch listened := slices.ContainsFunc(subject.Subscribers(), r.listens); {
+		case listened && stop == nil:
+			if stop, err = subject.Relay(); err != nil {
+				return err
+			}
+		case !listened && stop != nil:
+			stop()
+			stop = nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-joins:
+		case <-tick.C:
+		}
+	}
+}
+
+// listens reports whether a subscriber wants stats for itself: another relay only passes them on.
+func (r *Relay) listens(p peer.ID) bool {
+	return !slices.ContainsFunc(r.Node.Peers(), func(i greet.PeerInfo) bool { return i.ID == p && i.Hello.Role == RoleRelay })
 }
 
 // Close frees everything, also of a relay that never ran.

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +22,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/route"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
+	"github.com/seed-b490fa12/swarm/internal/nearest"
+	"github.com/seed-b490fa12/swarm/internal/selector"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -31,7 +36,7 @@ type Selection struct {
 	// All means every saved machine, the bootstrap peers and, for an operation
 	// without an effect, those that discovery gives within Wait.
 	All bool `json:"all,omitzero"`
-	// On picks saved machines by their labels: "key=value", several joined by commas.
+	// On picks saved machines by their labels: the text of a [selector.Selector].
 	On string `json:"on,omitzero"`
 	// Best picks this many of the saved machines, the best ones by score and
 	// round trip.
@@ -106,7 +111,7 @@ func (ts *targets) pick(s Selection) ([]Target, error) {
 	case s.Best > 0:
 		return ts.pickBest(s.Best)
 	}
-	return nil, fmt.Errorf("%w: name a machine, or use --all, --on or --best", ErrSelection)
+	return nil, fmt.Errorf("%w: none is given; name a machine, or use --all, --on or --best", ErrSelection)
 }
 
 func (ts *targets) pickNames(names []string) (out []Target, err error) {
@@ -140,11 +145,83 @@ func (ts *targets) Find(word string) (Target, error) {
 	if boot := ts.bootstrapPeers(word); len(boot) == 1 {
 		return ts.known(boot[0]), nil
 	}
+	switch begun := ts.begunSo(word); {
+	case len(begun) > 1:
+		return Target{}, fmt.Errorf("%w: %q fits %d machines: %s", ErrSelection, word, len(begun), labels(begun))
+	case len(begun) == 1 && !cutsNumber(word, begun[0].Name):
+		return begun[0], nil
+	}
 	if claimed := ts.claimants(word); len(claimed) > 0 {
 		return Target{}, fmt.Errorf("%w: no machine is named %q here. %s calls itself so: if it is the one, name it with: swarm peers add %s --name %s",
 			ErrSelection, word, claimed[0], claimed[0], word)
 	}
-	return Target{}, fmt.Errorf("%w: no machine is named %q here. See: swarm peers; or give its address, /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, word)
+	if addr := multiaddrOf(word); addr != "" {
+		return Target{}, fmt.Errorf("%w: %q is an address without the identity of its machine; give its name (swarm peers), or "+
+			"%s/p2p/<peer ID>", ErrSelection, word, addr)
+	}
+	return Target{}, fmt.Errorf("%w: no machine is named %q here%s. See: swarm peers; or give its address, /ip4/…/tcp/…/p2p/<peer ID>",
+		ErrSelection, word, nearest.Hint(word, ts.names()))
+}
+
+// multiaddrOf writes an address such as 192.0.2.7, [2001:db8::7]:4747 or rig-01.lan:4747 as a multiaddr;
+// empty for what is none.
+func multiaddrOf(word string) string {
+	name, port, err := net.SplitHostPort(word)
+	if err != nil {
+		name, port = word, strconv.Itoa(host.DefaultPort)
+	}
+	switch ip, parsed := netip.ParseAddr(name); {
+	case parsed == nil && ip.Is4():
+		return "/ip4/" + name + "/tcp/" + port
+	case parsed == nil:
+		return "/ip6/" + name + "/tcp/" + port
+	case err == nil && name != "":
+		return "/dns/" + name + "/tcp/" + port
+	}
+	return ""
+}
+
+// begunSo returns the machines whose names begin so.
+func (ts *targets) begunSo(word string) (out []Target) {
+	for _, m := range ts.node.Book().All() {
+		if word != "" && strings.HasPrefix(m.Name, word) && !m.Hint && m.Peer != ts.node.ID() &&
+			(ts.fleet == nil || !ts.fleet.Revoked(m.Peer)) {
+			out = append(out, targetOf(m))
+		}
+	}
+	return out
+}
+
+// cutsNumber reports whether the beginning of a name ends within a number: by "rig-1" nobody means the
+// machine rig-10, which may be the only one left.
+func cutsNumber(begin, name string) bool {
+	return len(begin) < len(name) && isDigit(begin[len(begin)-1]) && isDigit(name[len(begin)])
+}
+
+func isDigit(b byte) bool { return '0' <= b && b <= '9' }
+
+// labels names a few machines.
+func labels(targets []Target) string {
+	const shown = 8
+	var out []string
+	for _, t := range targets[:min(len(targets), shown)] {
+		out = append(out, t.Label())
+	}
+	slices.Sort(out)
+	if len(targets) > shown {
+		out = append(out, "…")
+	}
+	return strings.Join(out, ", ")
+}
+
+// names returns the names that the owner gave.
+func (ts *targets) names() (out []string) {
+	for _, m := range ts.node.Book().All() {
+		if m.Name != "" {
+			out = append(out, m.Name)
+		}
+	}
+	return out
 }
 
 // known returns what the address book says of a machine.
@@ -198,26 +275,28 @@ func (ts *targets) pickMembers(want func(book.Entry) bool) (out []Target) {
 // all returns the saved machines that commands for groups are for.
 func (ts *targets) all() []Target { return ts.pickMembers(func(book.Entry) bool { return true }) }
 
-func (ts *targets) pickLabels(selector string) ([]Target, error) {
-	if ts.fleet != nil {
-		return ts.pickSelector(selector)
-	}
-	want, err := ParseLabels(strings.Split(selector, ","))
+// pickLabels picks the saved machines, in a fleet its workers, whose labels match.
+func (ts *targets) pickLabels(text string) ([]Target, error) {
+	s, err := selector.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w: selector %q: %w", ErrSelection, selector, err)
+		return nil, fmt.Errorf("%w: --on %w", ErrSelection, err)
 	}
+	var labels []map[string]string
 	out := ts.pickMembers(func(m book.Entry) bool {
-		for k, v := range want {
-			if m.Labels[k] != v {
-				return false
-			}
-		}
-		return true
+		labels = append(labels, m.Labels)
+		return s.Match(m.Labels)
 	})
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: no saved machine has the labels %s. See: swarm peers", ErrSelection, selector)
+	if len(out) > 0 {
+		return out, nil
 	}
-	return out, nil
+	why := s.Missed(labels)
+	if why != "" {
+		why = ": " + why
+	}
+	if ts.fleet != nil {
+		return nil, fmt.Errorf("%w: no worker of the fleet has the labels %s%s. See: swarm members", ErrSelection, text, why)
+	}
+	return nil, fmt.Errorf("%w: no saved machine has the labels %s%s. See: swarm peers", ErrSelection, text, why)
 }
 
 // ParseLabels reads labels of the form key=value.
@@ -297,7 +376,7 @@ func (ts *targets) each(ctx context.Context, s Selection, op streams.Spec, do fu
 			ErrSelection, ts.fleet.Name())
 	case op.Verb.HasEffect():
 		return 0, fmt.Errorf("%w: no machine is saved, and %s is not for machines that were only just found. "+
-			"Look at them first: swarm controller exec get_stats --all", ErrSelection, op.Request)
+			"Look at them first: swarm stats --all", ErrSelection, op.Request)
 	default:
 		return 0, fmt.Errorf("%w: no machine is known and none was found in %v. Give the address of one: --bootstrap /ip4/…/tcp/…/p2p/<peer ID>", ErrSelection, s.Wait)
 	}

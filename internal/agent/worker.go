@@ -19,8 +19,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/seed-b490fa12/swarm/deploy"
-	"github.com/seed-b490fa12/swarm/host"
 	"github.com/seed-b490fa12/swarm/host/discovery"
+	"github.com/seed-b490fa12/swarm/host/liveness"
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/host/node/twins"
@@ -30,8 +30,10 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
+	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -76,6 +78,8 @@ type WorkerConfig struct {
 	Net NetConfig
 	// XMRig is the path of the xmrig program; empty means to look in PATH.
 	XMRig string
+	// AgentLog is where what the worker logs is kept for its owner; nil for nowhere.
+	AgentLog *logs.Log
 	// Options are passed to libp2p, for instance a simulated network in tests.
 	Options []libp2p.Option
 	Logger  *slog.Logger
@@ -86,15 +90,19 @@ type Worker struct {
 	Node *node.Node
 	Ops  *ops.Service
 
-	cfg   WorkerConfig
-	log   *slog.Logger
-	fleet *trust.Fleet // nil in open mode
+	cfg      WorkerConfig
+	log      *slog.Logger
+	adapters []miner.Adapter
+	fleet    *trust.Fleet // nil in open mode
 
 	leaders *leaders // nil in open mode
+	judge   *trust.Open
+	every   chan time.Duration // how often stats are pushed from now on
 
-	policy *policy.File
-	audit  *audit.Recorder
-	unhook func() // ends the news of fleet; nil without
+	policy   *policy.File
+	audit    *audit.Recorder
+	deployed *deploy.Store
+	unhook   func() // ends the news of fleet; nil without
 }
 
 // NewWorker makes a worker, which is reachable from Listen on. Close it in the end.
@@ -123,7 +131,8 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	if fleet != nil {
 		cfg.Name = fleet.Self().Grant.Name // what it is called by its owner
 	}
-	w := &Worker{cfg: cfg, log: cfg.Logger, fleet: fleet, policy: owner}
+	cfg.Logger = withNames(cfg.Logger, fleet)
+	w := &Worker{cfg: cfg, log: cfg.Logger, fleet: fleet, policy: owner, judge: trust.NewOpen(cfg.Allow...), every: make(chan time.Duration, 1)}
 	nc, err := w.nodeConfig()
 	if err != nil {
 		return nil, err
@@ -138,9 +147,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		return nil, errors.Join(err, w.audit.Close())
 	}
 	w.Node = n
-	for _, p := range cfg.Allow {
-		n.ConnManager().Protect(p, host.ProtectTag) // never trimmed, however full it is
-	}
+	w.protectAllowed(cfg.Allow)
 	w.warnCaps()
 	if err := w.register(); err != nil {
 		if w.Ops != nil {
@@ -162,7 +169,7 @@ func (w *Worker) nodeConfig() (node.Config, error) {
 	}
 	hc.StateDir, hc.MDNS, hc.Beacon, hc.Options = cfg.StateDir, cfg.MDNS, cfg.Beacon, cfg.Options
 	nc := node.Config{
-		Role: RoleWorker, Name: cfg.Name, Judge: trust.NewOpen(cfg.Allow...), Fleet: w.fleet, Host: hc,
+		Role: RoleWorker, Name: cfg.Name, Judge: w.judge, Fleet: w.fleet, Host: hc,
 		Topics: []string{statsTopic(w.fleet).Name}, Seed: cfg.Net.Seed, Sole: true, Logger: cfg.Logger,
 	}
 	nc.Tickets, err = tickets(w.fleet, cfg.StateDir)
@@ -183,21 +190,53 @@ func (w *Worker) register() error {
 	if err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
+	w.adapters = adapters(program, xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log})
 	w.Ops, err = ops.New(ops.Config{
 		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
-		Adapters: adapters(program, xmrig.Config{Binary: w.cfg.XMRig, Logger: w.log}),
-		Policy:   opsPolicy(w.policy), Logger: w.log,
+		Adapters: w.adapters, Policy: opsPolicy(w.policy), Logger: w.log,
+		Agent: ops.AgentLog{Log: w.cfg.AgentLog, May: w.may},
 	})
 	if err != nil {
 		return err
 	}
-	store, err := deploy.OpenStore(deploy.StoreConfig{
+	w.deployed, err = deploy.OpenStore(deploy.StoreConfig{
 		Dir: filepath.Join(dir, "deploy"), Logger: w.log, Quota: func() int64 { return w.policy.Policy().Deploy.TotalBytes },
 	})
 	if err != nil {
 		return err
 	}
-	return operations(served{w.Ops, policed{w.policy, store}, w.audit}).Register(w.Node.Mux)
+	commands, err := run.New(run.Config{
+		Dir: filepath.Join(dir, "run"), Allowed: w.mayRunCommands, Ended: w.noteCommand, Logger: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	return operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands}).Register(w.Node.Mux)
+}
+
+// mayRunCommands returns why the owner allows no commands, and how many at a time.
+func (w *Worker) mayRunCommands() (most int, err error) {
+	p := w.policy.Policy()
+	return p.Caps.Runs, p.CheckRun()
+}
+
+// noteCommand records how a command ended.
+func (w *Worker) noteCommand(by peer.ID, req run.Request, e run.Exit) {
+	w.audit.Note(audit.KindRunEnd, by, fmt.Sprintf("%s after %.1f s, %d bytes to stdout and %d to stderr: %s",
+		e, e.Seconds, e.StdoutBytes, e.StderrBytes, req.Summary()))
+}
+
+// may returns why a peer does not have a right.
+func (w *Worker) may(p peer.ID, verb streams.Verb) error {
+	var judge trust.Judge = w.judge
+	if w.fleet != nil {
+		judge = w.fleet
+	}
+	err := judge.May(p, string(verb))
+	if d, ok := errors.AsType[*trust.Denied](err); ok && w.cfg.Net.Hint != nil {
+		return fmt.Errorf("%w%s", err, w.cfg.Net.Hint(d))
+	}
+	return err
 }
 
 // adapters are the miners that a worker can drive: refpow, which is program itself, and xmrig.
@@ -224,10 +263,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.audit.Note(audit.KindStart, "", "the worker started; may run: "+w.policy.Policy().Status().String())
 	defer w.audit.Note(audit.KindStop, "", "the worker stopped")
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { w.warnMiners(ctx); return nil })
 	g.Go(func() error { return w.Node.Run(ctx) })
 	g.Go(func() error { return w.Ops.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
 	g.Go(func() error { return w.audit.Run(ctx) })
+	g.Go(func() error { return w.deployed.Run(ctx) })
 	g.Go(func() error { return watchTwin(ctx, w.Node, w.cfg.StateDir, w.log, w.noteTwin) })
 	if w.leaders != nil {
 		g.Go(func() error { return w.leaders.run(ctx) })
@@ -251,8 +292,8 @@ func (w *Worker) nameOf(p peer.ID) string {
 // trustChanged records what the fleet has told this machine.
 func (w *Worker) trustChanged() {
 	own := w.fleet.Self().Grant
-	w.audit.Note(audit.KindTrust, "", fmt.Sprintf("own grant %s/%d until %s; %d revocations known",
-		own.Line.Serial, own.N, own.ExpiresAt().UTC().Format(time.DateOnly), len(w.fleet.Revocations())))
+	w.audit.Note(audit.KindTrust, "", fmt.Sprintf("this machine is a member until %s (grant %s/%d); members or rights that were revoked: %d",
+		own.ExpiresAt().UTC().Format(time.DateOnly), own.Line.Serial, own.N, len(w.fleet.Revocations())))
 }
 
 // noteTwin records that another machine has this identity, and that it is gone: what was done
@@ -290,6 +331,7 @@ func (w *Worker) pushStats(ctx context.Context) error {
 	tick := time.NewTicker(1 + rand.N(w.cfg.StatsEvery))
 	defer tick.Stop()
 	welcome := rate.NewLimiter(rate.Every(time.Second), 1) // one who comes and goes gets no more than others
+	pushes := pace{wanted: w.cfg.StatsEvery}
 	for {
 		select {
 		case <-ctx.Done():
@@ -299,12 +341,25 @@ func (w *Worker) pushStats(ctx context.Context) error {
 				continue
 			}
 		case <-tick.C:
-			tick.Reset(w.cfg.StatsEvery)
+			tick.Reset(pushes.next(w.lost()))
+		case pushes.wanted = <-w.every:
+			tick.Reset(pushes.wanted)
+			continue
 		}
 		if len(subject.Subscribers()) > 0 {
 			w.publish(ctx, subject)
 		}
 	}
+}
+
+// lost is how many packets the open connections have sent, and how many of these were lost, as far as
+// that is known.
+func (w *Worker) lost() (sent, lost uint64) {
+	for _, c := range w.Node.Network().Conns() {
+		s, l := liveness.Lost(c)
+		sent, lost = sent+s, lost+l
+	}
+	return sent, lost
 }
 
 func (w *Worker) publish(ctx context.Context, subject *streams.Subject[ops.Stats]) {
