@@ -103,8 +103,8 @@ func (d *run) stopWorkers() (err error) {
 	return err
 }
 
-// swarm runs the program itself and returns its output; another exit code than
-// the one wanted is an error.
+// swarm runs the program itself and returns its output; another exit code than the one wanted is an
+// error.
 func (d *run) swarm(ctx context.Context, want int, args ...string) (string, error) {
 	cmd := d.command(ctx, args...)
 	var stdout, stderr bytes.Buffer
@@ -159,8 +159,8 @@ func (d *run) ask(ctx context.Context, args ...string) (lines []statsLine, err e
 	return lines, nil
 }
 
-// watchUntil runs "swarm controller watch" until n workers have pushed a hash
-// rate, and returns the rates by name.
+// watchUntil runs "swarm controller watch" until n workers have pushed a hash rate, and returns the
+// rates by name.
 func (d *run) watchUntil(ctx context.Context, n int) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -176,26 +176,35 @@ func (d *run) watchUntil(ctx context.Context, n int) (map[string]string, error) 
 	}
 	seen := make(map[string]string)
 	r := bufio.NewReader(out)
-	for len(seen) < n {
-		text, err := r.ReadBytes('\n')
-		if err != nil {
-			cmd.Wait()
-			return seen, fmt.Errorf("%d of %d workers were heard: %w\n%s", len(seen), n, err, stderr)
-		}
-		var l statsLine
-		if err := json.Unmarshal(text, &l); err != nil {
-			return seen, fmt.Errorf("read %q: %w", text, err)
-		}
-		for _, w := range l.Payload.Workloads {
-			if w.HashRate != nil {
-				seen[l.Name] = output.HashRate(w.HashRate)
-			}
-		}
+	for len(seen) < n && err == nil {
+		err = hear(r, seen)
 	}
 	interrupt(cmd.Process)
 	go io.Copy(io.Discard, r) // it may be printing
-	if err := cmd.Wait(); err != nil {
-		return seen, fmt.Errorf("watch did not end well: %w\n%s", err, stderr)
+	ended := cmd.Wait()
+	if len(seen) < n {
+		return seen, fmt.Errorf("%d of %d workers were heard: %w\n%s", len(seen), n, err, stderr)
+	}
+	if ended != nil {
+		return seen, fmt.Errorf("watch did not end well: %w\n%s", ended, stderr)
 	}
 	return seen, nil
+}
+
+// hear reads one line of watch, and notes the hash rate in it.
+func hear(r *bufio.Reader, seen map[string]string) error {
+	text, err := r.ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	var l statsLine
+	if err := json.Unmarshal(text, &l); err != nil {
+		return fmt.Errorf("read %q: %w", text, err)
+	}
+	for _, w := range l.Payload.Workloads {
+		if w.HashRate != nil {
+			seen[l.Name] = output.HashRate(w.HashRate)
+		}
+	}
+	return nil
 }

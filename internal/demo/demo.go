@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,7 @@ const (
 type run struct {
 	out     *output.Std
 	dir     string
+	keep    bool // the directory, at the end
 	program string
 	pool    *pool.Pool
 	workers []*child
@@ -42,7 +45,7 @@ type run struct {
 func Run(ctx context.Context, out *output.Std, keep bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	d := &run{out: out, began: time.Now(), total: map[string]any{"ok": false, "workers": 0, "shares_accepted": 0}}
+	d := &run{out: out, keep: keep, began: time.Now(), total: map[string]any{"ok": false, "workers": 0, "sharesAccepted": 0}}
 	if d.program, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
@@ -115,13 +118,20 @@ func (d *run) step(ctx context.Context, title string, do func(context.Context) (
 func (d *run) finish(err error) error {
 	d.total["ok"] = err == nil
 	d.total["seconds"] = time.Since(d.began).Seconds()
+	left := "Everything was stopped and removed."
+	if d.keep {
+		d.total["dir"] = d.dir
+		left = "Everything was stopped; what it made is in " + d.dir + "."
+	}
 	if d.out.JSON {
 		return errors.Join(err, d.out.PrintJSON(d.total))
 	}
-	if err == nil {
-		d.out.Stdout.Printf("\nAll of it works here: %d workers, %d shares accepted, in %.0f s. Everything was stopped "+
-			"and removed.\n",
-			workers, d.total["shares_accepted"], time.Since(d.began).Seconds())
+	switch {
+	case err == nil:
+		d.out.Stdout.Printf("\nAll of it works here: %d workers, %d shares accepted, in %.0f s. %s\n",
+			workers, d.total["sharesAccepted"], time.Since(d.began).Seconds(), left)
+	case d.keep:
+		d.out.Stdout.Printf("\n%s\n", left)
 	}
 	return err
 }
@@ -169,7 +179,7 @@ func (d *run) find(ctx context.Context) (string, error) {
 		}
 	}
 	out, err := d.exec(ctx, "get_stats", "--all", "--wait", "0")
-	return "$ swarm controller exec get_stats --all\n" + out, err
+	return "$ swarm stats --all\n" + out, err
 }
 
 // name puts the machines into the address book by the names they claim: here
@@ -188,7 +198,7 @@ func (d *run) name(ctx context.Context) (string, error) {
 
 func (d *run) mine(ctx context.Context) (string, error) {
 	out, err := d.exec(ctx, "start_miner", "--all", "--wait", "0", "--miner", "refpow", "--threads", "1", "--pool", d.pool.URL())
-	return "$ swarm controller exec start_miner --all --miner refpow --pool " + d.pool.URL() + "\n" + out, err
+	return "$ swarm start --all --miner refpow --pool " + d.pool.URL() + "\n" + out, err
 }
 
 // shares waits until every worker itself reports an accepted share.
@@ -211,7 +221,7 @@ func (d *run) shares(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%d of %d workers have an accepted share: %w", mining, workers, err)
 		}
 	}
-	d.total["shares_accepted"] = d.pool.Total().Accepted
+	d.total["sharesAccepted"] = d.pool.Total().Accepted
 	out, err := d.exec(ctx, "get_stats", "--all", "--wait", "0")
 	return out, err
 }
@@ -231,8 +241,8 @@ func (d *run) watch(ctx context.Context) (string, error) {
 	d.total["pushed"] = len(pushed)
 	var said strings.Builder
 	fmt.Fprintln(&said, "$ swarm controller watch")
-	for name, rate := range pushed {
-		fmt.Fprintf(&said, "%s pushed: %s\n", name, rate)
+	for _, name := range slices.Sorted(maps.Keys(pushed)) {
+		fmt.Fprintf(&said, "%s pushed: %s\n", name, pushed[name])
 	}
 	return said.String(), err
 }
@@ -242,7 +252,7 @@ func (d *run) logs(ctx context.Context) (string, error) {
 	if err == nil && !strings.Contains(out, "rig-") {
 		err = errors.New("no worker sent a log")
 	}
-	return "$ swarm controller exec get_logs --all --name refpow --lines 3\n" + out, err
+	return "$ swarm logs --all --name refpow --lines 3\n" + out, err
 }
 
 func (d *run) deploy(ctx context.Context) (string, error) {
@@ -265,18 +275,18 @@ func (d *run) deploy(ctx context.Context) (string, error) {
 		}
 	}
 	d.total["deployed"] = workers
-	return "$ swarm controller exec deploy --all ./greeting\n" + out, nil
+	return "$ swarm deploy --all ./greeting\n" + out, nil
 }
 
 func (d *run) stop(ctx context.Context) (string, error) {
-	d.total["shares_accepted"] = d.pool.Total().Accepted
+	d.total["sharesAccepted"] = d.pool.Total().Accepted
 	out, err := d.exec(ctx, "stop_miner", "--all", "--wait", "0", "--name", "refpow")
-	return "$ swarm controller exec stop_miner --all --name refpow\n" + out, err
+	return "$ swarm stop --all --name refpow\n" + out, err
 }
 
 func (d *run) stranger(ctx context.Context) (string, error) {
 	out, err := d.swarm(ctx, denied, "controller", "exec", "stop_miner", d.workers[0].addr, "--name", "refpow",
 		"--mdns=false", "--state", d.state("stranger"))
-	d.total["stranger_refused"] = err == nil
+	d.total["strangerRefused"] = err == nil
 	return out, err
 }

@@ -57,5 +57,5 @@ func (d *Diagnosis) addClock(name string, ahead time.Duration, now time.Time) {
 	} else if clock.Fault(now.Add(ahead)) != "" {
 		next = fmt.Sprintf("set the clock of %s: it cannot be right, this program is newer", name)
 	}
-	d.add("clock", level, text, next)
+	d.addCode(CodeClock, "clock", level, text, next)
 }

@@ -81,7 +81,7 @@ func TestOffline(t *testing.T) {
 		errors.New("unreachable"): "OFFLINE",
 	} {
 		x := examination{target: agent.Target{Name: "rig"}}
-		x.offline([]dial.Tried{{Addr: addr, Err: fmt.Errorf("whatever it is there, unreachable: %w", kind)}})
+		x.offline(surroundings{tried: []dial.Tried{{Addr: addr, Err: fmt.Errorf("whatever it is there, unreachable: %w", kind)}}})
 		if got := x.Findings[0].Text; !strings.HasPrefix(got, want) {
 			t.Errorf("%v: got %q, want %q", kind, got, want)
 		}

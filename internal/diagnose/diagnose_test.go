@@ -41,18 +41,20 @@ func TestExamineRefusal(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		err  error
-		want string
+		want Code
 		code streams.Code
 	}{
-		{"it is gone", fmt.Errorf("connect: %w", host.ErrUnreachable), "UNSTEADY", streams.CodeUnavailable},
-		{"it is silent", streams.Errorf(streams.CodeTimeout, "no answer"), "UNSTEADY", streams.CodeTimeout},
-		{"another version", streams.Errorf(streams.CodeUnsupported, "you speak protocol 1.0.0"), "VERSION", streams.CodeUnsupported},
-		{"it says no", streams.Errorf(streams.CodeForbidden, "thrown out"), "REFUSED", streams.CodeForbidden},
+		{"it is gone", fmt.Errorf("connect: %w", host.ErrUnreachable), CodeUnsteady, streams.CodeUnavailable},
+		{"it is silent", streams.Errorf(streams.CodeTimeout, "no answer"), CodeUnsteady, streams.CodeTimeout},
+		{"another version", streams.Errorf(streams.CodeUnsupported, "you speak protocol 1.0.0"), CodeVersion, streams.CodeUnsupported},
+		{"it says no", streams.Errorf(streams.CodeForbidden, "thrown out"), CodeRefused, streams.CodeForbidden},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := examination{target: agent.Target{Name: "rig"}}
 			d.refusal(t.Context(), tc.err)
-			found := slices.ContainsFunc(d.Findings, func(f Finding) bool { return f.Check == "result" && strings.HasPrefix(f.Text, tc.want) })
+			found := slices.ContainsFunc(d.Findings, func(f Finding) bool {
+				return f.Check == "result" && f.Code == tc.want && strings.HasPrefix(f.Text, string(tc.want))
+			})
 			if code := streams.CodeOf(d.Err); !found || code != tc.code {
 				t.Errorf("%v and code %d, want %s and %d", d.Findings, code, tc.want, tc.code)
 			}

@@ -1,0 +1,197 @@
+// Package runcli is a command on other machines, as a person has it at a terminal: what is typed and
+// piped goes there, what is printed comes here, Ctrl-C ends it, and its exit code is the program's.
+package runcli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/results"
+	"github.com/seed-b490fa12/swarm/ops/run"
+	"github.com/seed-b490fa12/swarm/streams"
+)
+
+// OwnFailure is the exit code where one machine was named and the command's own code is not known: it
+// was refused, not found there, or lost.
+const OwnFailure = results.OwnFailure
+
+// Spec declares the operation.
+func Spec() streams.Spec { return run.Run.Spec() }
+
+// Command is a command line to be run on machines, with its flags. It is for one use.
+type Command struct {
+	Dir   string   // --dir
+	Env   []string // --env, each NAME=VALUE
+	Input bool     // --input: standard input is read, also from a terminal
+	Raw   bool     // --raw: lines are printed as they are
+
+	single  bool // one machine was named
+	given   bool // there is standard input
+	argv    []string
+	timeout time.Duration // 0: the command takes as long as it does
+	view    *view
+}
+
+// Take splits the arguments, of which the first dash stand before "--", and looks whether there is
+// standard input. chosen says that flags choose the machines; timeout is how long the command may take.
+func (c *Command) Take(e *console.Env, args []string, dash int, chosen bool, timeout time.Duration) (targets []string) {
+	if dash < 0 {
+		dash = len(args)
+	}
+	targets, c.argv = args[:dash], args[dash:]
+	c.single = len(targets) == 1 && !chosen
+	c.given, c.timeout = c.Input || given(e.Stdin), timeout
+	return targets
+}
+
+// Fill puts the command into a request.
+func (c *Command) Fill(r *run.Request) error {
+	if len(c.argv) > 0 {
+		r.Argv = c.argv
+	}
+	if len(r.Argv) == 0 {
+		return errors.New("run what? The command stands behind --, as in: swarm run rig-01 -- uptime")
+	}
+	r.Dir = cmp.Or(c.Dir, r.Dir)
+	for _, kv := range c.Env {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok {
+			return fmt.Errorf("--env %.80q: want NAME=VALUE", kv)
+		}
+		if r.Env == nil {
+			r.Env = make(map[string]string)
+		}
+		r.Env[name] = value
+	}
+	r.Input = r.Input || c.given
+	if c.timeout > 0 {
+		r.TimeoutMS = c.timeout.Milliseconds()
+	}
+	return nil
+}
+
+// given reports whether standard input is a file or a pipe: nothing is read from a terminal that nobody
+// asked for, and a device such as /dev/null has nothing.
+func given(stdin io.Reader) bool {
+	f, ok := stdin.(*os.File)
+	if !ok {
+		return stdin != nil
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice == 0
+}
+
+// Own gives an error of this program the exit code that is not taken for one of the command.
+func (c *Command) Own(err error) error {
+	if err == nil || !c.single || errors.As(err, new(*console.Exit)) {
+		return err
+	}
+	return &console.Exit{Code: OwnFailure, Err: err}
+}
+
+// Show prints what a machine answers. It is for one at a time.
+func (c *Command) Show(r *results.Printer, res agent.Result) error { return c.viewOf(r).show(res) }
+
+func (c *Command) viewOf(r *results.Printer) *view {
+	if c.view == nil {
+		c.view = newView(r, c.single, c.Raw)
+	}
+	return c.view
+}
+
+// Do has the job done by exec, and returns what the exit code is to be. The end of ctx, as by Ctrl-C,
+// ends the command on the machines; a second interrupt does not wait for that.
+func (c *Command) Do(
+	ctx context.Context, r *results.Printer, job agent.Job,
+	exec func(context.Context, agent.Job, func(agent.Result)) (agent.Summary, error),
+) error {
+	leaving, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	defer onSecondInterrupt(leave)()
+	job.Stop = ctx.Done()
+	if c.given {
+		job.Input = c.pieces(leaving, r)
+	}
+	view := c.viewOf(r)
+	var outcome error
+	err := r.Following(leaving, func(leaving context.Context) error {
+		sum, err := exec(leaving, job, func(res agent.Result) {
+			view.note(res)
+			r.Show(res)
+		})
+		if err = errors.Join(err, view.flush()); err != nil {
+			return err
+		}
+		for _, w := range sum.Warnings {
+			r.Stderr.Printf("swarm: %s\n", w)
+		}
+		outcome = view.outcome(leaving, sum)
+		return outcome
+	})
+	switch {
+	case ctx.Err() != nil:
+		return &console.Exit{Code: console.ExitInterrupted}
+	case c.single && view.code != nil && outcome != nil: // also where its reader has left meanwhile
+		return outcome
+	}
+	return err
+}
+
+// onSecondInterrupt calls do when the program is interrupted for the second time, until end.
+func onSecondInterrupt(do func()) (end func()) {
+	interrupts := make(chan os.Signal, 2)
+	signal.Notify(interrupts, os.Interrupt)
+	over := make(chan struct{})
+	go func() {
+		for range 2 {
+			select {
+			case <-interrupts:
+			case <-over:
+				return
+			}
+		}
+		do()
+	}()
+	return func() {
+		signal.Stop(interrupts)
+		close(over)
+	}
+}
+
+// pieces reads standard input until its end. Where nobody takes it any more, the reader may be left
+// waiting for a person who types: that ends with the program.
+func (c *Command) pieces(ctx context.Context, r *results.Printer) <-chan []byte {
+	pieces := make(chan []byte)
+	go func() {
+		defer close(pieces)
+		buf := make([]byte, agent.InputPiece)
+		for {
+			n, err := r.Stdin.Read(buf)
+			if n > 0 {
+				select {
+				case pieces <- slices.Clone(buf[:n]):
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					r.Stderr.Printf("swarm: standard input ends here: %s\n", output.Whole(err.Error()))
+				}
+				return
+			}
+		}
+	}()
+	return pieces
+}
