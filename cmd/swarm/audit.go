@@ -12,8 +12,11 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/connect"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
-	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/internal/lines"
+	"github.com/seed-b490fa12/swarm/internal/span"
 )
 
 // auditLine is an entry, or the end of a machine's log, as a line of JSON.
@@ -24,16 +27,16 @@ type auditLine struct {
 	OK      *bool           `json:"ok,omitzero"`
 	Refused []audit.Refused `json:"refused,omitzero"`
 	Intact  *bool           `json:"intact,omitzero"`
-	Reason  string          `json:"reason,omitzero"`
-	Error   *streams.Error  `json:"error,omitzero"`
+	Why     string          `json:"why,omitzero"`
+	Error   *lines.Error    `json:"error,omitzero"`
 	Done    bool            `json:"done,omitzero"`
 }
 
 // auditing is what the flags of audit say.
 type auditing struct {
 	*env
-	selection
-	reach   reach
+	connect.Choice
+	reach   connect.Reach
 	since   time.Duration
 	verify  bool
 	local   bool
@@ -44,7 +47,7 @@ func newAuditCommand(e *env) *cobra.Command {
 	o := auditing{env: e}
 	cmd := &cobra.Command{
 		Use:   "audit [TARGET…]",
-		Short: "Show who did what on machines, and check that nothing was removed from that record",
+		Short: "Show who did what on machines, and check that record",
 		Long: `Show who did what on machines: each command (recorded before it is executed) and its outcome, reads
 of logs, and changes of rights; and whose requests were refused, within a day or --since. Each machine
 keeps this log itself, and each entry is chained to the one before it.
@@ -59,26 +62,37 @@ or --on the log of the worker on this machine is shown.`,
 			o.Names = args
 			o.local = len(args) == 0 && !o.All && o.On == "" && o.Best == 0
 			if o.local {
-				return o.here()
+				return o.here(cmd)
 			}
 			return o.there(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&o.since, "since", 0, "only what happened within this time (default: all that is kept)")
+	span.Var(f, &o.since, "since", 0, "only what happened within this time (default: all that is kept)")
 	f.BoolVar(&o.verify, "verify", false, "check the chain")
-	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long a machine may take")
-	o.selection.flags(cmd, f)
-	o.reach.flags(f)
+	span.Var(f, &o.timeout, "timeout", 30*time.Second, "how long a machine may take")
+	o.Choice.Flags(cmd, f)
+	o.reach.Flags(f)
 	return cmd
 }
 
-// auditHere shows the record of the worker on this machine.
-func (o *auditing) here() error {
-	dir, err := o.stateDir(agent.RoleWorker)
+// errNoWorker says that there is no record here.
+var errNoWorker = errors.New("no worker was ever run on this machine, so it has no record; of another machine: swarm audit NAME")
+
+// here shows the record of the worker on this machine.
+func (o *auditing) here(cmd *cobra.Command) error {
+	nodes, err := console.Nodes(o.env, console.HasIdentity)
 	if err != nil {
 		return err
 	}
+	i := slices.IndexFunc(nodes, func(n console.Node) bool { return n.Role == agent.RoleWorker || n.Role == "" })
+	if i < 0 {
+		return errNoWorker
+	}
+	if nodes[i].Owner.Other {
+		return console.AsOwner(cmd.Context(), o.env, cmd, nil, nodes[i])
+	}
+	dir := nodes[i].Dir
 	entries, err := audit.Last(audit.Dir(dir), 1<<20)
 	if err != nil {
 		return err
@@ -105,13 +119,13 @@ func (o *auditing) here() error {
 		return err
 	}
 	if rep.Broken != "" {
-		return &codeError{code: exitFailed}
+		return &console.Exit{Code: console.ExitFailed}
 	}
 	return nil
 }
 
 func (o *auditing) there(ctx context.Context) (err error) {
-	c, err := o.reach.controller(o.env)
+	c, err := o.reach.Controller(o.env)
 	if err != nil {
 		return err
 	}
@@ -129,9 +143,9 @@ func (o *auditing) there(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	case broken:
-		return &codeError{code: exitFailed}
+		return &console.Exit{Code: console.ExitFailed}
 	}
-	return outcome(ctx, o.env, sum)
+	return o.env.Outcome(ctx, sum)
 }
 
 func (o *auditing) print(rep agent.AuditReport) error {
@@ -176,10 +190,10 @@ func (o *auditing) printJSON(rep agent.AuditReport) error {
 	ok := rep.Err == nil
 	line.Entry, line.OK, line.Done, line.Refused = nil, &ok, true, rep.Refused
 	if rep.Err != nil {
-		line.Error = streams.Errorf(streams.CodeOf(rep.Err), "%s", rep.Err.Error())
+		line.Error = lines.NewError(rep.Err)
 	} else if o.verify {
 		intact := rep.Broken == ""
-		line.Intact, line.Reason = &intact, rep.Broken
+		line.Intact, line.Why = &intact, rep.Broken
 	}
 	return o.PrintJSON(line)
 }

@@ -10,7 +10,7 @@ func newDemoCommand(e *env) *cobra.Command {
 	var keep bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show all of it on this machine: three workers, a controller and a mining pool",
+		Short: "Show all of it on this machine, in half a minute",
 		Long: `Start a mining pool on loopback, three workers and a controller as processes of their own in a
 temporary directory, and walk through the main job: stats, mining real shares, pushed stats, logs, a
 deployment, stopping, and refusing a stranger. Nothing is installed, nothing leaves this machine, and

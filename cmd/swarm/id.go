@@ -34,7 +34,7 @@ first use. With --state DIR it is the one in that directory.`,
 }
 
 func printID(e *env, role string) (err error) {
-	dir, err := e.stateDir(role)
+	dir, err := e.StateDir(role)
 	if err != nil {
 		return err
 	}
@@ -44,8 +44,8 @@ func printID(e *env, role string) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
 	return e.Print(struct {
-		Peer  peer.ID `json:"peer"`
-		State string  `json:"state"`
+		Peer peer.ID `json:"peer"`
+		Dir  string  `json:"dir"`
 	}{h.ID(), dir}, func() error {
 		_, err := e.Stdout.Println(h.ID())
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -12,6 +11,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/internal/output"
 )
@@ -24,7 +24,7 @@ func newInitCommand(e *env) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make a fleet of your own; this machine becomes its first controller",
+		Short: "Make a fleet; this machine becomes its first controller",
 		Long: `Make a fleet of your own. Everything in the fleet begins with its root key: it is written to a file of
 its own, sealed with a passphrase, and used only for what an everyday controller must not do. This
 machine gets a key of its own, which may command all machines and let others in.
@@ -37,19 +37,19 @@ Afterwards print a backup with "swarm key backup", and let machines in with "swa
   swarm init --fleet home --root /media/stick/root.key`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if in.StateDir, err = e.stateDir(agent.RoleController); err != nil {
+			if in.StateDir, err = e.StateDir(agent.RoleController); err != nil {
 				return err
 			}
-			if inFleet(in.StateDir) {
+			if console.InFleet(in.StateDir) {
 				return fmt.Errorf("%w; see: swarm status; or leave it first: swarm leave", trust.ErrInFleet)
 			}
 			if !noPassphrase {
-				if in.Seal.Passphrase, err = passphrase(e.ask, true); err != nil {
+				if in.Seal.Passphrase, err = e.Passphrase(true); err != nil {
 					return fmt.Errorf("%w; or use --no-passphrase, and keep the file safe", err)
 				}
 			}
-			if !cmd.Flags().Changed("laptop") && e.ask.Present() {
-				if laptop, err = e.ask.Confirm("Can this machine be stolen, as a laptop can? Then it signs for 180 days instead of two years.", false); err != nil {
+			if !cmd.Flags().Changed("laptop") && e.Ask.Present() {
+				if laptop, err = e.Ask.Confirm("Can this machine be stolen, as a laptop can? Then it signs for 180 days instead of two years."); err != nil {
 					return err
 				}
 			}
@@ -73,14 +73,15 @@ Afterwards print a backup with "swarm key backup", and let machines in with "swa
 const laptopLife = 180 * 24 * time.Hour
 
 func initFleet(e *env, in admin.Init) error {
-	warnClock(e)
-	in.Logger = e.log
+	e.WarnClock()
+	in.Logger = e.Log
 	if in.Name == "" {
-		in.Name = hostName()
+		in.Name = admin.HostName()
 	}
 	if in.RootKey == "" {
 		in.RootKey = fleetdir.RootKeyPath(in.StateDir)
 	}
+	_, missing := os.Stat(in.RootKey)
 	adm, err := admin.InitFleet(in)
 	if err != nil {
 		return err
@@ -96,7 +97,11 @@ func initFleet(e *env, in admin.Init) error {
 		Root        string  `json:"root"`
 	}{"init", string(adm.Fleet.ID()), adm.Fleet.Name(), adm.Fleet.ID().Fingerprint(), own.Grant.Subject, own.Grant.Name, in.RootKey}
 	return e.Print(made, func() error {
-		e.Stdout.Printf("The fleet %s is made.\n\n", made.FleetName)
+		how := "made"
+		if missing == nil {
+			how = "made anew by the root key that was here already, and has its ID of before"
+		}
+		e.Stdout.Printf("The fleet %s is %s.\n\n", made.FleetName, how)
 		e.Stdout.Printf("  fleet        %s\n", made.Fleet)
 		e.Stdout.Printf("  fingerprint  %s\n", made.Fingerprint)
 		e.Stdout.Printf("  controller   %s (%s)\n", made.Name, made.Peer)
@@ -108,19 +113,4 @@ func initFleet(e *env, in admin.Init) error {
 			"key backup\".")
 		return err
 	})
-}
-
-// hostName is the name of this machine in the letters that names may have.
-func hostName() string {
-	name, _ := os.Hostname()
-	name = strings.Map(func(r rune) rune {
-		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r) {
-			return r
-		}
-		return '-'
-	}, name)
-	if name == "" {
-		return "controller"
-	}
-	return name[:min(len(name), 63)]
 }

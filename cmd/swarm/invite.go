@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/mdp/qrterminal/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host"
@@ -16,7 +15,13 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust/ticket"
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/control"
+	"github.com/seed-b490fa12/swarm/internal/handout"
 	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/selector"
+	"github.com/seed-b490fa12/swarm/internal/signing"
+	"github.com/seed-b490fa12/swarm/internal/span"
 )
 
 const (
@@ -32,18 +37,21 @@ const (
 type invitation struct {
 	admin.Ticket
 	role, verbs, peer string
+	anyVerb           bool
 	labels            []string
 	via, to           string
-	qr                bool
-	signing
+	qr                string
+	files             handout.Files
+	signing.Signer
 	listen []string
 }
 
 func newInviteCommand(e *env) *cobra.Command {
-	in := invitation{signing: newSigning(e)}
+	in := invitation{Signer: signing.New(e)}
 	cmd := &cobra.Command{
-		Use:   "invite NAME",
-		Short: "Let a machine into the fleet: print a ticket for it",
+		Use:        "invite NAME",
+		SuggestFor: []string{"add", "ticket"},
+		Short:      "Let a machine into the fleet: print a ticket for it",
 		Long: `Let a machine into the fleet: print a one-time ticket, which "swarm join" takes on that machine.
 Anyone who has the ticket can use it, once, until it expires.
 
@@ -59,6 +67,8 @@ that brings the ticket, and asks. An issuer, which may let others in, is named b
 and signed by the root key.`,
 		Example: `  swarm invite rig-01 --label gpu=3080
   swarm invite friend --role viewer --for 24h
+  swarm invite rig-03 --ticket-file rig-03.ticket
+  swarm invite rig-04 --qr png
   swarm invite laptop2 --role controller --peer 12D3KooW…
   swarm invite rig-02 --to /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW…`,
 		Args: cobra.ExactArgs(1),
@@ -74,19 +84,23 @@ and signed by the root key.`,
 	f.StringVar(&in.role, "role", string(trust.RoleWorker),
 		"the role of the machine: worker, relay, viewer, controller or issuer")
 	f.StringSliceVar(&in.labels, "label", nil, "a label, `KEY=VALUE`; may be repeated")
-	f.DurationVar(&in.TTL, "ttl", defaultTTL, "how long the ticket can be used")
-	f.DurationVar(&in.Lifetime, "for", 0,
+	span.Var(f, &in.TTL, "ttl", defaultTTL, "how long the ticket can be used")
+	span.Var(f, &in.Lifetime, "for", 0,
 		"how long the machine stays a member (default: the term of its role, renewed automatically)")
 	f.StringVar(&in.verbs, "verbs", "",
 		"`VERBS` it gets, separated by commas, instead of those of its role; none for none")
-	f.StringVar(&in.On, "on", "", "`SELECTOR` of the machines where its verbs hold, such as gpu=3080 (default: all)")
+	anyVerbFlag(f, &in.anyVerb)
+	f.Var(selector.Value{Text: &in.On}, "on", "`SELECTOR` of the machines where its verbs hold, such as gpu=3080; may "+
+		"be repeated, and all must fit (default: all machines)")
 	f.StringVar(&in.peer, "peer", "", "`PEER` ID that alone may use the ticket")
 	f.StringVar(&in.via, "via", "", "`NAME` of a member that may let others in and redeems the ticket instead")
 	f.StringVar(&in.to, "to", "", "`MADDR` of a machine that waits (swarm join --wait): bring the ticket there")
-	f.BoolVar(&in.qr, "qr", true, "also show the ticket as a QR code, on a terminal")
+	f.StringVar(&in.qr, "qr", "true", "`HOW` to show the ticket as a QR code: true on a terminal, png as the picture "+
+		"NAME.png, or false")
+	f.StringVar(&in.files.Text, "ticket-file", "", "write the ticket to a new `FILE`, and do not print it")
 	f.StringArrayVar(&in.listen, "listen", nil,
 		"`MADDR` to listen on while the ticket is open; may be repeated (default: TCP and QUIC on port 4747)")
-	in.signing.flags(f)
+	in.Signer.Flags(f)
 	cmd.MarkFlagsMutuallyExclusive("via", "to")
 	return cmd
 }
@@ -98,8 +112,27 @@ func (in *invitation) parse() (err error) {
 	if in.Lifetime < 0 {
 		return fmt.Errorf("--for %v: want more than 0", in.Lifetime)
 	}
+	if err := checkRoles(in.role); err != nil {
+		return err
+	}
 	in.Role, in.Verbs = trust.Role(in.role), admin.ParseVerbs(in.verbs)
+	if err := checkVerbs(in.Verbs, in.anyVerb); err != nil {
+		return err
+	}
 	if in.Labels, err = agent.ParseLabels(in.labels); err != nil {
+		return err
+	}
+	if err := checkOn(in.On); err != nil {
+		return err
+	}
+	switch in.qr {
+	case "png":
+		in.files.Picture = in.Name + ".png"
+	case "true", "false":
+	default:
+		return fmt.Errorf("--qr %q: want true, png or false", in.qr)
+	}
+	if err := in.files.Check(); err != nil {
 		return err
 	}
 	if in.peer != "" {
@@ -126,9 +159,9 @@ type inviteEvent struct {
 
 func (in *invitation) run(ctx context.Context) (err error) {
 	if in.Role == trust.RoleIssuer {
-		in.useRoot = true
+		in.UseRoot = true
 	}
-	adm, err := in.admin()
+	adm, err := in.Admin()
 	if err != nil {
 		return err
 	}
@@ -167,12 +200,17 @@ func (in *invitation) run(ctx context.Context) (err error) {
 // redeemer says who will redeem the ticket, and where. c is a controller of our own
 // where one is needed, and stays tells that it is the redeemer.
 func (in *invitation) redeemer(ctx context.Context, adm *admin.Admin) (r peer.AddrInfo, c *agent.Controller, stays bool, err error) {
-	dir, err := in.stateDir(agent.RoleController)
+	dir, err := in.StateDir(agent.RoleController)
 	if err != nil {
 		return r, nil, false, err
 	}
 	self := adm.Fleet.Self().Grant.Subject
-	remote, serving := in.serving(ctx)
+	remote, err := in.Served(ctx)
+	serving := err == nil
+	if _, silent := errors.AsType[*control.Unresponsive](err); silent && in.via == "" {
+		// Once it goes on there would be two, each listening for those who join.
+		return r, nil, false, err
+	}
 	var addrs []string
 	if serving {
 		defer remote.Close()
@@ -186,13 +224,13 @@ func (in *invitation) redeemer(ctx context.Context, adm *admin.Admin) (r peer.Ad
 		if err != nil {
 			return r, nil, false, err
 		}
-		c, err := in.reach.controller(in.env)
+		c, err := in.Reach.Controller(in.Env)
 		return peer.AddrInfo{ID: m.Peer}, c, false, err
 	case serving && in.to == "":
 		r, err = redeemAddrs(self, addrs)
 		return r, nil, false, err
 	}
-	cfg, err := in.reach.config(dir, in.log)
+	cfg, err := in.Reach.Config(dir, in.Log)
 	if err != nil {
 		return r, nil, false, err
 	}
@@ -232,19 +270,35 @@ func (in *invitation) printTicket(t *ticket.Ticket, inv *ticket.Invitation) erro
 		return err
 	}
 	ev := inviteEvent{Event: "ticket", Ticket: text, ID: t.ID, Name: t.Name, Role: t.Role, Labels: t.Labels, Peer: inv.Peer, Expires: &t.Expires, Reach: string(admin.ReachOf(t.Addrs))}
+	if in.files.Text != "" {
+		ev.Ticket = "" // it is in the file, for who may read that
+	}
 	for _, addr := range t.Addrs {
 		ev.Addrs = append(ev.Addrs, addr.String())
 	}
+	if err := in.files.Write(text); err != nil {
+		return err
+	}
 	return in.Print(ev, func() error {
+		until := t.Expires.Local().Format(time.TimeOnly)
+		if in.files.Picture != "" {
+			in.Stderr.Printf("The QR code is in %s.\n", in.files.Picture)
+		}
+		if file := in.files.Text; file != "" {
+			in.Stderr.Printf("The ticket is in %s. On %s run, before %s:  swarm join FILE\n", file, t.Name, until)
+			in.Stderr.Printf("%s\n", admin.ReachOf(t.Addrs).Words(t.Name))
+			return nil
+		}
 		if _, err := in.Stdout.Println(text); err != nil {
 			return err
 		}
-		if in.qr && output.IsTerminal(in.Stdout) {
-			qrterminal.GenerateWithConfig(text, qrterminal.Config{Level: qrterminal.L, Writer: in.Stdout.Raw(), HalfBlocks: true, QuietZone: 1,
-				BlackChar: qrterminal.BLACK_BLACK, WhiteChar: qrterminal.WHITE_WHITE, BlackWhiteChar: qrterminal.BLACK_WHITE, WhiteBlackChar: qrterminal.WHITE_BLACK})
+		if in.to != "" {
+			return nil // it is brought there
 		}
-		in.Stderr.Printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n",
-			t.Name, t.Expires.Local().Format(time.TimeOnly))
+		if in.qr == "true" && output.IsTerminal(in.Stdout) {
+			handout.Show(in.Stdout.Raw(), text)
+		}
+		in.Stderr.Printf("\nOn %s run, before %s:  swarm join -  (and paste the ticket)\n", t.Name, until)
 		in.Stderr.Printf("%s\n", admin.ReachOf(t.Addrs).Words(t.Name))
 		return nil
 	})
@@ -345,8 +399,12 @@ func (in *invitation) awaitJoin(ctx context.Context, adm *admin.Admin, id string
 // confirmJoiner asks whether the machine that brings the ticket is the right one.
 func (in *invitation) confirmJoiner(adm *admin.Admin, s ticket.State) error {
 	in.Print(inviteEvent{Event: "waiting", ID: s.ID, Name: s.Name, Role: s.Role, Peer: s.Waiting}, func() error { return nil })
-	yes, err := in.ask.Confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" "+
-		"there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name), false)
+	yes, err := in.Ask.Confirm(fmt.Sprintf("A machine with the peer ID %s wants to be the %s %s.\n\"swarm id\" "+
+		"there prints the same, if it is the one. Let it in?", s.Waiting, s.Role, s.Name))
+	if errors.Is(err, ask.ErrNoAnswer) { // the machine that waits is told at once
+		return errors.Join(adm.Tickets.Answer(s.ID, s.Waiting, false),
+			errors.New("not let in: a person has to look at the peer ID and answer"))
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -15,7 +16,10 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/handout"
+	"github.com/seed-b490fa12/swarm/internal/hints"
 	"github.com/seed-b490fa12/swarm/internal/netflags"
+	"github.com/seed-b490fa12/swarm/internal/span"
 )
 
 // joining is what the flags of join say.
@@ -29,63 +33,72 @@ type joining struct {
 	yes     bool
 	fleet   string
 	timeout time.Duration
+	service bool
+	next    bool // false where more is done behind this command
 }
 
 func newJoinCommand(e *env) *cobra.Command {
 	j := joining{env: e}
 	cmd := &cobra.Command{
-		Use:   "join TICKET|-",
-		Short: "Make this machine a member of a fleet, with a ticket",
-		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" printed. With - the ticket
-is read from the standard input, where no other user of this machine can see it.
+		Use:        "join TICKET|FILE|-",
+		SuggestFor: []string{"login", "enroll"},
+		Short:      "Make this machine a member of a fleet, with a ticket",
+		Long: `Make this machine a member of a fleet, with the ticket that "swarm invite" printed, or a file with it.
+With - the ticket is read from the standard input, where no other user of this machine can see it.
 
-The command shows the fleet and what its owner may do here, and asks. It does not ask with --yes, or
-when the standard input has ended. For a worker it writes the policy file, which alone decides what
+The command shows the fleet and what its owner may do here, and asks; with --yes it does not ask.
+Without an answer it does not join. For a worker it writes the policy file, which alone decides what
 may run here: nothing else runs, whoever asks. Afterwards "swarm worker" needs no flag.
+
+With --service it also installs the service of the machine, a worker or a relay as the ticket says, and
+starts it. If the machine does not join, nothing of that is left.
 
 With --wait the inviter calls this machine: give the address that is printed to
 "swarm invite NAME --to".`,
 		Example: `  swarm join -
-  swarm join - --enable miner=xmrig,deploy --yes < ticket.txt
-  swarm join --wait`,
+  swarm join ticket.txt --enable miner=xmrig,deploy --yes
+  swarm join --wait
+  sudo swarm join - --service --enable miner=xmrig,deploy`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && !j.wait {
 				return errors.New("give the ticket, or - to read it from the standard input; see: swarm join --help")
 			}
+			if j.service {
+				return j.asService(cmd, args)
+			}
 			return j.run(cmd.Context(), strings.Join(args, ""))
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), deploy; may be repeated")
+	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), for which pool=HOST[:PORT] or wallet=NAME only; "+
+		"deploy or deploy=NAME; run (any command); may be repeated")
 	f.StringArrayVar(&j.listen, "listen", nil,
 		"`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
-	j.net.Hint = Hint
+	j.net.Hint = hints.For
 	netflags.Net(f, &j.net)
 	f.BoolVar(&j.wait, "wait", false, "wait for the inviter to call")
 	f.StringVar(&j.role, "role", string(trust.RoleWorker),
 		"the role of the machine if no ticket says so yet (--wait): worker or relay")
 	f.BoolVar(&j.yes, "yes", false, "do not ask")
 	f.StringVar(&j.fleet, "fleet", "", "join the fleet with this `ID` and no other")
-	f.DurationVar(&j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")
+	span.Var(f, &j.timeout, "timeout", defaultTTL, "how long to wait for the inviter")
+	f.BoolVar(&j.service, "service", false, "also have the machine run it from its start on (see: swarm service)")
+	f.BoolVar(&j.next, nextFlag, true, "say what comes next")
+	f.MarkHidden(nextFlag)
 	return cmd
 }
 
 func (j *joining) run(ctx context.Context, word string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, j.timeout)
 	defer cancel()
-	warnClock(j.env)
+	j.env.WarnClock()
 	if word == "" {
 		return j.offered(ctx)
 	}
-	text := word
-	if word == "-" {
-		if j.ask.Present() {
-			j.Stderr.Printf("Ticket: ")
-		}
-		if text, err = j.readTicket(); err != nil {
-			return fmt.Errorf("read the ticket: %w", err)
-		}
+	text, err := j.ticketText(word)
+	if err != nil {
+		return err
 	}
 	t, err := ticket.Parse(text)
 	if err != nil {
@@ -105,23 +118,56 @@ func (j *joining) run(ctx context.Context, word string) (err error) {
 	return j.with(ctx, joiner, t)
 }
 
-// readTicket reads up to the first line that is not empty.
+// ticketText is the ticket that a word of the command line means: itself, a file with it, or - for the
+// standard input.
+func (j *joining) ticketText(word string) (string, error) {
+	if word != "-" {
+		return handout.Read(word)
+	}
+	if handed := handedTicket(); handed != "" {
+		return handed, nil
+	}
+	if j.Ask.Present() {
+		j.Stderr.Printf("Ticket: ")
+	}
+	text, err := j.readTicket()
+	if err != nil {
+		return "", fmt.Errorf("read the ticket: %w", err)
+	}
+	return text, nil
+}
+
+// readTicket reads lines until a ticket stands in them: a pasted one may be wrapped, or come with
+// what stood around it. At a terminal an empty line ends a ticket that is not whole.
 func (j *joining) readTicket() (string, error) {
+	var text strings.Builder
 	for {
-		line, err := j.ask.Line()
-		if strings.TrimSpace(line) != "" || err != nil {
-			return line, err
+		line, err := j.Ask.Line()
+		text.WriteString(line + "\n")
+		_, wrong := ticket.Parse(text.String())
+		begun, blank := errors.Is(wrong, ticket.ErrAltered), strings.TrimSpace(line) == ""
+		switch {
+		case wrong == nil || err != nil && strings.TrimSpace(text.String()) != "":
+			return text.String(), nil // what is wrong with it is found again
+		case errors.Is(err, io.EOF):
+			return "", errors.New("nothing came by the standard input; the ticket is what \"swarm invite\" has printed")
+		case err != nil:
+			return "", err
+		case j.Ask.Present() && blank && begun:
+			return text.String(), nil
+		case j.Ask.Present() && !blank && !begun:
+			j.Stderr.Printf("No ticket yet: it begins with swarm1-. ")
 		}
 	}
 }
 
 func (j *joining) joiner(role trust.Role) (*admin.Joiner, error) {
-	dir, err := j.stateDir(admin.StateRole(role))
+	dir, err := j.StateDir(admin.StateRole(role))
 	if err != nil {
 		return nil, err
 	}
 	listens := admin.StateRole(role) != agent.RoleController
-	joiner, err := admin.NewJoiner(admin.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: j.log}, listens)
+	joiner, err := admin.NewJoiner(admin.JoinConfig{StateDir: dir, Listen: j.listen, Wait: j.wait, Net: j.net, Logger: j.Log}, listens)
 	if err == nil {
 		err = joiner.Start()
 	}
@@ -148,7 +194,7 @@ func (j *joining) consent(t *ticket.Ticket) error {
 		return nil
 	}
 	if worker && len(j.enable) == 0 {
-		answer, err := j.ask.Ask("What may run here? (miner=refpow, miner=xmrig, deploy; several joined by commas; empty for nothing) ", "")
+		answer, err := j.Ask.Ask("What may run here? (miner=refpow, miner=xmrig, deploy; several joined by commas; empty for nothing) ", "")
 		if err != nil {
 			return err
 		}
@@ -156,11 +202,14 @@ func (j *joining) consent(t *ticket.Ticket) error {
 			j.enable = strings.Split(answer, ",")
 		}
 	}
-	yes, err := j.ask.Confirm("Join?", !j.ask.Present())
-	if err == nil && !yes {
-		err = errors.New("not joined; the ticket is still good")
+	yes, err := j.Ask.Confirm("Join?")
+	switch {
+	case err != nil:
+		return fmt.Errorf("not joined, and the ticket is still good: %w", err)
+	case !yes:
+		return errors.New("not joined; the ticket is still good")
 	}
-	return err
+	return nil
 }
 
 func orNothing(words []string) string {
@@ -184,7 +233,7 @@ type joinedLine struct {
 
 func (j *joining) with(ctx context.Context, joiner *admin.Joiner, t *ticket.Ticket) error {
 	role := admin.StateRole(t.Role)
-	dir, err := j.stateDir(role)
+	dir, err := j.StateDir(role)
 	if err != nil {
 		return err
 	}
@@ -206,10 +255,12 @@ func (j *joining) with(ctx context.Context, joiner *admin.Joiner, t *ticket.Tick
 	g := f.Self().Grant
 	line := joinedLine{"joined", f.ID(), f.Name(), joiner.ID(), g.Name, g.Role, g.Labels, j.enable}
 	return j.Print(line, func() error {
-		j.Stdout.Printf("%s has joined the fleet %s.\n", g.Name, f.Name())
+		if _, err := j.Stdout.Printf("%s has joined the fleet %s.\n", g.Name, f.Name()); err != nil || !j.next {
+			return err
+		}
 		next := map[string]string{agent.RoleWorker: "swarm worker", agent.RoleRelay: "swarm relay"}[role]
 		if next == "" {
-			next = "swarm controller exec get_stats --all"
+			next = "swarm stats --all"
 		}
 		_, err := j.Stdout.Printf("Next: %s\n", next)
 		return err
@@ -263,7 +314,7 @@ func (j *joining) offered(ctx context.Context) (err error) {
 		return fmt.Errorf("the ticket that was brought is for the role %s, and this machine waits to be a %s: swarm "+
 			"join --wait --role %[1]s", t.Role, role)
 	}
-	if !j.ask.Present() && j.fleet == "" {
+	if !j.Ask.Present() && j.fleet == "" {
 		return fmt.Errorf("a ticket for the fleet %s was brought, and %w: say beforehand which fleet it is to be, with "+
 			"--fleet", t.Fleet, ask.ErrNoTerminal)
 	}

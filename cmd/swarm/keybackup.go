@@ -1,6 +1,13 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+	"fmt"
+	"github.com/spf13/cobra"
+
+	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/internal/signing"
+)
 
 func newKeyBackupCommand(e *env) *cobra.Command {
 	var root string
@@ -13,7 +20,10 @@ like cash, and delete the file.`,
 		Example: "  swarm key backup | lpr",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			adm, err := (&signing{env: e, useRoot: true, root: root}).admin()
+			adm, err := (&signing.Signer{Env: e, UseRoot: true, Root: root}).Admin()
+			if errors.Is(err, trust.ErrNoFleet) {
+				return fmt.Errorf("%w; the fleet of a root key that you have: swarm init --root FILE", err)
+			}
 			if err != nil {
 				return err
 			}
@@ -22,7 +32,7 @@ like cash, and delete the file.`,
 				return err
 			}
 			if err := adm.NoteSheet(sheet); err != nil {
-				e.log.Warn("that a sheet was printed could not be noted", "err", err)
+				e.Log.Warn("that a sheet was printed could not be noted", "err", err)
 			}
 			text := struct {
 				Event string `json:"event"`

@@ -15,6 +15,10 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/connect"
+	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/signing"
 )
 
 func newKeyRestoreCommand(e *env) *cobra.Command {
@@ -39,7 +43,7 @@ their next contact.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			var text []byte
 			if args[0] == "-" {
-				text, err = io.ReadAll(io.LimitReader(e.stdin, 128<<10))
+				text, err = io.ReadAll(io.LimitReader(e.Stdin, 128<<10))
 			} else {
 				text, err = os.ReadFile(args[0])
 			}
@@ -50,7 +54,7 @@ their next contact.`,
 				return err
 			}
 			if !noPassphrase {
-				if r.Seal.Passphrase, err = passphrase(e.ask, true); err != nil {
+				if r.Seal.Passphrase, err = e.Passphrase(true); err != nil {
 					return fmt.Errorf("%w; or use --no-passphrase, and keep the file safe", err)
 				}
 			}
@@ -74,7 +78,7 @@ their next contact.`,
 	f.BoolVar(&r.keepOld, "keep-old", false, "do not end the controller that the sheet is from")
 	f.StringSliceVar(&r.keep, "keep", nil, "`PEER` of the sheet that is not lost and continues to sign")
 	f.BoolVar(&r.alone, "alone", false, "continue if no machine answers")
-	r.flags(f)
+	r.reach.Flags(f)
 	return cmd
 }
 
@@ -82,7 +86,7 @@ their next contact.`,
 type restoring struct {
 	*env
 	admin.Restore
-	reach
+	reach          connect.Reach
 	keep           []string
 	keepOld, alone bool
 }
@@ -103,14 +107,14 @@ type restoredLine struct {
 }
 
 func (r *restoring) run(ctx context.Context) (err error) {
-	if r.StateDir, err = r.stateDir(agent.RoleController); err != nil {
+	if r.Restore.StateDir, err = r.env.StateDir(agent.RoleController); err != nil {
 		return err
 	}
-	r.Logger = r.log
+	r.Logger = r.Log
 	if r.Name == "" {
-		r.Name = hostName()
+		r.Name = admin.HostName()
 	}
-	cfg, err := r.reach.config(r.StateDir, r.log)
+	cfg, err := r.reach.Config(r.Restore.StateDir, r.Log)
 	if err != nil {
 		return err
 	}
@@ -122,11 +126,11 @@ func (r *restoring) run(ctx context.Context) (err error) {
 	if answered == 0 && !r.alone {
 		err = fmt.Errorf("no machine of the sheet answered (%w), so nothing is changed here: try again where one can "+
 			"be reached, or go on all the same with --alone", cmp.Or(err, errors.New("it names none")))
-		return &codeError{code: exitUnreachable, err: errors.Join(err, t.Undo())}
+		return &console.Exit{Code: console.ExitUnreachable, Err: errors.Join(err, t.Undo())}
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	late := 0
-	err = t.Deliver(ctx, agent.News{TimeoutMs: defaultDeliver.Milliseconds()}, func(d agent.Delivery) {
+	err = t.Deliver(ctx, agent.News{TimeoutMs: signing.DefaultTimeout.Milliseconds()}, func(d agent.Delivery) {
 		if d.Err != nil {
 			late++
 		}
@@ -162,18 +166,18 @@ func (r *restoring) report(t *admin.Takeover, answered, members, late int) error
 			p, p)
 	}
 	for _, m := range orphans {
-		r.Stderr.Block("", orphanText(t.Admin, m))
+		r.Stderr.Block("", signing.Describe(t.Admin, m))
 	}
 	if len(orphans) > 0 {
 		r.Stderr.Println("Look at these, and sign for those that are yours: swarm renew NAME… (or swarm renew --from " +
 			"ISSUER); the others: swarm revoke NAME")
 	}
 	if late > 0 {
-		r.Stderr.Printf("%d members could not be reached: they hear of it at their next contact.\n", late)
+		r.Stderr.Printf("%s could not be reached, and will hear of it at the next contact.\n", output.Count(late, "member", "members"))
 	}
 	r.Stderr.Println("Print a new sheet: swarm key backup")
 	if len(orphans) > 0 || late > 0 {
-		return &codeError{code: exitPartial}
+		return &console.Exit{Code: console.ExitPartial}
 	}
 	return nil
 }

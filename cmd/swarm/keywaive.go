@@ -10,10 +10,12 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/signing"
 )
 
 func newKeyWaiveCommand(e *env) *cobra.Command {
-	s := newSigning(e)
+	s := signing.New(e)
 	cmd := &cobra.Command{
 		Use:   "waive NAME|PEER",
 		Short: "Let a machine obey again whose memory of revocations was damaged",
@@ -24,32 +26,32 @@ longer counts on that machine.`,
 		Example: "  swarm key waive rig-03",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s.useRoot = true
-			adm, err := s.admin()
+			s.UseRoot = true
+			adm, err := s.Admin()
 			if err != nil {
 				return err
 			}
-			return s.waive(cmd.Context(), adm, args[0])
+			return waive(cmd.Context(), &s, adm, args[0])
 		},
 	}
-	s.flags(cmd.Flags())
+	s.Flags(cmd.Flags())
 	return cmd
 }
 
-func (s *signing) waive(ctx context.Context, adm *admin.Admin, word string) (err error) {
+func waive(ctx context.Context, s *signing.Signer, adm *admin.Admin, word string) (err error) {
 	m, err := adm.Find(word)
 	if err != nil {
 		return err
 	}
-	c, err := s.reach.controller(s.env)
+	c, err := s.Reach.Controller(s.Env)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	if err := c.Node.BringUpToDate(ctx, m.Peer); err != nil {
-		return &codeError{code: exitUnreachable, err: fmt.Errorf("%s has to be reached to tell what it has lost: %w",
+		return &console.Exit{Code: console.ExitUnreachable, Err: fmt.Errorf("%s has to be reached to tell what it has lost: %w",
 			m.Grant.Name, err)}
 	}
 	missing, err := c.Node.Missing(ctx, m.Peer)
@@ -60,7 +62,7 @@ func (s *signing) waive(ctx context.Context, adm *admin.Admin, word string) (err
 		if err := adm.Waive(m.Peer, missing); err != nil {
 			return err
 		}
-		news := agent.News{To: []peer.ID{m.Peer}, TimeoutMs: s.timeout.Milliseconds()}
+		news := agent.News{To: []peer.ID{m.Peer}, TimeoutMs: s.Timeout.Milliseconds()}
 		if err := c.Deliver(ctx, news, func(agent.Delivery) {}); err != nil {
 			return err
 		}
@@ -68,7 +70,7 @@ func (s *signing) waive(ctx context.Context, adm *admin.Admin, word string) (err
 			return errors.Join(err, fmt.Errorf("%s lacks %d statements all the same", m.Grant.Name, len(left)))
 		}
 	}
-	return s.Print(changeLine{Event: "waived", Peer: m.Peer, Name: m.Grant.Name}, func() error {
+	return s.Print(signing.Change{Event: "waived", Peer: m.Peer, Name: m.Grant.Name}, func() error {
 		_, err := s.Stdout.Printf("%s lacks nothing any more (%d statements were waived).\n", m.Grant.Name, len(missing))
 		return err
 	})

@@ -10,17 +10,26 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
-	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/internal/process"
 )
 
 func main() {
+	if code, done := process.AsInit(); done {
+		os.Exit(code)
+	}
 	process.KeepInherited()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if len(interrupts) > 0 && code == console.ExitOK {
+		code = console.ExitInterrupted // also of a command that ends only so
+	}
 	stop()
 	os.Exit(code)
 }
@@ -28,22 +37,16 @@ func main() {
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := output.NewChecked(stdout)
-	e := newEnv(stdin, out, stderr)
+	e := console.New(stdin, out, stderr)
 	cmd := newRootCommand(e)
 	cmd.SetArgs(args)
+	e.JSON = slices.Contains(args, "--json") // also where the rest cannot be read
 	cmd.SetIn(stdin)
 	cmd.SetOut(e.Stdout)
 	cmd.SetErr(e.Stderr)
-	code := exitCode(ctx, e, cmd.ExecuteContext(ctx))
-	if err := out.Err(); err != nil && code == exitOK {
-		return exitCode(ctx, e, fmt.Errorf("write the results: %w", err))
+	code := e.ExitCode(ctx, cmd.ExecuteContext(ctx))
+	if err := out.Err(); err != nil && code == console.ExitOK {
+		return e.ExitCode(ctx, fmt.Errorf("write the results: %w", err))
 	}
 	return code
-}
-
-// newEnv returns what commands share before their flags are read.
-func newEnv(stdin io.Reader, stdout, stderr io.Writer) *env {
-	e := &env{Std: output.Std{Stdout: output.New(stdout), Stderr: output.New(stderr)}, stdin: stdin, terminal: stderr}
-	e.ask = ask.New(stdin, e.Stderr)
-	return e
 }

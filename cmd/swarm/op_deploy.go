@@ -6,15 +6,20 @@ import (
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/results"
 )
 
 func opDeploy() operation {
 	var name string
 	return operation{
-		Spec:  deploy.Deploy.Spec(),
-		short: "Send a file or directory, and put it in place or leave things as they were",
-		example: `  swarm controller exec deploy rig-01 rig-02 ./bundle
-  swarm controller exec deploy --all ./bundle --name web`,
+		Spec:       deploy.Deploy.Spec(),
+		word:       "deploy",
+		otherWords: []string{"push", "upload", "copy"},
+		short:      "Send files and put them in place, or leave things as they were",
+		example: `  swarm deploy rig-01 rig-02 ./bundle
+  swarm deploy --all ./bundle --name web`,
+		timeout: "how long a machine may take until it takes further bytes, also when it is cut off, and a second more " +
+			"in all for each 64 KiB",
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&name, "name", "", "the bundle's `NAME` (default: that of the file)")
 		},
@@ -23,7 +28,7 @@ func opDeploy() operation {
 	}
 }
 
-func showDeployed(r *results, t agent.Target, d deploy.Ack) {
+func showDeployed(r *results.Printer, t agent.Target, d deploy.Ack) {
 	previous := ""
 	if d.Previous != "" && d.Previous != d.Release {
 		previous = ", was " + d.Previous

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/results"
 )
 
 func opPing() operation {
@@ -14,6 +16,9 @@ func opPing() operation {
 		fill: fill(func(r *greet.PingRequest) error {
 			r.SentAt = time.Now().UnixMilli()
 			return nil
+		}),
+		show: show(func(r *results.Printer, t agent.Target, p greet.Pong) {
+			r.Stdout.Printf("%-24.60s answers\n", t.Label())
 		}),
 	}
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/pflag"
 
-	"github.com/seed-b490fa12/swarm/internal/agent"
-	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/results"
 	"github.com/seed-b490fa12/swarm/internal/settings"
 	"github.com/seed-b490fa12/swarm/ops"
 )
@@ -20,10 +19,13 @@ func opStartMiner() operation {
 		password, config string
 	)
 	return operation{
-		Spec:  ops.StartMiner.Spec(),
-		short: "Start a miner, unless it already runs",
-		example: `  swarm controller exec start_miner rig-01 --miner xmrig --algorithm rx/0 --threads 4 --pool stratum+tcp://pool.example.org:3333 --wallet WALLET
-  swarm controller exec start_miner rig-01 --miner xmrig --pool stratum+tcp://pool.example.org:3333 --password @pool.txt`,
+		Spec:       ops.StartMiner.Spec(),
+		word:       "start",
+		otherWords: []string{"mine", "start_workload"},
+		short:      "Start a miner, unless it already runs",
+		example: `  swarm start rig-01 --miner xmrig --algorithm rx/0 --threads 4 --pool stratum+tcp://pool.example.org:3333 --wallet WALLET
+  swarm start rig-01 --miner xmrig --pool stratum+tcp://pool.example.org:3333 --password @pool.txt
+  swarm start --all --replace --pool stratum+tcp://other.example.org:3333`,
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&in.Miner, "miner", "", "which `MINER`: refpow or xmrig")
 			f.StringVar(&in.Name, "name", "", "the workload's `NAME` (default: the miner's)")
@@ -33,6 +35,8 @@ func opStartMiner() operation {
 			f.StringVar(&in.Wallet, "wallet", "", "the `WALLET` or user at the pool")
 			f.StringVar(&password, "password", "", "the `PASSWORD` at the pool, or @FILE to keep it off the command line")
 			f.StringVar(&in.Profile, "profile", "", "the `PROFILE`: eco, balanced or full")
+			f.BoolVar(&in.Replace, "replace", false,
+				"change what runs: what is not given stays as it is, but the password for another pool")
 			f.StringVar(&config, "miner-config", "", "further settings of the miner: `JSON` or @FILE")
 		},
 		fill: fill(func(r *ops.StartRequest) (err error) {
@@ -53,16 +57,12 @@ func opStartMiner() operation {
 			if config != "" {
 				r.Config = jsontext.Value(config)
 			}
-			if r.Miner == "" {
+			set(&r.Replace, in.Replace)
+			if r.Miner == "" && !r.Replace {
 				return errors.New("start which miner? Give --miner, for example --miner refpow")
 			}
 			return nil
 		}),
-		show: show(showMiner),
+		table: results.Miners,
 	}
-}
-
-func showMiner(r *results, t agent.Target, m ops.MinerAck) {
-	r.Stdout.Printf("%-24.60s %-12.60s %-10.60s %-10.60s %s\n",
-		t.Label(), m.Name, m.State, m.Algorithm, output.HashRate(m.HashRate))
 }

@@ -2,29 +2,30 @@ package main
 
 import (
 	"cmp"
-	"errors"
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed-b490fa12/swarm/internal/results"
 	"github.com/seed-b490fa12/swarm/ops"
 )
 
 func opStopMiner() operation {
 	var name, miner string
 	return operation{
-		Spec:    ops.StopMiner.Spec(),
-		short:   "Stop a miner; when it answers nothing of it runs any more",
-		example: "  swarm controller exec stop_miner --all --name xmrig",
+		Spec:       ops.StopMiner.Spec(),
+		word:       "stop",
+		otherWords: []string{"kill", "halt", "stop_workload"},
+		short:      "Stop a miner; when it answers nothing of it runs any more",
+		example:    "  swarm stop --all --name xmrig",
 		flags: func(f *pflag.FlagSet) {
-			f.StringVar(&name, "name", "", "the workload's `NAME`")
+			f.StringVar(&name, "name", "", "the workload's `NAME` (default: the one that runs)")
 			f.StringVar(&miner, "miner", "", "the `MINER`, whose name a workload has unless it was given another")
 		},
 		fill: fill(func(r *ops.StopRequest) error {
-			if r.Name = cmp.Or(name, miner, r.Name); r.Name == "" {
-				return errors.New("stop which workload? Give --name")
-			}
+			r.Name = cmp.Or(name, miner, r.Name)
+			r.Only = r.Name == ""
 			return nil
 		}),
-		show: show(showMiner),
+		table: results.Miners,
 	}
 }

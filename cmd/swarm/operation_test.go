@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -19,7 +21,7 @@ import (
 func outputOf(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), args, strings.NewReader(""), &out, &errs); code != exitOK {
+	if code := run(t.Context(), args, strings.NewReader(""), &out, &errs); code != console.ExitOK {
 		t.Fatalf("swarm %v: exit code %d: %s", args, code, errs.String())
 	}
 	return out.String()
@@ -37,21 +39,46 @@ func TestOperationsAreThoseOfTheRegistry(t *testing.T) {
 			t.Errorf("%s: want bundle for an upload, and fill for anything else", op.Request)
 		}
 	}
-	slices.Sort(want)
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		t.Errorf("operations() has\n%q\nand agent.Operations\n%q", got, want)
+	for _, o := range want {
+		if !slices.Contains(got, o) {
+			t.Errorf("%q is in agent.Operations and not in operations() of operation.go", o)
+		}
+	}
+	for _, o := range got {
+		if !slices.Contains(want, o) {
+			t.Errorf("%q is in operations(), and neither in ops.Of nor in internal/agent/operations.go", o)
+		}
+	}
+}
+
+// Each file of an operation has its place in the list.
+func TestOperationsHaveTheirFiles(t *testing.T) {
+	files, err := filepath.Glob("op_*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = slices.DeleteFunc(files, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+	for _, op := range operations() {
+		name := "op_" + string(op.Request) + ".go"
+		if i := slices.Index(files, name); i >= 0 {
+			files = slices.Delete(files, i, i+1)
+		} else {
+			t.Errorf("%s has no file %s", op.Request, name)
+		}
+	}
+	for _, name := range files {
+		t.Errorf("the operation of %s is not in operations() of operation.go", name)
 	}
 }
 
 // The help's list and the completions have each operation and no other.
 func TestOperationsAreListed(t *testing.T) {
-	_, list, _ := strings.Cut(outputOf(t, "controller", "exec", "--help"), "Available Commands:\n")
+	_, list, _ := strings.Cut(outputOf(t, "controller", "exec", "--help"), "\nCommands:\n")
 	list, _, _ = strings.Cut(list, "\n\n")
 	for name, text := range map[string]string{"help": list, "completions": outputOf(t, "__complete", "controller", "exec", "")} {
 		var got []string
 		for line := range strings.Lines(text) {
-			if words := strings.Fields(line); len(words) > 1 {
+			if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(line, "     ") {
 				got = append(got, words[0])
 			}
 		}
@@ -61,10 +88,11 @@ func TestOperationsAreListed(t *testing.T) {
 	}
 }
 
-// An operation shows its own flags only, takes them on both sides of its name, and refuses those of others.
+// An operation shows its own flags only, takes them on both sides of its name, and refuses those of
+// others.
 func TestOperationsHaveTheirOwnFlags(t *testing.T) {
 	_, flags, _ := strings.Cut(outputOf(t, "controller", "exec", "get_logs", "--help"), "\nFlags:\n")
-	flags, _, _ = strings.Cut(flags, "Global Flags:")
+	flags, _, _ = strings.Cut(flags, "Machine Flags:")
 	if !strings.Contains(flags, "--follow") || strings.Contains(flags, "--miner") || strings.Contains(flags, "--all") {
 		t.Errorf("get_logs --help shows\n%s", flags)
 	}
@@ -79,7 +107,7 @@ func TestOperationsHaveTheirOwnFlags(t *testing.T) {
 	} {
 		var out, errs bytes.Buffer
 		args := append([]string{"controller", "exec", "--mdns=false", "--state", t.TempDir()}, strings.Fields(tt.args)...)
-		if code := run(t.Context(), args, strings.NewReader(""), &out, &errs); code != exitUsage || !strings.Contains(errs.String(), tt.want) {
+		if code := run(t.Context(), args, strings.NewReader(""), &out, &errs); code != console.ExitUsage || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("exec %s: exit code %d, %s, want %q", tt.args, code, errs.String(), tt.want)
 		}
 	}
@@ -97,12 +125,14 @@ func TestUnknownMembersAreRefused(t *testing.T) {
 	}
 }
 
-// The protocol document has each operation in its table, and there is a vector of each message.
+// The protocol document has each operation in its table and under a heading with its members, and
+// there is a vector of each message.
 func TestOperationsAreDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/protocol.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	headings := regexp.MustCompile("(?m)^### .*$").FindAllString(strings.ReplaceAll(string(doc), ",", " "), -1)
 	vectors := vectorTypes(t)
 	for _, o := range agent.Operations() {
 		right := o.Verb
@@ -111,6 +141,9 @@ func TestOperationsAreDocumented(t *testing.T) {
 		}
 		if row := fmt.Sprintf("| `%s` → `%s` | %s | %s |", o.Request, o.Reply, o.Shape, right); !strings.Contains(string(doc), row) {
 			t.Errorf("docs/protocol.md has no row %q in the table of section 2", row)
+		}
+		if !slices.ContainsFunc(headings, func(h string) bool { return slices.Contains(strings.Fields(h), string(o.Request)) }) {
+			t.Errorf("docs/protocol.md has no heading that names %s, with the members of its messages", o.Request)
 		}
 		for _, typ := range []streams.Type{o.Request, o.Reply} {
 			if !vectors[typ] {

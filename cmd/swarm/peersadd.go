@@ -11,6 +11,8 @@ import (
 	"github.com/seed-b490fa12/swarm/host/book"
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/signing"
 )
 
 func newPeersAddCommand(e *env) *cobra.Command {
@@ -34,7 +36,7 @@ func newPeersAddCommand(e *env) *cobra.Command {
 					return err
 				}
 			}
-			return withBook(e, func(b *book.Book) error { return addPeer(b, args[0], name, given) })
+			return withBook(e, func(b *book.Book) error { return addPeer(e, b, args[0], name, given) })
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the `NAME` you choose targets by")
@@ -43,7 +45,7 @@ func newPeersAddCommand(e *env) *cobra.Command {
 }
 
 // addPeer saves a peer under an address, or changes one that is saved.
-func addPeer(b *book.Book, word, name string, labels map[string]string) error {
+func addPeer(e *env, b *book.Book, word, name string, labels map[string]string) error {
 	m, err := memberOf(b, word)
 	if err != nil {
 		return err
@@ -51,7 +53,7 @@ func addPeer(b *book.Book, word, name string, labels map[string]string) error {
 	if other, err := b.Find(name); name != "" && err == nil && other.Peer != m.Peer && other.Name == name {
 		return fmt.Errorf("the name %q is taken by %s; remove that first: swarm peers remove %s", name, other.Peer, name)
 	}
-	_, err = b.Update(m.Peer, func(saved *book.Entry) {
+	saved, err := b.Update(m.Peer, func(saved *book.Entry) {
 		saved.Hint = false
 		for _, addr := range m.Addrs {
 			if !slices.Contains(saved.Addrs, addr) {
@@ -68,7 +70,18 @@ func addPeer(b *book.Book, word, name string, labels map[string]string) error {
 			saved.Labels[k] = v
 		}
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return printChange(e, "saved", saved)
+}
+
+// printChange says what became of a saved machine.
+func printChange(e *env, event string, m book.Entry) error {
+	return e.Print(signing.Change{Event: event, Peer: m.Peer, Name: m.Name}, func() error {
+		_, err := e.Stdout.Printf("%s: %s (%s)\n", event, output.OrDash(m.Name), m.Peer)
+		return err
+	})
 }
 
 func memberOf(b *book.Book, word string) (book.Entry, error) {

@@ -25,7 +25,10 @@ func newPeersRemoveCommand(e *env) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return b.Remove(m.Peer)
+				if err := b.Remove(m.Peer); err != nil {
+					return err
+				}
+				return printChange(e, "removed", m)
 			})
 		},
 	}

@@ -9,76 +9,125 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/internal/connect"
+	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/lines"
+	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/results"
+	"github.com/seed-b490fa12/swarm/internal/span"
 )
 
 func newPingCommand(e *env) *cobra.Command {
 	var (
-		r       reach
-		count   int
-		timeout time.Duration
-		every   time.Duration
+		r connect.Reach
+		s connect.Choice
+		p = pinging{env: e}
 	)
 	cmd := &cobra.Command{
-		Use:   "ping TARGET",
-		Short: "Measure the way to a machine, and its clock",
+		Use:   "ping [TARGET…]",
+		Short: "Measure the way to machines, and their clocks",
 		Long: `Measure the round trip to a machine, and how far its clock is ahead of this one. Anyone may ping; no
-right is needed.`,
+right is needed. Of several machines each is asked once, unless -c says more.`,
 		Example: `  swarm ping rig-01
+  swarm ping --on site=cabin
   swarm ping /ip4/192.0.2.7/tcp/4747/p2p/12D3KooW… -c 10`,
-		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			c, err := r.controller(e)
+			c, err := r.Controller(e)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, c.Close()) }()
-			return ping(cmd.Context(), e, c, args[0], count, timeout, every)
+			if err := s.Name(args); err != nil {
+				return err
+			}
+			targets, err := c.Resolve(cmd.Context(), s.Selection)
+			if err != nil {
+				return err
+			}
+			if len(targets) > 1 && !cmd.Flags().Changed("count") {
+				p.count = 1
+			}
+			for _, t := range targets {
+				if err := p.one(cmd.Context(), c, t); err != nil {
+					return err
+				}
+			}
+			return p.judged(cmd.Context())
 		},
 	}
-	r.flags(cmd.Flags())
-	cmd.Flags().IntVarP(&count, "count", "c", 4, "how many pings")
-	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "how long to wait for an answer")
-	cmd.Flags().DurationVar(&every, "interval", 500*time.Millisecond, "time between two pings")
+	r.Flags(cmd.Flags())
+	s.Flags(cmd, cmd.Flags())
+	cmd.Flags().IntVarP(&p.count, "count", "c", 4, "how many pings")
+	span.Var(cmd.Flags(), &p.timeout, "timeout", 10*time.Second, "how long to wait for an answer; after so long without any it ends")
+	span.Var(cmd.Flags(), &p.every, "interval", 500*time.Millisecond, "time between two pings")
 	return cmd
 }
 
 // pingLine is an answer as a line of JSON.
 type pingLine struct {
-	Peer     peer.ID    `json:"peer"`
-	Name     string     `json:"name,omitzero"`
-	OK       bool       `json:"ok"`
-	Seq      int        `json:"seq"`
-	RTTMs    float64    `json:"rttMs,omitzero"`
-	OffsetMs int64      `json:"clockOffsetMs"`
-	Addr     string     `json:"addr,omitzero"`
-	Error    *errorLine `json:"error,omitzero"`
+	Peer     peer.ID      `json:"peer"`
+	Name     string       `json:"name,omitzero"`
+	OK       bool         `json:"ok"`
+	Seq      int          `json:"seq"`
+	RTTMs    *float64     `json:"rttMs"` // null without an answer
+	OffsetMs *int64       `json:"clockOffsetMs"`
+	Addr     *string      `json:"addr"`
+	Error    *lines.Error `json:"error,omitzero"`
 }
 
-func ping(ctx context.Context, e *env, c *agent.Controller, word string, count int, timeout, every time.Duration) error {
-	t, err := c.Find(word)
-	if err != nil {
-		return err
+// pinging is what the flags of ping say, and what has come of it.
+type pinging struct {
+	*env
+	count          int
+	timeout, every time.Duration
+	sum            agent.Summary
+	told           string // the words of the last failure of a machine, which are not repeated
+}
+
+// judged says how many have answered, where that is not plain, and what that comes to.
+func (p *pinging) judged(ctx context.Context) error {
+	if p.sum.OK < p.sum.Total() && p.sum.Total() > 1 && ctx.Err() == nil {
+		p.Stderr.Printf("swarm: %d of %s answered\n", p.sum.OK, output.Count(p.sum.Total(), "ping", "pings"))
 	}
-	var sum agent.Summary
-	for i := range count {
+	return console.Judged(ctx, p.sum)
+}
+
+// one pings a machine.
+func (p *pinging) one(ctx context.Context, c *agent.Controller, t agent.Target) error {
+	until := time.Now().Add(p.timeout) // it ends when no answer has come for so long
+	p.told = ""
+	for i := range p.count {
+		if !time.Now().Before(until) {
+			break
+		}
 		if i > 0 {
 			select {
-			case <-time.After(every):
+			case <-time.After(p.every):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
 		}
-		p, err := c.Ping(ctx, t, timeout)
-		sum.Add(err)
-		line := pingLine{Peer: t.Peer, Name: t.Display(), OK: err == nil, Seq: i + 1, Error: newErrorLine(err)}
+		pong, err := c.Ping(ctx, t, time.Until(until))
+		p.sum.Add(err)
 		if err == nil {
-			line.RTTMs, line.OffsetMs, line.Addr = float64(p.RTT.Microseconds())/1000, p.ClockOffset.Milliseconds(), p.Addr
+			until = time.Now().Add(p.timeout)
 		}
-		if err := printPing(e, t, line, err); err != nil {
+		line := pingLine{Peer: t.Peer, Name: t.Display(), OK: err == nil, Seq: i + 1, Error: lines.NewError(err)}
+		if err == nil {
+			rtt, offset := float64(pong.RTT.Microseconds())/1000, pong.ClockOffset.Milliseconds()
+			line.RTTMs, line.OffsetMs, line.Addr = &rtt, &offset, lines.Known(pong.Addr)
+		}
+		switch words := results.Words(err); {
+		case err != nil && words == p.told && !p.JSON:
+			continue
+		case err != nil:
+			p.told = words
+		}
+		if err := printPing(p.env, t, line, err); err != nil {
 			return err
 		}
 	}
-	return outcome(ctx, e, sum)
+	return nil
 }
 
 func printPing(e *env, t agent.Target, l pingLine, pingErr error) error {
@@ -86,9 +135,9 @@ func printPing(e *env, t agent.Target, l pingLine, pingErr error) error {
 		return e.PrintJSON(l)
 	}
 	if pingErr != nil {
-		_, err := e.Stderr.Printf("swarm: %s: %s\n", t.Label(), words(pingErr))
-		return err
+		results.New(e, nil, true).Fault(t.Label(), pingErr)
+		return nil
 	}
-	_, err := e.Stdout.Printf("%s at %s: %.2f ms, clock %+d ms\n", t.Label(), l.Addr, l.RTTMs, l.OffsetMs)
+	_, err := e.Stdout.Printf("%s at %s: %.2f ms, clock %+d ms\n", t.Label(), output.Text(l.Addr), *l.RTTMs, *l.OffsetMs)
 	return err
 }

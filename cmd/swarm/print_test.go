@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/go-json-experiment/json"
@@ -22,8 +23,12 @@ import (
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/diagnose"
+	"github.com/seed-b490fa12/swarm/internal/results"
+	"github.com/seed-b490fa12/swarm/internal/signing"
 	"github.com/seed-b490fa12/swarm/ops"
+	commands "github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -55,6 +60,9 @@ func fillAll(v reflect.Value, s string) {
 			fillAll(v.Elem(), s)
 		}
 	case reflect.Struct:
+		if at, ok := v.Addr().Interface().(*time.Time); ok {
+			*at = time.UnixMilli(1)
+		}
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
 				fillAll(v.Field(i), s)
@@ -76,6 +84,8 @@ func fillAll(v reflect.Value, s string) {
 		v.SetMapIndex(key, value)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(1)
+	case reflect.Uint64:
+		v.SetUint(1)
 	case reflect.Float64:
 		v.SetFloat(1)
 	}
@@ -86,7 +96,15 @@ func filled[T any](s string) (v T) {
 	return v
 }
 
-// printers are those that show what others have said. lines is how many lines one of them prints of the value.
+// shown prints an answer to an operation as exec does.
+func shown(e *env, op operation, res agent.Result) error {
+	p := op.printer(e, false)
+	p.Show(res)
+	return p.Flush()
+}
+
+// printers are those that show what others have said. lines is how many lines one of them prints of
+// the value.
 func printers() []struct {
 	name  string
 	lines int
@@ -97,7 +115,7 @@ func printers() []struct {
 			s = strings.ToValidUTF8(s, "?")
 			b, err := json.Marshal(payload(s))
 			if err == nil {
-				newResults(e, op, false).result(agent.Result{Target: target(s), Type: op.Reply, Payload: b, Feed: true})
+				return shown(e, op, agent.Result{Target: target(s), Type: op.Reply, Payload: b, Feed: op.table == nil})
 			}
 			return err
 		}
@@ -108,24 +126,31 @@ func printers() []struct {
 		print func(e *env, s string) error
 	}{
 		{"get_stats", 2, result(opGetStats(), func(s string) any { return filled[ops.Stats](s) })},
-		{"miner_ack", 1, result(opStartMiner(), func(s string) any { return filled[ops.MinerAck](s) })},
-		{"get_logs", 3, result(opGetLogs(), func(s string) any { return filled[ops.Logs](s) })},
+		{"miner_ack", 2, result(opStartMiner(), func(s string) any { return filled[ops.MinerAck](s) })},
+		{"get_logs", 4, result(opGetLogs(), func(s string) any { return filled[ops.Logs](s) })},
 		{"deploy", 1, result(opDeploy(), func(s string) any { return filled[deploy.Ack](s) })},
+		{"run", 1, result(opRun(), func(s string) any {
+			return commands.Output{Stream: commands.Stdout, Offset: 1, Data: []byte(strings.ReplaceAll(s, "\n", "") + "\n")}
+		})},
+		{"run ended", 1, result(opRun(), func(s string) any {
+			code := 1
+			return commands.Output{Started: &commands.Started{PID: 1}, Exit: &commands.Exit{
+				Code: &code, Signal: s, Number: 9, Why: s, StdoutBytes: 1, StderrBytes: 1, Seconds: 1,
+			}}
+		})},
 		{"another answer", 1, result(operation{Spec: streams.Spec{Reply: "other"}}, func(s string) any { return s })},
-		{"an answer that cannot be read", 1, result(opGetStats(), func(s string) any { return []string{s} })},
+		{"an answer that cannot be read", 2, result(opGetStats(), func(s string) any { return []string{s} })},
 		{"an error", 1, func(e *env, s string) error {
-			newResults(e, opGetStats(), false).result(agent.Result{Target: target(s), Err: errors.New(s)})
-			return nil
+			return shown(e, opGetStats(), agent.Result{Target: target(s), Err: errors.New(s)})
 		}},
 		{"an error of a machine", 1, func(e *env, s string) error {
-			newResults(e, opGetStats(), false).result(agent.Result{Target: target(s), Err: &streams.Error{Code: 500, Message: s, Trace: s}})
-			return nil
+			return shown(e, opGetStats(), agent.Result{Target: target(s), Err: &streams.Error{Code: 500, Message: s, Trace: s}})
 		}},
 		{"watch", 2, func(e *env, s string) error {
 			if e.JSON {
 				return e.PrintJSON(filled[pushedLine](strings.ToValidUTF8(s, "?")))
 			}
-			showStats(newResults(e, opGetStats(), false), target(s), filled[ops.Stats](s))
+			showStats(results.New(e, show(showStats), false), target(s), filled[ops.Stats](s))
 			return nil
 		}},
 		{"audit", 3, func(e *env, s string) error {
@@ -145,19 +170,30 @@ func printers() []struct {
 			i := filled[nodeInfo](s)
 			return e.Print(i, func() error { return printInfo(e, i) })
 		}},
-		{"peers", 3, func(e *env, s string) error { return listPeers(e, []agent.PeerLine{filled[agent.PeerLine](s)}) }},
+		{"peers", 3, func(e *env, s string) error { return listPeers(e, []agent.PeerLine{filled[agent.PeerLine](s)}, false) }},
+		{"connection lost", 1, event(agent.EventCut)},
+		{"connection back", 1, event(agent.EventBack)},
 		{"ping", 1, func(e *env, s string) error { return printPing(e, target(s), filled[pingLine](s), nil) }},
 		{"ping failed", 1, func(e *env, s string) error { return printPing(e, target(s), filled[pingLine](s), errors.New(s)) }},
 		{"told", 1, func(e *env, s string) error {
-			return e.Print(filled[toldLine](s), func() error { return e.Stderr.Block("", "-") })
+			return e.Print(filled[signing.Told](s), func() error { return e.Stderr.Block("", "-") })
 		}},
 		{"a question", 1, func(e *env, s string) error {
-			_, err := e.ask.Confirm(s, false)
+			_, err := e.Ask.Confirm(s)
 			return err
 		}},
 		{"demo", 5, func(e *env, s string) error {
-			return e.Stdout.Block("   ", "$ x\n"+strings.ReplaceAll(s, "\n", "")) // its lines are those of commands, which have cleaned them
+			// Its lines are those of commands, which have cleaned them.
+			return e.Stdout.Block("   ", "$ x\n"+strings.ReplaceAll(s, "\n", ""))
 		}},
+	}
+}
+
+// event prints what becomes of a connection.
+func event(kind agent.ResultEvent) func(*env, string) error {
+	return func(e *env, s string) error {
+		results.New(e, opGetLogs().show, false).Show(agent.Result{Target: target(s), Event: kind, Why: s, Away: time.Second})
+		return nil
 	}
 }
 
@@ -166,12 +202,13 @@ func target(s string) agent.Target { return agent.Target{Peer: peer.ID(s), Name:
 
 // testEnv is that of a command that prints everything to out.
 func testEnv(out io.Writer) *env {
-	e := newEnv(strings.NewReader("\n"), out, out)
-	e.log = slog.New(slog.DiscardHandler)
+	e := console.New(strings.NewReader("\n"), out, out)
+	e.Log = slog.New(slog.DiscardHandler)
 	return e
 }
 
-// Whatever a machine puts into any field, it has no line of another machine, steers no terminal and hides nothing.
+// Whatever a machine puts into any field, it has no line of another machine, steers no terminal and
+// hides nothing.
 func TestPrintersAndHostileValues(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		for _, p := range printers() {
@@ -180,7 +217,8 @@ func TestPrintersAndHostileValues(t *testing.T) {
 					var out bytes.Buffer
 					e := testEnv(&out)
 					e.JSON = asJSON
-					if err := p.print(e, s); err != nil && !asJSON { // JSON refuses what is not UTF-8
+					// JSON refuses what is not UTF-8.
+					if err := p.print(e, s); err != nil && !asJSON {
 						t.Fatalf("%q: %v", s, err)
 					}
 					checkPrinted(t, s, out.String(), p.lines, asJSON)
@@ -233,7 +271,8 @@ func (t *terminal) rows() (out []string) {
 // blanks are the fillers below, and what a line is folded with.
 const blanks = " \u3000\u00a0\u3164\u2800\u115f\u1160\uffa0\t"
 
-// However long a value is made, and with what, its end does not stand where a line of another machine would begin.
+// However long a value is made, and with what, its end does not stand where a line of another
+// machine would begin.
 func TestPrintersAndLongValues(t *testing.T) {
 	for _, p := range printers() {
 		t.Run(p.name, func(t *testing.T) {
@@ -258,23 +297,24 @@ func TestPrintersAndLongValues(t *testing.T) {
 // An error of several lines keeps them, and none of them begins where a line of a machine would.
 func TestErrorsOfSeveralLines(t *testing.T) {
 	var out bytes.Buffer
-	exitCode(t.Context(), testEnv(&out), errors.New("first\nbox-99: all is well\n\u202ethird"))
+	testEnv(&out).ExitCode(t.Context(), errors.New("first\nbox-99: all is well\n\u202ethird"))
 	if want := "swarm: first\n       box-99: all is well\n       \ufffdthird\n"; out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }
 
-// Nothing is printed past the layer: what fmt or another writer puts into one of the outputs is not cleaned by field.
+// Nothing is printed past the layer: what fmt or another writer puts into one of the outputs is not
+// cleaned by field.
 func TestNobodyPrintsPastTheLayer(t *testing.T) {
-	files, err := filepath.Glob("../../internal/demo/*.go")
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, dir := range []string{".", "../../internal/connect", "../../internal/console", "../../internal/demo", "../../internal/results", "../../internal/signing"} {
+		found, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(found), err)
+		}
+		files = append(files, found...)
 	}
-	own, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range append(files, own...) {
+	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") || file == "main.go" {
 			continue
 		}
@@ -291,8 +331,9 @@ func TestNobodyPrintsPastTheLayer(t *testing.T) {
 
 // past returns where a file uses an output in another way than by the methods of the layer.
 func past(f *ast.File) (out []ast.Node) {
-	methods := map[string]bool{"Printf": true, "Println": true, "Block": true, "Table": true, "Raw": true}
-	takers := map[string]bool{"IsTerminal": true, "SetOut": true, "SetErr": true, "RunRefpow": true, "GenerateWithConfig": true}
+	methods := map[string]bool{"Printf": true, "Println": true, "Block": true, "Table": true, "Sheet": true, "Raw": true}
+	takers := map[string]bool{"IsTerminal": true, "SetOut": true, "SetErr": true, "RunRefpow": true, "GenerateWithConfig": true, "ListMembers": true, "Peers": true,
+		"WhileRead": true}
 	fine := make(map[ast.Node]bool)
 	ast.Inspect(f, func(n ast.Node) bool {
 		switch n := n.(type) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
@@ -13,21 +13,24 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
-	"github.com/seed-b490fa12/swarm/internal/output"
+	"github.com/seed-b490fa12/swarm/internal/ask"
+	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/signing"
 )
 
 // revocation is what the flags of revoke say.
 type revocation struct {
-	signing
-	lift, close bool
-	reissue     []string
+	signing.Signer
+	lift, close, alone bool
+	reissue            []string
 }
 
 func newRevokeCommand(e *env) *cobra.Command {
-	r := revocation{signing: newSigning(e)}
+	r := revocation{Signer: signing.New(e)}
 	cmd := &cobra.Command{
-		Use:   "revoke NAME|PEER|SERIAL",
-		Short: "Throw a member out, or end one of its grants, everywhere",
+		Use:        "revoke NAME|PEER|SERIAL",
+		SuggestFor: []string{"kick", "ban"},
+		Short:      "Throw a member out, or end one of its grants, everywhere",
 		Long: `Throw a member out: nobody in the fleet accepts anything from it any more. Machines that can be
 reached now are told at once and close its connections; others are told by any member at their next
 contact. With a SERIAL (see: swarm members --json) only that grant ends.
@@ -38,9 +41,12 @@ are signed again automatically at their next contact with a controller for all, 
 have none until you sign for them; name those you trust as --reissue.
 
 Only the root key lifts a revocation (--lift), or voids everything that an ended issuer revoked, except
-what you confirm (--close).
+what you confirm (--close). The members that can be reached are asked first what it revoked, and under
+which grants. If none of its grants is known here after that, nothing is signed unless you give --alone:
+then nothing that it ever revokes counts, also if you bring it back.
 
-Exit code 3 means that no other machine has been told yet: keep this one, and try again.`,
+Exit code 3 means that no other machine has been told yet: keep this one, and try again. Or some have
+no room for what this key revokes, because a thief who has it revoked too much: use the root key.`,
 		Example: `  swarm revoke rig-07
   swarm revoke 12D3KooW… --as-root
   swarm revoke laptop2 --as-root --reissue friend
@@ -48,8 +54,8 @@ Exit code 3 means that no other machine has been told yet: keep this one, and tr
   swarm revoke --close laptop2`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r.useRoot = r.useRoot || r.lift || r.close
-			adm, err := r.admin()
+			r.UseRoot = r.UseRoot || r.lift || r.close
+			adm, err := r.Admin()
 			if err != nil {
 				return err
 			}
@@ -64,54 +70,24 @@ Exit code 3 means that no other machine has been told yet: keep this one, and tr
 	}
 	cmd.Flags().BoolVar(&r.lift, "lift", false, "lift the revocation (needs the root key)")
 	cmd.Flags().BoolVar(&r.close, "close", false, "void everything that an ended issuer revoked (needs the root key)")
+	cmd.Flags().BoolVar(&r.alone, "alone", false, "with --close: continue if no grant of the issuer is known")
 	cmd.Flags().StringSliceVar(&r.reissue, "reissue", nil, "sign again for `NAMES` that had rights from the issuer")
 	cmd.MarkFlagsMutuallyExclusive("lift", "close", "reissue")
-	r.flags(cmd.Flags())
+	r.Flags(cmd.Flags())
 	return cmd
 }
 
-// revoked is what a word of the command line means: a peer, or a line.
-type revoked struct {
-	peer peer.ID
-	name string
-	line *trust.Line
-}
-
-// findRevoked finds what is meant. A whole peer ID always means that peer, also one that nobody
-// here has met; a serial that nobody knows is an error.
-func findRevoked(adm *admin.Admin, word string) (r revoked, err error) {
-	if id, bad := peer.Decode(word); bad == nil {
-		r.peer, r.name = id, word
-		if m, ok := adm.Fleet.Known(id); ok {
-			r.name = m.Grant.Name
-		}
-		return r, nil
-	}
-	if trust.LooksLikeSerial(word) {
-		line, m, err := adm.FindSerial(word)
-		if err != nil {
-			return r, err
-		}
-		return revoked{peer: m.Peer, name: m.Grant.Name, line: &line}, nil
-	}
-	m, err := adm.Find(word)
-	if err != nil {
-		return r, err
-	}
-	return revoked{peer: m.Peer, name: m.Grant.Name}, nil
-}
-
 func (r *revocation) run(ctx context.Context, adm *admin.Admin, word string) error {
-	what, err := findRevoked(adm, word)
+	what, err := signing.FindRevoked(adm, word)
 	if err != nil {
 		return err
 	}
-	line := changeLine{Event: "revoked", Peer: what.peer, Name: what.name}
-	if what.line != nil {
-		line.Serial = what.line.Serial
-		err = adm.Revoke(nil, []trust.Line{*what.line})
+	line := signing.Change{Event: "revoked", Peer: what.Peer, Name: what.Name}
+	if what.Line != nil {
+		line.Serial = what.Line.Serial
+		err = adm.Revoke(nil, []trust.Line{*what.Line})
 	} else {
-		err = adm.Revoke([]peer.ID{what.peer}, nil)
+		err = adm.Revoke([]peer.ID{what.Peer}, nil)
 	}
 	if err != nil {
 		return err
@@ -124,14 +100,14 @@ func (r *revocation) run(ctx context.Context, adm *admin.Admin, word string) err
 	}
 	failed := r.runReissue(adm)
 	r.tellOrphans(adm, what)
-	told, err := r.deliver(ctx, agent.News{})
+	told, err := r.Deliver(ctx, agent.News{Keep: adm.Revocations(what.Peer, what.Line)})
 	if err != nil {
 		return err
 	}
 	if failed != nil {
-		return &codeError{code: exitPartial, err: failed}
+		return &console.Exit{Code: console.ExitPartial, Err: failed}
 	}
-	return heard(adm, told, what.peer)
+	return heard(adm, told, what.Peer)
 }
 
 // heard fails where only this machine knows of a revocation: it dies with it.
@@ -145,7 +121,7 @@ func heard(adm *admin.Admin, told int, but peer.ID) error {
 	if told > 0 || others == 0 {
 		return nil
 	}
-	return &codeError{code: exitPartial, err: errors.New("no other machine has heard of it yet, so it would be lost " +
+	return &console.Exit{Code: console.ExitPartial, Err: errors.New("no other machine has heard of it yet, so it would be lost " +
 		"with this one: run the same again when one can be reached, or keep \"swarm controller serve\" running")}
 }
 
@@ -154,7 +130,7 @@ func (r *revocation) runReissue(adm *admin.Admin) (failed error) {
 	for _, word := range r.reissue {
 		m, err := adm.Find(word)
 		if err == nil {
-			if err = r.Stderr.Block("", orphanText(adm, m)); err == nil {
+			if err = r.Stderr.Block("", signing.Describe(adm, m)); err == nil {
 				_, err = adm.Renew(m)
 			}
 		}
@@ -166,10 +142,10 @@ func (r *revocation) runReissue(adm *admin.Admin) (failed error) {
 }
 
 // tellOrphans says who has nothing, or waits, since an issuer has ended.
-func (r *revocation) tellOrphans(adm *admin.Admin, ended revoked) {
+func (r *revocation) tellOrphans(adm *admin.Admin, ended signing.Revoked) {
 	var names []string
 	machines := 0
-	for _, m := range adm.Orphans(ended.peer) {
+	for _, m := range adm.Orphans(ended.Peer) {
 		if len(m.Grant.Verbs)+len(m.Grant.Also) > 0 {
 			names = append(names, m.Grant.Name)
 		} else {
@@ -178,29 +154,29 @@ func (r *revocation) tellOrphans(adm *admin.Admin, ended revoked) {
 	}
 	if machines > 0 {
 		r.Stderr.Printf("Machines with grants from %[2]s: %[1]d. They are signed anew at the next contact, and left "+
-			"out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.name, ended.peer)
+			"out of --all and --on until you have looked: swarm renew --from %[3]s\n", machines, ended.Name, ended.Peer)
 	}
 	if len(names) > 0 {
 		r.Stderr.Printf("These had rights from %s and have none now: %s. Sign for those you know: swarm renew NAME\n",
-			ended.name, strings.Join(names, ", "))
+			ended.Name, strings.Join(names, ", "))
 	}
 }
 
 func (r *revocation) runLift(ctx context.Context, adm *admin.Admin, word string) error {
-	what, err := findRevoked(adm, word)
+	what, err := signing.FindRevoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil && !trust.LooksLikeSerial(word) {
-		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
+		what, err = signing.Revoked{Peer: m.Peer, Name: m.Grant.Name}, nil
 	}
 	if err != nil {
 		return err
 	}
-	line := changeLine{Event: "lifted", Peer: what.peer, Name: what.name}
+	line := signing.Change{Event: "lifted", Peer: what.Peer, Name: what.Name}
 	var lifted int
-	if what.line != nil {
-		line.Serial = what.line.Serial
-		lifted, err = adm.Lift("", *what.line)
+	if what.Line != nil {
+		line.Serial = what.Line.Serial
+		lifted, err = adm.Lift("", *what.Line)
 	} else {
-		lifted, err = adm.Lift(what.peer)
+		lifted, err = adm.Lift(what.Peer)
 	}
 	switch {
 	case err != nil:
@@ -214,61 +190,56 @@ func (r *revocation) runLift(ctx context.Context, adm *admin.Admin, word string)
 	}); err != nil {
 		return err
 	}
-	if m, ok := adm.Fleet.Known(what.peer); ok && m.Err != nil {
+	if m, ok := adm.Fleet.Known(what.Peer); ok && m.Err != nil {
 		r.Stderr.Printf("%s holds nothing all the same: %v\n", word, m.Err)
 	}
-	_, err = r.deliver(ctx, agent.News{})
+	_, err = r.Deliver(ctx, agent.News{})
 	return err
 }
 
 // runClose ends what an ended issuer has revoked, but for what a person says is right.
 func (r *revocation) runClose(ctx context.Context, adm *admin.Admin, word string) error {
-	what, err := findRevoked(adm, word)
+	answered, _, err := r.Meet(ctx, agent.News{}, func(signing.Told, error) {}) // what they know is learned
+	if err = errors.Join(err, adm.Fleet.Reload()); err != nil {
+		return err
+	}
+	if answered == 0 && !r.JSON {
+		r.Stderr.Printf("No member answered: what %s revoked and is not known here is void as well.\n", word)
+	}
+	what, err := signing.FindRevoked(adm, word)
 	if m, bad := adm.FindRevoked(word); bad == nil {
-		what, err = revoked{peer: m.Peer, name: m.Grant.Name}, nil
+		what, err = signing.Revoked{Peer: m.Peer, Name: m.Grant.Name}, nil
 	}
 	if err != nil {
 		return err
 	}
+	all, delegates := adm.Fleet.Issuers()
+	if !r.alone && !slices.Contains(slices.Concat(all, delegates), what.Peer) {
+		return adm.Close(trust.Closing{Signer: what.Peer}) // says why not
+	}
 	standing := []trust.ID{}
-	for _, st := range adm.Fleet.Revocations() {
-		if st.Signer != what.peer {
-			continue
+	for _, d := range signing.Doubts(adm, what.Peer) {
+		yes, err := r.Ask.Confirm(d.Question(word))
+		if errors.Is(err, ask.ErrNoAnswer) {
+			return errors.New("nothing is closed: a person has to answer these questions")
 		}
-		on := output.Day(time.UnixMilli(st.Revocation.Issued))
-		yes, err := r.ask.Confirm(fmt.Sprintf("%s revoked %s, dated %s. Does that stand?",
-			word, revokedName(adm, st.Revocation), on), false)
 		if err != nil {
 			return err
 		}
 		if yes {
-			standing = append(standing, st.ID)
+			standing = append(standing, d.IDs...)
 		}
 	}
-	if err := adm.Close(what.peer, standing); err != nil {
+	if err := adm.Close(trust.Closing{Signer: what.Peer, Standing: standing, Unknown: r.alone}); err != nil {
 		return err
 	}
-	if err := r.Print(changeLine{Event: "closed", Peer: what.peer, Name: what.name}, func() error {
+	if err := r.Print(signing.Change{Event: "closed", Peer: what.Peer, Name: what.Name}, func() error {
 		_, err := r.Stdout.Printf("Nothing that %s has revoked counts any more, but for %d that stand.\n",
 			word, len(standing))
 		return err
 	}); err != nil {
 		return err
 	}
-	_, err = r.deliver(ctx, agent.News{})
+	_, err = r.Deliver(ctx, agent.News{})
 	return err
-}
-
-// revokedName says who or what a revocation names.
-func revokedName(adm *admin.Admin, r *trust.Revocation) string {
-	if r.Line != nil {
-		if _, m, err := adm.FindSerial(r.Line.Serial); err == nil {
-			return fmt.Sprintf("the grant %s of %s", r.Line.Serial, m.Grant.Name)
-		}
-		return "the grant " + r.Line.Serial
-	}
-	if m, ok := adm.Fleet.Known(r.Peer); ok {
-		return fmt.Sprintf("%s (%s)", m.Grant.Name, r.Peer)
-	}
-	return r.Peer.String()
 }

@@ -10,27 +10,32 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/admin"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/internal/policy"
+	"github.com/seed-b490fa12/swarm/internal/running"
+	"github.com/seed-b490fa12/swarm/internal/signing"
 )
 
 // statusLine is one node of this machine, as a line of JSON.
 type statusLine struct {
-	State       string          `json:"state"` // the directory
-	Peer        peer.ID         `json:"peer"`
-	Fleet       trust.FleetID   `json:"fleet,omitzero"`
-	FleetName   string          `json:"fleetName,omitzero"`
-	Fingerprint string          `json:"fingerprint,omitzero"`
-	Name        string          `json:"name,omitzero"`
-	Role        trust.Role      `json:"role,omitzero"`
-	Expires     *time.Time      `json:"expires,omitzero"`
-	Valid       bool            `json:"valid"`
-	Warnings    []string        `json:"warnings"`
-	May         []memberLine    `json:"may"` // who has rights on this node
-	Policy      policy.Status   `json:"policy"`
-	Lately      []audit.Entry   `json:"lately"`           // the last of the audit log
-	Refused     []audit.Refused `json:"refused,omitzero"` // whose requests were refused within a day
+	Dir         string           `json:"dir"`
+	Peer        peer.ID          `json:"peer"`
+	Fleet       trust.FleetID    `json:"fleet,omitzero"`
+	FleetName   string           `json:"fleetName,omitzero"`
+	Fingerprint string           `json:"fingerprint,omitzero"`
+	Name        string           `json:"name,omitzero"`
+	Role        trust.Role       `json:"role,omitzero"`
+	Expires     *time.Time       `json:"expires,omitzero"`
+	Runs        *running.Process `json:"runs"` // nil for none
+	Valid       bool             `json:"valid"`
+	Warnings    []string         `json:"warnings"`
+	May         []signing.Member `json:"may"` // who has rights on this node
+	Policy      policy.Status    `json:"policy"`
+	Lately      []audit.Entry    `json:"lately"` // the last of the audit log
+	// Refused are the peers whose requests were refused within a day.
+	Refused []audit.Refused `json:"refused"`
 }
 
 // statusLately is how many entries of the audit log are shown.
@@ -44,32 +49,29 @@ func newStatusCommand(e *env) *cobra.Command {
 lately. The command reads files of this machine only, so it needs no network and no running worker.`,
 		Example: "  swarm status\n  swarm status --state /var/lib/swarm/worker --json",
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			dirs, err := e.stateDirs(hasIdentity)
-			if err != nil {
-				return err
-			}
-			for _, dir := range dirs {
-				line, err := nodeStatus(e, dir)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			n, err := console.EachNode(cmd.Context(), e, cmd, console.HasIdentity, func(n console.Node) error {
+				line, err := nodeStatus(e, n.Dir)
 				if err != nil {
 					return err
 				}
-				if err := e.Print(line, func() error { return printStatus(e, line) }); err != nil {
-					return err
-				}
+				return e.Print(line, func() error { return printStatus(e, line) })
+			})
+			if n == 0 && err == nil {
+				e.Stderr.Println("No node was ever run on this machine. Begin with: swarm init, or swarm join")
 			}
-			if len(dirs) == 0 {
-				e.Stderr.Println("No node was ever run on this machine by this user. Begin with: swarm init, or swarm join")
-			}
-			return nil
+			return err
 		},
 	}
 }
 
 func nodeStatus(e *env, dir string) (s statusLine, err error) {
-	s = statusLine{State: dir, Warnings: []string{}, May: []memberLine{}, Valid: true}
+	s = statusLine{Dir: dir, Warnings: []string{}, May: []signing.Member{}, Valid: true}
 	if s.Peer, err = fleetdir.ID(dir); err != nil {
 		return s, err
+	}
+	if p, ok := running.Look(dir); ok {
+		s.Runs = &p
 	}
 	if w := agent.TwinWarning(dir); w != "" {
 		s.Warnings = append(s.Warnings, w)
@@ -86,7 +88,7 @@ func nodeStatus(e *env, dir string) (s statusLine, err error) {
 	if !trust.InFleet(fleetdir.Dir(dir)) {
 		return s, nil
 	}
-	adm, err := admin.OpenAdmin(dir, e.log)
+	adm, err := admin.OpenAdmin(dir, e.Log)
 	if err != nil {
 		return s, err
 	}
@@ -95,7 +97,7 @@ func nodeStatus(e *env, dir string) (s statusLine, err error) {
 	s.Fleet, s.FleetName, s.Fingerprint, s.Name, s.Role, s.Expires = f.ID(), f.Name(), f.ID().Fingerprint(), g.Name, g.Role, &until
 	s.Valid = f.Whole() == nil && f.SelfErr() == nil
 	s.Warnings = append(s.Warnings, adm.Warnings()...)
-	for _, m := range memberLines(adm) {
+	for _, m := range signing.Members(adm) {
 		if m.State == "member" && !m.Self && (len(m.Verbs) > 0 || len(m.Also) > 0) {
 			s.May = append(s.May, m)
 		}
@@ -104,7 +106,7 @@ func nodeStatus(e *env, dir string) (s statusLine, err error) {
 }
 
 func printStatus(e *env, s statusLine) error {
-	e.Stdout.Printf("%s\n  peer         %s\n", s.State, s.Peer)
+	e.Stdout.Printf("%s\n  peer         %s\n", s.Dir, s.Peer)
 	if s.Fleet == "" {
 		e.Stdout.Println("  fleet        none: only peers named with --allow may command a worker here")
 	} else {
@@ -119,9 +121,13 @@ func printStatus(e *env, s statusLine) error {
 		if i == 0 {
 			head = "may command"
 		}
-		e.Stdout.Printf("  %-12s %s: %s\n", head, m.Name, rightsText(m))
+		e.Stdout.Printf("  %-12s %s: %s\n", head, m.Name, signing.Rights(m))
 	}
-	e.Stdout.Printf("  may run      %s\n", s.Policy)
+	printRuns(e, s.Runs)
+	works := s.Fleet == "" || s.Role == trust.RoleWorker
+	if works {
+		e.Stdout.Printf("  may run      %s\n", s.Policy)
+	}
 	for i, entry := range s.Lately {
 		head := ""
 		if i == 0 {
@@ -136,36 +142,16 @@ func printStatus(e *env, s statusLine) error {
 		}
 		e.Stdout.Printf("  %-12s %s\n", head, r.Text())
 	}
-	e.Stdout.Println("  Workloads run with the rights of the worker.")
+	if works {
+		e.Stdout.Println("  Workloads run with the rights of the worker.")
+	}
 	return nil
 }
 
-// rightsText puts a member's rights in words.
-func rightsText(m memberLine) string {
-	text := ""
-	add := func(r trust.Right) {
-		if len(r.Verbs) == 0 {
-			return
-		}
-		if text != "" {
-			text += "; "
-		}
-		for i, v := range r.Verbs {
-			if i > 0 {
-				text += " "
-			}
-			text += v
-		}
-		if r.On != "" {
-			text += " on " + r.On
-		}
-		if r.Expires != 0 {
-			text += " until " + time.UnixMilli(r.Expires).UTC().Format("2006-01-02 15:04")
-		}
+func printRuns(e *env, p *running.Process) {
+	if p == nil {
+		e.Stdout.Println("  runs         no")
+		return
 	}
-	add(trust.Right{Verbs: m.Verbs, On: m.On})
-	for _, r := range m.Also {
-		add(r)
-	}
-	return text
+	e.Stdout.Printf("  runs         as %s, pid %d, since %s\n", p.Role, p.PID, p.Since.Format(time.RFC3339))
 }

@@ -1,27 +1,17 @@
 package main
 
 import (
-	"runtime"
-	"runtime/debug"
-
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/host/node/greet"
+	"github.com/seed-b490fa12/swarm/internal/buildinfo"
 )
 
 // version is set by the release build: -ldflags "-X main.version=1.2.3".
 var version = ""
 
 // buildVersion is the release, or what the Go toolchain knows of the build.
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
-}
+func buildVersion() string { return buildinfo.Read(version).Version }
 
 func newVersionCommand(e *env) *cobra.Command {
 	return &cobra.Command{
@@ -29,17 +19,21 @@ func newVersionCommand(e *env) *cobra.Command {
 		Short:   "Print the version of the program and of the protocol",
 		Example: "  swarm version --json",
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v := struct {
-				Version  string `json:"version"`
-				Protocol string `json:"protocol"`
-				Go       string `json:"go"`
-				Platform string `json:"platform"`
-			}{buildVersion(), greet.ProtocolVersion, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-			return e.Print(v, func() error {
-				_, err := e.Stdout.Printf("swarm %s, protocol %s, %s, %s\n", v.Version, v.Protocol, v.Go, v.Platform)
-				return err
-			})
-		},
+		RunE:    func(*cobra.Command, []string) error { return printVersion(e) },
 	}
+}
+
+func printVersion(e *env) error {
+	v := struct {
+		buildinfo.Info
+		Protocol string `json:"protocol"`
+	}{buildinfo.Read(version), greet.ProtocolVersion}
+	return e.Print(v, func() error {
+		source := v.Source()
+		if source != "" {
+			source += ", "
+		}
+		_, err := e.Stdout.Printf("swarm %s, %sprotocol %s, %s, %s\n", v.Version, source, v.Protocol, v.Go, v.Platform)
+		return err
+	})
 }
