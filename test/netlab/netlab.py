@@ -62,6 +62,8 @@ def main():
     life = int(os.environ.pop("NETLAB_LIFE"))
     os.set_inheritable(life, False)
     threading.Thread(target=lambda: (os.read(life, 1), os._exit(137)), daemon=True).start()
+    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
+        del os.environ[name]  # this machine's proxy is not in the lab
     sh("mount", "-t", "tmpfs", "tmpfs", "/run")
     os.makedirs("/run/netns")
     path = os.path.abspath(args[0])

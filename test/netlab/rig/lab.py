@@ -14,6 +14,30 @@ from rig.sh import LabError, sh
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+class NameServer:
+    """the name server of a lab, see nameserver.py"""
+
+    def __init__(self, lab, host, ip):
+        self.lab, self.zone, conf = lab, os.path.join(host.dir, "zone"), os.path.join(host.dir, "resolv.conf")
+        with open(conf, "w") as f:
+            f.write(f"nameserver {ip}\n")
+        sh("mount", "--bind", conf, "/etc/resolv.conf")  # of the lab's own mount namespace
+        p = host.spawn([sys.executable, "-u", os.path.join(HERE, "nameserver.py"), ip, self.zone], name="nameserver")
+        p.wait_line("ready")
+
+    def say(self, **names):
+        """answer with these, written with _ for dots, and with nothing else"""
+        with open(self.zone + "~", "w") as f:
+            f.writelines(f"{name.replace('_', '.')} {ip}\n" for name, ip in names.items())
+        os.replace(self.zone + "~", self.zone)
+        self.lab.event("names", **names)
+
+    def silent(self):
+        if os.path.exists(self.zone):
+            os.remove(self.zone)
+        self.lab.event("names silent")
+
+
 class Lab:
     def __init__(self, out, seed=1):
         self.out, self.seed, self.t0 = out, seed, time.monotonic()
@@ -78,6 +102,11 @@ class Lab:
     def nat(self, name, inside, outside=None, kind="cone", **kw):
         n = self.nats[name] = Nat(self, name, inside, outside or self.inet, kind, **kw)
         return n
+
+    def names(self, host, ip=None):
+        """make a host the name server of all; .say(name=ip) has it answer, .silent() not. It begins silent.
+        Routers that have one address may each be the name server of those behind them."""
+        return NameServer(self, host, ip or host.ip)
 
     # ---- partitions
     def _members(self, x):

@@ -55,7 +55,7 @@ class Node:
         sh("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0",
            "net.ipv4.conf.default.rp_filter=0", "net.ipv4.conf.all.promote_secondaries=1",
            "net.ipv4.conf.default.promote_secondaries=1", "net.ipv4.icmp_ratelimit=0", ns=name, check=False)
-        self.links, self.procs = {}, []
+        self.links, self.procs, self.env = {}, [], {}  # env: what the programs here have in their environment
         self.dir = os.path.join(lab.out, "hosts", name)
         os.makedirs(self.dir, exist_ok=True)
 
@@ -75,7 +75,7 @@ class Node:
 
     def spawn(self, argv, name=None, env=None, cwd=None, rlimits=None):
         """start a program here; it is killed with the lab"""
-        p = Proc(self, name or f"{os.path.basename(argv[0])}{len(self.procs)}", argv, env, cwd, rlimits)
+        p = Proc(self, name or f"{os.path.basename(argv[0])}{len(self.procs)}", argv, {**self.env, **(env or {})}, cwd, rlimits)
         self.procs.append(p)
         return p
 
@@ -152,7 +152,7 @@ class Host(Node):
     def call(self, *argv, timeout=60):
         """run to the end in this host, whatever comes of it; returns subprocess.CompletedProcess"""
         r = subprocess.run(("nsenter", f"--net=/run/netns/{self.name}", "--") + argv, text=True, capture_output=True,
-                           timeout=timeout, cwd=self.dir, env=dict(os.environ, HOME=self.dir, TMPDIR=self.dir))
+                           timeout=timeout, cwd=self.dir, env=dict(os.environ, HOME=self.dir, TMPDIR=self.dir, **self.env))
         self.lab.event("call", host=self.name, argv=argv, rc=r.returncode, out=r.stdout, err=r.stderr)
         return r
 

@@ -34,7 +34,7 @@ class Swarm:
         """run `swarm controller exec`; returns the exit code and what it printed: {name: line}"""
         r = host.call(self.bin, "controller", "exec", "--json", *self.state(host, state), *argv, timeout=timeout)
         lines = [json.loads(line) for line in r.stdout.splitlines()]
-        return r.returncode, {line.get("name") or line["peer"]: line for line in lines}
+        return r.returncode, {line.get("name") or line.get("peer", ""): line for line in lines}
 
 
 class Fleet(Swarm):
@@ -84,6 +84,14 @@ class Fleet(Swarm):
     def ask(self, *argv, timeout=60):
         """exec by the owner: the exit code and {name: line}"""
         return self.exec(self.laptop, *argv, "--mdns=false", timeout=timeout)
+
+    def bundle(self, size):
+        """a folder to deploy, of so many bytes that no machine has yet: its path on the laptop"""
+        path = os.path.join(self.laptop.dir, "bundle")
+        os.mkdir(path)
+        with open(os.path.join(path, "data"), "wb") as f:
+            f.write(os.urandom(size))
+        return path
 
     def answers(self, *names):
         rc, got = self.ask("get_stats", *names, "--timeout=5s")

@@ -4,8 +4,6 @@ args: swarm binary, kind of the owner's NAT, kind of the worker's, what to expec
 options: double (the worker's NAT is behind another), noudp (the worker's NAT drops UDP), member (a worker that relays
 takes the place of the relay)
 """
-import os
-
 from rig.swarm import Fleet
 
 MB = 50
@@ -40,10 +38,7 @@ def main(lab, args):
     took = lab.until(lambda: fleet.paths().get("rig") == expected, 10)
     lab.check(f"path: {expected}", (fleet.paths(), took), took is not None, "s")
 
-    path = os.path.join(laptop.dir, "bundle")
-    os.mkdir(path)
-    with open(os.path.join(path, "data"), "wb") as f:
-        f.write(os.urandom(MB << 20))
+    path = fleet.bundle(MB << 20)
     start = lab.now()
     rc, got = fleet.ask("deploy", "rig", path, "--timeout=120s", timeout=130)
     lab.check(f"deploy of {MB} MB", lab.now() - start, rc == 0 and got["rig"]["ok"], "s")
