@@ -57,7 +57,7 @@ func tryVectors(ctx context.Context, t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s", run(ctx, t, dir, "node", "vectors.mjs", vectors))
+	t.Logf("%s", execute(ctx, t, dir, "node", "vectors.mjs", vectors))
 }
 
 // tryWorker commands a worker in the other language with our controller.
@@ -88,10 +88,10 @@ func tryWorker(ctx context.Context, t *testing.T, dir, swarm string) {
 
 // tryClient runs the client in the other language against our worker.
 func tryClient(ctx context.Context, t *testing.T, dir, swarm string) {
-	id := strings.TrimSpace(string(run(ctx, t, dir, "node", "client.mjs", "id", seed)))
+	id := strings.TrimSpace(string(execute(ctx, t, dir, "node", "client.mjs", "id", seed)))
 	addrs := startWorker(t, swarm, id)
 	args := append([]string{"--experimental-websocket", "client.mjs", "run", seed, stranger}, addrs...)
-	out := run(ctx, t, dir, "node", args...)
+	out := execute(ctx, t, dir, "node", args...)
 
 	var got []step
 	for line := range bytes.Lines(out) {
@@ -155,12 +155,12 @@ func install(ctx context.Context, t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	run(ctx, t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	execute(ctx, t, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	return dir
 }
 
-// run runs a program to its end and returns what it wrote to standard output.
-func run(ctx context.Context, t *testing.T, dir, name string, args ...string) []byte {
+// execute runs a program to its end and returns what it wrote to standard output.
+func execute(ctx context.Context, t *testing.T, dir, name string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
@@ -177,7 +177,7 @@ func run(ctx context.Context, t *testing.T, dir, name string, args ...string) []
 func build(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "swarm")
-	run(ctx, t, ".", "go", "build", "-o", bin, "github.com/seed-b490fa12/swarm/cmd/swarm")
+	execute(ctx, t, ".", "go", "build", "-o", bin, "github.com/seed-b490fa12/swarm/cmd/swarm")
 	return bin
 }
 

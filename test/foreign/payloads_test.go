@@ -15,8 +15,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/seed-b490fa12/swarm/deploy"
+	"github.com/seed-b490fa12/swarm/host/node/addrs"
+	"github.com/seed-b490fa12/swarm/host/node/join"
+	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -31,7 +35,7 @@ type payloadCase struct {
 }
 
 const (
-	about = "Payloads of ops, logs, audit and deploy. A case without a code is valid; a request with one is answered with it."
+	about = "Payloads of ops, logs, run, audit, deploy, join and peers. A case without a code is valid; a request with one is answered with it."
 	me    = "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5"
 	// The file "hello.txt" holds "hello\n".
 	manifest = `{"name":"greeting","release":"4a0ef8d0b7d6a8f5","files":[{"path":"hello.txt","mode":"0644","size":6,"sha256":"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"}]}`
@@ -51,6 +55,9 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 		`"workloads":[{"name":"refpow","kind":"refpow","state":"mining","algorithm":"sha256d","hashRate":1234567.5,"sharesAccepted":31,"sharesRejected":0,"uptimeSeconds":3590,"restarts":0,"pool":"stratum+tcp://pool.example.org:3333"},`+
 		`{"name":"xmrig","kind":"xmrig","state":"stopped","algorithm":"rx/0","hashRate":null,"sharesAccepted":null,"sharesRejected":null,"uptimeSeconds":null,"restarts":2,"pool":""}],"seq":720,"boot":1795249800250}`)
 
+	add("stats", 0, "a miner without a pool", `{"node":"`+me+`","name":"rig-01","uptimeSeconds":3600,"host":{"cpuPercent":98.5,"load1":3.9,"memTotal":25274793984,"memUsed":1234567,"diskTotal":270553174016,"diskUsed":15055716352},`+
+		`"workloads":[{"name":"xmrig","kind":"xmrig","state":"degraded","algorithm":"rx/0","hashRate":null,"sharesAccepted":31,"sharesRejected":1,"uptimeSeconds":3590,"restarts":0,"pool":"","reason":"not connected to a pool, 3 attempts failed"}],"seq":721,"boot":1795249800250}`)
+
 	add("start_miner", 0, "the least", `{"miner":"refpow"}`)
 	add("start_miner", 0, "all members", `{"miner":"xmrig","name":"gpu-0","algorithm":"rx/0","threads":4,"pool":"stratum+ssl://pool.example.org:443","wallet":"48abc","password":"x","config":{"donate-level":1}}`)
 	add("start_miner", 0, "a profile", `{"miner":"refpow","profile":"eco"}`)
@@ -66,6 +73,9 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("start_miner", invalid, "1,025 threads", `{"miner":"refpow","threads":1025}`)
 	add("start_miner", invalid, "threads and a profile", `{"miner":"refpow","threads":1,"profile":"eco"}`)
 	add("start_miner", invalid, "a config that is no object", `{"miner":"refpow","config":[1]}`)
+	add("start_miner", 0, "another pool for the one that runs", `{"replace":true,"pool":"stratum+tcp://pool.example.org:3333"}`)
+	add("stop_miner", 0, "the one that runs", `{"only":true}`)
+	add("stop_miner", invalid, "a name and only", `{"name":"refpow","only":true}`)
 	add("stop_miner", 0, "a name", `{"name":"refpow"}`)
 	add("stop_miner", invalid, "no name", `{}`)
 	add("miner_ack", 0, "running", `{"name":"refpow","running":true,"state":"starting","hashRate":null,"algorithm":"sha256d"}`)
@@ -73,6 +83,10 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("get_logs", 0, "the only workload's last lines", `{}`)
 	add("get_logs", 0, "all members but offset", `{"name":"refpow","lines":50,"since":1795249800000,"until":1795249900000,"follow":true}`)
 	add("get_logs", 0, "going on from an offset", `{"name":"refpow","offset":0,"follow":true}`)
+	add("get_logs", 0, "going on with a run", `{"name":"refpow","offset":10,"follow":true,"run":"IZ5HCTQ4U3XJTXQLPJ7MKEJN7E"}`)
+	add("get_logs", invalid, "a run of 65 characters", `{"offset":1,"follow":true,"run":"`+strings.Repeat("r", 65)+`"}`)
+	add("get_logs", 0, "the agent's own log", `{"agent":true,"lines":50}`)
+	add("get_logs", invalid, "the agent's own log of a workload", `{"agent":true,"name":"refpow"}`)
 	add("get_logs", 0, "10,000 lines", `{"lines":10000}`)
 	add("get_logs", invalid, "10,001 lines", `{"lines":10001}`)
 	add("get_logs", invalid, "until before since", `{"since":2,"until":1}`)
@@ -82,6 +96,26 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("logs", 0, "a gap, and the end", `{"name":"refpow","lines":[],"next":4096,"hasMore":false,"gap":{"from":0,"to":4096},"exit":{"code":-1,"signal":"killed"}}`)
 
 	const hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	add("run", 0, "a program", `{"argv":["uptime"]}`)
+	add("run", 0, "all members", `{"argv":["sh","-c","cat > list"],"dir":"/tmp","env":{"LC_ALL":"C"},"input":true,"timeoutMs":60000}`)
+	add("run", invalid, "no program", `{"argv":[]}`)
+	add("run", 0, "256 arguments", `{"argv":["p"`+strings.Repeat(`,""`, 255)+`]}`)
+	add("run", invalid, "257 arguments", `{"argv":["p"`+strings.Repeat(`,""`, 256)+`]}`)
+	add("run", invalid, "a zero byte in an argument", `{"argv":["p","\u0000"]}`)
+	add("run", invalid, "a relative directory", `{"argv":["p"],"dir":"tmp"}`)
+	add("run", invalid, "a variable of the worker's own", `{"argv":["p"],"env":{"SWARM_WORKLOAD":"/"}}`)
+	add("run", invalid, "a variable without a name", `{"argv":["p"],"env":{"":"x"}}`)
+	add("run", invalid, "a negative time", `{"argv":["p"],"timeoutMs":-1}`)
+	add("run_input", 0, "the last bytes of input", `{"data":"aGVsbG8K","end":true}`)
+	add("run_input", 0, "output was dealt with", `{"taken":65536}`)
+	add("run_input", invalid, "less than nothing was dealt with", `{"taken":-1}`)
+	add("run_output", 0, "it runs", `{"started":{"pid":4711}}`)
+	add("run_output", 0, "bytes that are no text", `{"stream":"stderr","offset":4,"data":"/wD+"}`)
+	add("run_output", invalid, "bytes of no stream", `{"data":"/wD+"}`)
+	add("run_output", 0, "input was taken", `{"taken":6}`)
+	add("run_output", 0, "exited", `{"exit":{"code":0,"stdoutBytes":6,"stderrBytes":0,"seconds":0.25}}`)
+	add("run_output", 0, "ended after its time", `{"exit":{"signal":"SIGTERM","number":15,"why":"timeout","stdoutBytes":0,"stderrBytes":0,"seconds":60}}`)
+
 	add("get_audit", 0, "all that is kept", `{}`)
 	add("get_audit", 0, "all members", `{"since":1795249800000,"limit":100000,"verify":true,"heads":[{"count":7,"hash":"`+hash+`"}]}`)
 	add("get_audit", invalid, "more entries than there may be", `{"limit":100001}`)
@@ -99,6 +133,10 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	good := strings.Replace(manifest, m.Release, m.ComputeRelease(), 1)
 	add("deploy", 0, "one file", `{"manifest":`+good+`,"size":6}`)
 	add("deploy", invalid, "a size that is not the files'", `{"manifest":`+good+`,"size":7}`)
+	add("deploy", 0, "the rest of one file", `{"manifest":`+good+`,"from":4,"size":2,"transfer":"K5T2QZ"}`)
+	add("deploy", 0, "what is missing?", `{"manifest":`+good+`,"from":6,"size":0,"transfer":"K5T2QZ"}`)
+	add("deploy", invalid, "a rest of no transfer", `{"manifest":`+good+`,"from":4,"size":2}`)
+	add("deploy", invalid, "a rest beyond the end", `{"manifest":`+good+`,"from":7,"size":-1,"transfer":"K5T2QZ"}`)
 	add("deploy", invalid, "a release that is not the files'", `{"manifest":`+manifest+`,"size":6}`)
 	add("deploy", invalid, "no files", `{"manifest":{"name":"greeting","release":"0000000000000000","files":[]},"size":0}`)
 	add("deploy", invalid, "a name that leads out", `{"manifest":`+strings.Replace(good, `"greeting"`, `".."`, 1)+`,"size":6}`)
@@ -111,8 +149,9 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 		text := strings.Replace(strings.Replace(manifest, "hello.txt", p.path, 1), m.Release, bad.ComputeRelease(), 1)
 		add("deploy", invalid, "a path that "+p.name, `{"manifest":`+text+`,"size":6}`)
 	}
+	add("deploy_ack", 0, "partial", `{"name":"greeting","success":false,"release":"","previous":"","bytes":0,"state":"partial","staged":4}`)
 	add("deploy_ack", 0, "deployed", `{"name":"greeting","success":true,"release":"`+m.ComputeRelease()+`","previous":"","bytes":6,"state":"deployed"}`)
-	return cases
+	return append(cases, fleetPayloads(t)...)
 }
 
 // payloadOf returns a pointer to the payload of a type, and whether the type
@@ -130,6 +169,12 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(ops.LogsRequest), false
 	case "deploy":
 		return new(deploy.Request), false
+	case "run":
+		return new(run.Request), false
+	case "run_input":
+		return new(run.Input), false
+	case "run_output":
+		return new(run.Output), true
 	case "get_audit":
 		return new(audit.Request), false
 	case "audit":
@@ -142,20 +187,46 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(ops.Logs), true
 	case "deploy_ack":
 		return new(deploy.Ack), true
+	case "join":
+		return new(join.Request), false
+	case "join_ack":
+		return new(join.Ack), true
+	case "offer":
+		return new(join.OfferRequest), false
+	case "offer_ack":
+		return new(join.OfferAck), true
+	case "put_ticket":
+		return new(join.TicketRequest), false
+	case "ticket_ack":
+		return new(join.TicketAck), true
+	case "compare":
+		return new(membership.CompareRequest), false
+	case "compared":
+		return new(membership.Compared), true
+	case "get_statements":
+		return new(membership.StatementsRequest), false
+	case "statements", "put_statements":
+		return new(membership.Statements), true
+	case "statements_ack":
+		return new(membership.StatementsAck), true
+	case "get_addr":
+		return new(addrs.AddrRequest), false
+	case "addr":
+		return new(addrs.Addr), true
 	}
-	t.Fatalf("type %s has no payload here", typ)
+	t.Fatalf("payloadOf has no type %s", typ)
 	return nil, false
 }
 
 func TestPayloadVectors(t *testing.T) {
-	for _, c := range vectorsOf(t, filepath.Join("..", "..", "streams", "testdata", "vectors", "families.json")) {
+	for _, c := range vectorsOf(t, "families.json", about, payloadCases(t)) {
 		t.Run(c.Type+" "+c.Name, func(t *testing.T) {
 			v, reply := payloadOf(t, c.Type)
 			m := streams.Message{Payload: c.Payload}
 			if err := m.ParsePayload(v); streams.CodeOf(err) != c.Code {
 				t.Fatalf("got %v, want %d", err, c.Code)
 			}
-			if reply {
+			if reply && c.Code == 0 {
 				checkMembers(t, c.Payload, v)
 			}
 		})
@@ -175,14 +246,15 @@ func checkMembers(t *testing.T, want jsontext.Value, v any) {
 	}
 }
 
-// vectorsOf returns the cases of the file, which are those of payloadCases.
-func vectorsOf(t *testing.T, path string) []payloadCase {
+// vectorsOf returns the cases of a file, which are those that the tests make.
+func vectorsOf[C any](t *testing.T, name, about string, cases []C) []C {
 	t.Helper()
 	type file struct {
-		About string        `json:"about"`
-		Cases []payloadCase `json:"cases"`
+		About string `json:"about"`
+		Cases []C    `json:"cases"`
 	}
-	want, err := json.Marshal(file{about, payloadCases(t)}, jsontext.WithIndent("  "), json.Deterministic(true))
+	path := filepath.Join("..", "..", "streams", "testdata", "vectors", name)
+	want, err := json.Marshal(file{about, cases}, jsontext.WithIndent("  "), json.Deterministic(true))
 	if err != nil {
 		t.Fatal(err)
 	}

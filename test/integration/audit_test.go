@@ -74,6 +74,7 @@ func TestPolicy(t *testing.T) {
 
 	// Who else may write the file could allow himself anything.
 	must(t, os.Chmod(path, 0o666))
+	g.kill()
 	r := swarm(t, "worker", "--state", g.state, "--listen", anyPort, "--mdns=false")
 	if r.code != 1 || !strings.Contains(r.stderr, "policy.json") {
 		t.Errorf("a file that everybody may write: %+v", r)

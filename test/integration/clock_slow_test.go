@@ -5,7 +5,6 @@ package integration
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,41 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
+	"github.com/seed-b490fa12/swarm/test/skewed"
 )
-
-// skewed builds the program with a clock of its own, see testdata/clock.
-func skewed(t *testing.T) string {
-	t.Helper()
-	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
-	must(t, err)
-	std := filepath.Join(strings.TrimSpace(string(root)), "src", "time")
-	source, err := os.ReadFile(filepath.Join(std, "time.go"))
-	must(t, err)
-	const reads = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
-	changed := bytes.Replace(source, []byte(reads), []byte(reads+"\tsec += skewNow(mono)\n"), 1)
-	if bytes.Equal(changed, source) {
-		t.Fatal("time.Now of this Go reads the clock in another way: adapt this test")
-	}
-	skew, err := os.ReadFile(filepath.Join("testdata", "clock", "skew_linux.go.txt"))
-	must(t, err)
-	dir := t.TempDir()
-	overlay := struct{ Replace map[string]string }{make(map[string]string)}
-	for name, text := range map[string][]byte{"time.go": changed, "skew_linux.go": skew} {
-		overlay.Replace[filepath.Join(std, name)] = filepath.Join(dir, name)
-		must(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))
-	}
-	data, err := json.Marshal(overlay)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "overlay.json"), data, 0o600))
-	bin := filepath.Join(dir, "swarm")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", bin,
-		"github.com/seed-b490fa12/swarm/cmd/swarm").CombinedOutput()
-	if err != nil {
-		t.Fatalf("build the program with a clock of its own: %v\n%s", err, out)
-	}
-	return bin
-}
 
 // clock is how a program's clock is wrong.
 type clock struct {
@@ -75,7 +41,7 @@ type clockLab struct {
 func newClockLab(t *testing.T) *clockLab {
 	t.Helper()
 	f := newFleet(t)
-	l := &clockLab{t: t, bin: skewed(t), ctl: f.state, worker: filepath.Join(t.TempDir(), "w"), relay: filepath.Join(t.TempDir(), "r")}
+	l := &clockLab{t: t, bin: skewed.Build(t), ctl: f.state, worker: filepath.Join(t.TempDir(), "w"), relay: filepath.Join(t.TempDir(), "r")}
 	for dir, args := range map[string][]string{l.worker: {"rig-01"}, l.relay: {"vps", "--role", "relay"}} {
 		ticket, inv := f.invite(args[0], args[1:]...)
 		extra := []string{"--listen", strings.Replace(freeAddr(t), "127.0.0.1", hiddenAddr, 1)}
@@ -131,6 +97,7 @@ var clockChanging = []struct {
 	{regexp.MustCompile(`12D3KooW[1-9A-HJ-NP-Za-km-z]+`), "PEER"},
 	{regexp.MustCompile(`/(tcp|udp)/\d+`), "/$1/PORT"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d UTC`), "TIME"},
+	{regexp.MustCompile(`offline since [0-9hms]+`), "offline since AGO"},
 	{regexp.MustCompile(`\d{2,} years`), "N years"},
 	{regexp.MustCompile(`\s+`), " "},
 }
@@ -260,7 +227,7 @@ func TestClockMatrix(t *testing.T) {
 
 // TestClockAtTheBeginning: a machine that was never told the time makes a fleet, and joins one; it says that its clock is wrong.
 func TestClockAtTheBeginning(t *testing.T) {
-	bin := skewed(t)
+	bin := skewed.Build(t)
 	f := newFleet(t)
 	ticket, inv := f.invite("rig-01")
 	state := t.TempDir()

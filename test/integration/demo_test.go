@@ -17,7 +17,7 @@ func TestDemo(t *testing.T) {
 	var last struct {
 		OK             bool  `json:"ok"`
 		Workers        int   `json:"workers"`
-		SharesAccepted int64 `json:"shares_accepted"`
+		SharesAccepted int64 `json:"sharesAccepted"`
 	}
 	text := strings.TrimSpace(r.stdout)
 	must(t, json.Unmarshal([]byte(text[strings.LastIndex(text, "\n")+1:]), &last))

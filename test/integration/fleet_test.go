@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -111,6 +112,9 @@ func (r *ongoing) run() {
 		defer close(r.events)
 		for s := bufio.NewScanner(out); s.Scan(); {
 			var e event
+			if slices.Contains(r.cmd.Args, "--json") {
+				checkLines(r.t, r.cmd.Args, s.Text())
+			}
 			if err := json.Unmarshal(s.Bytes(), &e, json.MatchCaseInsensitiveNames(true)); err == nil {
 				r.events <- e
 			}
@@ -288,6 +292,30 @@ func TestTicketIsUsedOnce(t *testing.T) {
 	mustRun(t, swarm(t, "leave", "--yes", "--state", first))
 	ticket, _ = f.invite("rig-02")
 	mustRun(t, join(t, first, ticket, "--listen", anyPort))
+}
+
+// A ticket goes to a machine as a file, or as a picture; neither is printed, nor for others to read.
+func TestTicketAsAFile(t *testing.T) {
+	f := newFleet(t)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ticket")
+	inv := f.start("invite", "rig-01", "--listen", anyPort, "--mdns=false", "--ticket-file", file)
+	defer inv.stop()
+	if e := inv.next("ticket"); e.Ticket != "" {
+		t.Errorf("the ticket was printed, too: %+v", e)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	state := filepath.Join(dir, "rig-01")
+	mustRun(t, swarm(t, "join", file, "--yes", "--state", state, "--json"))
+	inv.next("joined")
+	if r := swarm(t, "join", filepath.Join(dir, "none"), "--yes", "--state", state); r.code != 1 || !strings.Contains(r.stderr, "neither a ticket") {
+		t.Errorf("%+v", r)
+	}
+	if r := f.swarm("invite", "rig-02", "--ticket-file", file); r.code != 1 || !strings.Contains(r.stderr, "is there already") {
+		t.Errorf("%+v", r)
+	}
 }
 
 func TestTicketIsRefusedInWords(t *testing.T) {
@@ -572,6 +600,13 @@ func TestInviteTo(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	inv.next("joined")
+	// A ticket that is brought is not to be pasted by anybody.
+	wait = startCommand(t, "join", "--wait", "--fleet", f.id, "--yes", "--listen", anyPort, "--state", t.TempDir(), "--json")
+	r := f.swarm("invite", "rig-02", "--to", wait.next("waiting").Addrs[0], "--mdns=false")
+	if r.code != 0 || !strings.Contains(r.stderr, "rig-02 has joined") || strings.Contains(r.stderr, "paste") {
+		t.Errorf("%+v", r)
+	}
+	wait.next("joined")
 	// Without a word of which fleet it is to be, anybody could take the machine.
 	if r := swarm(t, "join", "--wait", "--yes", "--state", t.TempDir()); r.code != 1 || !strings.Contains(r.stderr, "--fleet") {
 		t.Errorf("%+v", r)

@@ -102,6 +102,9 @@ func strangersHoard(t *testing.T, during time.Duration, cases ...hoarding) {
 			}
 			strangers.Wait()
 			others.Wait()
+			if len(times) == 0 {
+				t.Fatal("no call of a member was answered")
+			}
 			slowest := slices.Max(times)
 			t.Logf("%d streams were opened; the worker grew from %d to %d MiB; %d calls of a member, the slowest %v", opened.Load(), before>>20, peak>>20, len(times), slowest)
 			if peak-before > hoarded {

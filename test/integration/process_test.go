@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"go.uber.org/goleak"
+
+	"github.com/seed-b490fa12/swarm/test/contract"
 )
 
 // program is the path of the real binary, built once.
@@ -134,8 +137,31 @@ func swarmIn(ctx context.Context, t *testing.T, stdin io.Reader, args ...string)
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatalf("swarm %s: %v", strings.Join(args, " "), err)
 	}
+	if slices.Contains(args, "--json") {
+		checkLines(t, args, stdout.String())
+	}
 	return ran{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String(), time.Since(began)}
 }
+
+// checkLines holds what a command has printed with --json against docs/json.md.
+func checkLines(t *testing.T, args []string, out string) {
+	t.Helper()
+	if err := schema().CheckAll(out); err != nil {
+		t.Errorf("swarm %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+var schema = sync.OnceValue(func() contract.Members {
+	text, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		panic(err)
+	}
+	m, err := contract.New(text)
+	if err != nil {
+		panic(err)
+	}
+	return m
+})
 
 // controller is a controller's state directory with an identity in it.
 type controller struct {

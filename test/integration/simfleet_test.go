@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -230,4 +231,87 @@ func TestLeftAloneForFourMonths(t *testing.T) {
 		s.must(laptop.Close())
 		rigs[0].stop()
 	})
+}
+
+// A thief with a copy of the laptop's key has used up the room for what it revokes on a machine. The
+// owner is told each time that the machine goes on to obey, and the root key goes on.
+func TestRevokeTellsWhereThereIsNoRoom(t *testing.T) {
+	simulate(t, func(s *simulation) {
+		f := s.fleet()
+		state := filepath.Join(f.dir, "controller")
+		rigID := f.member("rig-01", trust.RoleWorker, "rig")
+		junk := madeUp(s, steal(s.t, state))
+		rig, err := trust.OpenFleet(trust.FleetConfig{Dir: fleetdir.Dir(filepath.Join(f.dir, "rig-01")), Self: rigID})
+		s.must(err)
+		_, err = rig.Learn(junk...)
+		s.must(err)
+		worker, laptop := f.rig(1), f.as("controller", "1.0.1.2")
+		if sum := f.ask(laptop, []running{worker}); sum.OK != 1 {
+			t.Fatalf("%+v", sum)
+		}
+
+		daily, err := admin.OpenAdmin(state, nil) // without the root key
+		s.must(err)
+		key, _, err := fleetdir.Identity(state)
+		s.must(err)
+		own, err := daily.Fleet.Signer(key)
+		s.must(err)
+		evil := madeUpID(1 << 20)
+		chain, err := own.Issue(trust.Grant{Subject: evil, Role: trust.RoleController, Name: "evil"}, time.Now())
+		s.must(err)
+		_, err = daily.Fleet.Learn(chain...)
+		s.must(err)
+		revoke := func(adm *admin.Admin) (code streams.Code) {
+			s.must(adm.Revoke([]peer.ID{evil}, nil))
+			news := agent.News{Keep: adm.Revocations(evil, nil), TimeoutMs: 600_000}
+			if len(news.Keep) != 1 {
+				t.Fatalf("%d revocations", len(news.Keep))
+			}
+			s.must(laptop.Deliver(context.Background(), news, func(d agent.Delivery) { code = streams.CodeOf(d.Err) }))
+			return code
+		}
+		for range 2 {
+			if code := revoke(daily); code != streams.CodeTooLarge {
+				t.Errorf("by the laptop: %v", code)
+			}
+		}
+		s.must(f.admin.Fleet.Reload())
+		if code := revoke(f.admin); code != 0 {
+			t.Errorf("by the root: %v", code)
+		}
+		s.must(laptop.Close())
+		worker.stop()
+	})
+}
+
+// madeUpID is a peer that there is not.
+func madeUpID(n int) peer.ID {
+	return peer.ID("\x00\x24\x08\x01\x12\x20" + fmt.Sprintf("%032d", n))
+}
+
+// madeUp is what a thief revokes: members of its own making, as many as there is room for, and large.
+func madeUp(s *simulation, th *thief) [][]byte {
+	s.t.Helper()
+	labels := map[string]string{}
+	for i := range 32 {
+		labels[fmt.Sprintf("label%02d%s", i, strings.Repeat("x", 50))] = strings.Repeat("y", 60)
+	}
+	for n, full := 0, false; !full; n++ {
+		const each = 100
+		var grants [][]byte
+		var peers []peer.ID
+		for i := range each {
+			g := trust.Grant{Subject: madeUpID(n*each + i), Role: trust.RoleWorker, Name: "x", Labels: labels}
+			chain, err := th.signer.Issue(g, time.Now())
+			s.must(err)
+			grants, peers = append(grants, chain[len(chain)-1]), append(peers, g.Subject)
+		}
+		_, err := th.fleet.Learn(grants...)
+		s.must(err)
+		if err = th.fleet.Issuance().Revoke(th.signer, peers, nil); !errors.Is(err, trust.ErrFull) {
+			s.must(err)
+		}
+		full = err != nil
+	}
+	return th.fleet.Exchange().Common()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node"
 	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/host/trust"
+	"github.com/seed-b490fa12/swarm/host/trust/rootkey"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 )
 
@@ -379,5 +380,30 @@ func TestBroughtTicketIsWorthItsSender(t *testing.T) {
 	mustRun(t, f.swarm("revoke", "night"))
 	if puppet.commands(g) || night.commands(g) {
 		t.Error("it outlived the one who brought its ticket")
+	}
+}
+
+// A laptop that knows no grant of an issuer asks the machines before it closes the issuer's book: else
+// it would be closed for ever.
+func TestCloseAsksFirst(t *testing.T) {
+	f := newFleet(t)
+	g := f.letIn("rig-01")
+	root, err := rootkey.Load(fleetdir.RootKeyPath(f.state), "")
+	must(t, err)
+	signer, err := root.Signer()
+	must(t, err)
+	_, lost := newPeer(t)
+	mustRun(t, f.swarm(append([]string{"revoke", lost.String(), "--as-root"}, f.at(g)...)...))
+	verbs := []string{trust.VerbRevoke}
+	paper, err := signer.Issue(trust.Grant{Subject: lost, Role: trust.RoleIssuer, Name: "lost", Verbs: verbs, MayIssue: &trust.Bounds{Verbs: verbs, ForAll: true}}, time.Now())
+	must(t, err)
+	must(t, steal(t, f.state).put(g, paper...)) // the machine has heard of it, the laptop has not
+	mustRun(t, f.swarm(append([]string{"revoke", "--close", lost.String()}, f.at(g)...)...))
+	id, err := fleetdir.ID(f.state)
+	must(t, err)
+	fleet, err := trust.OpenFleet(trust.FleetConfig{Dir: fleetdir.Dir(f.state), Self: id})
+	must(t, err)
+	if l := fleet.Lifts(); len(l) != 1 || len(l[0].Lift.Lines) != 1 {
+		t.Errorf("closed for ever: %+v", l)
 	}
 }
