@@ -31,6 +31,7 @@ func documents(t *testing.T) (paths []string) {
 
 var (
 	goBlock  = regexp.MustCompile("(?s)\n```go\n((?://[^\n]*\n)*package .*?)\n```\n")
+	goInList = regexp.MustCompile(`\n       package (ops|main)\n(?:       .*\n|\n)+`)
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	fence    = regexp.MustCompile("(?s)\n```.*?\n```\n")
 	heading  = regexp.MustCompile(`(?m)^#+ (.*)$`)
@@ -38,7 +39,8 @@ var (
 	external = regexp.MustCompile(`^[a-z]+:`)
 )
 
-// TestProgramsInDocuments compiles the whole files of Go that documents show.
+// TestProgramsInDocuments compiles the whole files of Go that documents show, and the program with
+// the operation that CONTRIBUTING.md adds to it.
 func TestProgramsInDocuments(t *testing.T) {
 	t.Parallel()
 	overlay := make(map[string]string)
@@ -61,6 +63,14 @@ func TestProgramsInDocuments(t *testing.T) {
 	if len(dirs) < 2 {
 		t.Fatalf("found %d programs in documents: the pattern has lost them", len(dirs))
 	}
+	for path, text := range addedOperation(t) {
+		file := filepath.Join(t.TempDir(), filepath.Base(path))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		overlay[filepath.Join(abs, filepath.FromSlash(path))] = file
+	}
+	dirs = append(dirs, "./cmd/swarm")
 	b, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +84,54 @@ func TestProgramsInDocuments(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// TestExamplesInDocuments: a program of examples/ that a document shows is shown as it is tested there.
+func TestExamplesInDocuments(t *testing.T) {
+	shown := 0
+	for _, path := range documents(t) {
+		for _, m := range goBlock.FindAllStringSubmatch(read(t, path), -1) {
+			name := exampleName.FindStringSubmatch(m[1])
+			if name == nil {
+				continue
+			}
+			shown++
+			if read(t, filepath.Join(root, "examples", name[1], "main.go")) != m[1]+"\n" {
+				t.Errorf("%s shows another program than examples/%s", path, name[1])
+			}
+		}
+	}
+	if shown < 2 {
+		t.Errorf("%d examples are shown: the pattern has lost them", shown)
+	}
+}
+
+// exampleName finds the name of a program of examples/ in its first line.
+var exampleName = regexp.MustCompile(`^// Command ([a-z0-9]+) `)
+
+// addedOperation returns the files that the steps of "Add an operation" in CONTRIBUTING.md give: two
+// new ones, and two with a changed line.
+func addedOperation(t *testing.T) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	for _, m := range goInList.FindAllStringSubmatch(read(t, filepath.Join(root, "CONTRIBUTING.md")), -1) {
+		path := map[string]string{"ops": "ops/getuptime.go", "main": "cmd/swarm/op_get_uptime.go"}[m[1]]
+		files[path] = strings.ReplaceAll(m[0], "\n       ", "\n")
+	}
+	if len(files) != 2 {
+		t.Fatalf("found %d files in the steps, want 2", len(files))
+	}
+	for _, change := range []struct{ path, old, new string }{
+		{"ops/ops.go", "return Operations{", "return Operations{getUptime(w), "},
+		{"cmd/swarm/operation.go", "opPing(), ", "opPing(), opGetUptime(), "},
+	} {
+		text := read(t, filepath.Join(root, change.path))
+		if strings.Count(text, change.old) != 1 {
+			t.Fatalf("%s: want %q once", change.path, change.old)
+		}
+		files[change.path] = strings.Replace(text, change.old, change.new, 1)
+	}
+	return files
 }
 
 // TestLinksInDocuments follows the links between files, and to headings in them.

@@ -56,8 +56,7 @@ func checkHelp(t *testing.T, bin string, path ...string) int {
 		}
 	}
 	n := 1
-	_, sub, _ := strings.Cut(rest, "Available Commands:\n")
-	sub, _, _ = strings.Cut(sub, "\n\n")
+	sub, _, _ := strings.Cut(rest, "\nFlags:\n")
 	for _, m := range commandLine.FindAllStringSubmatch(sub, -1) {
 		if cmd := m[1]; cmd != "help" && cmd != "completion" { // cobra's own
 			n += checkHelp(t, bin, append(path[:len(path):len(path)], cmd)...)
