@@ -12,9 +12,9 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEADCODE    = golang.org/x/tools/cmd/deadcode@v0.51.0
 PLATFORMS   = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
-# What no program of ours uses, and is there all the same: a library for tests, the pool for tests and the demo, and methods
+# What no program of ours uses, and is there all the same: libraries for tests, the pool for tests and the demo, and methods
 # that fmt calls, which keep secrets out of logs.
-ALIVE = -e '^streams/streamtest/' -e '^internal/refpow/pool/' -e 'String$$'
+ALIVE = -e '^streams/streamtest/' -e '^test/' -e '^internal/refpow/pool/' -e 'String$$'
 
 # How programs are built; checks are made in the same way, so that they find the packages compiled.
 STATIC = CGO_ENABLED=0
@@ -27,13 +27,17 @@ help: ## say what the words do
 build: ## build bin/swarm
 	$(STATIC) $(GO) build -o bin/ ./cmd/swarm
 
+.PHONY: man
+man: build ## write the manual pages to bin/man
+	bin/swarm man bin/man
+
 .PHONY: demo
 demo: build ## three workers, a controller and a mining pool on this machine, under a minute
 	bin/swarm demo
 
 .PHONY: test
 test: ## the fast set of tests, with the race detector
-	$(GO) test -race -timeout 8m ./...
+	$(GO) test -race -timeout 14m ./...
 
 .PHONY: slow
 slow: ## the fast set and the slow one
