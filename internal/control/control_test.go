@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -143,9 +144,15 @@ func TestListenersOutliveServe(t *testing.T) {
 	}
 	mu.Unlock()
 	untilHeard(t, c, func() bool { return count("state") > 1 })
-	eventually(t, "the watch to be back", func() bool { mu.Lock(); defer mu.Unlock(); return len(pushed) == 2 })
-	if pushed[0].Event != agent.EventCut || pushed[0].Why == "" || pushed[1].Event != agent.EventBack || pushed[1].Away <= 0 {
-		t.Errorf("watched %+v", pushed)
+	var seen []agent.Pushed
+	eventually(t, "the watch to be back", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = slices.Clone(pushed)
+		return len(seen) == 2
+	})
+	if seen[0].Event != agent.EventCut || seen[0].Why == "" || seen[1].Event != agent.EventBack || seen[1].Away <= 0 {
+		t.Errorf("watched %+v", seen)
 	}
 	stop()
 

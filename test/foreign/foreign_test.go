@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -209,7 +210,7 @@ func firstLine(t *testing.T, cmd *exec.Cmd) []byte {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
+		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() > 0 {
 			t.Errorf("%s ended with %v:\n%s", cmd.Path, err, stderr.Bytes())
 		}
