@@ -65,6 +65,9 @@ type Config struct {
 	// request, however often it is repeated. On an error the request fails, and has no effect. The
 	// function that it returns, if any, is called with the error that the request ended with.
 	Audit func(context.Context, Audited) (done func(error), err error)
+	// Journal keeps over restarts of a mux what came of requests with an effect; nil: in memory only,
+	// so that one that is repeated after a restart has its effect again.
+	Journal Journal
 	// Limits bound what a peer may use; zero fields have defaults.
 	Limits Limits
 

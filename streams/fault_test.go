@@ -87,10 +87,10 @@ func TestErrorNoticeIsValidated(t *testing.T) {
 }
 
 func TestRecordsAreBoundedInBytes(t *testing.T) {
-	r := newReplays(maxPeers, maxAnswers)
+	r := newReplays(maxPeers, maxAnswers, nil)
 	answer := strings.Repeat("x", maxAnswerBytes/4-2) // with its quotes a quarter
 	for range 5 {
-		_, err := r.once(t.Context(), "p", &Message{ID: uuid.New(), Type: "x"}, func() (any, *Error) { return answer, nil })
+		_, err := r.once(t.Context(), Peer{ID: "p"}, &Message{ID: uuid.New(), Type: "x"}, func() (any, *Error) { return answer, nil })
 		must(t, err)
 	}
 	recs, _ := r.done.Get("p")

@@ -121,7 +121,7 @@ func (x *exchange) send(ctx context.Context, item any) error {
 // the repeated request is a conflict.
 func (x *exchange) onceFeed(ctx context.Context, serve func() error) error {
 	ran := false
-	_, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
+	_, err := x.mux.replays.once(ctx, x.peer, &x.msg, func() (any, *Error) {
 		ran = true
 		if err := serve(); err != nil {
 			e := *x.travelling(err)

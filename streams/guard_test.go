@@ -406,10 +406,10 @@ func TestRepeatedWhileRunning(t *testing.T) {
 }
 
 func TestRecordsAreBounded(t *testing.T) {
-	r := newReplays(2, 3)
+	r := newReplays(2, 3, nil)
 	runs := 0
 	do := func(p peerID, id uuid.UUID) {
-		_, err := r.once(t.Context(), p, &Message{ID: id, Type: "x"}, func() (any, *Error) { runs++; return 1, nil })
+		_, err := r.once(t.Context(), Peer{ID: p}, &Message{ID: id, Type: "x"}, func() (any, *Error) { runs++; return 1, nil })
 		must(t, err)
 	}
 	ids := make([]uuid.UUID, 4)
@@ -436,10 +436,10 @@ func TestRecordsAreBounded(t *testing.T) {
 }
 
 func TestTemporaryErrorsAreNotRecorded(t *testing.T) {
-	r := newReplays(maxPeers, maxAnswers)
+	r := newReplays(maxPeers, maxAnswers, nil)
 	m := &Message{ID: uuid.New(), Type: "x"}
 	for _, want := range []error{ErrUnavailable, ErrConflict, ErrConflict} {
-		_, err := r.once(t.Context(), "p", m, func() (any, *Error) {
+		_, err := r.once(t.Context(), Peer{ID: "p"}, m, func() (any, *Error) {
 			if errors.Is(want, ErrUnavailable) {
 				return nil, Errorf(CodeUnavailable, "later")
 			}

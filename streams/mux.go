@@ -65,7 +65,7 @@ func NewMux(h Host, cfg Config) *Mux {
 	m := &Mux{
 		host: h, cfg: cfg, self: newSender(h.ID()),
 		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory),
-		replays: newReplays(maxPeers, maxAnswers), bulks: bulk.Links{Line: cfg.Line, Open: openOne},
+		replays: newReplays(maxPeers, maxAnswers, cfg.Journal), bulks: bulk.Links{Line: cfg.Line, Open: openOne},
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}
 	m.base, m.abort = context.WithCancel(context.Background())

@@ -14,8 +14,9 @@ import (
 
 // replays remember the answers to requests with an effect, so that a request that is repeated (the
 // answer was lost on the way) gets the same answer and has no second effect. Bounded per peer and
-// in peers; in memory only.
+// in peers; what a restart must not take is in the journal.
 type replays struct {
+	journal Journal // nil: memory is all there is
 	mu      sync.Mutex
 	running map[replayKey]*answer // bounded by the streams that peers may open
 	done    *simplelru.LRU[peer.ID, *answers]
@@ -73,8 +74,9 @@ func (a *answer) size() int {
 }
 
 // newReplays keeps the answers of so many peers, and so many for each.
-func newReplays(peers, perPeer int) *replays {
+func newReplays(peers, perPeer int, j Journal) *replays {
 	return &replays{
+		journal: j,
 		running: make(map[replayKey]*answer),
 		done:    newLRU[peer.ID, *answers](peers, nil),
 		perPeer: perPeer,
@@ -83,12 +85,11 @@ func newReplays(peers, perPeer int) *replays {
 
 // once runs fn, unless this request of p was seen before: then it returns what came of that. The
 // same ID with another payload is a conflict.
-func (r *replays) once(ctx context.Context, p peer.ID, m *Message, fn func() (any, *Error)) (jsontext.Value, error) {
-	hash := sha256.Sum256(append([]byte(m.Type+"\n"), m.Payload...))
-	ans, first := r.begin(replayKey{p, m.ID}, hash)
-	if ans.hash != hash {
-		return nil, Errorf(
-			CodeConflict, "message ID %s was used before with another payload: a new request needs a new ID", m.ID)
+func (r *replays) once(ctx context.Context, p Peer, m *Message, fn func() (any, *Error)) (jsontext.Value, error) {
+	e := Effect{p.ID, m.ID, sha256.Sum256(append([]byte(m.Type+"\n"), m.Payload...)), m.Timestamp.Add(-p.ClockOffset)}
+	ans, first := r.begin(replayKey{p.ID, m.ID}, e.Hash)
+	if ans.hash != e.Hash {
+		return nil, errUsed(m.ID)
 	}
 	if !first {
 		select {
@@ -98,7 +99,39 @@ func (r *replays) once(ctx context.Context, p peer.ID, m *Message, fn func() (an
 			return nil, Errorf(CodeUnavailable, "stopped while the first request with this ID was running")
 		}
 	}
-	return r.run(replayKey{p, m.ID}, ans, fn)
+	// A panic passes through here to the guard; those who wait must not hang.
+	ans.err = Errorf(CodeInternal, "internal error")
+	defer r.finish(replayKey{p.ID, m.ID}, ans)
+	if r.journal == nil {
+		return ans.run(fn)
+	}
+	return r.journaled(e, ans, fn)
+}
+
+func errUsed(id uuid.UUID) *Error {
+	return Errorf(CodeConflict, "message ID %s was used before with another payload: a new request needs a new ID", id)
+}
+
+// journaled runs fn, unless the journal knows the request.
+func (r *replays) journaled(e Effect, ans *answer, fn func() (any, *Error)) (jsontext.Value, error) {
+	past, err := r.journal.Begin(e)
+	switch {
+	case err != nil:
+		ans.err = Errorf(CodeUnavailable, "this machine cannot record what it does, and so does not do it: %w", err)
+		return nil, ans.err
+	case past != nil && past.Hash != e.Hash:
+		ans.err = errUsed(e.ID)
+		return nil, ans.err
+	case past != nil:
+		ans.payload, ans.err = past.result()
+		return ans.result()
+	}
+	defer func() {
+		r.journal.End(e, Past{
+			Hash: e.Hash, Ended: true, NoEffect: ans.err != nil && ans.err.hadNoEffect(), Payload: ans.payload, Err: ans.err,
+		})
+	}()
+	return ans.run(fn)
 }
 
 func (a *answer) result() (jsontext.Value, error) {
@@ -124,20 +157,18 @@ func (r *replays) begin(k replayKey, hash [sha256.Size]byte) (ans *answer, first
 	return ans, true
 }
 
-func (r *replays) run(k replayKey, ans *answer, fn func() (any, *Error)) (jsontext.Value, error) {
-	// A panic passes through here to the guard; those who wait must not hang.
-	ans.err = Errorf(CodeInternal, "internal error")
-	defer r.finish(k, ans)
+// run runs fn, and keeps what it returns.
+func (a *answer) run(fn func() (any, *Error)) (jsontext.Value, error) {
 	v, err := fn()
-	if ans.err = err; err != nil {
+	if a.err = err; err != nil {
 		return nil, err
 	}
 	out, encodeErr := json.Marshal(v)
 	if encodeErr != nil {
-		ans.err = Errorf(CodeInternal, "internal error")
+		a.err = Errorf(CodeInternal, "internal error")
 		return nil, encodeErr
 	}
-	ans.payload = out
+	a.payload = out
 	return out, nil
 }
 

@@ -351,7 +351,7 @@ func (x *exchange) once(ctx context.Context, req any, handler func() (any, error
 		}
 		return x.reply(v, false)
 	}
-	raw, err := x.mux.replays.once(ctx, x.peer.ID, &x.msg, func() (any, *Error) {
+	raw, err := x.mux.replays.once(ctx, x.peer, &x.msg, func() (any, *Error) {
 		v, err := x.run(ctx, req, handler)
 		if err != nil {
 			return nil, x.travelling(err)
