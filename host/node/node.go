@@ -87,6 +87,8 @@ type Config struct {
 	Limits streams.Limits
 	// Audit is called before a request has its effect, see streams.Config.
 	Audit func(context.Context, streams.Audited) (func(error), error)
+	// Journal keeps over restarts what came of requests with an effect, see streams.Config.
+	Journal streams.Journal
 	// Observe is called with the outcome of each exchange, after it has become a score.
 	Observe func(streams.Outcome)
 	// Logger gets what happens; nil is silent.
@@ -194,7 +196,7 @@ func (n *Node) setUp() error {
 		Logger: n.log, Authorize: n.authorize, Member: n.cfg.Judge.Member,
 		Observe: n.observe, Late: func(c network.Conn) { n.probes.Late(c) }, Ready: n.greeter.Ready,
 		Line:   n.Paths().Line,
-		Closed: greet.Closed, Words: dial.Plain, Audit: n.cfg.Audit, Limits: n.cfg.Limits,
+		Closed: greet.Closed, Words: dial.Plain, Audit: n.cfg.Audit, Journal: n.cfg.Journal, Limits: n.cfg.Limits,
 	}
 	if n.cfg.Fleet != nil {
 		n.Streams.Permit = n.permit

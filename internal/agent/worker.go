@@ -27,6 +27,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
+	"github.com/seed-b490fa12/swarm/internal/journal"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
@@ -101,6 +102,7 @@ type Worker struct {
 
 	policy   *policy.File
 	audit    *audit.Recorder
+	journal  *journal.Journal
 	deployed *deploy.Store
 	unhook   func() // ends the news of fleet; nil without
 }
@@ -141,10 +143,12 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		Dir: audit.Dir(cfg.StateDir), Audits: Operations().Audits, Name: w.nameOf, Logger: cfg.Logger,
 	})
 	nc.Audit, nc.Observe = w.audit.Record, w.audit.Observe
+	w.journal = journal.Open(journal.Config{Dir: filepath.Join(cfg.StateDir, "journal"), Logger: cfg.Logger})
+	nc.Journal = w.journal
 	nc.AuditHead = func() greet.AuditHead { return greet.AuditHead(w.audit.Head()) }
 	n, err := node.New(nc)
 	if err != nil {
-		return nil, errors.Join(err, w.audit.Close())
+		return nil, errors.Join(err, w.journal.Close(), w.audit.Close())
 	}
 	w.Node = n
 	w.protectAllowed(cfg.Allow)
@@ -153,7 +157,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		if w.Ops != nil {
 			err = errors.Join(err, w.Ops.Close())
 		}
-		return nil, errors.Join(err, n.Close(), w.audit.Close())
+		return nil, errors.Join(err, n.Close(), w.journal.Close(), w.audit.Close())
 	}
 	if fleet != nil {
 		w.unhook = fleet.Notify(w.trustChanged)
@@ -311,7 +315,7 @@ func (w *Worker) Close() error {
 	if w.unhook != nil {
 		w.unhook()
 	}
-	return errors.Join(w.Node.Close(), w.Ops.Close(), w.audit.Close())
+	return errors.Join(w.Node.Close(), w.Ops.Close(), w.journal.Close(), w.audit.Close())
 }
 
 // pushStats publishes the stats while somebody listens, and at once to one who

@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 	"internal/clock":      {},
 	"internal/agent": {
 		"internal/nearest", "internal/selector",
-		"internal/audit", "internal/brief", "internal/clock", "internal/durable", "internal/fleetdir", "internal/policy", "internal/refpow", "host/...",
+		"internal/audit", "internal/brief", "internal/clock", "internal/durable", "internal/fleetdir", "internal/journal", "internal/policy", "internal/refpow", "host/...",
 		"streams", "scoring", "ops/...", "deploy",
 	},
 
@@ -98,6 +98,7 @@ var mayImport = map[string][]string{
 	"deploy":               {"streams", "internal/durable"},
 	"internal/durable":     {},
 	"internal/audit":       {"ops", "streams", "internal/durable"},
+	"internal/journal":     {"streams", "internal/durable"},
 	"internal/policy":      {"internal/durable"},
 	"test/contract":        {}, // what --json prints, as docs/json.md says
 	"test/integration/...": {"..."},
