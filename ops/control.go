@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/ops/miner"
@@ -63,6 +64,9 @@ func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, err
 		return MinerAck{}, err
 	}
 	defer w.release()
+	if err := w.want(nil); err != nil {
+		return MinerAck{}, errNotKept(err)
+	}
 	if r := w.current(); r != nil {
 		r.cancel()
 		if err := wait(ctx, r.done); err != nil {
@@ -70,9 +74,18 @@ func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, err
 		}
 	}
 	w.mu.Lock()
-	w.failed = false
+	w.failed, w.why = false, ""
 	w.mu.Unlock()
 	return w.ack(), nil
+}
+
+// errNotKept says that the disk did not take what a command says.
+func errNotKept(err error) error {
+	var why error = errors.New("its disk does not take it")
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
+		why = e
+	}
+	return streams.Errorf(streams.CodeUnavailable, "this machine cannot keep that, and goes on as before: %w", why)
 }
 
 // toStop finds what a request to stop means.
@@ -177,29 +190,41 @@ func (s *Service) takeWorkload(ctx context.Context, name string) (*workload, err
 	}
 }
 
-// begin starts a stopped workload; the caller has the turn.
+// begin starts a stopped workload, and has it wanted from then on; the caller has the turn.
 func (w *workload) begin(ctx context.Context, adapter miner.Adapter, spec miner.Spec) (MinerAck, error) {
 	r, err := w.startRun(ctx, adapter, spec)
 	if err != nil {
 		return MinerAck{}, w.startError(adapter.Name(), err)
 	}
+	if err := w.up(ctx, r); err != nil {
+		return MinerAck{}, err
+	}
+	if err := w.want(wanted(adapter, spec)); err != nil {
+		r.cancel()
+		return MinerAck{}, errors.Join(errNotKept(err), wait(ctx, r.done))
+	}
+	return w.ack(), nil
+}
+
+// up waits for the first word of a new miner, for a time. It fails where the process has ended by then.
+func (w *workload) up(ctx context.Context, r *run) error {
 	up := time.NewTimer(upTime)
 	defer up.Stop()
 	for w.ack().State == miner.Starting {
 		select {
 		case <-time.After(startingEvery):
 		case <-up.C:
-			return w.ack(), nil
+			return nil
 		case <-ctx.Done():
-			return MinerAck{}, ctx.Err()
+			return ctx.Err()
 		case <-r.died:
-			return MinerAck{}, w.giveUp(ctx, r)
+			return w.giveUp(ctx, r)
 		}
 	}
 	if isClosed(r.died) {
-		return MinerAck{}, w.giveUp(ctx, r)
+		return w.giveUp(ctx, r)
 	}
-	return w.ack(), nil
+	return nil
 }
 
 // giveUp ends a run whose first process died before it was up: nobody is helped by trying that
@@ -211,7 +236,7 @@ func (w *workload) giveUp(ctx context.Context, r *run) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.failed = true
+	w.failed, w.why = true, "it ended with "+w.exit.String()+" as soon as it was started"
 	return streams.Errorf(streams.CodeInternal, "%s ended with %s as soon as it was started; get_logs %s tells why",
 		w.name, w.exit, w.name)
 }
@@ -233,11 +258,13 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	life, cancel := context.WithCancel(context.Background())
 	r.cancel, r.stopped = cancel, life.Done()
 	w.beginRun(r)
-	err = w.keep(record{Kind: adapter.Name(), Algorithm: spec.Algorithm, Pool: spec.Pool})
+	err = w.keep(record{Kind: adapter.Name(), Algorithm: spec.Algorithm, Pool: spec.Pool, Wanted: w.kept().Wanted})
 	if err == nil {
 		err = w.svc.spawn(func(service context.Context) {
 			defer context.AfterFunc(service, cancel)()
-			w.supervise(life, r, p)
+			if w.supervise(life, r, p) {
+				w.comeBack(service, w.svc.cfg.Restart.Slow)
+			}
 		})
 	}
 	if err != nil {

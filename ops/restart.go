@@ -9,6 +9,7 @@ type RestartPolicy struct {
 	Max    time.Duration // the longest pause; 0 for 1 min
 	Limit  int           // ends within Window after which it is given up; 0 for 5
 	Window time.Duration // also how long it must run for the pauses to begin anew; 0 for 1 min
+	Slow   time.Duration // the pause after it was given up, for what may be mended meanwhile; 0 for 10 min
 }
 
 func (p RestartPolicy) withDefaults() RestartPolicy {
@@ -23,6 +24,9 @@ func (p RestartPolicy) withDefaults() RestartPolicy {
 	}
 	if p.Window == 0 {
 		p.Window = time.Minute
+	}
+	if p.Slow == 0 {
+		p.Slow = 10 * time.Minute
 	}
 	return p
 }

@@ -190,6 +190,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.life, s.closed = ctx, true
 	s.mu.Unlock()
+	s.resumeAll()
 	s.sampleHost(ctx)
 	s.mu.Lock()
 	s.life = nil

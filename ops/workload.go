@@ -2,7 +2,6 @@ package ops
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,9 +10,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/go-json-experiment/json"
-
-	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
@@ -46,21 +42,13 @@ type workload struct {
 	run      *run          // guarded by mu: nil when stopped or failed
 	last     string        // guarded by mu: ID of the run that began last, empty for one of an earlier agent
 	begins   chan struct{} // guarded by mu: closed, and replaced, when a run begins
-	failed   bool          // guarded by mu: given up, see RestartPolicy
+	failed   bool          // guarded by mu: given up for now, see RestartPolicy
+	why      string        // guarded by mu: it failed
 	status   miner.Status  // guarded by mu: as last told by the miner
 	silent   int           // guarded by mu: answers in a row that the miner did not give
 	started  time.Time     // guarded by mu: of the process; zero when none runs
 	restarts int64         // guarded by mu
 	exit     *driver.Exit  // guarded by mu: of the last process, nil when unknown
-}
-
-const maxRecordFile = 64 << 10 // bytes
-
-// record is what is kept of a workload on disk. It holds no secrets.
-type record struct {
-	Kind      string `json:"kind"`
-	Algorithm string `json:"algorithm,omitzero"`
-	Pool      string `json:"pool,omitzero"`
 }
 
 // run is the time from a start to the stop, with all restarts in between.
@@ -82,26 +70,11 @@ func (s *Service) newWorkload(name string) (*workload, error) {
 	if w.log, err = logs.Open(filepath.Join(w.dir, "log"), s.cfg.Logs); err != nil {
 		return nil, fmt.Errorf("workload %s: %w", name, err)
 	}
-	b, err := durable.ReadFile(w.recordFile(), maxRecordFile)
-	if err == nil {
-		err = json.Unmarshal(b, &w.record)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		// A machine whose worker does not start is lost; without this file only
-		// what the workload was asked to do is.
-		aside := ""
-		if !errors.Is(err, durable.ErrUnsafe) {
-			aside, _ = durable.SetAside(w.recordFile())
-		}
-		s.cfg.Logger.Error("what is kept of a workload is damaged, going on without",
-			"workload", name, "err", err, "file", aside)
-		w.record = record{}
-	}
+	w.readRecord()
 	return w, nil
 }
 
-func (w *workload) recordFile() string { return filepath.Join(w.dir, "workload.json") }
-func (w *workload) runDir() string     { return filepath.Join(w.dir, "run") }
+func (w *workload) runDir() string { return filepath.Join(w.dir, "run") }
 
 // take waits for the turn to start or stop.
 func (w *workload) take(ctx context.Context) error {
@@ -126,7 +99,7 @@ func (w *workload) current() *run {
 func (w *workload) beginRun(r *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.run, w.last, w.failed, w.restarts = r, r.id, false, 0
+	w.run, w.last, w.failed, w.why, w.restarts = r, r.id, false, "", 0
 	close(w.begins)
 	w.begins = make(chan struct{})
 }
@@ -137,21 +110,6 @@ func (w *workload) runs() (now *run, last string, next <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.run, w.last, w.begins
-}
-
-// keep writes the record and gives the miner an empty directory.
-func (w *workload) keep(rec record) error {
-	b, err := json.Marshal(rec)
-	if err != nil {
-		return fmt.Errorf("encode record: %w", err)
-	}
-	if err := durable.WriteFile(w.recordFile(), b, 0o600); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.record = rec
-	return nil
 }
 
 // proc is one process of a run, with its output.
@@ -192,10 +150,9 @@ func (w *workload) ended(p *proc) {
 }
 
 // supervise keeps a run alive from its first process on, until ctx ends or it is given up.
-func (w *workload) supervise(ctx context.Context, r *run, p *proc) {
+func (w *workload) supervise(ctx context.Context, r *run, p *proc) (failed bool) {
 	log := w.svc.cfg.Logger.With("workload", w.name)
 	d := deaths{policy: w.svc.cfg.Restart}
-	failed := false
 	for p != nil && !failed {
 		w.watch(ctx, r, p)
 		asked := ctx.Err() != nil
@@ -211,6 +168,7 @@ func (w *workload) supervise(ctx context.Context, r *run, p *proc) {
 		p, failed = w.again(ctx, r, &d, time.Since(p.started))
 	}
 	w.finish(r, failed)
+	return failed
 }
 
 // again starts the next process after a pause; none when ctx ended, failed when it is given up.
@@ -247,8 +205,11 @@ func (w *workload) finish(r *run, failed bool) {
 		w.svc.cfg.Logger.Error("files of a workload could not be removed", "workload", w.name, "err", err)
 	}
 	w.mu.Lock()
-	w.run, w.failed, w.started = nil, failed, time.Time{}
+	w.run, w.started = nil, time.Time{}
 	w.mu.Unlock()
+	if failed {
+		w.fail(w.lastWords())
+	}
 	closeOnce(r.died)
 	close(r.done)
 	state := miner.Stopped
@@ -351,6 +312,7 @@ func (w *workload) stats() Workload {
 		Restarts: w.restarts,
 	}
 	if w.run == nil {
+		st.Reason = w.why
 		return st
 	}
 	st.HashRate, st.SharesAccepted, st.SharesRejected = w.status.HashRate, w.status.SharesAccepted, w.status.SharesRejected

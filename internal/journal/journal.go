@@ -18,11 +18,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -141,12 +141,12 @@ func (j *Journal) Begin(e streams.Effect) (*streams.Past, error) {
 
 // said logs an error, and returns it without what only the owner should see.
 func (j *Journal) said(err error) error {
-	at, ok := errors.AsType[*fs.PathError](err)
+	why, ok := errors.AsType[syscall.Errno](err)
 	if !ok {
 		return err
 	}
 	j.cfg.Logger.Error("a command could not be recorded, and was not done", "err", err)
-	return at.Err
+	return why
 }
 
 // End records what came of a request. See [streams.Journal].
