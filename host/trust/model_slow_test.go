@@ -4,8 +4,8 @@ package trust
 
 import "testing"
 
-// flippedStride: of the bits of every file each 13th.
-const flippedStride = 13
+// flippedStride: of the bits of every file each 37th.
+const flippedStride = 37
 
 // remembering is no flaw: what was verified once is not verified again, which takes half of the time
 // of a history. The fast set plays without.

@@ -20,9 +20,12 @@ import (
 	"github.com/seed-b490fa12/swarm/ops"
 )
 
-// slowCall is what 99 of 100 calls of a member may take at most while strangers
-// flood its machine.
-const slowCall = 50 * time.Millisecond
+// slowCall is what 99 of 100 calls of a member may take at most while strangers flood its machine, or
+// so many times what they took before, where that is more: the machine may have other work.
+const (
+	slowCall  = 50 * time.Millisecond
+	slowTimes = 10
+)
 
 func TestStrangersFlood(t *testing.T) { strangersFlood(t, 200) }
 
@@ -46,6 +49,9 @@ func strangersFlood(t *testing.T, strangers int) {
 	defer flood.close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	calm, stop := context.WithTimeout(ctx, 2*time.Second)
+	before := call(calm, t, member, target[0].ID)
+	stop()
 	var times []time.Duration
 	var calls sync.WaitGroup
 	calls.Go(func() { times = call(ctx, t, member, target[0].ID) })
@@ -71,11 +77,10 @@ func strangersFlood(t *testing.T, strangers int) {
 	flood.dials.Wait()
 	cancel()
 	calls.Wait()
-	slices.Sort(times)
-	p99 := times[len(times)*99/100]
-	t.Logf("a member's calls meanwhile: %d, median %v, p99 %v", len(times), times[len(times)/2], p99)
-	if p99 > slowCall*raceFactor {
-		t.Errorf("one call in a hundred took %v or more, want %v", p99, slowCall*raceFactor)
+	usual, p99 := slowest(before), slowest(times)
+	t.Logf("a member's calls: %d, p99 %v before; %d, median %v, p99 %v meanwhile", len(before), usual, len(times), times[len(times)/2], p99)
+	if most := max(slowCall*raceFactor, slowTimes*usual); p99 > most {
+		t.Errorf("one call in a hundred took %v or more, want %v", p99, most)
 	}
 	if after := auditOf(t, g.state).stdout; !strings.HasPrefix(after, recorded[:strings.LastIndex(recorded, `{"peer"`)]) || strings.Count(after, "\n") > strings.Count(recorded, "\n")+5 {
 		t.Errorf("strangers have changed the record:\n%s", after)
@@ -91,6 +96,12 @@ func strangersFlood(t *testing.T, strangers int) {
 			t.Errorf("%s answered a stranger", id)
 		}
 	}
+}
+
+// slowest sorts times, and returns what one in a hundred took or more.
+func slowest(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)*99/100]
 }
 
 // call asks for stats again and again, as often as a member may, and measures.
