@@ -1,12 +1,12 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
@@ -25,33 +25,41 @@ func (s *Service) StartMiner(ctx context.Context, req StartRequest) (MinerAck, e
 	if err != nil {
 		return MinerAck{}, err
 	}
-	adapter, spec, err := s.resolve(req)
+	j, err := s.resolve(req)
 	if err != nil {
 		return MinerAck{}, err
 	}
-	w, err := s.takeWorkload(ctx, spec.Name)
+	w, err := s.startJob(ctx, cmp.Or(req.Name, req.Miner), j, req.Replace)
 	if err != nil {
 		return MinerAck{}, err
+	}
+	return w.ack(), nil
+}
+
+// startJob runs a job under that name, unless it runs already.
+func (s *Service) startJob(ctx context.Context, name string, j job, replace bool) (*workload, error) {
+	w, err := s.takeWorkload(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	defer w.release()
 	r := w.current()
 	if r != nil && isClosed(r.stopped) { // a stop is under way whose caller has left
 		if err := wait(ctx, r.done); err != nil {
-			return MinerAck{}, err
+			return nil, err
 		}
 		r = nil
 	}
-	if r != nil {
-		switch same := r.adapter.Name() == adapter.Name() && reflect.DeepEqual(r.spec, spec); {
-		case same:
-			return w.ack(), nil
-		case req.Replace:
-			return w.replace(ctx, r, adapter, spec)
-		}
-		return MinerAck{}, streams.Errorf(streams.CodeConflict,
-			"%s runs with other settings: replace it, stop it first, or start this one under another name", w.name)
+	switch {
+	case r == nil:
+		return w, w.begin(ctx, j)
+	case same(r.job, j):
+		return w, nil
+	case replace:
+		return w, w.replace(ctx, r, j)
 	}
-	return w.begin(ctx, adapter, spec)
+	return nil, streams.Errorf(streams.CodeConflict,
+		"%s runs with other settings: replace it, stop it first, or start this one under another name", w.name)
 }
 
 // StopMiner stops a workload. When it returns without error, nothing of the workload runs.
@@ -60,23 +68,34 @@ func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, err
 	if err != nil {
 		return MinerAck{}, err
 	}
-	if err := w.take(ctx); err != nil {
+	if !w.kept().miner() {
+		return MinerAck{}, streams.Errorf(streams.CodeConflict, "%s is no miner: stop_workload stops it", w.name)
+	}
+	if err := w.stop(ctx); err != nil {
 		return MinerAck{}, err
+	}
+	return w.ack(), nil
+}
+
+// stop ends what runs, and has nothing wanted from then on.
+func (w *workload) stop(ctx context.Context) error {
+	if err := w.take(ctx); err != nil {
+		return err
 	}
 	defer w.release()
 	if err := w.want(nil); err != nil {
-		return MinerAck{}, errNotKept(err)
+		return errNotKept(err)
 	}
 	if r := w.current(); r != nil {
 		r.cancel()
 		if err := wait(ctx, r.done); err != nil {
-			return MinerAck{}, err
+			return err
 		}
 	}
 	w.mu.Lock()
-	w.failed, w.why = false, ""
-	w.mu.Unlock()
-	return w.ack(), nil
+	defer w.mu.Unlock()
+	w.failed, w.ended, w.why = false, false, ""
+	return nil
 }
 
 // errNotKept says that the disk did not take what a command says.
@@ -103,17 +122,17 @@ func (s *Service) toStop(req StopRequest) (*workload, error) {
 }
 
 // resolve turns a request into what to run here, or says why it may not run.
-func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
+func (s *Service) resolve(req StartRequest) (job, error) {
 	adapter := s.adapters[req.Miner]
 	if adapter == nil {
-		return nil, miner.Spec{}, streams.Errorf(streams.CodeNotFound, "no miner %q; there are: %s", req.Miner, s.kinds())
+		return nil, streams.Errorf(streams.CodeNotFound, "no miner %q; there are: %s", req.Miner, s.kinds())
 	}
 	threads, err := threadsFor(req, runtime.NumCPU())
 	if err != nil {
-		return nil, miner.Spec{}, err
+		return nil, err
 	}
 	if threads, err = s.police(req, threads); err != nil {
-		return nil, miner.Spec{}, err
+		return nil, err
 	}
 	spec := miner.Spec{
 		Name: req.Name, Algorithm: req.Algorithm, Threads: threads, Pool: req.Pool, Wallet: req.Wallet, Password: req.Password,
@@ -124,10 +143,10 @@ func (s *Service) resolve(req StartRequest) (miner.Adapter, miner.Spec, error) {
 	if len(req.Config) > 0 {
 		spec.Config = req.Config.Clone()
 		if err := spec.Config.Canonicalize(); err != nil { // so that the same settings compare as the same
-			return nil, miner.Spec{}, streams.Errorf(streams.CodeInvalid, "config: %v", err)
+			return nil, streams.Errorf(streams.CodeInvalid, "config: %v", err)
 		}
 	}
-	return adapter, spec, nil
+	return minerJob{adapter, spec}, nil
 }
 
 // police asks the owner's policy. It returns how many threads the miner gets.
@@ -191,19 +210,19 @@ func (s *Service) takeWorkload(ctx context.Context, name string) (*workload, err
 }
 
 // begin starts a stopped workload, and has it wanted from then on; the caller has the turn.
-func (w *workload) begin(ctx context.Context, adapter miner.Adapter, spec miner.Spec) (MinerAck, error) {
-	r, err := w.startRun(ctx, adapter, spec)
+func (w *workload) begin(ctx context.Context, j job) error {
+	r, err := w.startRun(ctx, j)
 	if err != nil {
-		return MinerAck{}, w.startError(adapter.Name(), err)
+		return w.startError(j.kind(), err)
 	}
 	if err := w.up(ctx, r); err != nil {
-		return MinerAck{}, err
+		return err
 	}
-	if err := w.want(wanted(adapter, spec)); err != nil {
+	if err := w.want(j.wanted()); err != nil {
 		r.cancel()
-		return MinerAck{}, errors.Join(errNotKept(err), wait(ctx, r.done))
+		return errors.Join(errNotKept(err), wait(ctx, r.done))
 	}
-	return w.ack(), nil
+	return nil
 }
 
 // up waits for the first word of a new miner, for a time. It fails where the process has ended by then.
@@ -236,21 +255,24 @@ func (w *workload) giveUp(ctx context.Context, r *run) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.ended { // it has done what it was for
+		return nil
+	}
 	w.failed, w.why = true, "it ended with "+w.exit.String()+" as soon as it was started"
 	return streams.Errorf(streams.CodeInternal, "%s ended with %s as soon as it was started; get_logs %s tells why",
 		w.name, w.exit, w.name)
 }
 
 // startRun starts the first process and the goroutine that looks after it.
-func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec miner.Spec) (*run, error) {
-	info, err := adapter.Detect(ctx)
+func (w *workload) startRun(ctx context.Context, j job) (*run, error) {
+	version, err := j.detect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := errors.Join(os.RemoveAll(w.runDir()), os.MkdirAll(w.runDir(), 0o700)); err != nil {
 		return nil, fmt.Errorf("make directory for %s: %w", w.name, err)
 	}
-	r := &run{id: rand.Text(), from: w.log.End(), adapter: adapter, spec: spec, died: make(chan struct{}), done: make(chan struct{})}
+	r := &run{id: rand.Text(), from: w.log.End(), job: j, died: make(chan struct{}), done: make(chan struct{})}
 	p, err := w.launch(ctx, r)
 	if err != nil {
 		return nil, err
@@ -258,7 +280,9 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	life, cancel := context.WithCancel(context.Background())
 	r.cancel, r.stopped = cancel, life.Done()
 	w.beginRun(r)
-	err = w.keep(record{Kind: adapter.Name(), Algorithm: spec.Algorithm, Pool: spec.Pool, Wanted: w.kept().Wanted})
+	rec := j.record()
+	rec.Wanted = w.kept().Wanted
+	err = errors.Join(w.begun(), w.keep(rec))
 	if err == nil {
 		err = w.svc.spawn(func(service context.Context) {
 			defer context.AfterFunc(service, cancel)()
@@ -269,11 +293,11 @@ func (w *workload) startRun(ctx context.Context, adapter miner.Adapter, spec min
 	}
 	if err != nil {
 		err = errors.Join(err, p.Stop(context.WithoutCancel(ctx), 0))
-		w.ended(p)
+		w.processEnded(p)
 		w.finish(r, false)
 		return nil, err
 	}
-	w.svc.cfg.Logger.Info("workload started", "workload", w.name, "kind", adapter.Name(), "version", info.Version, "pid", p.PID())
+	w.svc.cfg.Logger.Info("workload started", "workload", w.name, "kind", j.kind(), "version", version, "pid", p.PID())
 	return r, nil
 }
 

@@ -46,7 +46,7 @@ type Host struct {
 // Workload is the state of one workload.
 type Workload struct {
 	Name           string      `json:"name"`
-	Kind           string      `json:"kind"` // the miner's name
+	Kind           string      `json:"kind"` // the miner's name, or the driver's of a workload that is none
 	State          miner.State `json:"state"`
 	Algorithm      string      `json:"algorithm"`
 	HashRate       *float64    `json:"hashRate"`       // hashes per second
@@ -55,6 +55,7 @@ type Workload struct {
 	UptimeSeconds  *float64    `json:"uptimeSeconds"`  // of the process; null when none runs
 	Restarts       int64       `json:"restarts"`       // since it was asked to start
 	Pool           string      `json:"pool"`
+	PID            *int        `json:"pid,omitzero"` // of the first process; left out when none runs
 	// Reason says why the state is no good one, in the words of the miner or the pool; left out when
 	// it is a good one or nobody knows.
 	Reason string `json:"reason,omitzero"`

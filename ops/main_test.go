@@ -152,6 +152,13 @@ func (a allowed) CheckMiner(kind string) error {
 	return nil
 }
 
+func (a allowed) CheckDriver(driver string) error {
+	if !slices.Contains(a, driver) {
+		return fmt.Errorf("driver %s is not in the list", driver)
+	}
+	return nil
+}
+
 func (a allowed) CheckPool(pool string) error {
 	if strings.Contains(pool, "bad.example") {
 		return errors.New("not this pool")
@@ -181,7 +188,7 @@ func newService(t testing.TB, dir string, configure ...func(*ops.Config)) (s *op
 	for _, mode := range []string{"dies-at-once", "dies-soon", "talks", "waits"} {
 		cfg.Adapters = append(cfg.Adapters, &scripted{t: t, name: mode, runs: dir + "/" + mode + ".runs"})
 	}
-	var all allowed
+	all := allowed{ops.DriverProcess}
 	for _, a := range cfg.Adapters {
 		all = append(all, a.Name())
 	}

@@ -38,6 +38,9 @@ const (
 	// that only read, and has to be given by itself.
 	VerbAgentLogs    streams.Verb = "agent.logs"
 	VerbMinerControl streams.Verb = "miner.control"
+	// VerbWorkloadControl is for workloads that are no miners: command lines with the rights of the
+	// worker's user.
+	VerbWorkloadControl streams.Verb = "workload.control"
 )
 
 // Worker is what a machine must offer. The methods are called concurrently. An error for the
@@ -46,6 +49,8 @@ type Worker interface {
 	Stats(ctx context.Context) (Stats, error)
 	StartMiner(ctx context.Context, req StartRequest) (MinerAck, error)
 	StopMiner(ctx context.Context, req StopRequest) (MinerAck, error)
+	StartWorkload(ctx context.Context, req WorkloadRequest) (WorkloadAck, error)
+	StopWorkload(ctx context.Context, req NameRequest) (WorkloadAck, error)
 	// Logs sends what there is and returns the last item.
 	Logs(ctx context.Context, req LogsRequest, send func(Logs) error) (Logs, error)
 }
@@ -53,5 +58,7 @@ type Worker interface {
 // Of returns the operations of this package, which w serves. w may be nil for a program that only
 // asks.
 func Of(w Worker) Operations {
-	return Operations{getStats(w), startMiner(w), stopMiner(w), getLogs(w)}
+	return Operations{
+		getStats(w), startMiner(w), stopMiner(w), getLogs(w), startWorkload(w), stopWorkload(w), listWorkloads(w),
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
-	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
 const maxRecordFile = 256 << 10 // bytes
@@ -22,16 +21,17 @@ type record struct {
 	Algorithm string `json:"algorithm,omitzero"`
 	Pool      string `json:"pool,omitzero"`
 	// Wanted is what it shall do, with the secrets of that; nil where it shall not run.
-	Wanted *StartRequest `json:"wanted,omitzero"`
+	Wanted *wanted `json:"wanted,omitzero"`
 }
 
-// wanted is the request that asks for what runs.
-func wanted(adapter miner.Adapter, spec miner.Spec) *StartRequest {
-	return &StartRequest{
-		Miner: adapter.Name(), Name: spec.Name, Algorithm: spec.Algorithm, Threads: spec.Threads,
-		Pool: spec.Pool, Wallet: spec.Wallet, Password: spec.Password, Config: spec.Config,
-	}
+// wanted is the request that asks for what runs: one of them.
+type wanted struct {
+	Miner   *StartRequest    `json:"miner,omitzero"`
+	Command *WorkloadRequest `json:"command,omitzero"`
 }
+
+// miner reports whether the workload is a miner: its kind is not that of a driver.
+func (r record) miner() bool { return r.Kind != DriverProcess }
 
 func (w *workload) recordFile() string { return filepath.Join(w.dir, "workload.json") }
 
@@ -58,7 +58,7 @@ func (w *workload) kept() record {
 }
 
 // want keeps what the workload shall do from now on; nil is nothing.
-func (w *workload) want(req *StartRequest) error {
+func (w *workload) want(req *wanted) error {
 	rec := w.kept()
 	if rec.Wanted == nil && req == nil {
 		return nil

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -26,14 +25,27 @@ func completed(s *Service, req StartRequest) (StartRequest, error) {
 	if err != nil || w == nil {
 		return req, err
 	}
-	r := w.current()
-	if r == nil || req.Miner != "" && req.Miner != r.adapter.Name() {
+	old, runs := w.miner()
+	if !runs || req.Miner != "" && req.Miner != old.kind() {
 		if req.Miner == "" {
 			return req, streams.Errorf(streams.CodeNotFound, "%s does not run here: name the miner to start", w.name)
 		}
 		return req, nil
 	}
-	old := r.spec
+	return old.complete(req), nil
+}
+
+// miner returns the miner that runs.
+func (w *workload) miner() (j minerJob, runs bool) {
+	if r := w.current(); r != nil {
+		j, runs = r.job.(minerJob)
+	}
+	return j, runs
+}
+
+// complete fills in what a request to replace j leaves out.
+func (j minerJob) complete(req StartRequest) StartRequest {
+	old := j.spec
 	if req.Password == "" && (req.Pool == "" || req.Pool == old.Pool) { // it is no secret for another pool
 		req.Password = old.Password
 	}
@@ -43,9 +55,9 @@ func completed(s *Service, req StartRequest) (StartRequest, error) {
 	if len(req.Config) == 0 {
 		req.Config = old.Config
 	}
-	req.Miner, req.Name = r.adapter.Name(), w.name
+	req.Miner, req.Name = j.kind(), old.Name
 	req.Algorithm, req.Pool, req.Wallet = cmp.Or(req.Algorithm, old.Algorithm), cmp.Or(req.Pool, old.Pool), cmp.Or(req.Wallet, old.Wallet)
-	return req, nil
+	return req
 }
 
 // replaced is the workload that a request to replace means; nil where there is none of that name.
@@ -105,20 +117,20 @@ func running(s *Service) (out []*workload) {
 
 // replace ends a run and begins another one in its place. Where that does not come up the old one runs
 // on. The caller has the turn.
-func (w *workload) replace(ctx context.Context, old *run, adapter miner.Adapter, spec miner.Spec) (MinerAck, error) {
+func (w *workload) replace(ctx context.Context, old *run, j job) error {
 	old.cancel()
 	if err := wait(ctx, old.done); err != nil {
-		return MinerAck{}, err
+		return err
 	}
-	ack, err := w.begin(ctx, adapter, spec)
+	err := w.begin(ctx, j)
 	if err == nil || ctx.Err() != nil {
-		return ack, err
+		return err
 	}
-	if _, again := w.begin(ctx, old.adapter, old.spec); again != nil {
-		return MinerAck{}, errors.Join(err, fmt.Errorf("start the old one again: %w", again))
+	if again := w.begin(ctx, old.job); again != nil {
+		return errors.Join(err, fmt.Errorf("start the old one again: %w", again))
 	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
-		return MinerAck{}, streams.Errorf(e.Code, "%s; %s runs with its old settings again", e.Message, w.name)
+		return streams.Errorf(e.Code, "%s; %s runs with its old settings again", e.Message, w.name)
 	}
-	return MinerAck{}, err
+	return err
 }

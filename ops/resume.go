@@ -47,9 +47,12 @@ func (w *workload) tryAgain(life context.Context, last string) (later bool) {
 	if run, now, _ := w.runs(); req == nil || run != nil || now != last {
 		return false
 	}
-	adapter, spec, err := w.svc.resolve(*req)
+	j, err := w.svc.job(*req)
+	if err == nil && last == "" && w.isOver(j) {
+		return false
+	}
 	if err == nil {
-		_, err = w.startRun(life, adapter, spec)
+		_, err = w.startRun(life, j)
 	}
 	if err == nil || life.Err() != nil {
 		return false
@@ -58,6 +61,17 @@ func (w *workload) tryAgain(life context.Context, last string) (later bool) {
 	w.svc.cfg.Logger.Error("a workload that shall run does not start", "workload", w.name, "err", err, "again", w.svc.cfg.Restart.Slow)
 	w.fail(words)
 	return true
+}
+
+// job turns what is wanted into what to run here, or says why it may not run.
+func (s *Service) job(req wanted) (job, error) {
+	if req.Command != nil {
+		return s.command(*req.Command)
+	}
+	if req.Miner == nil {
+		return nil, streams.Errorf(streams.CodeInvalid, "it is of a kind that this version does not know")
+	}
+	return s.resolve(*req.Miner)
 }
 
 // failure is why a start failed, as the one who asks for stats may read it.

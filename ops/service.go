@@ -75,6 +75,8 @@ func (c Config) withDefaults() Config {
 // of an error are for the one who asked (422).
 type Policy interface {
 	CheckMiner(kind string) error
+	// CheckDriver is asked for workloads that are no miners.
+	CheckDriver(driver string) error
 	// CheckPool and CheckWallet are asked with an empty text where none is named, or where a raw
 	// configuration may name any.
 	CheckPool(pool string) error
@@ -88,6 +90,9 @@ type nothing struct{}
 
 func (nothing) CheckMiner(kind string) error {
 	return fmt.Errorf("miner %s is not enabled on this machine", kind)
+}
+func (nothing) CheckDriver(string) error {
+	return errors.New("workloads other than miners are not enabled on this machine")
 }
 func (nothing) CheckPool(string) error         { return errors.New("no pool is allowed") }
 func (nothing) CheckWallet(string) error       { return errors.New("no wallet is allowed") }

@@ -44,6 +44,8 @@ type workload struct {
 	begins   chan struct{} // guarded by mu: closed, and replaced, when a run begins
 	failed   bool          // guarded by mu: given up for now, see RestartPolicy
 	why      string        // guarded by mu: it failed
+	ended    bool          // guarded by mu: by itself, and is not started again
+	pid      int           // guarded by mu: of the first process; 0 when none runs
 	status   miner.Status  // guarded by mu: as last told by the miner
 	silent   int           // guarded by mu: answers in a row that the miner did not give
 	started  time.Time     // guarded by mu: of the process; zero when none runs
@@ -55,8 +57,7 @@ type workload struct {
 type run struct {
 	id      string // no other run of any agent has it
 	from    int64  // the offset in the log where it begins
-	adapter miner.Adapter
-	spec    miner.Spec
+	job     job
 	cancel  context.CancelFunc
 	stopped <-chan struct{} // closed when it was asked to stop
 	died    chan struct{}   // closed when the first process ends
@@ -99,7 +100,7 @@ func (w *workload) current() *run {
 func (w *workload) beginRun(r *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.run, w.last, w.failed, w.why, w.restarts = r, r.id, false, "", 0
+	w.run, w.last, w.failed, w.why, w.ended, w.restarts = r, r.id, false, "", false, 0
 	close(w.begins)
 	w.begins = make(chan struct{})
 }
@@ -121,7 +122,7 @@ type proc struct {
 
 // launch starts a process for the run.
 func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
-	spec, err := r.adapter.Render(ctx, r.spec, w.runDir())
+	spec, err := r.job.render(ctx, w.runDir())
 	if err != nil {
 		return nil, err
 	}
@@ -133,19 +134,19 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.started, w.status, w.silent = p.started, miner.Status{State: miner.Starting}, 0
+	w.started, w.pid, w.status, w.silent = p.started, p.PID(), miner.Status{State: miner.Starting}, 0
 	return p, nil
 }
 
-// ended takes the end of a process into the state and its last words into the log.
-func (w *workload) ended(p *proc) {
+// processEnded takes the end of a process into the state and its last words into the log.
+func (w *workload) processEnded(p *proc) {
 	for _, out := range p.out {
 		_ = out.Close() // it writes to the log, which counts what it loses
 	}
 	exit := p.Exit()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.exit, w.started = &exit, time.Time{}
+	w.exit, w.started, w.pid = &exit, time.Time{}, 0
 	w.status = miner.Status{State: miner.Degraded, Reason: "its process ended: " + exit.String()}
 }
 
@@ -159,12 +160,16 @@ func (w *workload) supervise(ctx context.Context, r *run, p *proc) (failed bool)
 		if err := p.Stop(context.WithoutCancel(ctx), w.svc.cfg.Grace); err != nil {
 			log.Error("workload did not stop", "err", err)
 		}
-		w.ended(p)
+		w.processEnded(p)
 		if asked {
 			break
 		}
 		log.Warn("workload ended by itself", "exit", p.Exit().String())
 		closeOnce(r.died)
+		if !r.job.again(p.Exit()) {
+			w.over()
+			break
+		}
 		p, failed = w.again(ctx, r, &d, time.Since(p.started))
 	}
 	w.finish(r, failed)
@@ -248,7 +253,7 @@ func (w *workload) watch(ctx context.Context, r *run, p *proc) {
 func (w *workload) ask(ctx context.Context, r *run) miner.State {
 	asked, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	status, err := r.adapter.Status(asked, w.runDir())
+	status, err := r.job.status(asked, w.runDir())
 	if ctx.Err() != nil {
 		return status.State // it is being stopped
 	}
@@ -316,7 +321,7 @@ func (w *workload) stats() Workload {
 		return st
 	}
 	st.HashRate, st.SharesAccepted, st.SharesRejected = w.status.HashRate, w.status.SharesAccepted, w.status.SharesRejected
-	if st.State != miner.Mining {
+	if st.State != miner.Mining && st.State != miner.Running {
 		st.Reason = w.status.Reason
 	}
 	if w.status.Algorithm != "" {
@@ -329,6 +334,9 @@ func (w *workload) stats() Workload {
 		up := time.Since(w.started).Seconds()
 		st.UptimeSeconds = &up
 	}
+	if pid := w.pid; pid > 0 {
+		st.PID = &pid
+	}
 	return st
 }
 
@@ -339,6 +347,8 @@ func (w *workload) state() miner.State {
 		return w.status.State
 	case w.failed:
 		return miner.Failed
+	case w.ended:
+		return miner.Ended
 	}
 	return miner.Stopped
 }
@@ -347,7 +357,7 @@ func (w *workload) state() miner.State {
 func (w *workload) ack() MinerAck {
 	st := w.stats()
 	return MinerAck{
-		Name: w.name, Running: st.State != miner.Stopped && st.State != miner.Failed, State: st.State,
+		Name: w.name, Running: st.State.Runs(), State: st.State,
 		HashRate: st.HashRate, Algorithm: st.Algorithm,
 	}
 }

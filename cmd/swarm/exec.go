@@ -116,7 +116,7 @@ func (x *execution) command(op operation) *cobra.Command {
 	if op.bundle != nil {
 		cmd.Use += " BUNDLE"
 	}
-	if op.command != nil {
+	if op.command != nil || op.behind != nil {
 		cmd.Use += " -- COMMAND [ARGUMENT…]"
 	}
 	if op.flags != nil {
@@ -157,6 +157,10 @@ func (x *execution) run(cmd *cobra.Command, op operation, args []string) (err er
 		}
 		args = op.command.Take(x.env, args, cmd.ArgsLenAtDash(), x.Chosen(), within)
 		defer func() { err = op.command.Own(err) }()
+	}
+	if dash := cmd.ArgsLenAtDash(); op.behind != nil && dash >= 0 {
+		op.behind(args[dash:])
+		args = args[:dash]
 	}
 	job, targets, err := x.job(op, args)
 	if err != nil {

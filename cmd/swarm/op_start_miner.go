@@ -21,7 +21,7 @@ func opStartMiner() operation {
 	return operation{
 		Spec:       ops.StartMiner.Spec(),
 		word:       "start",
-		otherWords: []string{"mine", "start_workload"},
+		otherWords: []string{"mine"},
 		short:      "Start a miner, unless it already runs",
 		example: `  swarm start rig-01 --miner xmrig --algorithm rx/0 --threads 4 --pool stratum+tcp://pool.example.org:3333 --wallet WALLET
   swarm start rig-01 --miner xmrig --pool stratum+tcp://pool.example.org:3333 --password @pool.txt

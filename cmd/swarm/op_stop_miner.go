@@ -14,7 +14,7 @@ func opStopMiner() operation {
 	return operation{
 		Spec:       ops.StopMiner.Spec(),
 		word:       "stop",
-		otherWords: []string{"kill", "halt", "stop_workload"},
+		otherWords: []string{"kill", "halt"},
 		short:      "Stop a miner; when it answers nothing of it runs any more",
 		example:    "  swarm stop --all --name xmrig",
 		flags: func(f *pflag.FlagSet) {

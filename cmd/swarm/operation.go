@@ -40,6 +40,8 @@ type operation struct {
 	// here answers for this machine, where no machine was chosen; it is nil, or reports false, for what
 	// only machines answer.
 	here func(e *env, cmd *cobra.Command, payload jsontext.Value, show func(agent.Result)) (bool, error)
+	// behind, for one that starts a command and does not wait for it, takes what stands behind "--".
+	behind func(argv []string)
 	// command, for one that machines are to run, takes what stands behind "--".
 	command *runcli.Command
 	// table prints the answers of all machines together; it takes the place of show.
@@ -52,6 +54,7 @@ type operation struct {
 func operations() []operation {
 	return []operation{
 		opPing(), opGetStats(), opStartMiner(), opStopMiner(), opGetLogs(), opDeploy(), opGetAudit(), opRun(),
+		opStartWorkload(), opStopWorkload(), opListWorkloads(),
 	}
 }
 

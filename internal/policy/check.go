@@ -47,6 +47,14 @@ func (p Policy) CheckMiner(name string) error {
 	return &Refusal{Rule: "miners", Reason: reason, Enable: "miner=" + name}
 }
 
+// CheckDriver returns why no workload other than a miner may be run in this way.
+func (p Policy) CheckDriver(name string) error {
+	if slices.Contains(p.Drivers, name) {
+		return nil
+	}
+	return &Refusal{Rule: "drivers", Reason: fmt.Sprintf("workloads of driver %.80q are not in the owner's list", name), Enable: "workload"}
+}
+
 // CheckPool returns why nothing may be mined for a pool, given as scheme://host:port; empty when
 // none is named.
 func (p Policy) CheckPool(pool string) error {

@@ -7,7 +7,7 @@ import (
 )
 
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run"
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
 // It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it
@@ -48,6 +48,8 @@ func (p *Policy) enable(word string) error {
 		return nil
 	case word == "run":
 		p.Run = true
+	case word == "workload":
+		add(&p.Drivers, "process")
 	case word == "deploy":
 		p.Deploy.Enabled = true
 	case hasValue && value != "" && lists[kind] != nil:

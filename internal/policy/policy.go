@@ -48,8 +48,8 @@ var ErrInvalid = errors.New("invalid policy")
 // Policy is what the owner allows. The zero value, as [Default], allows nothing. It is a value:
 // methods other than Enable do not change it and may be called concurrently.
 type Policy struct {
-	// Drivers are the ways in which workloads that are no miners may be run, such as "process" or
-	// "wasm". This version runs no such workloads.
+	// Drivers are the ways in which workloads that are no miners may be run. This version knows
+	// "process": any command line, with the rights of the worker's user.
 	Drivers []string `json:"drivers"`
 	// Miners are the miners that may be started, such as "xmrig".
 	Miners []string `json:"miners"`

@@ -11,6 +11,8 @@ type Status struct {
 	Pools   []string `json:"pools"`
 	Wallets []string `json:"wallets"`
 	Deploy  bool     `json:"deploy"`
+	// Drivers are the ways in which workloads that are no miners may be run.
+	Drivers []string `json:"drivers"`
 	// Commands says whether any command line may be run.
 	Commands bool `json:"commands"`
 	Threads  int  `json:"threads,omitzero"` // the cap; 0 is none
@@ -20,7 +22,7 @@ type Status struct {
 
 // Status returns what p allows.
 func (p Policy) Status() Status {
-	s := Status{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Commands: p.Run, Threads: p.Caps.Threads}
+	s := Status{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Drivers: p.Drivers, Commands: p.Run, Threads: p.Caps.Threads}
 	if p.Caps.CPUPercent > 0 {
 		s.Unenforced = append(s.Unenforced, "caps.cpuPercent")
 	}
@@ -38,6 +40,9 @@ func (s Status) String() string {
 	}
 	if s.Deploy {
 		parts = append(parts, "deploy")
+	}
+	if len(s.Drivers) > 0 {
+		parts = append(parts, "any workload as a "+strings.Join(s.Drivers, ", "))
 	}
 	if s.Commands {
 		parts = append(parts, "any command")

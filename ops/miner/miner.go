@@ -59,8 +59,8 @@ type Info struct {
 // State is what a workload does at the moment.
 type State string
 
-// The states of a miner. Adapters report those from Starting to Degraded; Stopped and Failed are
-// for those who run the process.
+// The states of a miner. Adapters report those from Starting to Degraded; the others are for
+// those who run the process.
 const (
 	Stopped  State = "stopped"  // not running, because it was asked to stop or never started
 	Starting State = "starting" // runs, but has not said anything yet
@@ -68,8 +68,13 @@ const (
 	Mining   State = "mining"
 	Paused   State = "paused"
 	Degraded State = "degraded" // runs, but does not do its work: no pool, no answer
-	Failed   State = "failed"   // ended by itself too often and is not started again
+	Failed   State = "failed"   // ended by itself too often: it is tried again, but seldom
+	Running  State = "running"  // a workload that is no miner runs
+	Ended    State = "ended"    // one that is no miner ended by itself, and is not started again
 )
+
+// Runs reports whether a process runs, or will be started again after a pause.
+func (s State) Runs() bool { return s != Stopped && s != Failed && s != Ended }
 
 // Status is what a running miner says of itself. Nil numbers are unknown, which is not zero.
 type Status struct {
