@@ -80,6 +80,21 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("stop_miner", invalid, "no name", `{}`)
 	add("miner_ack", 0, "running", `{"name":"refpow","running":true,"state":"starting","hashRate":null,"algorithm":"sha256d"}`)
 
+	add("start_workload", 0, "the least", `{"name":"web","argv":["true"]}`)
+	add("start_workload", 0, "all members", `{"name":"web","argv":["sh","-c","exec serve"],"driver":"process","dir":"/srv","env":{"PORT":"80"},"restart":"always"}`)
+	add("start_workload", invalid, "no name", `{"argv":["true"]}`)
+	add("start_workload", invalid, "no program", `{"name":"web","argv":[]}`)
+	add("start_workload", invalid, "a driver that there is not", `{"name":"web","argv":["true"],"driver":"magic"}`)
+	add("start_workload", invalid, "another word for restart", `{"name":"web","argv":["true"],"restart":"sometimes"}`)
+	add("start_workload", invalid, "a relative directory", `{"name":"web","argv":["true"],"dir":"srv"}`)
+	add("start_workload", invalid, "a variable of the worker's own", `{"name":"web","argv":["true"],"env":{"SWARM_WORKLOAD":"/"}}`)
+	add("stop_workload", 0, "a name", `{"name":"web"}`)
+	add("stop_workload", invalid, "no name", `{}`)
+	add("workload_ack", 0, "running", `{"name":"web","running":true,"state":"running","pid":4711}`)
+	add("workload_ack", 0, "stopped", `{"name":"web","running":false,"state":"stopped","pid":null}`)
+	add("list_workloads", 0, "nothing is asked", `{}`)
+	add("workloads", 0, "one that has ended", `{"workloads":[{"name":"web","kind":"process","state":"ended","algorithm":"","hashRate":null,"sharesAccepted":null,"sharesRejected":null,"uptimeSeconds":null,"restarts":0,"pool":"","reason":"it ended with exit code 0"}]}`)
+
 	add("get_logs", 0, "the only workload's last lines", `{}`)
 	add("get_logs", 0, "all members but offset", `{"name":"refpow","lines":50,"since":1795249800000,"until":1795249900000,"follow":true}`)
 	add("get_logs", 0, "going on from an offset", `{"name":"refpow","offset":0,"follow":true}`)
@@ -165,6 +180,16 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(ops.StartRequest), false
 	case "stop_miner":
 		return new(ops.StopRequest), false
+	case "start_workload":
+		return new(ops.WorkloadRequest), false
+	case "stop_workload":
+		return new(ops.NameRequest), false
+	case "workload_ack":
+		return new(ops.WorkloadAck), true
+	case "list_workloads":
+		return new(ops.WorkloadsRequest), false
+	case "workloads":
+		return new(ops.Workloads), true
 	case "get_logs":
 		return new(ops.LogsRequest), false
 	case "deploy":
