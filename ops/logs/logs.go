@@ -96,7 +96,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Log is an open log. All its methods are safe for concurrent use. A directory must be open only
+// Log is an open log, of which [Beside] and [Look] only read. All its methods are safe for concurrent use. A directory must be open only
 // once.
 type Log struct {
 	dir string
@@ -109,6 +109,7 @@ type Log struct {
 	buf      []byte        // guarded by mu: reused to format lines
 	changed  chan struct{} // guarded by mu: closed by the next write; nil when nobody waits
 	lost     int64         // guarded by mu: lines that could not be written
+	live     *live         // nil but for a log that another process writes
 }
 
 // segment is a file that holds the bytes from base on.
@@ -159,6 +160,10 @@ func Open(dir string, cfg Config) (*Log, error) {
 
 // Close closes the log for writing and wakes all who wait. It may be called more than once.
 func (l *Log) Close() error {
+	if l.live != nil {
+		l.closeBeside()
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {
@@ -172,9 +177,8 @@ func (l *Log) Close() error {
 
 // End is the offset of the next line.
 func (l *Log) End() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.end()
+	_, end := l.snapshot()
+	return end
 }
 
 // Changed returns a channel that is closed when there is, or may be, something to read from offset
@@ -182,6 +186,9 @@ func (l *Log) End() int64 {
 func (l *Log) Changed(offset int64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.live != nil {
+		return l.changedBeside(offset)
+	}
 	if l.end() > offset || l.file == nil {
 		ready := make(chan struct{})
 		close(ready)
@@ -194,7 +201,12 @@ func (l *Log) Changed(offset int64) <-chan struct{} {
 }
 
 // end needs mu.
-func (l *Log) end() int64 { return l.segments[len(l.segments)-1].end() }
+func (l *Log) end() int64 {
+	if l.live != nil {
+		return l.live.seen // what was there once counts on, also if somebody has taken it away
+	}
+	return l.segments[len(l.segments)-1].end()
+}
 
 // wake needs mu.
 func (l *Log) wake() {
@@ -252,6 +264,13 @@ func (l *Log) spill(n int) error {
 
 // flush writes the first n bytes of buf, and keeps what follows them. It needs mu.
 func (l *Log) flush(n int) error {
+	if n > 0 && !l.untouched() {
+		old := l.file
+		if err := l.startSegment(l.end()); err != nil {
+			return err
+		}
+		_ = old.Close() // it has no name any more, or not all that was written
+	}
 	last := &l.segments[len(l.segments)-1]
 	if _, err := l.file.WriteAt(l.buf[:n], last.size); err != nil {
 		return fmt.Errorf("write log: %w", err)
@@ -259,6 +278,17 @@ func (l *Log) flush(n int) error {
 	last.size += int64(n)
 	l.buf = l.buf[:copy(l.buf, l.buf[n:])]
 	return nil
+}
+
+// untouched reports whether nobody else has cut or taken away the segment that is written. It needs mu.
+func (l *Log) untouched() bool {
+	last := l.segments[len(l.segments)-1]
+	ours, err := l.file.Stat()
+	if err != nil || ours.Size() < last.size {
+		return false
+	}
+	named, err := os.Lstat(l.path(last))
+	return err == nil && os.SameFile(ours, named)
 }
 
 // rotate begins a new segment and drops the oldest ones. On an error the log goes on with the
@@ -284,6 +314,9 @@ func (l *Log) startSegment(base int64) error {
 	f, err := durable.OpenFile(l.path(s), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("start log segment: %w", err)
+	}
+	if n := len(l.segments); n > 0 && l.segments[n-1] == s {
+		l.segments = l.segments[:n-1] // it was empty, and is begun anew
 	}
 	l.segments, l.file = append(l.segments, s), f
 	return nil

@@ -136,6 +136,9 @@ func (l *Log) OffsetAt(ms int64) (int64, error) {
 func (l *Log) snapshot() (segments []segment, end int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.live != nil {
+		l.refresh()
+	}
 	return append(segments, l.segments...), l.end()
 }
 
@@ -169,7 +172,7 @@ func toLineStart(f io.ReaderAt, r *bufio.Reader, page *Page, s segment) error {
 	}
 	var before [1]byte
 	if _, err := f.ReadAt(before[:], page.Next-s.base-1); err != nil {
-		return err
+		return ignoreEOF(err) // somebody has cut it
 	}
 	if before[0] != '\n' {
 		_, n, err := readLine(r)

@@ -38,6 +38,9 @@ func listSegments(dir string) ([]segment, error) {
 			continue
 		}
 		info, err := e.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // dropped meanwhile
+		}
 		if err != nil {
 			return nil, fmt.Errorf("look at log segment: %w", err)
 		}
