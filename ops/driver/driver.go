@@ -27,6 +27,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/seed-b490fa12/swarm/ops/logs"
 )
 
 // Limits of a Spec.
@@ -59,8 +61,17 @@ type Spec struct {
 	// Stdin is what the workload reads; nil is an empty input.
 	Stdin *os.File
 	// Stdout and Stderr take what the workload prints; nil drops it. They are written from one
-	// goroutine each, and never again once the workload is done.
+	// goroutine each, and never again once the workload is done. A driver whose workloads outlive the
+	// agent has no use for them, and refuses them.
 	Stdout, Stderr io.Writer
+	// Keep is the directory, as an absolute path, in which a driver whose workloads outlive the agent
+	// keeps what it knows of this one. No two workloads that run at a time have the same. Other drivers
+	// have no use for it.
+	Keep string
+	// Log is the directory, as an absolute path, of the log into which such a driver puts what the workload
+	// prints, and LogConfig its size. Others read it with logs.Beside. Empty drops what is printed.
+	Log       string
+	LogConfig logs.Config
 }
 
 // Validate tells what is wrong with the spec; the error is an [ErrSpec].
@@ -82,6 +93,11 @@ func (s Spec) Validate() error {
 	}
 	if s.Mark != "" && (!filepath.IsAbs(s.Mark) || strings.ContainsRune(s.Mark, 0)) {
 		return fmt.Errorf("%w: mark %q must have the form of an absolute path", ErrSpec, s.Mark)
+	}
+	for what, dir := range map[string]string{"keep": s.Keep, "log": s.Log} {
+		if dir != "" && (!filepath.IsAbs(dir) || strings.ContainsRune(dir, 0)) {
+			return fmt.Errorf("%w: %s directory %q must be an absolute path", ErrSpec, what, dir)
+		}
 	}
 	for _, kv := range s.Env {
 		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" || strings.ContainsRune(kv, 0) {
@@ -116,7 +132,7 @@ type Workload interface {
 	Exit() Exit
 	// Stop asks the workload to end, waits up to grace, and then kills the whole tree. It returns
 	// when Done is closed, at once if it already is. When ctx ends first Stop returns its error,
-	// and the stopping goes on. Many calls do the same as one.
+	// and the stopping goes on. Of many calls the one whose grace ends first counts.
 	Stop(ctx context.Context, grace time.Duration) error
 	// Stats measures what the tree uses at this moment.
 	Stats(ctx context.Context) (Stats, error)
@@ -124,18 +140,29 @@ type Workload interface {
 
 // Exit is the way a workload ended.
 type Exit struct {
-	// Code is the exit code, or -1 when a signal ended the process.
+	// Code is the exit code, or -1 when a signal ended the process, or it is not known.
 	Code int
 	// Signal names the signal that ended it, as "killed"; empty when it exited. Number is that of the
 	// signal.
 	Signal string
 	Number int
+	// OutOfMemory says that the kernel killed the process because it needed more memory than it may have.
+	OutOfMemory bool
+	// Lost says that what looked after the workload was ended itself, and the workload therefore too.
+	Lost bool
 }
 
 // String is the exit in words, as "exit code 2" or "signal killed".
 func (e Exit) String() string {
-	if e.Signal != "" {
+	switch {
+	case e.Lost:
+		return "its monitor was lost"
+	case e.OutOfMemory:
+		return "out of memory"
+	case e.Signal != "":
 		return "signal " + e.Signal
+	case e.Code < 0:
+		return "exit code unknown"
 	}
 	return fmt.Sprintf("exit code %d", e.Code)
 }

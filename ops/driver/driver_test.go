@@ -24,6 +24,9 @@ func TestSpecValidate(t *testing.T) {
 		{"one argument more", driver.Spec{Argv: args(dir, driver.MaxArgs+1), Dir: dir}, false},
 		{"most bytes", driver.Spec{Argv: []string{dir, strings.Repeat("x", driver.MaxArgBytes-len(dir))}, Dir: dir}, true},
 		{"one byte more", driver.Spec{Argv: []string{dir, strings.Repeat("x", driver.MaxArgBytes-len(dir)+1)}, Dir: dir}, false},
+		{"kept", driver.Spec{Argv: []string{dir}, Dir: dir, Keep: dir, Log: dir}, true},
+		{"relative keep", driver.Spec{Argv: []string{dir}, Dir: dir, Keep: "x"}, false},
+		{"relative log", driver.Spec{Argv: []string{dir}, Dir: dir, Log: "x"}, false},
 		{"environment without value", driver.Spec{Argv: []string{dir}, Dir: dir, Env: []string{"A"}}, false},
 	}
 	for _, tt := range tests {
@@ -33,6 +36,21 @@ func TestSpecValidate(t *testing.T) {
 				t.Errorf("Validate() = %v, want ok %v", err, tt.ok)
 			}
 		})
+	}
+}
+
+func TestExitInWords(t *testing.T) {
+	for want, exit := range map[string]driver.Exit{
+		"exit code 0":          {},
+		"exit code 2":          {Code: 2},
+		"exit code unknown":    {Code: -1},
+		"signal killed":        {Code: -1, Signal: "killed", Number: 9},
+		"out of memory":        {Code: -1, Signal: "killed", Number: 9, OutOfMemory: true},
+		"its monitor was lost": {Code: -1, Lost: true},
+	} {
+		if got := exit.String(); got != want {
+			t.Errorf("String() = %q, want %q", got, want)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ var mayOpen = map[string]string{
 	"ops/driver/process/tree_linux.go statOf":      "what /proc holds is the kernel's",
 	"ops/driver/process/cgroup_linux.go ownCgroup": "what /proc holds is the kernel's",
 	"ops/driver/process/cgroup_linux.go processes": "what cgroups hold is the kernel's",
+	"ops/driver/process/cgroup_linux.go oomKills":  "what cgroups hold is the kernel's",
 	"internal/refpow/status.go writeStatus":        "the workload itself writes it, and not to last",
 	"internal/settings/value.go Argument":          "a person names the file on the command line: it may be a pipe",
 	"cmd/swarm/keyrestore.go newKeyRestoreCommand": "a person names the file on the command line: it may be a pipe",

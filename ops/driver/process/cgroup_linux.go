@@ -22,6 +22,7 @@ type cgroup struct {
 	mu   sync.Mutex // guards what follows
 	dir  string     // empty: there is none
 	open int        // the directory, to start a process in; 0 when it was closed
+	ooms int        // what the counter of oomKills stood at when it was made
 }
 
 // make makes the cgroup, where the agent may.
@@ -30,8 +31,7 @@ func (g *cgroup) make(mark string) {
 	if !ok {
 		return
 	}
-	sum := sha256.Sum256([]byte(mark))
-	dir := filepath.Join(own, groupPrefix+hex.EncodeToString(sum[:8]))
+	dir := filepath.Join(own, groupName(mark))
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return
 	}
@@ -42,7 +42,39 @@ func (g *cgroup) make(mark string) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.dir, g.open = dir, fd
+	g.dir, g.open, g.ooms = dir, fd, oomKills(dir)
+}
+
+// groupName is the name of the cgroup of the workload with this mark.
+func groupName(mark string) string {
+	sum := sha256.Sum256([]byte(mark))
+	return groupPrefix + hex.EncodeToString(sum[:8])
+}
+
+// oomed reports whether something in the cgroup was killed for want of memory since it was made.
+func (g *cgroup) oomed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dir != "" && oomKills(g.dir) > g.ooms
+}
+
+// oomKills reads how many processes of a cgroup were killed for want of memory; 0 where that is not
+// counted.
+func oomKills(dir string) int {
+	text, err := os.ReadFile(filepath.Join(dir, "memory.events"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+			n, err := strconv.Atoi(count)
+			if err != nil {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
 }
 
 // fd returns the directory, to start a process in.

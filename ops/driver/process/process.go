@@ -29,7 +29,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	gopsutil "github.com/shirou/gopsutil/v4/process"
@@ -45,12 +44,17 @@ const (
 	sweepTime = 5 * time.Second
 	// sweepPause is the pause between two looks at what is left of a tree.
 	sweepPause = 5 * time.Millisecond
+	// killed is the number of the signal that the kernel sends for want of memory.
+	killed = 9
 )
 
 // Driver is the process driver. The zero value is ready.
 type Driver struct {
 	// NoCgroup leaves workloads in the agent's own cgroup, as where it may make none.
 	NoCgroup bool
+	// Reaper says that this process has no other children, and gets the orphans of its descendants, as
+	// Linux has it (subreaper): all that is below it belongs to the one workload that it ever starts.
+	Reaper bool
 }
 
 // Start runs spec. See [driver.Driver].
@@ -59,7 +63,7 @@ func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
 		return nil, err
 	}
 	spec.Mark = cmp.Or(spec.Mark, spec.Dir)
-	w := &workload{spec: spec, noCgroup: d.NoCgroup, done: make(chan struct{}), stopping: make(chan struct{})}
+	w := &workload{spec: spec, driver: d, done: make(chan struct{}), graces: make(chan time.Duration)}
 	started := make(chan error, 1)
 	go w.run(started)
 	if err := <-started; err != nil {
@@ -71,15 +75,13 @@ func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
 var _ driver.Sweeper = Driver{}
 
 type workload struct {
-	spec     driver.Spec
-	noCgroup bool
+	spec   driver.Spec
+	driver Driver
 
 	cmd  *exec.Cmd
 	tree tree // the platform's handle of everything that belongs to the workload
 
-	once     sync.Once     // guards the first Stop
-	stopping chan struct{} // closed by the first Stop
-	grace    time.Duration // set before stopping is closed
+	graces chan time.Duration // what Stop was called with
 
 	done chan struct{}
 	exit driver.Exit // set before done is closed
@@ -99,15 +101,16 @@ func (w *workload) run(started chan<- error) {
 	started <- nil
 	w.tree.killWithFirst()
 	_ = w.cmd.Wait() // its error repeats the state, or says that the pipes had to be closed
-	w.tree.sweep()
 	w.exit = exitOf(w.cmd.ProcessState)
+	w.exit.OutOfMemory = w.exit.Number == killed && w.tree.outOfMemory() // the cgroup goes with the tree
+	w.tree.sweep()
 	close(w.done)
 	<-stopped
 }
 
 // start starts the process and takes hold of its tree; on error nothing is left running.
 func (w *workload) start() error {
-	w.tree.prepare(w.spec.Mark, w.noCgroup)
+	w.tree.prepare(w.spec.Mark, w.driver)
 	w.cmd = command(w.spec)
 	w.cmd.SysProcAttr = w.tree.attributes()
 	err := w.cmd.Start()
@@ -125,20 +128,24 @@ func (w *workload) start() error {
 	return nil
 }
 
-// obeyStop carries out the first Stop, and ends with the workload.
+// obeyStop carries out what Stop wants, and ends with the workload.
 func (w *workload) obeyStop() {
-	select {
-	case <-w.done:
-		return
-	case <-w.stopping:
-	}
-	w.tree.ask()
-	grace := time.NewTimer(w.grace)
-	defer grace.Stop()
-	select {
-	case <-w.done:
-	case <-grace.C:
-		w.tree.kill()
+	var end time.Time // of the grace
+	var over <-chan time.Time
+	for {
+		select {
+		case <-w.done:
+			return
+		case grace := <-w.graces:
+			if at := time.Now().Add(grace); over == nil || at.Before(end) {
+				if over == nil {
+					w.tree.ask()
+				}
+				end, over = at, time.After(grace)
+			}
+		case <-over:
+			w.tree.kill()
+		}
 	}
 }
 
@@ -155,14 +162,10 @@ func (w *workload) Exit() driver.Exit {
 }
 
 func (w *workload) Stop(ctx context.Context, grace time.Duration) error {
-	w.once.Do(func() {
-		w.grace = grace
-		close(w.stopping)
-	})
 	select {
 	case <-w.done:
 		return nil
-	default:
+	case w.graces <- grace:
 	}
 	select {
 	case <-w.done:
@@ -173,8 +176,12 @@ func (w *workload) Stop(ctx context.Context, grace time.Duration) error {
 }
 
 func (w *workload) Stats(ctx context.Context) (driver.Stats, error) {
-	var sum driver.Stats
-	for _, pid := range w.tree.members() {
+	return measure(ctx, w.tree.members())
+}
+
+// measure adds up what processes use.
+func measure(ctx context.Context, pids []int) (sum driver.Stats, err error) {
+	for _, pid := range pids {
 		p, err := gopsutil.NewProcessWithContext(ctx, int32(pid))
 		if err != nil {
 			continue // ended since the list was made

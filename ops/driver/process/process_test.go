@@ -167,6 +167,21 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 	<-w.Done() // the stopping went on
 }
 
+// Who is in a hurry need not wait for the grace that somebody else has given.
+func TestShortestGraceCounts(t *testing.T) {
+	var out buffer
+	w := shell(t, &out, `trap '' TERM; echo ready; while :; do sleep 0.05; done`)
+	eventually(t, "the trap", func() bool { return strings.Contains(out.String(), "ready") })
+	patient := make(chan error, 1)
+	go func() { patient <- w.Stop(context.Background(), time.Hour) }()
+	if err := w.Stop(t.Context(), 50*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-patient; err != nil || w.Exit().Signal == "" {
+		t.Errorf("Stop() = %v, Exit() = %v", err, w.Exit())
+	}
+}
+
 func TestEnvironmentIsShort(t *testing.T) {
 	t.Setenv("SWARM_SECRET", "do not tell")
 	var out buffer

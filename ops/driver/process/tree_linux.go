@@ -65,6 +65,9 @@ func marked(dir string) []int {
 // isMarked reports whether the environment of a process has the mark dir, or one below it. That of other
 // users' processes can not be read, and is not ours. A zombie has none.
 func isMarked(pid int, dir string) bool {
+	if dir == "" {
+		return false
+	}
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
 		return false
@@ -88,32 +91,50 @@ func allProcesses() []int {
 	return pids
 }
 
-// left lists all living processes that belong to the tree: those of its cgroup and of its session, its
-// descendants, and those that carry its mark.
+// left lists all living processes that belong to the tree.
 func (t *tree) left() []int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.gone {
 		return nil
 	}
-	ours := map[int]bool{t.pid: !t.reaped}
-	for _, pid := range t.group.processes() {
+	s := signs{session: t.pid, mark: t.mark, group: t.group.processes()}
+	if !t.reaped {
+		s.first = t.pid
+	}
+	if t.all {
+		s.above = os.Getpid()
+	}
+	return s.find()
+}
+
+// signs are what the processes of a workload are known by: they are in its cgroup or its session, descend
+// from its first process or from one above all of it, or carry its mark. Zero ones are no sign.
+type signs struct {
+	session, first, above int
+	mark                  string
+	group                 []int // the processes of its cgroup
+}
+
+// find lists all living processes that have one of the signs, and their descendants.
+func (s signs) find() (pids []int) {
+	ours := map[int]bool{s.first: s.first > 0, s.above: s.above > 0}
+	for _, pid := range s.group {
 		ours[pid] = true
 	}
 	parents := make(map[int]int) // of the living ones
 	for _, pid := range allProcesses() {
-		s, alive := statOf(pid)
+		p, alive := statOf(pid)
 		if !alive {
 			continue
 		}
-		parents[pid] = s.parent
-		if s.session == t.pid || isMarked(pid, t.mark) {
+		parents[pid] = p.parent
+		if s.session > 0 && p.session == s.session || isMarked(pid, s.mark) {
 			ours[pid] = true
 		}
 	}
-	var pids []int
 	for pid := range parents {
-		if descends(pid, parents, ours) {
+		if pid != s.above && descends(pid, parents, ours) {
 			pids = append(pids, pid)
 		}
 	}
@@ -149,7 +170,10 @@ func (t *tree) members() []int {
 }
 
 // stat is what the kernel says of a process.
-type stat struct{ parent, session int }
+type stat struct {
+	parent, session int
+	started         uint64 // in ticks since the boot
+}
 
 // statOf reads /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may hold spaces and
 // parentheses, so fields count from the last one. It returns false for a process that does not live.
@@ -160,12 +184,15 @@ func statOf(pid int) (s stat, alive bool) {
 	}
 	_, rest, ok := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte(" "))
 	fields := bytes.Fields(rest)
-	if !ok || len(fields) < 4 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+	if !ok || len(fields) < 20 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
 		return s, false
 	}
 	s.parent, err = strconv.Atoi(string(fields[1]))
 	if err == nil {
 		s.session, err = strconv.Atoi(string(fields[3]))
+	}
+	if err == nil {
+		s.started, err = strconv.ParseUint(string(fields[19]), 10, 64)
 	}
 	return s, err == nil
 }

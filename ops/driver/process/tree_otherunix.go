@@ -16,6 +16,7 @@ func (cgroup) make(string)  {}
 func (cgroup) close()       {}
 func (cgroup) remove() bool { return false }
 func (cgroup) kill()        {}
+func (cgroup) oomed() bool  { return false }
 
 // killWithFirst leaves all to cmd.Wait and sweep: there is no portable way to wait without reaping.
 func (t *tree) killWithFirst() {}

@@ -14,6 +14,7 @@ type tree struct {
 	pid   int    // set once by adopt, before anyone else sees the tree
 	mark  string // set by prepare
 	group cgroup // what holds the whole tree, where there is one
+	all   bool   // set by prepare: all that is below this process is of the tree
 
 	mu   sync.Mutex
 	gone bool // guarded by mu: the tree ended, its number may belong to others
@@ -23,9 +24,9 @@ type tree struct {
 }
 
 // prepare is called first.
-func (t *tree) prepare(mark string, noCgroup bool) {
-	t.mark = mark
-	if !noCgroup {
+func (t *tree) prepare(mark string, d Driver) {
+	t.mark, t.all = mark, d.Reaper
+	if !d.NoCgroup {
 		t.group.make(mark)
 	}
 }
@@ -38,6 +39,9 @@ func (t *tree) adopt(pid int) error {
 	t.pid = pid
 	return nil
 }
+
+// outOfMemory reports whether the kernel killed something in the cgroup for want of memory.
+func (t *tree) outOfMemory() bool { return t.group.oomed() }
 
 // ask sends the polite signal to the whole process group.
 func (t *tree) ask() { t.signal(syscall.SIGTERM) }

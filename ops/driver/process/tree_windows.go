@@ -21,8 +21,9 @@ type tree struct {
 	job windows.Handle // guarded by mu: zero once closed
 }
 
-func (t *tree) prepare(string, bool) {}
-func (t *tree) ungroup() bool        { return false }
+func (t *tree) prepare(string, Driver) {}
+func (t *tree) ungroup() bool          { return false }
+func (t *tree) outOfMemory() bool      { return false }
 
 func (t *tree) attributes() *syscall.SysProcAttr {
 	// A group of its own, so that the break event of ask reaches the workload and not the agent.
