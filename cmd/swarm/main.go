@@ -16,9 +16,13 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/internal/process"
+	"github.com/seed-b490fa12/swarm/ops/driver/shim"
 )
 
 func main() {
+	if code, done := shim.Main(); done {
+		os.Exit(code)
+	}
 	if code, done := process.AsInit(); done {
 		os.Exit(code)
 	}

@@ -16,6 +16,8 @@ var mayOpen = map[string]string{
 	"ops/driver/process/cgroup_linux.go ownCgroup": "what /proc holds is the kernel's",
 	"ops/driver/process/cgroup_linux.go processes": "what cgroups hold is the kernel's",
 	"ops/driver/process/cgroup_linux.go oomKills":  "what cgroups hold is the kernel's",
+	"ops/driver/shim/files_linux.go bootID":       "what /proc holds is the kernel's",
+	"ops/driver/shim/main_linux.go startSelf":     "the null device",
 	"internal/refpow/status.go writeStatus":        "the workload itself writes it, and not to last",
 	"internal/settings/value.go Argument":          "a person names the file on the command line: it may be a pipe",
 	"cmd/swarm/keyrestore.go newKeyRestoreCommand": "a person names the file on the command line: it may be a pipe",

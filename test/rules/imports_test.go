@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"cmd/swarm": {
 		"internal/nearest", "internal/usage", "internal/buildinfo", "internal/span", "internal/selector", "internal/meant", "internal/complete", "internal/manual",
 		"internal/control", "internal/admin", "internal/diagnose", "internal/hints", "internal/agent", "internal/audit", "internal/clock", "internal/health",
-		"internal/fleetdir", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/signing", "internal/running", "internal/agentlog", "internal/handout", "internal/reload", "internal/service", "internal/servicecli", "host", "host/book", "host/discovery", "host/identity", "host/node/greet", "host/route", "host/trust/...", "streams", "ops", "deploy", "internal/durable", "ops/logs", "internal/runcli", "internal/ownlog",
+		"internal/fleetdir", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/signing", "internal/running", "internal/agentlog", "internal/handout", "internal/reload", "internal/service", "internal/servicecli", "host", "host/book", "host/discovery", "host/identity", "host/node/greet", "host/route", "host/trust/...", "streams", "ops", "deploy", "internal/durable", "ops/driver/shim", "ops/logs", "internal/runcli", "internal/ownlog",
 	},
 	"internal/ask":     {"internal/output"},
 	"internal/lines":   {"internal/agent", "streams"},

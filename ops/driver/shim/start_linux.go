@@ -1,0 +1,178 @@
+package shim
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
+)
+
+const (
+	// startTime bounds how long a program may take to be started.
+	startTime = 30 * time.Second
+	// maxAnswer bounds what the shim says of a failed start, in bytes.
+	maxAnswer = 16 << 10
+)
+
+// Supported returns why this driver cannot be used here, nil where it can.
+func Supported() error {
+	if _, err := os.Readlink("/proc/self/exe"); err != nil {
+		return fmt.Errorf("%w: /proc is not there: %w", ErrUnsupported, err)
+	}
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return fmt.Errorf("%w: the kernel has no pidfd_open, as Linux has since 5.3: %w", ErrUnsupported, err)
+	}
+	return unix.Close(fd)
+}
+
+// Start runs spec, which names a Keep. See [driver.Driver]. What it returns is a [driver.Kept].
+func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
+	if err := validate(spec); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(spec.Keep, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory for a workload: %w", err)
+	}
+	if err := durable.CheckDir(spec.Keep); err != nil {
+		return nil, err
+	}
+	held, err := lock(spec.Keep)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	if err := d.give(spec); err != nil {
+		return nil, err
+	}
+	if err := launch(spec.Keep, held); err != nil {
+		return nil, fmt.Errorf("start %s: %w", spec.Argv[0], err)
+	}
+	s, err := readState(spec.Keep)
+	if err != nil {
+		return nil, err
+	}
+	return attach(spec.Keep, s)
+}
+
+// validate refuses also what a workload that outlives the agent cannot have.
+func validate(spec driver.Spec) error {
+	if err := spec.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case spec.Keep == "":
+		return fmt.Errorf("%w: no directory to keep it in", driver.ErrSpec)
+	case spec.Stdin != nil, spec.Stdout != nil, spec.Stderr != nil:
+		return fmt.Errorf("%w: a workload that outlives the agent reads nothing from it and prints into a log", driver.ErrSpec)
+	}
+	return nil
+}
+
+// give writes what to run, in place of what was left of the run before.
+func (d Driver) give(spec driver.Spec) error {
+	for _, name := range []string{stateFile, exitFile, stopFile} {
+		if err := os.Remove(filepath.Join(spec.Keep, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what an earlier run has left: %w", err)
+		}
+	}
+	return write(spec.Keep, orderFile, order{
+		Version: version, Run: rand.Text(), Argv: spec.Argv, Dir: spec.Dir, Env: spec.Env, OnlyEnv: spec.OnlyEnv,
+		Mark: cmp.Or(spec.Mark, spec.Dir), NoCgroup: d.NoCgroup, Log: spec.Log, LogBytes: spec.LogConfig.SegmentBytes, LogSegments: spec.LogConfig.Segments,
+	}, maxOrder)
+}
+
+// launch starts the guard, and returns when the workload runs. On an error nothing of it does.
+func launch(keep string, held *os.File) error {
+	crash, err := durable.OpenFile(filepath.Join(keep, crashFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer crash.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	guard, err := startSelf(roleGuard, keep, crash, w, held)
+	_ = w.Close()
+	if err != nil {
+		return err
+	}
+	_ = r.SetReadDeadline(time.Now().Add(startTime))
+	if err := hear(r); err != nil {
+		_ = guard.Kill() // the shim notices; one that has said why is leaving already
+		_, _ = guard.Wait()
+		return err
+	}
+	return guard.Release()
+}
+
+// reply is what the shim says to the agent that has started it.
+type reply struct {
+	Error string        `json:"error"` // empty: the workload runs
+	Errno syscall.Errno `json:"errno"`
+}
+
+// startError is why a workload did not start, as the shim has said.
+type startError struct{ reply }
+
+func (e *startError) Error() string { return e.reply.Error }
+
+func (e *startError) Unwrap() error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return e.Errno
+}
+
+// answer says to the agent whether the workload runs. An agent that is gone by now adopts it later.
+func answer(ready *os.File, err error) {
+	var r reply
+	if err != nil {
+		r.Error = err.Error()
+		r.Errno, _ = errors.AsType[syscall.Errno](err)
+	}
+	text, err := json.Marshal(r)
+	if err != nil { // for what is no UTF-8
+		text = []byte(`{"error":"it cannot be said why"}`)
+	}
+	_, _ = ready.Write(text)
+	_ = ready.Close()
+}
+
+// hear returns what answer was called with.
+func hear(ready io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(ready, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("wait for its monitor: %w", err)
+	}
+	if len(text) == 0 {
+		return fmt.Errorf("its monitor ended before it ran: %s may say why", crashFile)
+	}
+	var r reply
+	if err := json.Unmarshal(text, &r); err != nil {
+		return fmt.Errorf("its monitor answers something else: %w", err)
+	}
+	if r.Error != "" {
+		return &startError{r}
+	}
+	return nil
+}
+
+// Sweep ends all that still runs of workloads whose mark was dir, or below it. Their guards and shims end
+// with them. See [driver.Sweeper].
+func (Driver) Sweep(dir string) (killed int, err error) { return process.Driver{}.Sweep(dir) }
