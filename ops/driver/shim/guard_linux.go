@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +35,7 @@ func runGuard(keep string) (code int) {
 	}
 	_ = ready.Close()
 	go pass(signals, child)
-	debug.FreeOSMemory()
+	shrink()
 	status := waitFor(child.Pid)
 	if !status.Exited() || status.ExitStatus() != exitDone && status.ExitStatus() != exitFailed {
 		clean(keep)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 	"unsafe"
@@ -20,8 +19,8 @@ import (
 
 const (
 	// endTries is how often the shim tries to say how the workload ended, on a full disk for example.
-	endTries = 20
-	endPause = 500 * time.Millisecond
+	endTries = 10
+	endPause = 300 * time.Millisecond
 )
 
 // monitor is the shim: what runs one workload.
@@ -47,7 +46,7 @@ func runShim(keep string) (code int) {
 	if err != nil {
 		return exitFailed
 	}
-	debug.FreeOSMemory()
+	shrink()
 	m.watch(signals)
 	code = m.end()
 	runtime.KeepAlive(locked)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,6 +210,87 @@ func TestStartFails(t *testing.T) {
 		t.Errorf("Start() without a place = %v", err)
 	}
 	gone(t, p)
+}
+
+// Guard and shim that were halted by somebody are given up, and the workload ends all the same.
+func TestMonitorIsHalted(t *testing.T) {
+	p := newPlace(t)
+	w := p.start(t, "echo 1; setsid sleep 300 & exec sleep 300")
+	p.numbers(t, 1)
+	for _, pid := range guardAndShim(t, p) {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Stop(t.Context(), 0); err != nil || !w.Exit().Lost {
+		t.Errorf("Stop() = %v, %+v", err, w.Exit())
+	}
+	gone(t, p)
+}
+
+// A start that fails leaves no lock: the next one can be at once.
+func TestStartAfterAFailedOne(t *testing.T) {
+	p := newPlace(t)
+	for range 20 {
+		spec := p.spec("")
+		spec.Argv = []string{p.dir}
+		if _, err := (shim.Driver{}).Start(spec); !errors.Is(err, fs.ErrPermission) {
+			t.Fatalf("Start() of a directory = %v", err)
+		}
+	}
+	<-p.start(t, "true").Done()
+}
+
+// What guard and shim cost, and how long a start takes.
+func TestCost(t *testing.T) {
+	if err := shim.Supported(); err != nil {
+		t.Fatal(err)
+	}
+	p := newPlace(t)
+	w := p.start(t, "sleep 300")
+	least := time.Hour
+	for range 10 {
+		if err := w.Stop(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		w = p.start(t, "sleep 300")
+		least = min(least, time.Since(began))
+	}
+	const most = 8 << 10 // KiB
+	total := 0
+	eventually(t, "guard and shim to be small", func() bool {
+		total = 0
+		for _, pid := range guardAndShim(t, p) {
+			total += anonymous(t, pid)
+		}
+		return total <= most || raced()
+	})
+	t.Logf("guard and shim: %d KiB of private memory; the fastest start took %v", total, least)
+	if err := w.Stop(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// anonymous is the private memory of a process in KiB.
+func anonymous(t testing.TB, pid int) (kib int) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kib, _ = strconv.Atoi(strings.Fields(rest)[0])
+		}
+	}
+	return kib
+}
+
+// raced reports whether this test was built with the race detector, which takes much memory.
+func raced() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // Of one place only one workload runs.

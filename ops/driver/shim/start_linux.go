@@ -32,6 +32,9 @@ func Supported() error {
 	if _, err := os.Readlink("/proc/self/exe"); err != nil {
 		return fmt.Errorf("%w: /proc is not there: %w", ErrUnsupported, err)
 	}
+	if bootID() == "" {
+		return fmt.Errorf("%w: the kernel does not tell one boot from another", ErrUnsupported)
+	}
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
 		return fmt.Errorf("%w: the kernel has no pidfd_open, as Linux has since 5.3: %w", ErrUnsupported, err)
@@ -41,7 +44,7 @@ func Supported() error {
 
 // Start runs spec, which names a Keep. See [driver.Driver]. What it returns is a [driver.Kept].
 func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
-	if err := validate(spec); err != nil {
+	if err := errors.Join(validate(spec), Supported()); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(spec.Keep, 0o700); err != nil {
@@ -58,14 +61,11 @@ func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
 	if err := d.give(spec); err != nil {
 		return nil, err
 	}
-	if err := launch(spec.Keep, held); err != nil {
+	w, err := launch(spec.Keep, held)
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Argv[0], err)
 	}
-	s, err := readState(spec.Keep)
-	if err != nil {
-		return nil, err
-	}
-	return attach(spec.Keep, s)
+	return w, nil
 }
 
 // validate refuses also what a workload that outlives the agent cannot have.
@@ -96,29 +96,42 @@ func (d Driver) give(spec driver.Spec) error {
 }
 
 // launch starts the guard, and returns when the workload runs. On an error nothing of it does.
-func launch(keep string, held *os.File) error {
+func launch(keep string, held *os.File) (*workload, error) {
 	crash, err := durable.OpenFile(filepath.Join(keep, crashFile), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer crash.Close()
-	r, w, err := os.Pipe()
+	r, ready, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
-	guard, err := startSelf(roleGuard, keep, crash, w, held)
-	_ = w.Close()
+	guard, err := startSelf(roleGuard, keep, crash, ready, held)
+	_ = errors.Join(ready.Close(), held.Close()) // they are theirs now
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_ = r.SetReadDeadline(time.Now().Add(startTime))
-	if err := hear(r); err != nil {
-		_ = guard.Kill() // the shim notices; one that has said why is leaving already
-		_, _ = guard.Wait()
-		return err
+	w, err := hear(r, keep)
+	if err != nil {
+		abandon(guard, keep, err)
+		return nil, err
 	}
-	return guard.Release()
+	return w, guard.Release() // the handle waits for it
+}
+
+// abandon waits until guard and shim of a failed start are gone. Who has said why is leaving by itself.
+func abandon(guard *os.Process, keep string, err error) {
+	if _, said := errors.AsType[*startError](err); !said {
+		_ = guard.Kill() // the shim notices
+	}
+	_, _ = guard.Wait()
+	for end := time.Now().Add(leaveTime); time.Now().Before(end); time.Sleep(lookPause) {
+		if held, err := locked(keep); err != nil || !held {
+			return
+		}
+	}
 }
 
 // reply is what the shim says to the agent that has started it.
@@ -154,8 +167,19 @@ func answer(ready *os.File, err error) {
 	_ = ready.Close()
 }
 
-// hear returns what answer was called with.
-func hear(ready io.Reader) error {
+// hear waits for what answer is called with, and returns the handle of what runs.
+func hear(ready io.Reader, keep string) (*workload, error) {
+	if err := hearAnswer(ready); err != nil {
+		return nil, err
+	}
+	s, err := readState(keep)
+	if err != nil {
+		return nil, err
+	}
+	return attach(keep, s)
+}
+
+func hearAnswer(ready io.Reader) error {
 	text, err := io.ReadAll(io.LimitReader(ready, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("wait for its monitor: %w", err)

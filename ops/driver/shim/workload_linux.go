@@ -21,6 +21,8 @@ const (
 	lostTime = 1500 * time.Millisecond
 	// leaveTime bounds the wait for a killed shim to be gone.
 	leaveTime = time.Second
+	// stuckTime is how much longer than the grace guard and shim may take to end a workload.
+	stuckTime = 12 * time.Second
 	// lookPause is the pause between two looks at the lock.
 	lookPause = 5 * time.Millisecond
 )
@@ -38,8 +40,9 @@ type workload struct {
 	watched  chan struct{} // closed when the goroutine of the handle has ended
 
 	mu    sync.Mutex
-	gone  bool      // guarded by mu: the guard is gone, or not watched any more
-	until time.Time // guarded by mu: when the shortest grace ends that was asked for; zero for none
+	gone  bool        // guarded by mu: the guard is gone, or not watched any more
+	until time.Time   // guarded by mu: when the shortest grace ends that was asked for; zero for none
+	force *time.Timer // guarded by mu: set by the first Stop
 
 	done  chan struct{}
 	exit  driver.Exit // set before done is closed, as is ended
@@ -135,6 +138,9 @@ func (w *workload) leaveGuard() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gone = true
+	if w.force != nil {
+		w.force.Stop()
+	}
 	_ = w.guard.Close()
 }
 
@@ -278,7 +284,18 @@ func (w *workload) ask(grace time.Duration) error {
 		return err
 	}
 	w.until = end
+	if w.force != nil {
+		w.force.Stop()
+	}
+	w.force = time.AfterFunc(grace+stuckTime, w.killMonitor)
 	return nil
+}
+
+// killMonitor kills guard and shim that do not do what they were asked, as those that somebody has halted.
+// What they leave is ended by settle.
+func (w *workload) killMonitor() {
+	_ = w.state.Shim.Kill()
+	_ = w.state.Guard.Kill()
 }
 
 func (w *workload) Stats(ctx context.Context) (driver.Stats, error) {
