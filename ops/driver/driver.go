@@ -72,6 +72,8 @@ type Spec struct {
 	// prints, and LogConfig its size. Others read it with logs.Beside. Empty drops what is printed.
 	Log       string
 	LogConfig logs.Config
+	// Limits bound what the workload uses.
+	Limits Limits
 }
 
 // Validate tells what is wrong with the spec; the error is an [ErrSpec].
@@ -104,7 +106,7 @@ func (s Spec) Validate() error {
 			return fmt.Errorf("%w: environment entry %q is not KEY=value", ErrSpec, key)
 		}
 	}
-	return nil
+	return s.Limits.Validate()
 }
 
 // Driver starts workloads. It is safe for concurrent use.

@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -27,6 +28,12 @@ func TestSpecValidate(t *testing.T) {
 		{"kept", driver.Spec{Argv: []string{dir}, Dir: dir, Keep: dir, Log: dir}, true},
 		{"relative keep", driver.Spec{Argv: []string{dir}, Dir: dir, Keep: "x"}, false},
 		{"relative log", driver.Spec{Argv: []string{dir}, Dir: dir, Log: "x"}, false},
+		{"limits", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{MemoryBytes: 1 << 20, CPU: 0.01, Processes: 1}}, true},
+		{"too little memory", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{MemoryBytes: 1<<20 - 1}}, false},
+		{"negative memory", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{MemoryBytes: -1}}, false},
+		{"too little of a processor", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{CPU: 0.009}}, false},
+		{"no number of processors", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{CPU: math.NaN()}}, false},
+		{"negative processes", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{Processes: -1}}, false},
 		{"environment without value", driver.Spec{Argv: []string{dir}, Dir: dir, Env: []string{"A"}}, false},
 	}
 	for _, tt := range tests {

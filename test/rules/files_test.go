@@ -11,17 +11,15 @@ import (
 // through internal/durable: a workload can put a pipe in place of a file below the
 // state directory, whose reader waits for ever, or a link.
 var mayOpen = map[string]string{
-	"ops/driver/process/tree_linux.go isMarked":    "what /proc holds is the kernel's",
-	"ops/driver/process/tree_linux.go statOf":      "what /proc holds is the kernel's",
-	"ops/driver/process/cgroup_linux.go ownCgroup": "what /proc holds is the kernel's",
-	"ops/driver/process/cgroup_linux.go processes": "what cgroups hold is the kernel's",
-	"ops/driver/process/cgroup_linux.go oomKills":  "what cgroups hold is the kernel's",
-	"ops/driver/shim/files_linux.go bootID":        "what /proc holds is the kernel's",
-	"ops/driver/shim/main_linux.go startSelf":      "the null device",
-	"internal/refpow/status.go writeStatus":        "the workload itself writes it, and not to last",
-	"internal/settings/value.go Argument":          "a person names the file on the command line: it may be a pipe",
-	"cmd/swarm/keyrestore.go newKeyRestoreCommand": "a person names the file on the command line: it may be a pipe",
-	"test/skewed/skewed.go Build":                  "a test builds a program in its own directory",
+	"ops/driver/process/tree_linux.go isMarked":     "what /proc holds is the kernel's",
+	"ops/driver/process/tree_linux.go statOf":       "what /proc holds is the kernel's",
+	"ops/driver/process/cgroup_linux.go kernelSays": "what cgroups hold is the kernel's",
+	"ops/driver/shim/files_linux.go bootID":         "what /proc holds is the kernel's",
+	"ops/driver/shim/main_linux.go startSelf":       "the null device",
+	"internal/refpow/status.go writeStatus":         "the workload itself writes it, and not to last",
+	"internal/settings/value.go Argument":           "a person names the file on the command line: it may be a pipe",
+	"cmd/swarm/keyrestore.go newKeyRestoreCommand":  "a person names the file on the command line: it may be a pipe",
+	"test/skewed/skewed.go Build":                   "a test builds a program in its own directory",
 }
 
 // openers are the functions of package os that wait for a pipe, and follow a link.

@@ -4,34 +4,67 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
-// groupPrefix begins the names of our cgroups.
-const groupPrefix = "swarm-"
+const (
+	// groupPrefix begins the names of our cgroups.
+	groupPrefix = "swarm-"
+	// agentGroup is the name of the one into which the agent goes where its own has to hold others.
+	agentGroup = groupPrefix + "agent"
+	// removeTries is how often the removal of a cgroup is tried whose processes have just ended.
+	removeTries = 20
+)
 
-// cgroup is a cgroup of version 2 below the agent's own that holds one workload: nothing that is begun
-// in it gets out without rights on both. The zero value is none. Its methods may be called concurrently.
+// cgroup is what holds one workload: a cgroup of version 2 below the agent's own, where there may be one,
+// and those of version 1 that its limits need. Nothing that is begun in them gets out without rights on
+// both. The zero value is none. Its methods may be called concurrently.
 type cgroup struct {
-	mu   sync.Mutex // guards what follows
-	dir  string     // empty: there is none
-	open int        // the directory, to start a process in; 0 when it was closed
-	ooms int        // what the counter of oomKills stood at when it was made
+	mu   sync.Mutex   // guards what follows
+	dirs []string     // its directories; the first is that of version 2, if there is one
+	old  []oldGroup   // those of version 1
+	pids limitedCount // the limit of processes where that is one of version 1
+	open int          // the directory of version 2, to start a process in; 0 when it was closed, or is none
+	ooms int          // what the counter of oomKills stood at when it was made
 }
 
-// make makes the cgroup, where the agent may.
-func (g *cgroup) make(mark string) {
-	own, ok := ownCgroup()
-	if !ok {
-		return
+// oldGroup is a cgroup of version 1, and the one that the agent is in.
+type oldGroup struct{ dir, own string }
+
+// limitedCount is a file that limits the number of processes; empty for none.
+type limitedCount struct {
+	file string
+	most int
+}
+
+// make makes the cgroup, where the agent may. Without limits it is no error when it may not.
+func (g *cgroup) make(mark string, l driver.Limits) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := hierarchies()
+	if own := h.unified; own != "" {
+		g.makeUnified(filepath.Join(own, groupName(mark)))
 	}
-	dir := filepath.Join(own, groupName(mark))
+	if err := g.limit(h, groupName(mark), l); err != nil {
+		g.removeAll()
+		return err
+	}
+	g.ooms = oomKills(g.dirs)
+	return nil
+}
+
+// makeUnified makes the cgroup of version 2. It needs mu.
+func (g *cgroup) makeUnified(dir string) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return
 	}
@@ -40,41 +73,65 @@ func (g *cgroup) make(mark string) {
 		_ = unix.Rmdir(dir)
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.dir, g.open, g.ooms = dir, fd, oomKills(dir)
+	g.dirs, g.open = append(g.dirs, dir), fd
 }
 
-// groupName is the name of the cgroup of the workload with this mark.
+// groupName is the name of the cgroups of the workload with this mark.
 func groupName(mark string) string {
 	sum := sha256.Sum256([]byte(mark))
 	return groupPrefix + hex.EncodeToString(sum[:8])
+}
+
+// enter has this thread, which the caller has locked, begin processes in the cgroups of version 1; those of
+// version 2 take a descriptor. The thread has to leave them again.
+func (g *cgroup) enter() (leave func() error, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.old) == 0 {
+		return func() error { return nil }, nil
+	}
+	me := strconv.Itoa(unix.Gettid())
+	if g.pids.file != "" { // the thread counts as long as it is there
+		err = put(g.pids.file, strconv.Itoa(g.pids.most+1))
+	}
+	for _, o := range g.old {
+		err = errors.Join(err, put(filepath.Join(o.dir, "tasks"), me))
+	}
+	leave = func() (err error) {
+		if g.pids.file != "" {
+			err = put(g.pids.file, strconv.Itoa(g.pids.most))
+		}
+		for _, o := range g.old {
+			err = errors.Join(err, put(filepath.Join(o.own, "tasks"), me))
+		}
+		return err
+	}
+	if err != nil {
+		return nil, errors.Join(err, leave())
+	}
+	return leave, nil
 }
 
 // oomed reports whether something in the cgroup was killed for want of memory since it was made.
 func (g *cgroup) oomed() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.dir != "" && oomKills(g.dir) > g.ooms
+	return oomKills(g.dirs) > g.ooms
 }
 
-// oomKills reads how many processes of a cgroup were killed for want of memory; 0 where that is not
-// counted.
-func oomKills(dir string) int {
-	text, err := os.ReadFile(filepath.Join(dir, "memory.events"))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
-			n, err := strconv.Atoi(count)
-			if err != nil {
-				return 0
+// oomKills reads how many processes of cgroups were killed for want of memory, where that is counted.
+func oomKills(dirs []string) (n int) {
+	for _, dir := range dirs {
+		for _, name := range []string{"memory.events", "memory.oom_control"} { // of version 2, and 1
+			for line := range strings.Lines(kernelSays(filepath.Join(dir, name))) {
+				if count, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+					more, _ := strconv.Atoi(count) // what is no number counts as none
+					n += more
+				}
 			}
-			return n
 		}
 	}
-	return 0
+	return n
 }
 
 // fd returns the directory, to start a process in.
@@ -88,46 +145,39 @@ func (g *cgroup) fd() (fd int, use bool) {
 func (g *cgroup) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.closeFD()
+}
+
+// closeFD needs mu.
+func (g *cgroup) closeFD() {
 	if g.open > 0 {
 		_ = unix.Close(g.open)
 	}
 	g.open = 0
 }
 
-// path is the directory; empty where there is none.
-func (g *cgroup) path() string {
+// paths are the directories; none where there is no cgroup.
+func (g *cgroup) paths() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.dir
+	return append([]string(nil), g.dirs...)
 }
 
-// kill ends all that is in the cgroup, and below it.
+// kill ends all that is in the cgroup, and below it, where the kernel does that: elsewhere its processes
+// are killed one by one.
 func (g *cgroup) kill() {
-	dir := g.path()
-	if dir == "" {
-		return
+	for _, dir := range g.paths() {
+		_ = put(filepath.Join(dir, "cgroup.kill"), "1")
 	}
-	fd, err := unix.Open(filepath.Join(dir, "cgroup.kill"), unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return // an old kernel: its processes are killed one by one
-	}
-	_, _ = unix.Write(fd, []byte("1"))
-	_ = unix.Close(fd)
 }
 
 // processes lists the cgroup's own, without those of cgroups below it.
 func (g *cgroup) processes() (pids []int) {
-	dir := g.path()
-	if dir == "" {
-		return nil
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil {
-		return nil
-	}
-	for field := range bytes.FieldsSeq(text) {
-		if pid, err := strconv.Atoi(string(field)); err == nil && pid > 0 {
-			pids = append(pids, pid)
+	for _, dir := range g.paths() {
+		for field := range strings.FieldsSeq(kernelSays(filepath.Join(dir, "cgroup.procs"))) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 0 && pid != os.Getpid() {
+				pids = append(pids, pid)
+			}
 		}
 	}
 	return pids
@@ -135,48 +185,56 @@ func (g *cgroup) processes() (pids []int) {
 
 // remove removes the cgroup, which is empty by then, and reports whether there was one.
 func (g *cgroup) remove() bool {
-	g.close()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.dir == "" {
-		return false
+	return g.removeAll()
+}
+
+// removeAll needs mu.
+func (g *cgroup) removeAll() bool {
+	g.closeFD()
+	had := len(g.dirs) > 0
+	for _, dir := range g.dirs {
+		for range removeTries {
+			if err := unix.Rmdir(dir); !errors.Is(err, unix.EBUSY) {
+				break
+			}
+			time.Sleep(sweepPause)
+		}
 	}
-	_ = unix.Rmdir(g.dir)
-	g.dir = ""
-	return true
+	g.dirs, g.old, g.pids = nil, nil, limitedCount{}
+	return had
 }
 
 // removeGroups removes the cgroups that workloads of killed agents have left; those that are in use
 // stay.
 func removeGroups() {
-	own, ok := ownCgroup()
-	if !ok {
-		return
-	}
-	old, _ := filepath.Glob(filepath.Join(own, groupPrefix+"*")) // the pattern is a good one
-	for _, dir := range old {
-		_ = unix.Rmdir(dir)
+	for _, own := range hierarchies().all() {
+		old, _ := filepath.Glob(filepath.Join(own, groupPrefix+"*")) // the pattern is a good one
+		for _, dir := range old {
+			_ = unix.Rmdir(dir)
+		}
 	}
 }
 
-// ownCgroup returns the directory of the agent's own cgroup of version 2.
-func ownCgroup() (dir string, ok bool) {
-	text, err := os.ReadFile("/proc/self/cgroup")
+// put writes into a file of the kernel's.
+func put(path, value string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Write(fd, []byte(value))
+		_ = unix.Close(fd)
+	}
 	if err != nil {
-		return "", false
+		return &os.PathError{Op: "write " + value + " to", Path: path, Err: err}
 	}
-	for line := range strings.Lines(string(text)) {
-		path, ours := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ours {
-			continue
-		}
-		for _, mount := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} { // the latter beside version 1
-			dir := filepath.Join(mount, path)
-			_, isMount := os.Stat(filepath.Join(mount, "cgroup.controllers"))
-			if _, err := os.Stat(dir); err == nil && isMount == nil {
-				return dir, true
-			}
-		}
+	return nil
+}
+
+// kernelSays reads a file of the kernel's; one that is not there is empty.
+func kernelSays(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
 	}
-	return "", false
+	return string(bytes.TrimSpace(text))
 }

@@ -51,37 +51,39 @@ func (i Identity) Kill() error {
 	return err
 }
 
-// Group is the cgroup of a workload that this driver started; empty where it has none.
-func Group(w driver.Workload) string {
+// Groups are the cgroups of a workload that this driver started.
+func Groups(w driver.Workload) []string {
 	if w, ok := w.(*workload); ok {
-		return w.tree.group.path()
+		return w.tree.group.paths()
 	}
-	return ""
+	return nil
 }
 
 // Tree is what a process that did not start a workload knows its processes by.
 type Tree struct {
-	First Identity // the first process
-	Mark  string   // that of its [driver.Spec]
-	Group string   // its cgroup; empty for none
-	Above int      // all that is below this process belongs to it; 0 for none
+	First  Identity // the first process
+	Mark   string   // that of its [driver.Spec]
+	Groups []string // its cgroups
+	Above  int      // all that is below this process belongs to it; 0 for none
 }
 
-// GroupOf returns the cgroup that a workload with this mark has where it has one.
-func GroupOf(mark string) string {
-	own, ok := ownCgroup()
-	if !ok {
-		return ""
+// GroupsOf returns the cgroups that a workload with this mark may have.
+func GroupsOf(mark string) (dirs []string) {
+	for _, own := range hierarchies().all() {
+		dirs = append(dirs, filepath.Join(own, groupName(mark)))
 	}
-	return filepath.Join(own, groupName(mark))
+	return dirs
 }
 
-// group is the cgroup, if that can be the one of the workload.
+// group is the cgroup, as far as it can be the one of the workload.
 func (t Tree) group() *cgroup {
-	if t.Mark == "" || filepath.Base(t.Group) != groupName(t.Mark) {
-		return &cgroup{}
+	g := &cgroup{}
+	for _, dir := range t.Groups {
+		if t.Mark != "" && filepath.Base(dir) == groupName(t.Mark) {
+			g.dirs = append(g.dirs, dir)
+		}
 	}
-	return &cgroup{dir: t.Group}
+	return g
 }
 
 // find lists what lives of the workload. The number of its session is one only as long as its first

@@ -110,14 +110,12 @@ func (w *workload) run(started chan<- error) {
 
 // start starts the process and takes hold of its tree; on error nothing is left running.
 func (w *workload) start() error {
-	w.tree.prepare(w.spec.Mark, w.driver)
-	w.cmd = command(w.spec)
-	w.cmd.SysProcAttr = w.tree.attributes()
-	err := w.cmd.Start()
-	if err != nil && w.tree.ungroup() { // the cgroup may be the reason
-		w.cmd = command(w.spec)
-		w.cmd.SysProcAttr = w.tree.attributes()
-		err = w.cmd.Start()
+	if err := w.tree.prepare(w.spec, w.driver); err != nil {
+		return err
+	}
+	err := w.startIn()
+	if err != nil && w.tree.ungroup() && w.spec.Limits == (driver.Limits{}) { // the cgroup may be the reason
+		err = w.startIn()
 	}
 	if err != nil {
 		return err
@@ -126,6 +124,21 @@ func (w *workload) start() error {
 		return errors.Join(err, w.cmd.Process.Kill(), w.cmd.Wait())
 	}
 	return nil
+}
+
+// startIn starts the process where the tree wants it.
+func (w *workload) startIn() error {
+	leave, err := w.tree.enter()
+	if err != nil {
+		return err
+	}
+	w.cmd = command(w.spec)
+	w.cmd.SysProcAttr = w.tree.attributes()
+	err = w.cmd.Start()
+	if left := leave(); err == nil && left != nil {
+		return errors.Join(left, w.cmd.Process.Kill(), w.cmd.Wait())
+	}
+	return err
 }
 
 // obeyStop carries out what Stop wants, and ends with the workload.

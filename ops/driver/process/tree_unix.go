@@ -3,10 +3,13 @@
 package process
 
 import (
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
 // tree is a session with its process group, both named by the process ID of its first process.
@@ -24,12 +27,19 @@ type tree struct {
 }
 
 // prepare is called first.
-func (t *tree) prepare(mark string, d Driver) {
-	t.mark, t.all = mark, d.Reaper
+func (t *tree) prepare(spec driver.Spec, d Driver) error {
+	t.mark, t.all = spec.Mark, d.Reaper
 	if !d.NoCgroup {
-		t.group.make(mark)
+		return t.group.make(spec.Mark, spec.Limits)
 	}
+	if spec.Limits != (driver.Limits{}) {
+		return fmt.Errorf("%w: cgroups are switched off", driver.ErrLimit)
+	}
+	return nil
 }
+
+// enter has this thread begin processes in the tree, until it leaves.
+func (t *tree) enter() (leave func() error, err error) { return t.group.enter() }
 
 // ungroup goes on without a cgroup; it returns false where there was none.
 func (t *tree) ungroup() bool { return t.group.remove() }

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
 // tree is a job object. It ends all its processes when its last handle closes, so also when the
@@ -21,9 +23,12 @@ type tree struct {
 	job windows.Handle // guarded by mu: zero once closed
 }
 
-func (t *tree) prepare(string, Driver) {}
-func (t *tree) ungroup() bool          { return false }
-func (t *tree) outOfMemory() bool      { return false }
+func (t *tree) prepare(spec driver.Spec, _ Driver) error { return noLimits(spec.Limits) }
+
+func (t *tree) enter() (leave func() error, err error) { return func() error { return nil }, nil }
+
+func (t *tree) ungroup() bool     { return false }
+func (t *tree) outOfMemory() bool { return false }
 
 func (t *tree) attributes() *syscall.SysProcAttr {
 	// A group of its own, so that the break event of ask reaches the workload and not the agent.

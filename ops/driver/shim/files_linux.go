@@ -52,6 +52,9 @@ type order struct {
 	OnlyEnv     bool     `json:"only_env"`
 	Mark        string   `json:"mark"`
 	NoCgroup    bool     `json:"no_cgroup"`
+	Memory      int64    `json:"memory_bytes"`
+	CPU         float64  `json:"cpu"`
+	Processes   int      `json:"processes"`
 	Log         string   `json:"log"`
 	LogBytes    int64    `json:"log_segment_bytes"`
 	LogSegments int      `json:"log_segments"`
@@ -59,7 +62,11 @@ type order struct {
 
 // spec is the order for package process.
 func (o order) spec() driver.Spec {
-	return driver.Spec{Argv: o.Argv, Dir: o.Dir, Env: o.Env, OnlyEnv: o.OnlyEnv, Mark: o.Mark}
+	return driver.Spec{Argv: o.Argv, Dir: o.Dir, Env: o.Env, OnlyEnv: o.OnlyEnv, Mark: o.Mark, Limits: o.limits()}
+}
+
+func (o order) limits() driver.Limits {
+	return driver.Limits{MemoryBytes: o.Memory, CPU: o.CPU, Processes: o.Processes}
 }
 
 func (o order) logConfig() logs.Config {
@@ -75,13 +82,13 @@ type state struct {
 	Shim     process.Identity `json:"shim"`
 	Workload process.Identity `json:"workload"`
 	Mark     string           `json:"mark"`
-	Group    string           `json:"cgroup"` // empty for none
+	Groups   []string         `json:"cgroups"`
 	Started  time.Time        `json:"started"`
 }
 
 // tree is what the workload's processes are known by.
 func (s state) tree() process.Tree {
-	return process.Tree{First: s.Workload, Mark: s.Mark, Group: s.Group}
+	return process.Tree{First: s.Workload, Mark: s.Mark, Groups: s.Groups}
 }
 
 // stop is how to stop it.

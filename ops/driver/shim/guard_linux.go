@@ -68,7 +68,7 @@ func clean(keep string) {
 	tree := process.Tree{Above: os.Getpid()}
 	o, err := readOrder(keep)
 	if err == nil {
-		tree.Mark, tree.Group = o.Mark, process.GroupOf(o.Mark)
+		tree.Mark, tree.Groups = o.Mark, process.GroupsOf(o.Mark)
 	}
 	_ = tree.Kill() // what does not end is the next agent's
 	if err != nil {

@@ -83,7 +83,7 @@ func (m *monitor) start() error {
 func (m *monitor) state() state {
 	s := state{
 		Version: version, Run: m.order.Run, Boot: bootID(), Mark: m.order.Mark,
-		Group: process.Group(m.Workload), Started: time.Now(),
+		Groups: process.Groups(m.Workload), Started: time.Now(),
 	}
 	s.Guard, _ = process.Identify(m.guard)
 	s.Shim, _ = process.Identify(os.Getpid())

@@ -16,5 +16,11 @@ func (Driver) Start(driver.Spec) (driver.Workload, error) { return nil, ErrUnsup
 // Adopt finds nothing here.
 func (Driver) Adopt(string) (driver.Kept, error) { return nil, driver.ErrGone }
 
+// Probe finds nothing that enforces limits here.
+func (Driver) Probe() driver.Enforced {
+	none := driver.Means{Why: ErrUnsupported.Error()}
+	return driver.Enforced{Memory: none, CPU: none, Processes: none}
+}
+
 // Sweep finds nothing here.
 func (Driver) Sweep(string) (killed int, err error) { return 0, nil }

@@ -76,4 +76,5 @@ type Driver struct {
 var (
 	_ driver.Adopter = Driver{}
 	_ driver.Sweeper = Driver{}
+	_ driver.Prober  = Driver{}
 )

@@ -241,6 +241,30 @@ func TestStartAfterAFailedOne(t *testing.T) {
 	<-p.start(t, "true").Done()
 }
 
+// Limits hold for workloads that outlive the agent too, and how one ended by them is known later.
+func TestLimits(t *testing.T) {
+	p := newPlace(t)
+	spec := p.spec("exec tail /dev/zero")
+	spec.Limits = driver.Limits{MemoryBytes: 32 << 20, Processes: 10, CPU: 1}
+	if _, err := (shim.Driver{NoCgroup: true}).Start(spec); !errors.Is(err, driver.ErrLimit) {
+		t.Errorf("Start() without cgroups = %v", err)
+	}
+	here := (shim.Driver{}).Probe()
+	if here.Memory.By == "" || here.CPU.By == "" || here.Processes.By == "" {
+		t.Skipf("NOT TESTED: %+v", here)
+	}
+	w, err := (shim.Driver{}).Start(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.(driver.Kept).Release()
+	eventually(t, "its end", func() bool { return len(processesOf(p)) == 0 })
+	again := p.adopt(t)
+	if <-again.Done(); !again.Exit().OutOfMemory {
+		t.Errorf("Exit() = %+v", again.Exit())
+	}
+}
+
 // What guard and shim cost, and how long a start takes.
 func TestCost(t *testing.T) {
 	if err := shim.Supported(); err != nil {

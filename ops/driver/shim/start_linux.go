@@ -92,6 +92,7 @@ func (d Driver) give(spec driver.Spec) error {
 	return write(spec.Keep, orderFile, order{
 		Version: version, Run: rand.Text(), Argv: spec.Argv, Dir: spec.Dir, Env: spec.Env, OnlyEnv: spec.OnlyEnv,
 		Mark: cmp.Or(spec.Mark, spec.Dir), NoCgroup: d.NoCgroup, Log: spec.Log, LogBytes: spec.LogConfig.SegmentBytes, LogSegments: spec.LogConfig.Segments,
+		Memory: spec.Limits.MemoryBytes, CPU: spec.Limits.CPU, Processes: spec.Limits.Processes,
 	}, maxOrder)
 }
 
@@ -138,6 +139,7 @@ func abandon(guard *os.Process, keep string, err error) {
 type reply struct {
 	Error string        `json:"error"` // empty: the workload runs
 	Errno syscall.Errno `json:"errno"`
+	Limit bool          `json:"limit"` // it is a driver.ErrLimit
 }
 
 // startError is why a workload did not start, as the shim has said.
@@ -145,18 +147,21 @@ type startError struct{ reply }
 
 func (e *startError) Error() string { return e.reply.Error }
 
-func (e *startError) Unwrap() error {
-	if e.Errno == 0 {
-		return nil
+func (e *startError) Unwrap() (all []error) {
+	if e.Errno != 0 {
+		all = append(all, e.Errno)
 	}
-	return e.Errno
+	if e.Limit {
+		all = append(all, driver.ErrLimit)
+	}
+	return all
 }
 
 // answer says to the agent whether the workload runs. An agent that is gone by now adopts it later.
 func answer(ready *os.File, err error) {
 	var r reply
 	if err != nil {
-		r.Error = err.Error()
+		r.Error, r.Limit = err.Error(), errors.Is(err, driver.ErrLimit)
 		r.Errno, _ = errors.AsType[syscall.Errno](err)
 	}
 	text, err := json.Marshal(r)
@@ -200,3 +205,6 @@ func hearAnswer(ready io.Reader) error {
 // Sweep ends all that still runs of workloads whose mark was dir, or below it. Their guards and shims end
 // with them. See [driver.Sweeper].
 func (Driver) Sweep(dir string) (killed int, err error) { return process.Driver{}.Sweep(dir) }
+
+// Probe tries each limit. See [driver.Prober].
+func (d Driver) Probe() driver.Enforced { return process.Driver{NoCgroup: d.NoCgroup}.Probe() }
