@@ -24,6 +24,7 @@ func runGuard(keep string) (code int) {
 	err := errors.Join(
 		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0),
 		unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+		unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}), // a core dump has secrets, and may fill the disk
 	)
 	var child *os.Process
 	if err == nil {

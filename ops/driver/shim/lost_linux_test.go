@@ -90,7 +90,7 @@ func TestMonitorIsKilled(t *testing.T) {
 					if agent == "without one" {
 						w.Release()
 					}
-					procs, groups := guardAndShim(t, p), readBody(t, p, "state.json")["cgroups"]
+					procs, groups := guardAndShim(t, p), readBody(t, p, "state.json")["cgroups"].([]any)
 					began := time.Now()
 					for _, v := range victims {
 						if err := syscall.Kill(procs[v], syscall.SIGKILL); err != nil {
@@ -110,7 +110,7 @@ func TestMonitorIsKilled(t *testing.T) {
 					if e := w.Exit(); e != (driver.Exit{Code: -1, Lost: true}) || e.String() != "its monitor was lost" || w.Ended().IsZero() {
 						t.Errorf("Exit() = %+v at %v", e, w.Ended())
 					}
-					if who == "both" && groups == nil { // nothing tells that the first is ours
+					if who == "both" && len(groups) == 0 { // nothing tells that the first is ours
 						_ = syscall.Kill(pids[0], syscall.SIGKILL)
 						pids = pids[1:]
 					}

@@ -6,12 +6,15 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/logs"
@@ -70,6 +73,7 @@ func (m *monitor) start() error {
 		m.out = []*logs.Writer{m.log.Writer(logs.Stdout), m.log.Writer(logs.Stderr)}
 		spec.Stdout, spec.Stderr = m.out[0], m.out[1]
 	}
+	defer preferVictim()()
 	if m.Workload, err = (process.Driver{Reaper: true, NoCgroup: m.order.NoCgroup}).Start(spec); err != nil {
 		return errors.Join(err, m.closeLog())
 	}
@@ -77,6 +81,24 @@ func (m *monitor) start() error {
 		return errors.Join(err, m.Stop(context.Background(), 0), m.closeLog())
 	}
 	return nil
+}
+
+// preferVictim has what is started from now on chosen before the agent, the guard and this process when the
+// machine is out of memory, until it is undone. Where that cannot be, it is no reason not to start.
+func preferVictim() (undo func()) {
+	const file, score = "/proc/self/oom_score_adj", 300 // of 1000
+	before, err := durable.ReadFile(file, maxFile)
+	if now, bad := strconv.Atoi(strings.TrimSpace(string(before))); err != nil || bad != nil || now >= score {
+		return func() {}
+	}
+	set := func(text string) {
+		if f, err := durable.OpenFile(file, os.O_WRONLY, 0); err == nil {
+			_, _ = f.WriteString(text)
+			_ = f.Close()
+		}
+	}
+	set(strconv.Itoa(score))
+	return func() { set(string(before)) }
 }
 
 // state is what runs. A workload that has ended by now has no identity any more.

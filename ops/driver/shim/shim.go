@@ -21,11 +21,13 @@
 // says so. When the guard is killed, the shim does. Only who kills both at the same moment leaves work for
 // the next agent.
 //
-// The workload cannot gain privileges by setuid programs (no_new_privs).
+// The workload cannot gain privileges by setuid programs (no_new_privs), leaves no core dumps, and is
+// chosen before the agent when the machine is out of memory.
 //
 // # What is on the disk
 //
-// Each run has a directory, Keep, with mode 0700:
+// Each run has a directory, Keep, with mode 0700. It holds the environment of the workload, so it is to be
+// removed with its other secrets once the workload has ended:
 //
 //	lock        locked while a guard or a shim of it lives
 //	shim.json   what to run, written by the agent

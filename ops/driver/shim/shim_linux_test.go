@@ -204,6 +204,10 @@ func TestStartFails(t *testing.T) {
 	if _, err := (shim.Driver{}).Start(spec); !errors.Is(err, driver.ErrSpec) {
 		t.Errorf("Start() with a writer = %v", err)
 	}
+	spec = p.spec("echo \xff")
+	if _, err := (shim.Driver{}).Start(spec); !errors.Is(err, driver.ErrSpec) {
+		t.Errorf("Start() of what is no UTF-8 = %v", err)
+	}
 	spec = p.spec("true")
 	spec.Keep = ""
 	if _, err := (shim.Driver{}).Start(spec); !errors.Is(err, driver.ErrSpec) {
@@ -389,10 +393,13 @@ func TestWhatAWorkloadGets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer syscall.Close(fd)
-	w := p.start(t, `/usr/bin/env; ls /proc/$$/fd | sed 's/^/fd /'; grep NoNewPrivs /proc/self/status; cat; ps -o sid= -p $$ | tr -d ' '; echo err >&2`)
+	w := p.start(t, `/usr/bin/env; ls /proc/$$/fd | sed 's/^/fd /'; grep NoNewPrivs /proc/self/status; echo core $(ulimit -H -c); echo oom $(cat /proc/self/oom_score_adj); cat; ps -o sid= -p $$ | tr -d ' '; echo err >&2`)
+	if score, err := os.ReadFile("/proc/" + strconv.Itoa(guardAndShim(t, p)[1]) + "/oom_score_adj"); err == nil && strings.TrimSpace(string(score)) == "300" {
+		t.Error("the shim is as likely a victim as the workload")
+	}
 	<-w.Done()
 	text := strings.Join(p.printed(t), "\n") + "\n"
-	for _, want := range []string{"SWARM_WORKLOAD=" + p.dir + "\n", "HOME=" + p.dir + "\n", "fd 0\nfd 1\nfd 2\n", "NoNewPrivs:\t1\n", "err\n"} {
+	for _, want := range []string{"SWARM_WORKLOAD=" + p.dir + "\n", "HOME=" + p.dir + "\n", "fd 0\nfd 1\nfd 2\n", "NoNewPrivs:\t1\n", "core 0\n", "oom 300\n", "err\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}

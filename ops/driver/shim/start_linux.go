@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sys/unix"
@@ -47,6 +49,9 @@ func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
 	if err := errors.Join(validate(spec), Supported()); err != nil {
 		return nil, err
 	}
+	if os.Args[0] == argv0 {
+		return nil, errors.New("this program was to be the monitor of a workload, but its main function does not call shim.Main")
+	}
 	if err := os.MkdirAll(spec.Keep, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory for a workload: %w", err)
 	}
@@ -78,6 +83,11 @@ func validate(spec driver.Spec) error {
 		return fmt.Errorf("%w: no directory to keep it in", driver.ErrSpec)
 	case spec.Stdin != nil, spec.Stdout != nil, spec.Stderr != nil:
 		return fmt.Errorf("%w: a workload that outlives the agent reads nothing from it and prints into a log", driver.ErrSpec)
+	}
+	for _, text := range slices.Concat(spec.Argv, spec.Env, []string{spec.Dir, spec.Mark, spec.Log}) {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%w: %q is no UTF-8", driver.ErrSpec, text)
+		}
 	}
 	return nil
 }
