@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -47,15 +48,24 @@ type limitedCount struct {
 	most int
 }
 
-// make makes the cgroup, where the agent may. Without limits it is no error when it may not.
+// make makes the cgroup, where the agent may. Without limits it is no error when it may not. The error
+// matches [driver.ErrLimit].
 func (g *cgroup) make(mark string, l driver.Limits) error {
+	if err := g.makeFor(mark, l); err != nil {
+		return fmt.Errorf("%w: %w", driver.ErrLimit, err)
+	}
+	return nil
+}
+
+func (g *cgroup) makeFor(mark string, l driver.Limits) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	h := hierarchies()
+	err := errNoUnified
 	if own := h.unified; own != "" {
-		g.makeUnified(filepath.Join(own, groupName(mark)))
+		err = g.makeUnified(filepath.Join(own, groupName(mark)))
 	}
-	if err := g.limit(h, groupName(mark), l); err != nil {
+	if err := g.limit(h, groupName(mark), l, err); err != nil {
 		g.removeAll()
 		return err
 	}
@@ -63,17 +73,21 @@ func (g *cgroup) make(mark string, l driver.Limits) error {
 	return nil
 }
 
+// errNoUnified says that there are no cgroups of version 2.
+var errNoUnified = errors.New("there is no cgroup of version 2")
+
 // makeUnified makes the cgroup of version 2. It needs mu.
-func (g *cgroup) makeUnified(dir string) {
+func (g *cgroup) makeUnified(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
-		return
+		return err
 	}
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		_ = unix.Rmdir(dir)
-		return
+		return err
 	}
 	g.dirs, g.open = append(g.dirs, dir), fd
+	return nil
 }
 
 // groupName is the name of the cgroups of the workload with this mark.

@@ -59,19 +59,20 @@ func knobs(controller string, l driver.Limits, unified bool) []knob {
 }
 
 // limit sets limits in the cgroup, which gets those of version 1 where version 2 does not have what they
-// need. It needs mu. The error matches [driver.ErrLimit].
-func (g *cgroup) limit(own ownGroups, name string, l driver.Limits) error {
+// need. unified is why there is none of version 2, or nil. It needs mu.
+func (g *cgroup) limit(own ownGroups, name string, l driver.Limits, unified error) error {
 	for _, controller := range controllers {
-		unified := hasController(own.unified, controller) && g.open > 0
-		set := knobs(controller, l, unified)
+		isUnified := hasController(own.unified, controller)
+		set := knobs(controller, l, isUnified)
 		if len(set) == 0 {
 			continue
 		}
-		dir, err := filepath.Join(own.unified, name), error(nil)
-		if unified {
-			err = enable(own.unified, controller)
-		} else {
+		dir, err := filepath.Join(own.unified, name), unified
+		switch {
+		case !isUnified:
 			dir, err = g.makeOld(own, controller, name)
+		case err == nil:
+			err = enable(own.unified, controller)
 		}
 		for _, k := range set {
 			if err == nil {
@@ -79,9 +80,9 @@ func (g *cgroup) limit(own ownGroups, name string, l driver.Limits) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", driver.ErrLimit, controller, err)
+			return fmt.Errorf("cgroup controller %s: %w: have the system delegate it to the agent", controller, err)
 		}
-		if controller == "pids" && !unified {
+		if controller == "pids" && !isUnified {
 			g.pids = limitedCount{filepath.Join(dir, "pids.max"), l.Processes}
 		}
 	}
@@ -97,14 +98,14 @@ func hasController(dir, controller string) bool {
 func (g *cgroup) makeOld(own ownGroups, controller, name string) (dir string, err error) {
 	in := own.old[controller]
 	if in == "" {
-		return "", fmt.Errorf("no cgroup of this agent has the controller %s: have the system delegate it", controller)
+		return "", errors.New("it is not there")
 	}
 	dir = filepath.Join(in, name)
 	if slices.Contains(g.dirs, dir) { // two controllers have one hierarchy
 		return dir, nil
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
-		return "", fmt.Errorf("the agent may make no cgroup for the controller %s: %w", controller, err)
+		return "", err
 	}
 	g.dirs, g.old = append(g.dirs, dir), append(g.old, oldGroup{dir, in})
 	return dir, nil
@@ -177,7 +178,7 @@ func (d Driver) try(l driver.Limits) driver.Means {
 	}
 	var g cgroup
 	defer g.remove()
-	if err := g.make("/probe/"+rand.Text(), l); err != nil {
+	if err := g.makeFor("/probe/"+rand.Text(), l); err != nil {
 		return driver.Means{Why: err.Error()}
 	}
 	if len(g.old) > 0 {

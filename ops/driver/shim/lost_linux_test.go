@@ -127,6 +127,53 @@ func TestMonitorIsKilled(t *testing.T) {
 	}
 }
 
+// Guard or shim are killed at a random point of the start: Start says so, or the workload is lost at once,
+// and nothing is left.
+func TestMonitorIsKilledAtStart(t *testing.T) {
+	rounds := 30
+	if testing.Short() {
+		rounds = 5
+	}
+	failed, lost := 0, 0
+	for range rounds {
+		p := newPlace(t)
+		killed := make(chan bool, 1)
+		go func() {
+			<-time.After(time.Duration(rand.Int64N(int64(120 * time.Millisecond))))
+			killed <- killOne(p)
+		}()
+		w, err := (shim.Driver{}).Start(p.spec("trap '' TERM; setsid sleep 300 & while :; do sleep 0.02; done"))
+		hit := <-killed
+		began := time.Now()
+		switch {
+		case err != nil:
+			failed++
+		case hit:
+			if lost++; w != nil {
+				<-w.Done()
+			}
+			if !w.Exit().Lost {
+				t.Errorf("Exit() = %+v", w.Exit())
+			}
+		default: // it came too early
+			if err := w.Stop(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		gone(t, p)
+	}
+	t.Logf("%d starts failed, %d workloads were lost, of %d", failed, lost, rounds)
+}
+
+// killOne kills guard or shim of a place, and reports whether there was one.
+func killOne(p place) bool {
+	monitors := monitorsOf(p)
+	return len(monitors) > 0 && syscall.Kill(monitors[rand.IntN(len(monitors))], syscall.SIGKILL) == nil
+}
+
 // decoy is a process that has nothing to do with the workload.
 func decoy(t testing.TB) *exec.Cmd {
 	t.Helper()

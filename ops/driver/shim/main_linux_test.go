@@ -200,6 +200,25 @@ func alive(pid int) bool {
 	return err == nil && !slices.Contains(state, gopsutil.Zombie)
 }
 
+// monitorsOf are guard and shim of a place.
+func monitorsOf(p place) (pids []int) {
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil
+	}
+	for _, name := range all {
+		text, _ := os.ReadFile(name)
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && isMonitor(p, string(text)) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func isMonitor(p place, cmdline string) bool {
+	return strings.HasPrefix(cmdline, "swarm-shim\x00") && strings.HasSuffix(cmdline, "\x00"+p.keep+"\x00")
+}
+
 // processesOf are guard, shim and marked processes of a place.
 func processesOf(p place) (pids []int) {
 	all, err := os.ReadDir("/proc")
@@ -213,8 +232,7 @@ func processesOf(p place) (pids []int) {
 		}
 		cmdline, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
 		environ, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
-		ours := strings.HasPrefix(string(cmdline), "swarm-shim\x00") && strings.HasSuffix(string(cmdline), "\x00"+p.keep+"\x00")
-		if ours || strings.Contains(string(environ), "SWARM_WORKLOAD="+p.dir+"\x00") {
+		if isMonitor(p, string(cmdline)) || strings.Contains(string(environ), "SWARM_WORKLOAD="+p.dir+"\x00") {
 			pids = append(pids, pid)
 		}
 	}
