@@ -26,6 +26,9 @@ func Identify(pid int) (Identity, bool) {
 // Open returns a descriptor that stands for the process. It returns [unix.ESRCH] when the process is gone,
 // also if another one has its number by now.
 func (i Identity) Open() (pidfd int, err error) {
+	if i.PID <= 1 { // no workload of anybody's is the first process
+		return -1, unix.ESRCH
+	}
 	fd, err := unix.PidfdOpen(i.PID, 0)
 	if err != nil {
 		return -1, err

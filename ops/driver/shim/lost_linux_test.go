@@ -149,8 +149,11 @@ func TestMonitorIsKilledAtStart(t *testing.T) {
 		case err != nil:
 			failed++
 		case hit:
-			if lost++; w != nil {
-				<-w.Done()
+			lost++
+			select {
+			case <-w.Done():
+			case <-time.After(20 * time.Second):
+				t.Fatal("it is not known to be lost")
 			}
 			if !w.Exit().Lost {
 				t.Errorf("Exit() = %+v", w.Exit())

@@ -17,6 +17,8 @@ const (
 	roleShim  = "run"
 	readyFD   = 3 // to say that the workload runs, or why not
 	lockFD    = 4 // the lock, which is held as long as this is open
+	// guardEnv tells the shim the number of its guard: when it asks for its parent that may be gone already.
+	guardEnv = "SWARM_SHIM_GUARD"
 )
 
 // What guard and shim exit with.
@@ -86,6 +88,7 @@ func startSelf(role, keep string, crash, ready, lock *os.File) (*os.Process, err
 		attr.Sys.Setsid = true
 	} else {
 		attr.Sys.Pdeathsig = syscall.SIGUSR1
+		attr.Env = append(attr.Env, guardEnv+"="+strconv.Itoa(os.Getpid()))
 	}
 	return os.StartProcess("/proc/self/exe", []string{argv0, strconv.Itoa(version), role, keep}, attr)
 }

@@ -59,6 +59,8 @@ func agent(what string, args ...string) {
 			}
 			fmt.Println("stopped")
 		}
+	case "reuse":
+		reuse(p)
 	case "when told": // started once its program is gone
 		fmt.Println("ready")
 		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')

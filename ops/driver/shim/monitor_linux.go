@@ -29,7 +29,7 @@ const (
 // monitor is the shim: what runs one workload.
 type monitor struct {
 	keep  string
-	guard int // its parent
+	guard process.Identity // its parent
 	order order
 	log   *logs.Log      // nil for none
 	out   []*logs.Writer // into log
@@ -43,8 +43,11 @@ func runShim(keep string) (code int) {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGCHLD)
 	ready, locked := os.NewFile(readyFD, "ready"), os.NewFile(lockFD, lockFile)
-	m := &monitor{keep: keep, guard: os.Getppid()}
-	err := m.start()
+	m := &monitor{keep: keep}
+	err := m.findGuard()
+	if err == nil {
+		err = m.start()
+	}
 	answer(ready, err)
 	if err != nil {
 		return exitFailed
@@ -54,6 +57,20 @@ func runShim(keep string) (code int) {
 	code = m.end()
 	runtime.KeepAlive(locked)
 	return code
+}
+
+// findGuard wants the guard to live. The signal that tells of its death is not seen before it is asked for,
+// so this comes after that.
+func (m *monitor) findGuard() error {
+	pid, err := strconv.Atoi(os.Getenv(guardEnv))
+	if err != nil {
+		return err
+	}
+	m.guard, _ = process.Identify(pid)
+	if m.guard.PID != os.Getppid() {
+		return errors.New("its guard was killed")
+	}
+	return nil
 }
 
 // start starts the workload, and says on the disk what runs; on an error nothing does.
@@ -104,10 +121,9 @@ func preferVictim() (undo func()) {
 // state is what runs. A workload that has ended by now has no identity any more.
 func (m *monitor) state() state {
 	s := state{
-		Version: version, Run: m.order.Run, Boot: bootID(), Mark: m.order.Mark,
+		Version: version, Run: m.order.Run, Boot: bootID(), Guard: m.guard, Mark: m.order.Mark,
 		Groups: process.Groups(m.Workload), Started: time.Now(),
 	}
-	s.Guard, _ = process.Identify(m.guard)
 	s.Shim, _ = process.Identify(os.Getpid())
 	s.Workload, _ = process.Identify(m.PID())
 	s.Workload.PID = m.PID()
@@ -134,7 +150,7 @@ func (m *monitor) obey(s os.Signal) {
 	case syscall.SIGTERM, syscall.SIGINT:
 		m.ask(readGrace(m.keep, m.order.Run))
 	case syscall.SIGUSR1: // as the guard dies; from anybody else it means nothing
-		if os.Getppid() != m.guard {
+		if os.Getppid() != m.guard.PID {
 			m.lost = true
 			m.ask(0)
 		}

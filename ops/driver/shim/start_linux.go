@@ -25,6 +25,8 @@ import (
 const (
 	// startTime bounds how long a program may take to be started.
 	startTime = 30 * time.Second
+	// cleanTime is how long a guard may take to end what is left of a failed start.
+	cleanTime = 8 * time.Second
 	// maxAnswer bounds what the shim says of a failed start, in bytes.
 	maxAnswer = 16 << 10
 )
@@ -132,16 +134,28 @@ func launch(keep string, held *os.File) (*workload, error) {
 	return w, guard.Release() // the handle waits for it
 }
 
-// abandon waits until guard and shim of a failed start are gone. Who has said why is leaving by itself.
+// abandon waits until guard and shim of a failed start are gone, and ends what they have left. They leave
+// by themselves, unless the start takes too long: a guard whose shim was killed ends the workload first.
 func abandon(guard *os.Process, keep string, err error) {
-	if _, said := errors.AsType[*startError](err); !said {
-		_ = guard.Kill() // the shim notices
+	patience := cleanTime
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		patience = 0
 	}
+	impatient := time.AfterFunc(patience, func() { _ = guard.Kill() }) // the shim notices
 	_, _ = guard.Wait()
+	impatient.Stop()
 	for end := time.Now().Add(leaveTime); time.Now().Before(end); time.Sleep(lookPause) {
 		if held, err := locked(keep); err != nil || !held {
+			endUnknown(keep)
 			return
 		}
+	}
+}
+
+// endUnknown ends what runs of a workload of which guard and shim are gone and have not said what it is.
+func endUnknown(keep string) {
+	if o, err := readOrder(keep); err == nil {
+		_ = process.Tree{Mark: o.Mark, Groups: process.GroupsOf(o.Mark)}.Kill() // what does not end is found by Sweep
 	}
 }
 

@@ -80,6 +80,7 @@ func neverRan(keep string) (driver.Kept, error) {
 	if e, err := readEnding(keep, o.Run); err == nil {
 		return over(keep, state{Run: o.Run}, e.exit(), e.Ended), nil
 	}
+	endUnknown(keep)
 	return nil, fmt.Errorf("%w: %s", driver.ErrGone, keep)
 }
 
