@@ -68,7 +68,7 @@ func (s *Service) StopMiner(ctx context.Context, req StopRequest) (MinerAck, err
 	if err != nil {
 		return MinerAck{}, err
 	}
-	if !w.kept().miner() {
+	if !w.disk.kept().miner() {
 		return MinerAck{}, streams.Errorf(streams.CodeConflict, "%s is no miner: stop_workload stops it", w.name)
 	}
 	if err := w.stop(ctx); err != nil {
@@ -83,13 +83,17 @@ func (w *workload) stop(ctx context.Context) error {
 		return err
 	}
 	defer w.release()
-	if err := w.want(nil); err != nil {
+	if err := w.disk.want(nil); err != nil {
 		return errNotKept(err)
 	}
 	if r := w.current(); r != nil {
+		r.asked.Store(true)
 		r.cancel()
 		if err := wait(ctx, r.done); err != nil {
 			return err
+		}
+		if r.left.Load() {
+			return errNotRunning() // the next service finds that it is not wanted
 		}
 	}
 	w.mu.Lock()
@@ -105,6 +109,34 @@ func errNotKept(err error) error {
 		why = e
 	}
 	return streams.Errorf(streams.CodeUnavailable, "this machine cannot keep that, and goes on as before: %w", why)
+}
+
+// StartWorkload starts what is asked, unless it runs already. It returns once the process is up.
+func (s *Service) StartWorkload(ctx context.Context, req WorkloadRequest) (WorkloadAck, error) {
+	j, err := command(s, req)
+	if err != nil {
+		return WorkloadAck{}, err
+	}
+	w, err := s.startJob(ctx, req.Name, j, false)
+	if err != nil {
+		return WorkloadAck{}, err
+	}
+	return w.workloadAck(), nil
+}
+
+// StopWorkload stops a workload. When it returns without error, nothing of the workload runs.
+func (s *Service) StopWorkload(ctx context.Context, req NameRequest) (WorkloadAck, error) {
+	w, err := s.find(req.Name)
+	if err != nil {
+		return WorkloadAck{}, err
+	}
+	if w.disk.kept().miner() {
+		return WorkloadAck{}, streams.Errorf(streams.CodeConflict, "%s is a miner: stop_miner stops it", w.name)
+	}
+	if err := w.stop(ctx); err != nil {
+		return WorkloadAck{}, err
+	}
+	return w.workloadAck(), nil
 }
 
 // toStop finds what a request to stop means.
@@ -218,7 +250,7 @@ func (w *workload) begin(ctx context.Context, j job) error {
 	if err := w.up(ctx, r); err != nil {
 		return err
 	}
-	if err := w.want(j.wanted()); err != nil {
+	if err := w.disk.want(j.wanted()); err != nil {
 		r.cancel()
 		return errors.Join(errNotKept(err), wait(ctx, r.done))
 	}
@@ -272,24 +304,15 @@ func (w *workload) startRun(ctx context.Context, j job) (*run, error) {
 	if err := errors.Join(os.RemoveAll(w.runDir()), os.MkdirAll(w.runDir(), 0o700)); err != nil {
 		return nil, fmt.Errorf("make directory for %s: %w", w.name, err)
 	}
-	r := &run{id: rand.Text(), from: w.log.End(), job: j, died: make(chan struct{}), done: make(chan struct{})}
+	r, life := w.newRun(j)
 	p, err := w.launch(ctx, r)
 	if err != nil {
+		r.cancel()
 		return nil, err
 	}
-	life, cancel := context.WithCancel(context.Background())
-	r.cancel, r.stopped = cancel, life.Done()
 	w.beginRun(r)
-	rec := j.record()
-	rec.Wanted = w.kept().Wanted
-	err = errors.Join(w.begun(), w.keep(rec))
-	if err == nil {
-		err = w.svc.spawn(func(service context.Context) {
-			defer context.AfterFunc(service, cancel)()
-			if w.supervise(life, r, p) {
-				w.comeBack(service, w.svc.cfg.Restart.Slow)
-			}
-		})
+	if err = w.disk.begun(j); err == nil {
+		err = w.lookAfter(life, r, p)
 	}
 	if err != nil {
 		err = errors.Join(err, p.Stop(context.WithoutCancel(ctx), 0))
@@ -299,6 +322,24 @@ func (w *workload) startRun(ctx context.Context, j job) (*run, error) {
 	}
 	w.svc.cfg.Logger.Info("workload started", "workload", w.name, "kind", j.kind(), "version", version, "pid", p.PID())
 	return r, nil
+}
+
+// newRun returns a run of the job that has no process yet, and the context that ends with it.
+func (w *workload) newRun(j job) (*run, context.Context) {
+	r := &run{id: rand.Text(), from: w.log.End(), job: j, died: make(chan struct{}), done: make(chan struct{})}
+	life, cancel := context.WithCancel(context.Background())
+	r.cancel, r.stopped = cancel, life.Done()
+	return r, life
+}
+
+// lookAfter starts the goroutine that looks after a run from its first process on.
+func (w *workload) lookAfter(life context.Context, r *run, p *proc) error {
+	return w.svc.spawn(func(service context.Context) {
+		defer context.AfterFunc(service, r.cancel)()
+		if w.supervise(life, r, p) {
+			w.comeBack(service, w.svc.cfg.Restart.Slow)
+		}
+	})
 }
 
 // notInstalled says that the program of a miner is not there, and where it was looked for.
@@ -313,9 +354,9 @@ func notInstalled(kind string, err error) string {
 // startError puts a failed start into words for the caller, and takes back a workload that never
 // ran.
 func (w *workload) startError(kind string, err error) error {
+	forgot := w.disk.kept().Kind == ""
 	w.mu.Lock()
-	w.forgot = w.record.Kind == ""
-	forgot := w.forgot
+	w.forgot = forgot
 	w.mu.Unlock()
 	if forgot {
 		err = errors.Join(err, w.svc.forget(w))

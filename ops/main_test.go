@@ -21,6 +21,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/refpow/pool"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/shim"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
@@ -29,6 +30,9 @@ const easy = 1e-5
 
 // TestMain also plays the workloads.
 func TestMain(m *testing.M) {
+	if code, done := shim.Main(); done {
+		os.Exit(code)
+	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "miner-refpow":

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
+	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
 const maxRecordFile = 256 << 10 // bytes
@@ -33,60 +37,71 @@ type wanted struct {
 // miner reports whether the workload is a miner: its kind is not that of a driver.
 func (r record) miner() bool { return r.Kind != DriverProcess }
 
-func (w *workload) recordFile() string { return filepath.Join(w.dir, "workload.json") }
+// shelf is what is kept of a workload on disk, in its directory.
+type shelf struct {
+	dir string
+	log *slog.Logger
+
+	mu     sync.Mutex
+	record record // guarded by mu
+}
+
+func (s *shelf) recordFile() string { return filepath.Join(s.dir, "workload.json") }
+func (s *shelf) endFile() string    { return filepath.Join(s.dir, "end.json") }
 
 // keep writes the record.
-func (w *workload) keep(rec record) error {
+func (s *shelf) keep(rec record) error {
 	b, err := json.Marshal(rec)
 	if err == nil {
-		err = durable.WriteTwice(w.recordFile(), b, 0o600)
+		err = durable.WriteTwice(s.recordFile(), b, 0o600)
 	}
 	if err != nil {
 		return err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.record = rec
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record = rec
 	return nil
 }
 
 // kept returns the record.
-func (w *workload) kept() record {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.record
+func (s *shelf) kept() record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record
 }
 
 // want keeps what the workload shall do from now on; nil is nothing.
-func (w *workload) want(req *wanted) error {
-	rec := w.kept()
+func (s *shelf) want(req *wanted) error {
+	rec := s.kept()
 	if rec.Wanted == nil && req == nil {
 		return nil
 	}
 	rec.Wanted = req
-	return w.keep(rec)
+	return s.keep(rec)
 }
 
-// readRecord reads what was kept. A machine whose worker does not start is lost; without the record
-// only what the workload was asked to do is.
-func (w *workload) readRecord() {
-	log := w.svc.cfg.Logger.With("workload", w.name)
-	rec, mended, err := decodeRecord(w.recordFile())
+// read reads what was kept. A machine whose worker does not start is lost; without the record only what
+// the workload was asked to do is.
+func (s *shelf) read() {
+	rec, mended, err := decodeRecord(s.recordFile())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		aside := ""
 		if !errors.Is(err, durable.ErrUnsafe) {
-			aside, _ = durable.SetAside(w.recordFile())
+			aside, _ = durable.SetAside(s.recordFile())
 		}
-		log.Error("what is kept of a workload is damaged, in both copies: it is not started until somebody says so", "err", err, "file", aside)
+		s.log.Error("what is kept of a workload is damaged, in both copies: it is not started until somebody says so", "err", err, "file", aside)
 	case mended != nil:
-		log.Warn("what is kept of a workload was damaged, and is read from its second copy", "err", mended)
-		if err := w.keep(rec); err != nil {
-			log.Error("what is kept of a workload could not be written again", "err", err)
+		s.log.Warn("what is kept of a workload was damaged, and is read from its second copy", "err", mended)
+		if err := s.keep(rec); err != nil {
+			s.log.Error("what is kept of a workload could not be written again", "err", err)
 		}
 	}
-	w.record = rec
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record = rec
 }
 
 func decodeRecord(path string) (rec record, mended, err error) {
@@ -104,4 +119,43 @@ func decodeRecord(path string) (rec record, mended, err error) {
 		return record{}, nil, err
 	}
 	return rec, mended, nil
+}
+
+// end is how a workload ended that is not started again, kept beside what it shall do, so that it is
+// known after a restart of the agent.
+type end struct {
+	Code   int    `json:"code"`
+	Signal string `json:"signal,omitzero"`
+}
+
+// keepEnd keeps how the workload ended.
+func (s *shelf) keepEnd(exit driver.Exit) {
+	b, err := json.Marshal(end{exit.Code, exit.Signal})
+	if err == nil {
+		err = durable.WriteFile(s.endFile(), b, 0o600)
+	}
+	if err != nil {
+		s.log.Error("how a workload ended could not be kept", "err", err)
+	}
+}
+
+// begun keeps what runs now, and forgets how the workload ended before.
+func (s *shelf) begun(j job) error {
+	rec := j.record()
+	rec.Wanted = s.kept().Wanted
+	err := os.Remove(s.endFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, s.keep(rec))
+}
+
+// lastEnd returns how the workload ended, where that is known.
+func (s *shelf) lastEnd() (exit driver.Exit, known bool) {
+	b, err := durable.ReadFile(s.endFile(), maxRecordFile)
+	var e end
+	if err == nil {
+		err = json.Unmarshal(b, &e)
+	}
+	return driver.Exit{Code: e.Code, Signal: e.Signal}, err == nil
 }

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
 // resumeAll starts what was wanted when the last agent ended.
-func (s *Service) resumeAll() {
+func resumeAll(s *Service) {
 	for _, w := range allWorkloads(s) {
-		if w.kept().Wanted != nil {
+		if w.goOn() {
+			continue
+		}
+		if w.disk.kept().Wanted != nil {
 			// It fails only where the service is at its end already.
 			_ = s.spawn(func(life context.Context) { w.comeBack(life, 0) })
 		}
@@ -43,11 +47,11 @@ func (w *workload) tryAgain(life context.Context, last string) (later bool) {
 		return false
 	}
 	defer w.release()
-	req := w.kept().Wanted
+	req := w.disk.kept().Wanted
 	if run, now, _ := w.runs(); req == nil || run != nil || now != last {
 		return false
 	}
-	j, err := w.svc.job(*req)
+	j, err := jobFor(w.svc, *req)
 	if err == nil && last == "" && w.isOver(j) {
 		return false
 	}
@@ -63,10 +67,10 @@ func (w *workload) tryAgain(life context.Context, last string) (later bool) {
 	return true
 }
 
-// job turns what is wanted into what to run here, or says why it may not run.
-func (s *Service) job(req wanted) (job, error) {
+// jobFor turns what is wanted into what to run here, or says why it may not run.
+func jobFor(s *Service, req wanted) (job, error) {
 	if req.Command != nil {
-		return s.command(*req.Command)
+		return command(s, *req.Command)
 	}
 	if req.Miner == nil {
 		return nil, streams.Errorf(streams.CodeInvalid, "it is of a kind that this version does not know")
@@ -76,7 +80,7 @@ func (s *Service) job(req wanted) (job, error) {
 
 // failure is why a start failed, as the one who asks for stats may read it.
 func (w *workload) failure(err error) string {
-	err = w.startError(w.kept().Kind, err)
+	err = w.startError(w.disk.kept().Kind, err)
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return e.Words()
 	}
@@ -102,4 +106,20 @@ func (w *workload) lastWords() string {
 		words += fmt.Sprintf(" after %q", page.Lines[0].Text)
 	}
 	return words
+}
+
+// isOver reports whether the workload, which the last agent ran, is not to be started again; then its
+// state says why.
+func (w *workload) isOver(j job) bool {
+	exit, known := w.disk.lastEnd()
+	if known && j.again(exit) || !known && j.again(driver.Exit{Code: -1}) {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended, w.why = true, "it ended with the worker, and is not started again"
+	if known {
+		w.why = "it ended with " + exit.String()
+	}
+	return true
 }

@@ -40,8 +40,12 @@ type Config struct {
 	Adapters []miner.Adapter
 	// Policy returns what the owner allows by now; nil allows nothing.
 	Policy func() Policy
-	// Driver runs the workloads; nil for the process driver.
+	// Driver runs the workloads; nil for the process driver. Those of a driver.Adopter outlive a service
+	// that is killed, and the next one goes on with them.
 	Driver driver.Driver
+	// GoesOn reports whether the workloads of a driver.Adopter go on when Run ends, for the next service;
+	// nil: they end with it. It is asked at the end.
+	GoesOn func() bool
 	// Logger gets what happens; nil is silent.
 	Logger *slog.Logger
 	// Grace is how long a workload may take to stop by itself; 0 for DefaultGrace.
@@ -60,6 +64,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.GoesOn == nil {
+		c.GoesOn = func() bool { return false }
 	}
 	if c.Policy == nil {
 		c.Policy = func() Policy { return nothing{} }
@@ -185,8 +192,8 @@ func (s *Service) workloadsDir() string { return filepath.Join(s.cfg.Dir, "workl
 // kinds lists the miners there are, for error messages.
 func (s *Service) kinds() string { return strings.Join(slices.Sorted(maps.Keys(s.adapters)), ", ") }
 
-// Run lets workloads start, and blocks until ctx ends. Then it stops them all; when it returns none
-// of their processes and none of its goroutines is left. A service runs once.
+// Run lets workloads start, and blocks until ctx ends. Then it stops them all, unless they go on; when
+// it returns none of their processes and none of its goroutines is left. A service runs once.
 func (s *Service) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
@@ -195,7 +202,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.life, s.closed = ctx, true
 	s.mu.Unlock()
-	s.resumeAll()
+	resumeAll(s)
 	s.sampleHost(ctx)
 	s.mu.Lock()
 	s.life = nil
@@ -322,7 +329,9 @@ func (s *Service) findWorkloads() error {
 			continue
 		}
 		s.workloads[w.name] = w
-		s.sweep(w)
+		if err := w.adopt(); err != nil {
+			s.sweep(w)
+		}
 	}
 	return nil
 }
@@ -338,9 +347,7 @@ func (s *Service) sweep(w *workload) {
 	if killed > 0 || err != nil {
 		s.cfg.Logger.Warn("ended what an earlier run has left", "workload", w.name, "processes", killed, "err", err)
 	}
-	if err := os.RemoveAll(w.runDir()); err != nil {
-		s.cfg.Logger.Error("files of a workload could not be removed", "workload", w.name, "err", err)
-	}
+	w.removeFiles()
 }
 
 // nextBoot names this run by its start in Unix ms, or more if the clock went back since the last

@@ -112,21 +112,8 @@ type WorkloadAck struct {
 	PID     *int        `json:"pid"` // of its first process; null when none runs
 }
 
-// StartWorkload starts what is asked, unless it runs already. It returns once the process is up.
-func (s *Service) StartWorkload(ctx context.Context, req WorkloadRequest) (WorkloadAck, error) {
-	j, err := s.command(req)
-	if err != nil {
-		return WorkloadAck{}, err
-	}
-	w, err := s.startJob(ctx, req.Name, j, false)
-	if err != nil {
-		return WorkloadAck{}, err
-	}
-	return w.workloadAck(), nil
-}
-
 // command turns a request into what to run here, or says why it may not run.
-func (s *Service) command(req WorkloadRequest) (job, error) {
+func command(s *Service, req WorkloadRequest) (job, error) {
 	if req.Driver == "" {
 		req.Driver = DriverProcess
 	}
@@ -141,9 +128,4 @@ func (s *Service) command(req WorkloadRequest) (job, error) {
 		return nil, err
 	}
 	return j, nil
-}
-
-func (w *workload) workloadAck() WorkloadAck {
-	st := w.stats()
-	return WorkloadAck{Name: w.name, Running: st.State.Runs(), State: st.State, PID: st.PID}
 }

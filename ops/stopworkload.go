@@ -29,18 +29,3 @@ func (r NameRequest) Summary() string { return "name=" + r.Name }
 
 // Validate checks the name.
 func (r NameRequest) Validate() error { return miner.ValidName(r.Name) }
-
-// StopWorkload stops a workload. When it returns without error, nothing of the workload runs.
-func (s *Service) StopWorkload(ctx context.Context, req NameRequest) (WorkloadAck, error) {
-	w, err := s.find(req.Name)
-	if err != nil {
-		return WorkloadAck{}, err
-	}
-	if w.kept().miner() {
-		return WorkloadAck{}, streams.Errorf(streams.CodeConflict, "%s is a miner: stop_miner stops it", w.name)
-	}
-	if err := w.stop(ctx); err != nil {
-		return WorkloadAck{}, err
-	}
-	return w.workloadAck(), nil
-}

@@ -2,11 +2,13 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -32,14 +34,15 @@ const (
 // with the record, the log, and the files of the miner.
 type workload struct {
 	name, dir string
+	disk      shelf
 	svc       *Service
 	log       *logs.Log
 	turn      chan struct{} // holds one token: who takes it may start and stop
 
 	mu       sync.Mutex
-	record   record        // guarded by mu
 	forgot   bool          // guarded by mu: taken off the service, as it never ran
 	run      *run          // guarded by mu: nil when stopped or failed
+	adopted  driver.Kept   // guarded by mu: what the last agent has left running, until the service runs
 	last     string        // guarded by mu: ID of the run that began last, empty for one of an earlier agent
 	begins   chan struct{} // guarded by mu: closed, and replaced, when a run begins
 	failed   bool          // guarded by mu: given up for now, see RestartPolicy
@@ -61,21 +64,37 @@ type run struct {
 	cancel  context.CancelFunc
 	stopped <-chan struct{} // closed when it was asked to stop
 	died    chan struct{}   // closed when the first process ends
-	done    chan struct{}   // closed when nothing of it is left
+	done    chan struct{}   // closed when nothing of it is left, or it goes on without this service
+	asked   atomic.Bool     // somebody has asked it to stop
+	left    atomic.Bool     // it goes on without this service
 }
 
 // newWorkload opens what is on disk, or makes it.
 func (s *Service) newWorkload(name string) (*workload, error) {
 	w := &workload{name: name, dir: filepath.Join(s.workloadsDir(), name), svc: s, turn: make(chan struct{}, 1), begins: make(chan struct{})}
-	var err error
-	if w.log, err = logs.Open(filepath.Join(w.dir, "log"), s.cfg.Logs); err != nil {
-		return nil, fmt.Errorf("workload %s: %w", name, err)
+	w.disk.dir, w.disk.log = w.dir, s.cfg.Logger.With("workload", name)
+	if _, ok := s.cfg.Driver.(driver.Adopter); ok {
+		w.log = logs.Beside(w.logDir()) // the driver writes it
+	} else {
+		var err error
+		if w.log, err = logs.Open(w.logDir(), s.cfg.Logs); err != nil {
+			return nil, fmt.Errorf("workload %s: %w", name, err)
+		}
 	}
-	w.readRecord()
+	w.disk.read()
 	return w, nil
 }
 
-func (w *workload) runDir() string { return filepath.Join(w.dir, "run") }
+func (w *workload) runDir() string  { return filepath.Join(w.dir, "run") }
+func (w *workload) keepDir() string { return filepath.Join(w.dir, "keep") }
+func (w *workload) logDir() string  { return filepath.Join(w.dir, "log") }
+
+// removeFiles removes the files of a run, which hold its secrets.
+func (w *workload) removeFiles() {
+	if err := errors.Join(os.RemoveAll(w.runDir()), os.RemoveAll(w.keepDir())); err != nil {
+		w.svc.cfg.Logger.Error("files of a workload could not be removed", "workload", w.name, "err", err)
+	}
+}
 
 // take waits for the turn to start or stop.
 func (w *workload) take(ctx context.Context) error {
@@ -126,9 +145,16 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	stdout, stderr := w.log.Writer(logs.Stdout), w.log.Writer(logs.Stderr)
-	spec.Stdout, spec.Stderr = stdout, stderr
-	p := &proc{started: time.Now(), out: []*logs.Writer{stdout, stderr}}
+	p := &proc{started: time.Now()}
+	if _, ok := w.svc.cfg.Driver.(driver.Adopter); ok {
+		spec.Keep, spec.Log, spec.LogConfig = w.keepDir(), w.logDir(), w.svc.cfg.Logs
+		if err := w.note(r.job); err != nil {
+			return nil, err
+		}
+	} else {
+		stdout, stderr := w.log.Writer(logs.Stdout), w.log.Writer(logs.Stderr)
+		spec.Stdout, spec.Stderr, p.out = stdout, stderr, []*logs.Writer{stdout, stderr}
+	}
 	if p.Workload, err = w.svc.cfg.Driver.Start(spec); err != nil {
 		return nil, err
 	}
@@ -157,6 +183,9 @@ func (w *workload) supervise(ctx context.Context, r *run, p *proc) (failed bool)
 	for p != nil && !failed {
 		w.watch(ctx, r, p)
 		asked := ctx.Err() != nil
+		if asked && w.leave(r, p) {
+			return false
+		}
 		if err := p.Stop(context.WithoutCancel(ctx), w.svc.cfg.Grace); err != nil {
 			log.Error("workload did not stop", "err", err)
 		}
@@ -206,9 +235,7 @@ func (w *workload) again(ctx context.Context, r *run, d *deaths, ran time.Durati
 // finish ends a run, after its last process. The miner's files go, as they hold its secrets.
 func (w *workload) finish(r *run, failed bool) {
 	r.cancel()
-	if err := os.RemoveAll(w.runDir()); err != nil {
-		w.svc.cfg.Logger.Error("files of a workload could not be removed", "workload", w.name, "err", err)
-	}
+	w.removeFiles()
 	w.mu.Lock()
 	w.run, w.started = nil, time.Time{}
 	w.mu.Unlock()
@@ -310,10 +337,11 @@ func shortened(text string) string {
 
 // stats is the workload as others see it.
 func (w *workload) stats() Workload {
+	rec := w.disk.kept()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	st := Workload{
-		Name: w.name, Kind: w.record.Kind, State: w.state(), Algorithm: w.record.Algorithm, Pool: w.record.Pool,
+		Name: w.name, Kind: rec.Kind, State: w.state(), Algorithm: rec.Algorithm, Pool: rec.Pool,
 		Restarts: w.restarts,
 	}
 	if w.run == nil {
@@ -360,4 +388,19 @@ func (w *workload) ack() MinerAck {
 		Name: w.name, Running: st.State.Runs(), State: st.State,
 		HashRate: st.HashRate, Algorithm: st.Algorithm,
 	}
+}
+
+// workloadAck is the answer to a command about one that is no miner.
+func (w *workload) workloadAck() WorkloadAck {
+	st := w.stats()
+	return WorkloadAck{Name: w.name, Running: st.State.Runs(), State: st.State, PID: st.PID}
+}
+
+// over notes that the workload ended by itself, and is not started again.
+func (w *workload) over() {
+	w.mu.Lock()
+	exit := *w.exit
+	w.ended, w.why = true, "it ended with "+exit.String()
+	w.mu.Unlock()
+	w.disk.keepEnd(exit)
 }

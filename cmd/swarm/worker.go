@@ -70,9 +70,11 @@ func (w *workerFlags) declare(f *pflag.FlagSet) {
 	f.StringSliceVar(&w.allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil,
 		"`WHAT` may run here: miner=NAME (refpow, xmrig), for which pool=HOST[:PORT] or wallet=NAME only; "+
-			"deploy or deploy=NAME; run (any command); may be repeated")
+			"deploy or deploy=NAME; run (any command); workload (any command, to stay); may be repeated")
 	f.StringVar(&cfg.XMRig, "xmrig", "",
 		"`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
+	f.BoolVar(&cfg.KeepWorkloads, "keep-workloads", false,
+		"workloads go on when the worker is stopped by SIGTERM or killed, and the next one goes on with them (Linux); Ctrl-C stops them")
 	netflags.Listen(f, &cfg.Listen, &cfg.Net)
 	f.BoolVar(&cfg.Net.Relay, "relay", false, "pass connections on for other members, beside the worker's own work")
 	f.BoolVar(&cfg.Net.Seed, "seed", false,

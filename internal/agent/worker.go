@@ -29,8 +29,11 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/internal/journal"
 	"github.com/seed-b490fa12/swarm/internal/policy"
+	"github.com/seed-b490fa12/swarm/internal/process"
 	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/shim"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
@@ -72,6 +75,10 @@ type WorkerConfig struct {
 	Enable []string
 	// StatsEvery is how often stats are pushed while somebody listens; 0 means 5 s.
 	StatsEvery time.Duration
+	// KeepWorkloads lets workloads go on when the worker ends, unless it is interrupted or leaves the
+	// fleet, and when it is killed; the next worker goes on with them. The program must begin with
+	// shim.Main.
+	KeepWorkloads bool
 	// Program is the path of this program, which also is the refpow miner; empty means
 	// os.Executable.
 	Program string
@@ -98,6 +105,7 @@ type Worker struct {
 
 	leaders *leaders // nil in open mode
 	judge   *trust.Open
+	running context.Context // that of Run
 	every   chan time.Duration // how often stats are pushed from now on
 
 	policy   *policy.File
@@ -198,7 +206,7 @@ func (w *Worker) register() error {
 	w.Ops, err = ops.New(ops.Config{
 		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
 		Adapters: w.adapters, Policy: opsPolicy(w.policy), Logger: w.log,
-		Agent: ops.AgentLog{Log: w.cfg.AgentLog, May: w.may},
+		Agent: ops.AgentLog{Log: w.cfg.AgentLog, May: w.may}, Driver: w.driver(), GoesOn: w.goesOn,
 	})
 	if err != nil {
 		return err
@@ -243,6 +251,24 @@ func (w *Worker) may(p peer.ID, verb streams.Verb) error {
 	return err
 }
 
+// driver runs the workloads; nil is the one whose workloads end with the worker.
+func (w *Worker) driver() driver.Driver {
+	if !w.cfg.KeepWorkloads {
+		return nil
+	}
+	if err := shim.Supported(); err != nil {
+		w.log.Warn("workloads end with the worker", "err", err)
+		return nil
+	}
+	return shim.Driver{}
+}
+
+// goesOn reports whether the workloads go on without the worker: it was told to stop, and not by a person
+// at its terminal, nor because it has left its fleet.
+func (w *Worker) goesOn() bool {
+	return w.running.Err() != nil && !process.Interrupted(w.running)
+}
+
 // adapters are the miners that a worker can drive: refpow, which is program itself, and xmrig.
 func adapters(program string, x xmrig.Config) []miner.Adapter {
 	return []miner.Adapter{
@@ -264,6 +290,7 @@ func (w *Worker) Addrs() ([]string, error) { return AddrsOf(w.Node) }
 
 // Run serves until ctx ends; then the workloads have been stopped.
 func (w *Worker) Run(ctx context.Context) error {
+	w.running = ctx
 	w.audit.Note(audit.KindStart, "", "the worker started; may run: "+w.policy.Policy().Status().String())
 	defer w.audit.Note(audit.KindStop, "", "the worker stopped")
 	g, ctx := errgroup.WithContext(ctx)

@@ -83,7 +83,7 @@ func (a *Adapter) Render(ctx context.Context, spec miner.Spec, dir string) (driv
 	}
 	cfg := Config{
 		Pool: spec.Pool, User: user(spec), Password: spec.Password, Threads: max(1, spec.Threads),
-		Status: filepath.Join(dir, statusFile), Parent: os.Getpid(),
+		Status: filepath.Join(dir, statusFile), // it ends with whatever starts it, which need not be this process
 	}
 	b, err := json.Marshal(cfg)
 	if err != nil {

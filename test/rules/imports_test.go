@@ -74,7 +74,7 @@ var mayImport = map[string][]string{
 	"internal/clock":      {},
 	"internal/agent": {
 		"internal/nearest", "internal/selector",
-		"internal/audit", "internal/brief", "internal/clock", "internal/durable", "internal/fleetdir", "internal/journal", "internal/policy", "internal/refpow", "host/...",
+		"internal/audit", "internal/brief", "internal/clock", "internal/durable", "internal/fleetdir", "internal/journal", "internal/policy", "internal/process", "internal/refpow", "host/...",
 		"streams", "scoring", "ops/...", "deploy",
 	},
 
