@@ -29,7 +29,7 @@ func (Addr) Network() string { return "swarm" }
 // String returns the peer ID.
 func (a Addr) String() string { return a.Peer.String() }
 
-// Conn is one end of a connection that a [Duplex] opened: a net.Conn over a stream, with the
+// Conn is one end of a connection that a [Duplex] or [DuplexFor] opened: a net.Conn over a stream, with the
 // deadlines of one, and CloseWrite for a half-close. Its methods may be called concurrently.
 type Conn struct {
 	stream        network.Stream
@@ -40,7 +40,7 @@ type Conn struct {
 	keep func() bool
 
 	reading sync.Mutex // held while somebody reads
-	rest    []byte     // what came with the reply
+	rest    []byte     // what came with the reply, and what Lost has read
 	// writing is held while somebody writes: of two writers at once yamux sends more than the peer
 	// has room for, which ends the connection that all streams share.
 	writing sync.Mutex
@@ -87,6 +87,37 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, c.fault("read", err)
 }
 
+// How long Lost looks, so that to make room for the peer, as each read may, is not cut off, and how much
+// it reads ahead for that in all.
+const (
+	lookFor   = 100 * time.Millisecond
+	mostAhead = 64 << 10
+)
+
+// Lost returns an error when the peer has reset the connection or is gone, also while what it sent
+// before waits to be read; where somebody reads, that tells, and Lost returns nil. It reads a byte ahead
+// to find out, takes up to 0.1 s, and ends the deadline of reads.
+func (c *Conn) Lost() error {
+	if !c.reading.TryLock() {
+		return nil
+	}
+	defer c.reading.Unlock()
+	if len(c.rest) >= mostAhead {
+		return nil
+	}
+	if err := c.SetReadDeadline(time.Now().Add(lookFor)); err != nil {
+		return err
+	}
+	defer c.SetReadDeadline(time.Time{})
+	var next [1]byte
+	n, err := c.stream.Read(next[:])
+	c.rest = append(c.rest, next[:n]...)
+	if late, ok := errors.AsType[net.Error](err); err == io.EOF || ok && late.Timeout() {
+		return nil
+	}
+	return c.fault("read", err)
+}
+
 // Write writes to the peer. It waits while the peer is slow: set a deadline.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.writing.Lock()
@@ -118,6 +149,20 @@ func (c *Conn) Close() error {
 		go c.linger()
 	}
 	return c.fault("close", err)
+}
+
+// Reset ends the connection at once, in both directions: what was written before may not arrive, and the
+// peer is told by an error that it was no proper end. It may be called again, and after Close does
+// nothing.
+func (c *Conn) Reset() error {
+	if !c.finish(net.ErrClosed) {
+		return nil
+	}
+	err := c.stream.Reset()
+	if c.ended != nil {
+		c.ended()
+	}
+	return c.fault("reset", err)
 }
 
 // abort ends the connection at once; cause is what this side gets to know.

@@ -29,7 +29,7 @@ func (d Duplex) Spec() Spec { return Spec{d.Family, ShapeDuplex, d.Request, d.Re
 // An error is an [Error], as with [Call.Do]: [CodeUnsupported] where nobody listens, and
 // [CodeUnavailable] also where a listener has too many callers waiting.
 func (d Duplex) Dial(ctx context.Context, cl *Client, p peer.ID) (*Conn, error) {
-	return dial(ctx, cl, p, d.Spec())
+	return dial(ctx, cl, p, d.Spec(), struct{}{})
 }
 
 // Listen makes m take connections of this type. The listener ends with [Mux.Serve], and with it the
@@ -150,7 +150,7 @@ func (l *Listener) take(x *exchange) error {
 }
 
 // dial asks p for a connection and takes its stream out of the client's hands.
-func dial(ctx context.Context, c *Client, p peer.ID, s Spec) (conn *Conn, err error) {
+func dial(ctx context.Context, c *Client, p peer.ID, s Spec, req any) (conn *Conn, err error) {
 	r := c.newRequest(p, s)
 	defer func() { err = r.done(ctx, err) }()
 	if s.Verb == VerbPublic {
@@ -161,7 +161,7 @@ func dial(ctx context.Context, c *Client, p peer.ID, s Spec) (conn *Conn, err er
 		return nil, err
 	}
 	defer release()
-	if err := r.begin(ctx, func() error { return r.roundTrip(struct{}{}, new(struct{})) }); err != nil {
+	if err := r.begin(ctx, func() error { return r.roundTrip(req, new(struct{})) }); err != nil {
 		return nil, err
 	}
 	if untied := r.stop(); !untied {

@@ -146,7 +146,7 @@ const (
 	ShapeBidi   Shape = "bidi"   // one request, then inputs one way and many items the other
 )
 
-// Spec is what a [Call], [Feed], [Bidi], [Upload], [Notice] or [Duplex] declares, without its payload types.
+// Spec is what a [Call], [Feed], [Bidi], [Upload], [Notice], [Duplex] or [DuplexFor] declares, without its payload types.
 type Spec struct {
 	Family  Family
 	Shape   Shape
