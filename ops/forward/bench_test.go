@@ -19,7 +19,7 @@ func BenchmarkThroughput(b *testing.B) {
 			worker, laptop := newHost(b, transport), newHost(b, transport)
 			done := make(chan struct{})
 			worker.SetStreamHandler("/raw", func(s network.Stream) {
-				io.CopyBuffer(struct{ io.Writer }{io.Discard}, s, make([]byte, piece))
+				io.CopyBuffer(struct{ io.Writer }{io.Discard}, s, make([]byte, mostPiece))
 				s.Close()
 				done <- struct{}{}
 			})
@@ -37,7 +37,7 @@ func BenchmarkThroughput(b *testing.B) {
 			s := newSite(b, transport)
 			done := make(chan struct{})
 			addr, _ := s.local(b, listen(b, func(c *net.TCPConn) {
-				io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, piece))
+				io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, mostPiece))
 				done <- struct{}{}
 			}))
 			b.SetBytes(size)
@@ -52,7 +52,7 @@ func BenchmarkThroughput(b *testing.B) {
 }
 
 func writeAll(b *testing.B, w io.Writer, size int) {
-	buf := make([]byte, piece)
+	buf := make([]byte, mostPiece)
 	for size > 0 {
 		n, err := w.Write(buf)
 		must(b, err)

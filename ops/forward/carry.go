@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// piece is how many bytes are carried at a time.
-	piece = 64 << 10
+	// firstPiece is how many bytes are carried at a time to begin with: most connections are idle. One that
+	// fills it gets twice as many, up to mostPiece.
+	firstPiece = 16 << 10
+	mostPiece  = 128 << 10
 	// lookEvery is how often a side that takes no bytes makes the other one be looked at: nobody reads
 	// from that meanwhile, and it may be gone.
 	lookEvery = time.Second
@@ -59,7 +61,7 @@ type end interface {
 // oneWay carries bytes until the end of those of from, and passes that on.
 func oneWay(to end, from io.Reader, lost func() error) (n int64, err error) {
 	w := patient{end: to, lost: lost}
-	buf := make([]byte, piece)
+	buf := make([]byte, firstPiece)
 	for {
 		got, err := from.Read(buf)
 		if got > 0 {
@@ -74,6 +76,8 @@ func oneWay(to end, from io.Reader, lost func() error) (n int64, err error) {
 			return n, to.CloseWrite()
 		case err != nil:
 			return n, err
+		case got == len(buf) && got < mostPiece:
+			buf = make([]byte, 2*got)
 		}
 	}
 }
