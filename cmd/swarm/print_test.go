@@ -25,6 +25,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/diagnose"
+	"github.com/seed-b490fa12/swarm/internal/forwardcli"
 	"github.com/seed-b490fa12/swarm/internal/results"
 	"github.com/seed-b490fa12/swarm/internal/signing"
 	"github.com/seed-b490fa12/swarm/ops"
@@ -145,6 +146,12 @@ func printers() []struct {
 		}},
 		{"an error of a machine", 1, func(e *env, s string) error {
 			return shown(e, opGetStats(), agent.Result{Target: target(s), Err: &streams.Error{Code: 500, Message: s, Trace: s}})
+		}},
+		{"forward", 1, func(e *env, s string) error {
+			return (&forwardcli.View{Env: e}).Show(agent.ForwardEvent{Event: agent.EventListening, Target: target(s), Route: agent.Route{Listen: s, To: s}})
+		}},
+		{"forward failed", 1, func(e *env, s string) error {
+			return (&forwardcli.View{Env: e}).Show(agent.ForwardEvent{Event: agent.EventFailed, Target: target(s), Route: agent.Route{Listen: s, To: s}, Err: errors.New(s)})
 		}},
 		{"watch", 2, func(e *env, s string) error {
 			if e.JSON {

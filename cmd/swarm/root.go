@@ -66,7 +66,7 @@ func addCommands(root *cobra.Command, e *env) {
 		title    string
 		commands []func(*env) *cobra.Command
 	}{
-		{"Every Day:", []func(*env) *cobra.Command{newPeersCommand, newPingCommand, newEventsCommand, newDoctorCommand}},
+		{"Every Day:", []func(*env) *cobra.Command{newPeersCommand, newPingCommand, newForwardCommand, newEventsCommand, newDoctorCommand}},
 		{"The Fleet:", []func(*env) *cobra.Command{
 			newInitCommand, newInviteCommand, newMembersCommand, newGrantCommand, newRevokeCommand, newRenameCommand,
 			newLabelCommand, newRenewCommand, newAuditCommand, newKeyCommand,

@@ -34,6 +34,7 @@ import (
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/shim"
+	"github.com/seed-b490fa12/swarm/ops/forward"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
@@ -223,7 +224,14 @@ func (w *Worker) register() error {
 	if err != nil {
 		return err
 	}
-	return operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands}).Register(w.Node.Mux)
+	connections := forward.New(forward.Config{
+		Allowed: func(target string) error { return w.policy.Policy().CheckForward(target) },
+		Ended:   w.noteConnection, Logger: w.log,
+	})
+	return errors.Join(
+		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands}).Register(w.Node.Mux),
+		connections.Register(w.Node.Mux),
+	)
 }
 
 // mayRunCommands returns why the owner allows no commands, and how many at a time.
@@ -236,6 +244,11 @@ func (w *Worker) mayRunCommands() (most int, err error) {
 func (w *Worker) noteCommand(by peer.ID, req run.Request, e run.Exit) {
 	w.audit.Note(audit.KindRunEnd, by, fmt.Sprintf("%s after %.1f s, %d bytes to stdout and %d to stderr: %s",
 		e, e.Seconds, e.StdoutBytes, e.StderrBytes, req.Summary()))
+}
+
+// noteConnection records how a forwarded connection ended.
+func (w *Worker) noteConnection(by peer.ID, c forward.Connection) {
+	w.audit.Note(audit.KindForwardEnd, by, c.String())
 }
 
 // may returns why a peer does not have a right.

@@ -25,6 +25,8 @@ const (
 	KindStart   Kind = "start"    // the worker started
 	KindStop    Kind = "stop"     // the worker stopped
 	KindRunEnd  Kind = "run_end"  // a command that a peer had run has ended
+	// KindForwardEnd is of a connection that was carried for a peer and has ended.
+	KindForwardEnd Kind = "forward_end"
 )
 
 // Kinds that only the log itself writes.

@@ -27,6 +27,9 @@ type Commander interface {
 	// Peers returns all machines. Those that are not connected are dialled first, for as long as
 	// try.
 	Peers(ctx context.Context, try time.Duration) ([]agent.PeerLine, error)
+	// Forward carries connections of this machine to another one until ctx ends, and reports what becomes
+	// of it, one event at a time.
+	Forward(ctx context.Context, f agent.Forwarding, emit func(agent.ForwardEvent) error) error
 	// Events reports what happens from now on, until ctx ends or emit fails.
 	Events(ctx context.Context, emit func(agent.Event) error) error
 	// Self returns what the controller finds about its own machine.

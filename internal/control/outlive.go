@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -132,6 +133,53 @@ func (r *Remote) Events(ctx context.Context, emit func(agent.Event) error) error
 		return nil
 	case failed != nil:
 		return failed
+	}
+	return err
+}
+
+// Forward is that of [Commander]. It goes on with the next controller when the one that serves ends, with
+// the same ports.
+func (r *Remote) Forward(ctx context.Context, f agent.Forwarding, emit func(agent.ForwardEvent) error) error {
+	f.Routes = slices.Clone(f.Routes)
+	var since time.Time // of the cut
+	err := r.outlive(ctx, func(r *Remote) error {
+		lines, err := forwardVerb.ask(ctx, r, f)
+		if err != nil && f.Again {
+			return ended(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+		n := 0 // of the routes that are listened to
+		for e, err := range lines {
+			switch {
+			case err != nil:
+				return err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case e.Event == agent.EventRefused:
+				return emit(e)
+			case e.Event == agent.EventListening && n < len(f.Routes):
+				f.Routes[n] = e.Route // with the port that was free
+				n++
+			}
+			if e.Event == agent.EventListening && f.Again {
+				if n < len(f.Routes) {
+					continue
+				}
+				e = agent.ForwardEvent{Event: agent.EventBack, Away: time.Since(since)}
+			}
+			if err := emit(e); err != nil {
+				return err
+			}
+		}
+		return ErrServeEnded
+	}, func(why error) bool {
+		f.Again, since = true, time.Now()
+		return emit(agent.ForwardEvent{Event: agent.EventCut, Why: why.Error()}) == nil
+	})
+	if ctx.Err() != nil {
+		return nil
 	}
 	return err
 }

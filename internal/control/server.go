@@ -98,6 +98,10 @@ func (s *Server) handler() http.Handler {
 		}
 		return err
 	})
+	forwardVerb.serve(mux, func(ctx context.Context, f agent.Forwarding, emit func(agent.ForwardEvent) error) error {
+		s.c.Refresh()
+		return s.c.Forward(ctx, f, emit)
+	})
 	eventsVerb.serve(mux, func(ctx context.Context, r eventsRequest, emit func(agent.Event) error) error {
 		hear := s.c.Events
 		if r.SoFar {

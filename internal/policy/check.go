@@ -110,6 +110,24 @@ func (p Policy) CheckRun() error {
 	return &Refusal{Rule: "run", Reason: "the owner allows no commands to be run", Enable: "run"}
 }
 
+// mostListed is how many addresses a refusal names.
+const mostListed = 8
+
+// CheckForward returns why nobody may be connected to an address, host:port, from this machine.
+func (p Policy) CheckForward(to string) error {
+	if slices.Contains(p.Forward, to) {
+		return nil
+	}
+	reason := "the owner allows no connections to be forwarded"
+	if n := len(p.Forward); n > 0 {
+		reason = fmt.Sprintf("%s is not in the owner's list of %s", to, strings.Join(p.Forward[:min(n, mostListed)], ", "))
+		if n > mostListed {
+			reason += fmt.Sprintf(" and %d more", n-mostListed)
+		}
+	}
+	return &Refusal{Rule: "forward", Reason: reason, Enable: "forward=" + to}
+}
+
 // Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0
 // asks for as many as it may have, and 0 is the answer when there is no cap either.
 func (p Policy) Threads(asked int) (int, error) {

@@ -7,7 +7,7 @@ import (
 )
 
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload"
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload, forward=HOST:PORT"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
 // It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it
@@ -42,6 +42,7 @@ func (p *Policy) enable(word string) error {
 	kind, value, hasValue := strings.Cut(word, "=")
 	lists := map[string]*[]string{
 		"miner": &p.Miners, "pool": &p.Pools, "wallet": &p.Wallets, "driver": &p.Drivers, "deploy": &p.Deploy.Names,
+		"forward": &p.Forward,
 	}
 	switch {
 	case word == "":

@@ -25,6 +25,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed-b490fa12/swarm/ops/forward/target"
 )
 
 // FileName is what the policy file is called in a worker's state directory.
@@ -63,6 +65,9 @@ type Policy struct {
 	Deploy Deploy `json:"deploy"`
 	// Run allows to run any command line, with the rights of the worker's user.
 	Run bool `json:"run"`
+	// Forward are the addresses, host:port, that peers may be connected to from this machine. There is no
+	// pattern for several.
+	Forward []string `json:"forward,omitzero"`
 	// Caps bound each workload.
 	Caps Caps `json:"caps"`
 }
@@ -113,6 +118,7 @@ func (p *Policy) lists() []list {
 		{"pools", &p.Pools, checkPoolPattern},
 		{"wallets", &p.Wallets, checkText},
 		{"deploy.names", &p.Deploy.Names, checkText},
+		{"forward", &p.Forward, target.Check},
 	}
 }
 

@@ -66,6 +66,10 @@ func TestCheck(t *testing.T) {
 		{"other deploy", p.CheckDeploy("db", 1), `deployment "db" is not in the owner's list (policy.json: deploy.names)`},
 		{"run", Policy{Run: true}.CheckRun(), ""},
 		{"no run", Default().CheckRun(), "the owner allows no commands to be run (policy.json: run); the owner of this machine allows it with: --enable run"},
+		{"forward", Policy{Forward: []string{"127.0.0.1:80"}}.CheckForward("127.0.0.1:80"), ""},
+		{"no forward", Default().CheckForward("127.0.0.1:80"), "the owner allows no connections to be forwarded (policy.json: forward); the owner of this machine allows it with: --enable forward=127.0.0.1:80"},
+		{"another port", Policy{Forward: []string{"127.0.0.1:80", "[::1]:80"}}.CheckForward("127.0.0.1:8"), "127.0.0.1:8 is not in the owner's list of 127.0.0.1:80, [::1]:80 (policy.json: forward); the owner of this machine allows it with: --enable forward=127.0.0.1:8"},
+		{"a long list", Policy{Forward: make([]string, 10)}.CheckForward("a:1"), "a:1 is not in the owner's list of , , , , , , ,  and 2 more (policy.json: forward); the owner of this machine allows it with: --enable forward=a:1"},
 		{"no deploy", Default().CheckDeploy("web-1", 1), "the owner allows no deployments (policy.json: deploy.enabled); the owner of this machine allows it with: --enable deploy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,6 +197,12 @@ func TestEnable(t *testing.T) {
 		{"no name", Default(), []string{"miner="}, Default(), false},
 		{"only the kind", Default(), []string{"miner"}, Default(), false},
 		{"all miners", Default(), []string{"miner=*"}, Default(), false},
+		{"forward", Default(), []string{"forward=127.0.0.1:80,forward=[::1]:80"}, Policy{Forward: []string{"127.0.0.1:80", "[::1]:80"}}, true},
+		{"forward anywhere", Default(), []string{"forward=*"}, Default(), false},
+		{"forward to any port", Default(), []string{"forward=127.0.0.1:*"}, Default(), false},
+		{"forward to all", Default(), []string{"forward=0.0.0.0:80"}, Default(), false},
+		{"forward to a port", Default(), []string{"forward=80"}, Default(), false},
+		{"forward", Default(), []string{"forward"}, Default(), false},
 		{"run with a value", Default(), []string{"run=false"}, Default(), false},
 		{"bad pool", Default(), []string{"pool=stratum+tcp://a:1"}, Default(), false},
 	} {

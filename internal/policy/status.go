@@ -15,14 +15,19 @@ type Status struct {
 	Drivers []string `json:"drivers"`
 	// Commands says whether any command line may be run.
 	Commands bool `json:"commands"`
-	Threads  int  `json:"threads,omitzero"` // the cap; 0 is none
+	// Forward are the addresses that peers may be connected to.
+	Forward []string `json:"forward,omitzero"`
+	Threads int      `json:"threads,omitzero"` // the cap; 0 is none
 	// Unenforced are the caps that the file sets and this version cannot keep.
 	Unenforced []string `json:"unenforced,omitzero"`
 }
 
 // Status returns what p allows.
 func (p Policy) Status() Status {
-	s := Status{Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Drivers: p.Drivers, Commands: p.Run, Threads: p.Caps.Threads}
+	s := Status{
+		Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Drivers: p.Drivers, Commands: p.Run,
+		Forward: p.Forward, Threads: p.Caps.Threads,
+	}
 	if p.Caps.CPUPercent > 0 {
 		s.Unenforced = append(s.Unenforced, "caps.cpuPercent")
 	}
@@ -46,6 +51,9 @@ func (s Status) String() string {
 	}
 	if s.Commands {
 		parts = append(parts, "any command")
+	}
+	if len(s.Forward) > 0 {
+		parts = append(parts, "connections to "+strings.Join(s.Forward, ", "))
 	}
 	if s.Threads > 0 {
 		parts = append(parts, fmt.Sprintf("%d threads at most", s.Threads))

@@ -101,6 +101,8 @@ func verbInWords(v string) string {
 		return "take rights"
 	case "run":
 		return "run commands"
+	case "forward":
+		return "forward connections"
 	}
 	return v
 }

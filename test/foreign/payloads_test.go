@@ -20,6 +20,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/forward"
 	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -131,6 +132,20 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("run_output", 0, "exited", `{"exit":{"code":0,"stdoutBytes":6,"stderrBytes":0,"seconds":0.25}}`)
 	add("run_output", 0, "ended after its time", `{"exit":{"signal":"SIGTERM","number":15,"why":"timeout","stdoutBytes":0,"stderrBytes":0,"seconds":60}}`)
 
+	add("forward", 0, "a port of the machine", `{"target":"127.0.0.1:80"}`)
+	add("forward", 0, "a name", `{"target":"nas.lan:5000"}`)
+	add("forward", 0, "IPv6", `{"target":"[2001:db8::7]:443"}`)
+	for _, bad := range [][2]string{
+		{"all addresses", "0.0.0.0:80"}, {"no port", "127.0.0.1"}, {"port 0", "127.0.0.1:0"}, {"a zone", "[fe80::1%eth0]:80"}, {"a number as a name", "2130706433:80"},
+		{"IPv4 within IPv6", "[::ffff:127.0.0.1]:80"}, {"IPv6 in a long form", "[0:0:0:0:0:0:0:1]:80"}, {"capital letters", "LOCALHOST:80"}, {"a dot at the end", "localhost.:80"},
+	} {
+		add("forward", invalid, bad[0], `{"target":"`+bad[1]+`"}`)
+	}
+	add("forwarded", 0, "connected", `{}`)
+	add("forward_check", 0, "a port", `{"target":"127.0.0.1:80"}`)
+	add("forward_check", invalid, "no target", `{}`)
+	add("forward_allowed", 0, "yes", `{}`)
+
 	add("get_audit", 0, "all that is kept", `{}`)
 	add("get_audit", 0, "all members", `{"since":1795249800000,"limit":100000,"verify":true,"heads":[{"count":7,"hash":"`+hash+`"}]}`)
 	add("get_audit", invalid, "more entries than there may be", `{"limit":100001}`)
@@ -200,6 +215,10 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(run.Input), false
 	case "run_output":
 		return new(run.Output), true
+	case "forward", "forward_check":
+		return new(forward.Request), false
+	case "forwarded", "forward_allowed":
+		return new(forward.Allowed), true
 	case "get_audit":
 		return new(audit.Request), false
 	case "audit":
