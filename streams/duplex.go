@@ -7,7 +7,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -112,41 +111,29 @@ func (l *Listener) serve(ctx context.Context, x *exchange) error {
 	default:
 		return Errorf(CodeUnavailable, "%d connections wait already: repeat later", maxWaiting)
 	}
-	_, err = x.run(x.ss.ctx, req, func() (any, error) { return nil, l.take(x) })
+	_, err = x.run(x.ss.ctx, req, func() (any, error) { return nil, x.connection(l.take) })
 	if !x.taken {
 		<-l.places // it never got to wait
 	}
 	return err
 }
 
-// take makes the rest of the stream a connection, puts it where Accept finds it, and waits for its
-// end.
-func (l *Listener) take(x *exchange) error {
+// take puts a connection where Accept finds it, and waits for its end.
+func (l *Listener) take(ctx context.Context, accept func() (*Conn, error)) error {
 	if l.life.Err() != nil {
 		return Errorf(CodeUnsupported, "type %q is not known here any more", l.spec.Request)
 	}
-	if err := x.reply(struct{}{}, false); err != nil || x.lost {
+	c, err := accept()
+	if err != nil {
 		return err
 	}
-	x.taken = true
-	life, end := context.WithCancel(x.ss.ctx)
-	defer end()
-	c := newConn(x.Stream, x.br, l.local.Peer, end)
-	c.keep = context.AfterFunc(l.life, end) // until it is accepted
+	ctx, c.ended = context.WithCancel(ctx)
+	defer c.ended()
+	c.keep = context.AfterFunc(l.life, c.ended) // until it is accepted
 	defer c.keep()
-	defer context.AfterFunc(x.mux.feeds, end)()
 	l.waiting <- c
-	lost := x.whilePermitted(life)
-	switch {
-	case lost != nil:
-		c.abort(network.StreamGated, lost)
-	case c.isClosed():
-		defer context.AfterFunc(x.mux.feeds, func() { x.ResetWithError(network.StreamShutdown) })()
-		c.linger()
-	default:
-		c.abort(network.StreamShutdown, net.ErrClosed)
-	}
-	return lost
+	<-ctx.Done()
+	return nil
 }
 
 // dial asks p for a connection and takes its stream out of the client's hands.

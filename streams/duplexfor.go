@@ -97,30 +97,23 @@ func (o *opening) accept() (*Conn, error) {
 func (o *opening) cut() {
 	if lost, ok := errors.AsType[*Error](context.Cause(o.ctx)); ok {
 		o.conn.abort(network.StreamGated, lost)
-		return
 	}
 	o.conn.abort(network.StreamShutdown, net.ErrClosed)
 }
 
 // done ends what the handler has left, and returns what came of the request.
 func (o *opening) done(err error) error {
-	lost, isLost := errors.AsType[*Error](context.Cause(o.ctx))
-	switch {
-	case o.conn == nil && isLost:
-		return lost
-	case o.conn == nil && err == nil:
-		return errors.New("the handler took no connection")
-	case o.conn == nil:
-		return err
-	case !o.untie():
-		o.cut() // where that has only just begun
-	case o.conn.isClosed():
-		defer context.AfterFunc(o.mux.feeds, func() { o.ResetWithError(network.StreamShutdown) })()
-		o.conn.linger()
-	default:
-		o.conn.Reset()
+	if o.conn != nil {
+		if o.untie() && o.conn.isClosed() {
+			defer context.AfterFunc(o.mux.feeds, func() { o.ResetWithError(network.StreamShutdown) })()
+			o.conn.linger()
+		} else {
+			o.cut()
+		}
+	} else if err == nil {
+		err = errors.New("the handler took no connection")
 	}
-	if isLost {
+	if lost, ok := errors.AsType[*Error](context.Cause(o.ctx)); ok {
 		return lost
 	}
 	return err
