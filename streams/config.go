@@ -130,6 +130,9 @@ const (
 	// strangersMemory is what the envelopes over 16 KiB of all strangers together may take while
 	// they are read and answered, in bytes.
 	strangersMemory = 16 << 20
+	// smallFrame is the largest frame that needs no part of it: a greeting with its grant fits. However
+	// many strangers hold that memory, one that has something to show is heard.
+	smallFrame      = 16 << 10
 	strangerStreams = 4   // that a stranger may have open
 	memberStreams   = 128 // that a member may have open in a family
 	clientCalls     = 64  // that a client has under way to one peer in one family; further ones wait

@@ -10,48 +10,6 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// openStreams counts the streams that peers have open with us.
-type openStreams struct {
-	mu    sync.Mutex
-	peers map[peer.ID]*peerStreams
-}
-
-type peerStreams struct {
-	all      int
-	byFamily map[string]int
-}
-
-// add counts one more stream of p in the family, unless that is over a limit.
-func (o *openStreams) add(p peer.ID, family string, member bool) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	ps := o.peers[p]
-	if ps == nil {
-		if o.peers == nil {
-			o.peers = make(map[peer.ID]*peerStreams)
-		}
-		ps = &peerStreams{byFamily: make(map[string]int)}
-		o.peers[p] = ps
-	}
-	if member && ps.byFamily[family] >= memberStreams || !member && ps.all >= strangerStreams {
-		return false
-	}
-	ps.all++
-	ps.byFamily[family]++
-	return true
-}
-
-func (o *openStreams) remove(p peer.ID, family string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	ps := o.peers[p]
-	ps.all--
-	ps.byFamily[family]--
-	if ps.all == 0 {
-		delete(o.peers, p)
-	}
-}
-
 // rates hold a token bucket for each peer and kind of request. They outlive connections:
 // reconnecting does not refill the bucket.
 type rates struct {

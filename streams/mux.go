@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 
 	"github.com/seed-b490fa12/swarm/streams/bulk"
+	"github.com/seed-b490fa12/swarm/streams/quota"
 )
 
 // Mux serves requests: it runs the handlers that were registered on it, behind the guard. Its
@@ -25,10 +26,10 @@ type Mux struct {
 	cfg      Config
 	self     sender
 	sessions sessions
-	open     openStreams
+	open     quota.Streams
 	rates    *rates
 	// strangers is the memory for the frames of all strangers.
-	strangers *strangerMemory
+	strangers *quota.Memory
 	replays   *replays
 	bulks     bulk.Links
 	readings  readings
@@ -63,8 +64,8 @@ type entry struct {
 func NewMux(h Host, cfg Config) *Mux {
 	cfg = cfg.withDefaults()
 	m := &Mux{
-		host: h, cfg: cfg, self: newSender(h.ID()),
-		rates: newRates(cfg.Limits), strangers: newStrangerMemory(strangersMemory),
+		host: h, cfg: cfg, self: newSender(h.ID()), open: quota.Streams{Member: memberStreams, Stranger: strangerStreams},
+		rates: newRates(cfg.Limits), strangers: quota.NewMemory(strangersMemory),
 		replays: newReplays(maxPeers, maxAnswers, cfg.Journal), bulks: bulk.Links{Line: cfg.Line, Open: openOne},
 		families: make(map[string]*family), streams: make(map[*serverStream]struct{}),
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/streams/late"
 )
 
 // clientStream is a stream to a peer, with its read buffer.
@@ -24,7 +26,7 @@ type clientStream struct {
 	in       []byte
 	expires  *time.Timer // set while the stream is idle in its pool
 	used     bool        // carried an exchange before
-	late     lateness    // of the answer that is awaited
+	late     late.Answer // of the answer that is awaited
 }
 
 // request is one request of the client.
@@ -80,11 +82,11 @@ func (r *request) begin(ctx context.Context, exchange func() error) error {
 		}
 		r.awaits()
 		err := exchange()
-		late := r.st.late.answered()
+		slow := r.st.late.Answered()
 		if err == nil {
 			return nil
 		}
-		stale := r.stale(err) && (r.st.used || late && r.foundDead(err))
+		stale := r.stale(err) && (r.st.used || slow && r.foundDead(err))
 		r.release(err)
 		if !stale || attempt > 0 || ctx.Err() != nil {
 			return err
@@ -107,11 +109,11 @@ func (r *request) roundTrip(req, res any) error {
 // awaits has the application told when the answer is late.
 func (r *request) awaits() {
 	st := r.st
-	if st.late.tell == nil {
+	if st.late.Tell == nil {
 		conn, tell := st.Conn(), r.c.cfg.Late
-		st.late.tell = func() { tell(conn) }
+		st.late.Tell = func() { tell(conn) }
 	}
-	st.late.expect()
+	st.late.Expect()
 }
 
 // stale reports whether err says no more than that the stream has died.

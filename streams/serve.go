@@ -59,13 +59,13 @@ func (w *watchdog) disarm()             { w.timer.Stop() }
 func (m *Mux) serveStream(f *family, s network.Stream) {
 	ss := m.sessions.of(m.base, s.Conn())
 	member := m.cfg.Member(ss.id)
-	if !m.open.add(ss.id, f.Name, member) {
+	if !m.open.Add(ss.id, f.Name, member) {
 		s.ResetWithError(network.StreamResourceLimitExceeded)
 		m.cfg.Observe(
 			Outcome{Peer: ss.id, Family: f.Name, Inbound: true, Err: Errorf(CodeTooMany, "too many open streams")})
 		return
 	}
-	defer m.open.remove(ss.id, f.Name)
+	defer m.open.Remove(ss.id, f.Name)
 	version, _ := f.version(s.Protocol())
 	st := &serverStream{
 		Stream: s, mux: m, family: f, ss: ss,
@@ -210,7 +210,7 @@ func (s *serverStream) reserve(r *reservation, n int) error {
 		if !s.mux.rates.allowLarge(s.peer.ID, n) {
 			return errRate
 		}
-		if !s.mux.strangers.take(s.peer.ID, n) {
+		if !s.mux.strangers.Take(s.peer.ID, n) {
 			return noMemoryError{errors.New("strangers have all of their share, or you have sent another large frame")}
 		}
 		r.stranger = n
@@ -228,7 +228,7 @@ func (s *serverStream) reserve(r *reservation, n int) error {
 // release gives back what was reserved for a frame.
 func (s *serverStream) release(r *reservation) {
 	if r.stranger > 0 {
-		s.mux.strangers.give(s.peer.ID, r.stranger)
+		s.mux.strangers.Give(s.peer.ID, r.stranger)
 	}
 	if r.scope > 0 {
 		s.Scope().ReleaseMemory(r.scope)

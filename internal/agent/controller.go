@@ -240,3 +240,10 @@ func (c *Controller) Close() error {
 	}
 	return errors.Join(err, c.Node.Close())
 }
+
+// Forward listens and carries connections until ctx ends, or an error of emit, which is called for one
+// event at a time. The loss of the machine resets what is open, and ends nothing. Another error means
+// that an address cannot be listened on, or that no machine was asked.
+func (c *Controller) Forward(ctx context.Context, f Forwarding, emit func(ForwardEvent) error) error {
+	return carryTo(ctx, c, f, emit)
+}

@@ -47,10 +47,8 @@ type ForwardEvent struct {
 	Away   time.Duration `json:"awayMs,omitzero"`
 }
 
-// Forward listens and carries connections until ctx ends, or an error of emit, which is called for one
-// event at a time. The loss of the machine resets what is open, and ends nothing. Another error means
-// that an address cannot be listened on, or that no machine was asked.
-func (c *Controller) Forward(ctx context.Context, f Forwarding, emit func(ForwardEvent) error) error {
+// carryTo is [Controller.Forward].
+func carryTo(ctx context.Context, c *Controller, f Forwarding, emit func(ForwardEvent) error) error {
 	s := Selection{Names: []string{f.Machine}}
 	targets, err := c.Resolve(ctx, s)
 	if err != nil {

@@ -1,4 +1,3 @@
-// Package forwardcli is what a person types and sees of connections that are forwarded to a machine.
 package forwardcli
 
 import (

@@ -351,13 +351,13 @@ func TestStallLosesNothing(t *testing.T) {
 				var sending sync.WaitGroup
 				sending.Go(func() { pour(c, size); c.CloseWrite() })
 				defer sending.Wait()
-				time.Sleep(2*lookEvery + lookEvery/2)
+				<-time.After(2*lookEvery + lookEvery/2) // the pause that is tested
 				sum <- hash(t, c, size)
 			}))
 			c := dialTCP(t, addr)
 			var sending sync.WaitGroup
 			sending.Go(func() { pour(c, size); c.CloseWrite() })
-			time.Sleep(3*lookEvery + lookEvery/2)
+			<-time.After(3*lookEvery + lookEvery/2)
 			got := hash(t, c, size)
 			sending.Wait()
 			want := sha256.New()

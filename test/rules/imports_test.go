@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	},
 	"internal/results":    {"internal/lines", "internal/agent", "internal/brief", "internal/console", "internal/output", "streams", "ops", "ops/logs", "ops/run", "host/route"},
 	"internal/ownlog":     {"internal/agent", "internal/agentlog", "internal/console", "internal/fleetdir", "ops"},
-	"internal/forwardcli": {"internal/agent", "internal/console", "internal/lines", "internal/results", "ops/forward/target"},
+	"internal/forwardcli": {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/span", "ops/forward/target"},
 	"internal/runcli":     {"internal/agent", "internal/console", "internal/output", "internal/results", "ops/run", "streams"},
 	"internal/signing":    {"internal/lines", "internal/admin", "internal/agent", "internal/connect", "internal/console", "internal/control", "internal/output", "host/trust/...", "streams", "internal/span"},
 	"internal/demo":       {"internal/output", "internal/durable", "internal/refpow/pool", "ops"},
@@ -89,8 +89,10 @@ var mayImport = map[string][]string{
 	"internal/complete":  {"internal/agent", "internal/console", "internal/fleetdir", "host/book", "host/trust/..."},
 	"internal/manual":    {"internal/usage"},
 
-	"streams":              {"streams/bulk"},
+	"streams":              {"streams/bulk", "streams/late", "streams/quota"},
 	"streams/bulk":         {},
+	"streams/late":         {},
+	"streams/quota":        {},
 	"streams/streamtest":   {"streams"},
 	"scoring":              {"internal/durable"},
 	"ops":                  {"ops/...", "streams", "internal/durable"},
@@ -113,7 +115,7 @@ var mayImport = map[string][]string{
 // onlyIn says where libraries may be imported that talk to people or serve numbers. The library
 // packages and internal/agent leave that to the program, and get a *slog.Logger with their Config.
 var onlyIn = map[string][]string{
-	"github.com/spf13/cobra":         {"cmd/swarm", "internal/ownlog", "internal/reload", "internal/connect", "internal/console", "internal/settings", "internal/servicecli", "internal/usage", "internal/meant", "internal/complete", "internal/manual"},
+	"github.com/spf13/cobra":         {"cmd/swarm", "internal/forwardcli", "internal/ownlog", "internal/reload", "internal/connect", "internal/console", "internal/settings", "internal/servicecli", "internal/usage", "internal/meant", "internal/complete", "internal/manual"},
 	"github.com/spf13/pflag":         {"cmd/swarm", "internal/reload", "internal/connect", "internal/console", "internal/netflags", "internal/settings", "internal/signing", "internal/usage", "internal/meant", "internal/selector", "internal/span", "internal/complete"},
 	"github.com/goccy/go-yaml":       {"internal/settings"},
 	"go.yaml.in/yaml":                {},

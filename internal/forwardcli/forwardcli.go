@@ -1,4 +1,6 @@
-package main
+// Package forwardcli is the command that forwards connections to a machine: what a person types, and what
+// is told.
+package forwardcli
 
 import (
 	"context"
@@ -9,11 +11,15 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/connect"
-	"github.com/seed-b490fa12/swarm/internal/forwardcli"
+	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/span"
 )
 
-func newForwardCommand(e *env) *cobra.Command {
+// askWithin is how long the machine may take to answer, where nobody says anything else.
+const askWithin = 30 * time.Second
+
+// New returns the command.
+func New(e *console.Env) *cobra.Command {
 	var (
 		r          connect.Reach
 		timeout    time.Duration
@@ -41,7 +47,7 @@ and one for each connection that could not be made, {"event":"failed",…}.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			f := agent.Forwarding{Machine: args[0], Timeout: timeout}
 			for _, word := range args[1:] {
-				route, err := forwardcli.Parse(word, anyAddress)
+				route, err := Parse(word, anyAddress)
 				if err != nil {
 					return err
 				}
@@ -53,7 +59,7 @@ and one for each connection that could not be made, {"event":"failed",…}.`,
 			}
 			defer func() { err = errors.Join(err, c.Close()) }()
 			f.Timeout = e.Within(f.Timeout)
-			view := &forwardcli.View{Env: e}
+			view := &View{Env: e}
 			return e.Following(cmd.Context(), func(ctx context.Context) error {
 				return errors.Join(c.Forward(ctx, f, view.Show), view.Outcome(ctx))
 			})
@@ -61,7 +67,7 @@ and one for each connection that could not be made, {"event":"failed",…}.`,
 	}
 	r.Flags(cmd.Flags())
 	cmd.Flags().BoolVar(&anyAddress, "listen-any", false, "take connections from other machines, too, where LOCAL has such an address")
-	span.Var(cmd.Flags(), &timeout, "timeout", defaultTimeout, "how long the machine may take to say that it may be so")
+	span.Var(cmd.Flags(), &timeout, "timeout", askWithin, "how long the machine may take to say that it may be so")
 	return cmd
 }
 
