@@ -53,6 +53,7 @@ var stopped = map[string]struct{ args, how string }{
 	"swarm demo":                           {"", endless},
 	"swarm doctor":                         {"RIG", without},
 	"swarm events":                         {"", stuck},
+	"swarm forward":                        {"RIG 0:80", without},
 	"swarm grant":                          {"SELF --verbs stats.read --as-root", apart},
 	"swarm id":                             {"", apart},
 	"swarm info":                           {"RIG", apart},
