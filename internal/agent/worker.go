@@ -106,7 +106,7 @@ type Worker struct {
 
 	leaders *leaders // nil in open mode
 	judge   *trust.Open
-	running context.Context // that of Run
+	running context.Context    // that of Run
 	every   chan time.Duration // how often stats are pushed from now on
 
 	policy   *policy.File
