@@ -114,6 +114,8 @@ type Worker struct {
 	journal  *journal.Journal
 	deployed *deploy.Store
 	unhook   func() // ends the news of fleet; nil without
+
+	forwarded connectionNotes
 }
 
 // NewWorker makes a worker, which is reachable from Listen on. Close it in the end.
@@ -149,7 +151,7 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 		return nil, err
 	}
 	w.audit = audit.OpenRecorder(audit.RecorderConfig{
-		Dir: audit.Dir(cfg.StateDir), Audits: Operations().Audits, Name: w.nameOf, Logger: cfg.Logger,
+		Dir: audit.Dir(cfg.StateDir), Audits: Operations().Audits, Often: forward.Often, Name: w.nameOf, Logger: cfg.Logger,
 	})
 	nc.Audit, nc.Observe = w.audit.Record, w.audit.Observe
 	w.journal = journal.Open(journal.Config{Dir: filepath.Join(cfg.StateDir, "journal"), Logger: cfg.Logger})
@@ -224,9 +226,10 @@ func (w *Worker) register() error {
 	if err != nil {
 		return err
 	}
+	w.forwarded.note = func(by peer.ID, words string) { w.audit.Note(audit.KindForwardEnd, by, words) }
 	connections := forward.New(forward.Config{
 		Allowed: func(target string) error { return w.policy.Policy().CheckForward(target) },
-		Ended:   w.noteConnection, Logger: w.log,
+		Ended:   w.forwarded.add, Logger: w.log,
 	})
 	return errors.Join(
 		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands}).Register(w.Node.Mux),
@@ -244,11 +247,6 @@ func (w *Worker) mayRunCommands() (most int, err error) {
 func (w *Worker) noteCommand(by peer.ID, req run.Request, e run.Exit) {
 	w.audit.Note(audit.KindRunEnd, by, fmt.Sprintf("%s after %.1f s, %d bytes to stdout and %d to stderr: %s",
 		e, e.Seconds, e.StdoutBytes, e.StderrBytes, req.Summary()))
-}
-
-// noteConnection records how a forwarded connection ended.
-func (w *Worker) noteConnection(by peer.ID, c forward.Connection) {
-	w.audit.Note(audit.KindForwardEnd, by, c.String())
 }
 
 // may returns why a peer does not have a right.
@@ -355,7 +353,9 @@ func (w *Worker) Close() error {
 	if w.unhook != nil {
 		w.unhook()
 	}
-	return errors.Join(w.Node.Close(), w.Ops.Close(), w.journal.Close(), w.audit.Close())
+	err := errors.Join(w.Node.Close(), w.Ops.Close(), w.journal.Close())
+	w.forwarded.close()
+	return errors.Join(err, w.audit.Close())
 }
 
 // pushStats publishes the stats while somebody listens, and at once to one who

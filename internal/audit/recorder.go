@@ -20,6 +20,9 @@ type RecorderConfig struct {
 	Dir string
 	// Audits reports whether a request that only reads has an entry too.
 	Audits func(streams.Type) bool
+	// Often reports whether a request with an effect comes so often that it stands where the reads do:
+	// the first one of a peer in a minute, and each with another summary. Nil: none does.
+	Often func(streams.Type) bool
 	// Name returns what the owner calls a peer; "" where it has no name.
 	Name func(peer.ID) string
 	// Logger gets what cannot be written; nil is silent.
@@ -30,6 +33,7 @@ type RecorderConfig struct {
 type Recorder struct {
 	dir     string
 	audits  func(streams.Type) bool
+	often   func(streams.Type) bool
 	name    func(peer.ID) string
 	log     *slog.Logger
 	entries *Log  // nil when it cannot be opened
@@ -44,8 +48,9 @@ type Recorder struct {
 
 // reader is one who reads logs, or the audit log itself.
 type reader struct {
-	peer peer.ID
-	what streams.Type
+	peer    peer.ID
+	what    streams.Type
+	summary string // of what comes often
 }
 
 // readSegments caps the log of who read logs, in MiB.
@@ -57,7 +62,10 @@ func OpenRecorder(cfg RecorderConfig) *Recorder {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Recorder{dir: cfg.Dir, audits: cfg.Audits, name: cfg.Name, log: cfg.Logger}
+	if cfg.Often == nil {
+		cfg.Often = func(streams.Type) bool { return false }
+	}
+	r := &Recorder{dir: cfg.Dir, audits: cfg.Audits, often: cfg.Often, name: cfg.Name, log: cfg.Logger}
 	r.entries, r.broken = Open(Config{Dir: cfg.Dir, Logger: cfg.Logger})
 	if r.broken != nil {
 		r.log.Error("the audit log cannot be written, so nothing that has an effect will be done", "err", r.broken)
@@ -111,8 +119,11 @@ func (r *Recorder) Record(ctx context.Context, req streams.Audited) (func(error)
 	}
 	if !effect {
 		e.Kind, e.Result = KindLogRead, ""
-		r.recordRead(ctx, reader{req.Peer.ID, req.Type}, e)
+		r.recordRead(ctx, reader{peer: req.Peer.ID, what: req.Type}, e)
 		return nil, nil
+	}
+	if r.often(req.Type) {
+		return nil, r.recordRead(ctx, reader{req.Peer.ID, req.Type, e.Summary}, e)
 	}
 	if r.entries == nil {
 		return nil, r.broken
@@ -140,21 +151,25 @@ func (r *Recorder) append(ctx context.Context, e Entry) error {
 }
 
 // recordRead writes that one reads logs: the first time in a minute, because more
-// lines would only push out those of others.
-func (r *Recorder) recordRead(ctx context.Context, by reader, e Entry) {
+// lines would only push out those of others. An error means that there is no such line.
+func (r *Recorder) recordRead(ctx context.Context, by reader, e Entry) error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	if now := time.Now().Truncate(time.Minute).UnixMilli(); now != r.minute {
 		r.minute, r.readers = now, make(map[reader]bool)
 	}
-	if r.reads == nil || r.readers[by] {
-		return
+	switch {
+	case r.reads == nil:
+		return errors.New("the log of reads cannot be opened")
+	case r.readers[by]:
+		return nil
 	}
 	if _, err := r.reads.Append(ctx, e); err != nil {
 		r.log.Error("the audit log cannot be written", "err", err)
-		return
+		return err
 	}
 	r.readers[by] = true
+	return nil
 }
 
 // Head returns the end of the log.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,6 +83,53 @@ func TestReadingLogsPushesNothingOut(t *testing.T) {
 		}
 		if bad := VerifyBoth(dir); err != nil || bad == nil || !strings.Contains(bad.Error(), "who read logs") {
 			t.Errorf("a changed line: %v, %v", bad, err)
+		}
+	})
+}
+
+// What comes often is recorded before its effect, the first of a minute and of each kind, and pushes no
+// command out; where that is not possible there is no effect.
+func TestOftenPushesNothingOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		open := func(dir string) *Recorder {
+			return OpenRecorder(RecorderConfig{
+				Dir: dir, Name: func(peer.ID) string { return "" }, Audits: func(streams.Type) bool { return false },
+				Often: func(t streams.Type) bool { return t == "forward" },
+			})
+		}
+		a := open(dir)
+		defer a.Close()
+		ask := func(a *Recorder, summary string) error {
+			done, err := a.Record(t.Context(), streams.Audited{
+				Peer: streams.Peer{ID: streamtest.PeerID("one")}, Type: "forward", Verb: "forward", ID: uuid.New(), Summary: func() string { return summary },
+			})
+			if done != nil {
+				t.Error("its end is an entry, too")
+			}
+			return err
+		}
+		before := a.Head()
+		for range 3 {
+			for range 200 {
+				if err := errors.Join(ask(a, "target=x:1"), ask(a, "target=y:1")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Minute)
+		}
+		got, err := Last(dir, 100)
+		if err != nil || len(got) != 6 || got[0].Summary != "target=x:1" || got[0].Result != ResultBegun || a.Head() != before {
+			t.Errorf("the record shows %+v, %v", got, err)
+		}
+		bad := t.TempDir()
+		if err := os.WriteFile(readsDir(bad), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b := open(bad)
+		defer b.Close()
+		if err := ask(b, "target=x:1"); err == nil {
+			t.Error("it has its effect without a record")
 		}
 	})
 }

@@ -20,6 +20,9 @@ var (
 	}
 )
 
+// Often reports whether requests of a type come often: a page is many connections.
+func Often(t streams.Type) bool { return t == Open.Request || t == Check.Request }
+
 // Request asks for a connection.
 type Request struct {
 	// Target is what the machine connects to, as package target wants it.

@@ -1,6 +1,8 @@
 package target
 
 import (
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -29,4 +31,23 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%.80q: the error is %.300q", s, err)
 		}
 	}
+}
+
+// FuzzCheck: what is taken has one spelling, and means one machine.
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{"127.0.0.1:80", "[::1]:80", "nas.lan:1", "0x7f.1:80", "[::ffff:1.2.3.4]:1", "a.:1", "*:*"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if Check(s) != nil {
+			return
+		}
+		host, port, err := net.SplitHostPort(s)
+		if err != nil || net.JoinHostPort(host, port) != s || strings.ToLower(s) != s || strings.ContainsAny(s, "*% \x00/@") {
+			t.Errorf("taken: %q", s)
+		}
+		if a, err := netip.ParseAddr(host); err == nil && (a.Is4In6() || a.IsUnspecified() || a.IsMulticast() || a.String() != host) {
+			t.Errorf("taken: %q", s)
+		}
+	})
 }
