@@ -2,39 +2,21 @@ package ops
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"path/filepath"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
-	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
-// note keeps beside a run what it is a run of: the next service goes on with it only where that is what
-// is wanted.
-func (w *workload) note(j job) error {
-	sum, err := digest(j.wanted())
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(w.noteFile(), []byte(sum), 0o600)
+// adopted is what the last service has left of a workload: it runs, or has ended since.
+type adopted struct {
+	driver.Kept
+	workload *workload
 }
 
-func (w *workload) noteFile() string { return filepath.Join(w.runDir(), "wanted.sha256") }
-
-func digest(req *wanted) (string, error) {
-	b, err := json.Marshal(req, json.Deterministic(true))
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), err
-}
-
-// adopt takes hold of what the last service has left running, or what ended since. The error says that
-// there is none.
-func (w *workload) adopt() error {
+// adopt takes hold of what the last service has left of a workload, for goOn. The error says that there
+// is nothing.
+func adopt(w *workload) error {
 	d, ok := w.svc.cfg.Driver.(driver.Adopter)
 	if !ok {
 		return driver.ErrGone
@@ -45,65 +27,71 @@ func (w *workload) adopt() error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.adopted = kept
+	w.adopted = &adopted{kept, w}
 	return nil
 }
 
 // goOn goes on with what was adopted, and reports whether there was something. What is not wanted, or
 // not allowed any more, is stopped.
-func (w *workload) goOn() bool {
+func goOn(w *workload) bool {
 	w.mu.Lock()
-	kept := w.adopted
+	a := w.adopted
 	w.adopted = nil
 	w.mu.Unlock()
-	if kept == nil {
+	if a == nil {
 		return false
 	}
-	j, why := w.stillWanted()
-	if why != "" {
-		// It fails only where the service is at its end already.
-		_ = w.svc.spawn(func(life context.Context) { w.endAdopted(life, kept, why) })
+	j, why := a.wanted()
+	if why == "" {
+		a.run(j)
 		return true
 	}
+	// It fails only where the service is at its end already.
+	_ = w.svc.spawn(func(life context.Context) { a.end(life, why) })
+	return true
+}
+
+// run makes it the run of its workload.
+func (a *adopted) run(j job) {
+	w := a.workload
 	r, life := w.newRun(j)
 	w.beginRun(r)
-	p := &proc{Workload: kept, started: kept.Started()}
+	p := &proc{Workload: a.Kept, started: a.Started()}
 	w.mu.Lock()
 	w.started, w.pid, w.status = p.started, p.PID(), miner.Status{State: miner.Starting}
 	w.mu.Unlock()
 	if err := w.lookAfter(life, r, p); err != nil {
-		kept.Release()
-		return true
+		a.Release()
+		return
 	}
 	w.svc.cfg.Logger.Info("workload goes on", "workload", w.name, "pid", p.PID(), "since", p.started)
-	return true
 }
 
-// stillWanted returns what the workload shall do, or why what runs shall not.
-func (w *workload) stillWanted() (j job, why string) {
-	req := w.disk.kept().Wanted
+// wanted returns what the workload shall do, or why what runs shall not.
+func (a *adopted) wanted() (j job, why string) {
+	req := a.workload.disk.kept().Wanted
 	if req == nil {
 		return nil, "it is not wanted"
 	}
-	sum, err := digest(req)
-	was, readErr := durable.ReadFile(w.noteFile(), maxRecordFile)
-	if err != nil || readErr != nil || string(was) != sum {
+	if !a.workload.disk.noted(req) {
 		return nil, "something else is wanted"
 	}
-	if j, err = jobFor(w.svc, *req); err != nil {
-		return nil, w.failure(err)
+	j, err := jobFor(a.workload.svc, *req)
+	if err != nil {
+		return nil, a.workload.failure(err)
 	}
 	return j, ""
 }
 
-// endAdopted stops what shall not run, and starts what shall.
-func (w *workload) endAdopted(life context.Context, kept driver.Kept, why string) {
+// end stops what shall not run, and starts what shall.
+func (a *adopted) end(life context.Context, why string) {
+	w := a.workload
 	w.svc.cfg.Logger.Warn("what the last worker has left running is stopped", "workload", w.name, "why", why)
 	if err := w.take(life); err != nil {
-		kept.Release()
+		a.Release()
 		return
 	}
-	err := kept.Stop(context.WithoutCancel(life), w.svc.cfg.Grace)
+	err := a.Stop(context.WithoutCancel(life), w.svc.cfg.Grace)
 	w.release()
 	if err != nil {
 		w.svc.cfg.Logger.Error("workload did not stop", "workload", w.name, "err", err)
@@ -116,7 +104,7 @@ func (w *workload) endAdopted(life context.Context, kept driver.Kept, why string
 }
 
 // leave has a process go on without this service, where it shall, and reports whether it does.
-func (w *workload) leave(r *run, p *proc) bool {
+func leave(w *workload, r *run, p *proc) bool {
 	kept, ok := p.Workload.(driver.Kept)
 	if !ok || r.asked.Load() || !ending(w.svc) || !w.svc.cfg.GoesOn() {
 		return false

@@ -2,6 +2,8 @@ package ops
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -158,4 +160,30 @@ func (s *shelf) lastEnd() (exit driver.Exit, known bool) {
 		err = json.Unmarshal(b, &e)
 	}
 	return driver.Exit{Code: e.Code, Signal: e.Signal}, err == nil
+}
+
+// noteFile is in the directory of the run, and goes with it.
+func (s *shelf) noteFile() string { return filepath.Join(s.dir, "run", "wanted.sha256") }
+
+// note keeps beside a run what it is a run of: the next service goes on with it only where that is what
+// is wanted.
+func (s *shelf) note(j job) error {
+	sum, err := digest(j.wanted())
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(s.noteFile(), []byte(sum), 0o600)
+}
+
+// noted reports whether what runs is a run of what is wanted.
+func (s *shelf) noted(req *wanted) bool {
+	sum, err := digest(req)
+	was, readErr := durable.ReadFile(s.noteFile(), maxRecordFile)
+	return err == nil && readErr == nil && string(was) == sum
+}
+
+func digest(req *wanted) (string, error) {
+	b, err := json.Marshal(req, json.Deterministic(true))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), err
 }

@@ -14,7 +14,7 @@ import (
 // resumeAll starts what was wanted when the last agent ended.
 func resumeAll(s *Service) {
 	for _, w := range allWorkloads(s) {
-		if w.goOn() {
+		if goOn(w) {
 			continue
 		}
 		if w.disk.kept().Wanted != nil {

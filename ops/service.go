@@ -329,7 +329,7 @@ func (s *Service) findWorkloads() error {
 			continue
 		}
 		s.workloads[w.name] = w
-		if err := w.adopt(); err != nil {
+		if err := adopt(w); err != nil {
 			s.sweep(w)
 		}
 	}

@@ -29,11 +29,10 @@ func mustStop(t *testing.T, s *ops.Service, name string) {
 // stays checks that the workload does not start by itself.
 func stays(t *testing.T, s *ops.Service, name string) {
 	t.Helper()
-	for range 20 {
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
 		if w := workload(t, s, name); w.State != miner.Stopped || w.Reason != "" {
 			t.Fatalf("it is %+v", w)
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -176,7 +175,9 @@ func TestEndWhileResuming(t *testing.T) {
 		if n := len(children(t)); n != 0 {
 			t.Fatalf("%d processes after the end", n)
 		}
-		_, stop = newService(t, dir)
-		time.Sleep(time.Duration(i) * 3 * time.Millisecond)
+		s, stop = newService(t, dir)
+		for end := time.Now().Add(time.Duration(i) * 3 * time.Millisecond); time.Now().Before(end); {
+			workload(t, s, "waits")
+		}
 	}
 }

@@ -42,7 +42,7 @@ type workload struct {
 	mu       sync.Mutex
 	forgot   bool          // guarded by mu: taken off the service, as it never ran
 	run      *run          // guarded by mu: nil when stopped or failed
-	adopted  driver.Kept   // guarded by mu: what the last agent has left running, until the service runs
+	adopted  *adopted      // guarded by mu: what the last agent has left running, until the service runs
 	last     string        // guarded by mu: ID of the run that began last, empty for one of an earlier agent
 	begins   chan struct{} // guarded by mu: closed, and replaced, when a run begins
 	failed   bool          // guarded by mu: given up for now, see RestartPolicy
@@ -148,7 +148,7 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 	p := &proc{started: time.Now()}
 	if _, ok := w.svc.cfg.Driver.(driver.Adopter); ok {
 		spec.Keep, spec.Log, spec.LogConfig = w.keepDir(), w.logDir(), w.svc.cfg.Logs
-		if err := w.note(r.job); err != nil {
+		if err := w.disk.note(r.job); err != nil {
 			return nil, err
 		}
 	} else {
@@ -183,7 +183,7 @@ func (w *workload) supervise(ctx context.Context, r *run, p *proc) (failed bool)
 	for p != nil && !failed {
 		w.watch(ctx, r, p)
 		asked := ctx.Err() != nil
-		if asked && w.leave(r, p) {
+		if asked && leave(w, r, p) {
 			return false
 		}
 		if err := p.Stop(context.WithoutCancel(ctx), w.svc.cfg.Grace); err != nil {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/spf13/cobra"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
@@ -15,22 +14,9 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/connect"
 	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
-	"github.com/seed-b490fa12/swarm/internal/lines"
+	"github.com/seed-b490fa12/swarm/internal/results"
 	"github.com/seed-b490fa12/swarm/internal/span"
 )
-
-// auditLine is an entry, or the end of a machine's log, as a line of JSON.
-type auditLine struct {
-	Peer    peer.ID         `json:"peer"`
-	Name    string          `json:"name"`
-	Entry   *audit.Entry    `json:"entry,omitzero"`
-	OK      *bool           `json:"ok,omitzero"`
-	Refused []audit.Refused `json:"refused,omitzero"`
-	Intact  *bool           `json:"intact,omitzero"`
-	Why     string          `json:"why,omitzero"`
-	Error   *lines.Error    `json:"error,omitzero"`
-	Done    bool            `json:"done,omitzero"`
-}
 
 // auditing is what the flags of audit say.
 type auditing struct {
@@ -115,7 +101,7 @@ func (o *auditing) here(cmd *cobra.Command) error {
 			rep.Broken = err.Error()
 		}
 	}
-	if err := o.print(rep); err != nil {
+	if err := results.Audit(o.env, rep, o.verify); err != nil {
 		return err
 	}
 	if rep.Broken != "" {
@@ -137,7 +123,7 @@ func (o *auditing) there(ctx context.Context) (err error) {
 	broken, failed := false, error(nil)
 	sum, err := c.Audit(ctx, o.Selection, req, o.timeout, func(rep agent.AuditReport) {
 		broken = broken || rep.Broken != ""
-		failed = errors.Join(failed, o.print(rep))
+		failed = errors.Join(failed, results.Audit(o.env, rep, o.verify))
 	})
 	switch err = errors.Join(err, failed); {
 	case err != nil:
@@ -146,54 +132,4 @@ func (o *auditing) there(ctx context.Context) (err error) {
 		return &console.Exit{Code: console.ExitFailed}
 	}
 	return o.env.Outcome(ctx, sum)
-}
-
-func (o *auditing) print(rep agent.AuditReport) error {
-	if o.JSON {
-		return o.printJSON(rep)
-	}
-	name := rep.Target.Label()
-	if rep.Err != nil {
-		_, err := o.Stdout.Printf("%s: %s\n", name, rep.Err.Error())
-		return err
-	}
-	for _, e := range rep.Entries {
-		if e.Kind == "anchor" {
-			continue // the log's own
-		}
-		if _, err := o.Stdout.Printf("%s  %s\n", name, e.Text()); err != nil {
-			return err
-		}
-	}
-	for _, r := range rep.Refused {
-		if _, err := o.Stdout.Printf("%s  %s\n", name, r.Text()); err != nil {
-			return err
-		}
-	}
-	switch {
-	case rep.Broken != "":
-		o.Stdout.Printf("%s: THE RECORD DOES NOT HOLD: %s\n", name, rep.Broken)
-	case o.verify:
-		o.Stdout.Printf("%s: the record is whole\n", name)
-	}
-	return nil
-}
-
-func (o *auditing) printJSON(rep agent.AuditReport) error {
-	line := auditLine{Peer: rep.Target.Peer, Name: rep.Target.Display()}
-	for _, e := range rep.Entries {
-		line.Entry = &e
-		if err := o.PrintJSON(line); err != nil {
-			return err
-		}
-	}
-	ok := rep.Err == nil
-	line.Entry, line.OK, line.Done, line.Refused = nil, &ok, true, rep.Refused
-	if rep.Err != nil {
-		line.Error = lines.NewError(rep.Err)
-	} else if o.verify {
-		intact := rep.Broken == ""
-		line.Intact, line.Why = &intact, rep.Broken
-	}
-	return o.PrintJSON(line)
 }

@@ -161,10 +161,10 @@ func printers() []struct {
 			return nil
 		}},
 		{"audit", 3, func(e *env, s string) error {
-			return (&auditing{env: e, verify: true}).print(agent.AuditReport{Target: target(s), Entries: []audit.Entry{filled[audit.Entry](s), filled[audit.Entry](s)}, Broken: s})
+			return results.Audit(e, agent.AuditReport{Target: target(s), Entries: []audit.Entry{filled[audit.Entry](s), filled[audit.Entry](s)}, Broken: s}, true)
 		}},
 		{"audit failed", 1, func(e *env, s string) error {
-			return (&auditing{env: e, verify: true}).print(agent.AuditReport{Target: target(s), Err: errors.New(s)})
+			return results.Audit(e, agent.AuditReport{Target: target(s), Err: errors.New(s)}, true)
 		}},
 		{"doctor", 2, func(e *env, s string) error { return printDiagnosis(e, filled[diagnose.Diagnosis](s)) }},
 		{"events", 1, func(e *env, s string) error { return printEvent(e, filled[agent.Event](s)) }},

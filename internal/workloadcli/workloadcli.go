@@ -1,0 +1,59 @@
+// Package workloadcli is the command line of a workload that is started on machines.
+package workloadcli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed-b490fa12/swarm/ops"
+)
+
+// Command is a command to be started on machines, with its flags. It is for one use.
+type Command struct {
+	in   ops.WorkloadRequest
+	env  []string
+	argv []string
+}
+
+// Flags declares the flags.
+func (c *Command) Flags(f *pflag.FlagSet) {
+	f.StringVar(&c.in.Name, "name", "", "the workload's `NAME`")
+	f.StringVar(&c.in.Driver, "driver", "", "how it runs, the `DRIVER`: process (default: process)")
+	f.StringVar(&c.in.Restart, "restart", "",
+		"`WHEN` it is started again after it ended by itself: no, on-failure or always (default: on-failure)")
+	f.StringVar(&c.in.Dir, "dir", "", "where it runs, an absolute `PATH` there (default: a directory of its own)")
+	f.StringArrayVar(&c.env, "env", nil, "a variable, `NAME=VALUE`; may be repeated")
+}
+
+// Take takes what stands behind "--".
+func (c *Command) Take(argv []string) { c.argv = argv }
+
+// Fill puts what was said into a request.
+func (c *Command) Fill(r *ops.WorkloadRequest) error {
+	r.Name, r.Driver = cmp.Or(c.in.Name, r.Name), cmp.Or(c.in.Driver, r.Driver)
+	r.Restart, r.Dir = cmp.Or(c.in.Restart, r.Restart), cmp.Or(c.in.Dir, r.Dir)
+	for _, kv := range c.env {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok {
+			return fmt.Errorf("--env %.80q: want NAME=VALUE", kv)
+		}
+		if r.Env == nil {
+			r.Env = make(map[string]string)
+		}
+		r.Env[name] = value
+	}
+	if len(c.argv) > 0 {
+		r.Argv = c.argv
+	}
+	if r.Name == "" {
+		return errors.New("start it under which name? Give --name, for example --name web")
+	}
+	if len(r.Argv) == 0 {
+		return errors.New("start what? The command stands behind --, as in: -- python3 -m http.server 8080")
+	}
+	return nil
+}
