@@ -41,9 +41,9 @@ func goOn(w *workload) bool {
 	if a == nil {
 		return false
 	}
-	j, why := a.wanted()
+	j, n, why := a.wanted()
 	if why == "" {
-		a.run(j)
+		a.run(j, n)
 		return true
 	}
 	// It fails only where the service is at its end already.
@@ -52,9 +52,10 @@ func goOn(w *workload) bool {
 }
 
 // run makes it the run of its workload.
-func (a *adopted) run(j job) {
+func (a *adopted) run(j job, n note) {
 	w := a.workload
 	r, life := w.newRun(j)
+	r.id, r.from = n.Run, n.From
 	w.beginRun(r)
 	p := &proc{Workload: a.Kept, started: a.Started()}
 	w.mu.Lock()
@@ -67,20 +68,21 @@ func (a *adopted) run(j job) {
 	w.svc.cfg.Logger.Info("workload goes on", "workload", w.name, "pid", p.PID(), "since", p.started)
 }
 
-// wanted returns what the workload shall do, or why what runs shall not.
-func (a *adopted) wanted() (j job, why string) {
+// wanted returns what the workload shall do, with what is known of its run, or why what runs shall not.
+func (a *adopted) wanted() (j job, n note, why string) {
 	req := a.workload.disk.kept().Wanted
 	if req == nil {
-		return nil, "it is not wanted"
+		return nil, n, "it is not wanted"
 	}
-	if !a.workload.disk.noted(req) {
-		return nil, "something else is wanted"
+	n, ok := a.workload.disk.noted(req)
+	if !ok {
+		return nil, n, "something else is wanted"
 	}
 	j, err := jobFor(a.workload.svc, *req)
 	if err != nil {
-		return nil, a.workload.failure(err)
+		return nil, n, a.workload.failure(err)
 	}
-	return j, ""
+	return j, n, ""
 }
 
 // end stops what shall not run, and starts what shall.

@@ -46,6 +46,20 @@ func newKeeper(t *testing.T, dir string, configure ...func(*ops.Config)) (s *ops
 	return s, stop
 }
 
+// runOf returns the run that one who follows is told of.
+func runOf(t *testing.T, s *ops.Service, name string) (run string) {
+	t.Helper()
+	seen := errors.New("seen")
+	_, err := s.Logs(t.Context(), ops.LogsRequest{Name: name, Follow: true}, func(l ops.Logs) error {
+		run = l.Run
+		return seen
+	})
+	if !errors.Is(err, seen) || run == "" {
+		t.Fatalf("run %q, %v", run, err)
+	}
+	return run
+}
+
 const counts = `i=0; while :; do i=$((i+1)); echo "count $i"; sleep 0.01; done`
 
 // A workload goes on while services come and go: it is the same process, and its log has no gap and no
@@ -54,6 +68,7 @@ func TestWorkloadOutlivesTheService(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := newKeeper(t, dir)
 	ack := mustStartWorkload(t, s, shell("counter", ops.RestartAlways, counts))
+	run := runOf(t, s, "counter")
 	for i := range 3 {
 		eventually(t, "more lines", func() bool { return strings.Count(logged(t, s, "counter"), "\n") > 10*i })
 		stop()
@@ -61,6 +76,9 @@ func TestWorkloadOutlivesTheService(t *testing.T) {
 		is(t, s, "counter", miner.Running)
 		if w := workload(t, s, "counter"); w.PID == nil || *w.PID != *ack.PID || w.Restarts != 0 {
 			t.Fatalf("it is %+v, and was %d", w, *ack.PID)
+		}
+		if now := runOf(t, s, "counter"); now != run {
+			t.Errorf("who follows is told of another run: %q, not %q", now, run)
 		}
 	}
 	if again := mustStartWorkload(t, s, shell("counter", ops.RestartAlways, counts)); *again.PID != *ack.PID {
@@ -127,7 +145,7 @@ func TestWhatIsNotWantedIsStopped(t *testing.T) {
 	stop()
 	in := func(name string) string { return filepath.Join(dir, "workloads", name) }
 	err := errors.Join(
-		os.WriteFile(filepath.Join(in("other"), "run", "wanted.sha256"), []byte("another"), 0o600),
+		os.WriteFile(filepath.Join(in("other"), "run", "note.json"), []byte(`{"wanted":"another"}`), 0o600),
 		os.Remove(filepath.Join(in("none"), "workload.json")), os.Remove(filepath.Join(in("none"), "workload.json.copy")))
 	if err != nil {
 		t.Fatal(err)

@@ -162,24 +162,41 @@ func (s *shelf) lastEnd() (exit driver.Exit, known bool) {
 	return driver.Exit{Code: e.Code, Signal: e.Signal}, err == nil
 }
 
-// noteFile is in the directory of the run, and goes with it.
-func (s *shelf) noteFile() string { return filepath.Join(s.dir, "run", "wanted.sha256") }
+// note is kept beside a run, and goes with it: the next service goes on with what runs only where that
+// is what is wanted, and as the same run.
+type note struct {
+	Wanted string `json:"wanted"` // its digest
+	Run    string `json:"run"`    // the run's ID
+	From   int64  `json:"from"`   // the offset in the log where it begins
+}
 
-// note keeps beside a run what it is a run of: the next service goes on with it only where that is what
-// is wanted.
-func (s *shelf) note(j job) error {
-	sum, err := digest(j.wanted())
+// noteFile is in the directory of the run.
+func (s *shelf) noteFile() string { return filepath.Join(s.dir, "run", "note.json") }
+
+// note keeps what is run.
+func (s *shelf) note(r *run) error {
+	sum, err := digest(r.job.wanted())
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(note{sum, r.id, r.from})
+	}
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(s.noteFile(), []byte(sum), 0o600)
+	return durable.WriteFile(s.noteFile(), b, 0o600)
 }
 
-// noted reports whether what runs is a run of what is wanted.
-func (s *shelf) noted(req *wanted) bool {
+// noted returns what is known of a run, and whether it is one of what is wanted.
+func (s *shelf) noted(req *wanted) (n note, ok bool) {
 	sum, err := digest(req)
-	was, readErr := durable.ReadFile(s.noteFile(), maxRecordFile)
-	return err == nil && readErr == nil && string(was) == sum
+	var b []byte
+	if err == nil {
+		b, err = durable.ReadFile(s.noteFile(), maxRecordFile)
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &n)
+	}
+	return n, err == nil && n.Wanted == sum && len(n.Run) <= maxRunID && n.From >= 0
 }
 
 func digest(req *wanted) (string, error) {

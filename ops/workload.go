@@ -148,7 +148,7 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 	p := &proc{started: time.Now()}
 	if _, ok := w.svc.cfg.Driver.(driver.Adopter); ok {
 		spec.Keep, spec.Log, spec.LogConfig = w.keepDir(), w.logDir(), w.svc.cfg.Logs
-		if err := w.disk.note(r.job); err != nil {
+		if err := w.disk.note(r); err != nil {
 			return nil, err
 		}
 	} else {
