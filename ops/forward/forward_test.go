@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,10 +98,8 @@ func newSite(t testing.TB, transport string, targets ...string) *site {
 			if err := s.denied.Load(); err != nil {
 				return *err
 			}
-			for _, allowed := range targets {
-				if target == allowed {
-					return nil
-				}
+			if slices.Contains(targets, target) {
+				return nil
 			}
 			if len(targets) == 0 {
 				return nil
