@@ -10,6 +10,10 @@
 // end of. Two files take turns: a record is kept for a day at least, and for 20 minutes in any case,
 // which is twice as long as a request is accepted after it was sent.
 //
+// The files are lines and no database: all of them fits into memory, only the end is ever written, and
+// damage anywhere costs the line that it hits. A database of pages has to be checked in a process of its
+// own, as one bad page may end the program that opens it.
+//
 // Each line of a file has a checksum. A line that is damaged costs what it said, and from then on
 // nobody knows whether requests that were sent before were done; they are answered so.
 package journal

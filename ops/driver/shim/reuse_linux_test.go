@@ -1,3 +1,5 @@
+//go:build slow
+
 package shim_test
 
 import (
