@@ -75,6 +75,13 @@ func TestMarksAreTold(t *testing.T) {
 		return w
 	}
 	one, other, below := start(dir+"/a"), start(dir+"/ab"), start(dir+"/a/b")
+	above, err := process.Driver{}.Start(driver.Spec{Argv: []string{"/bin/true"}, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if <-above.Done(); !alive(one.PID()) || !alive(other.PID()) || !alive(below.PID()) {
+		t.Error("the end of one whose mark is above others has ended them")
+	}
 	if n, err := (process.Driver{}).Sweep(dir + "/a"); n != 2 || err != nil {
 		t.Errorf("Sweep() = %d, %v, want the one and that below", n, err)
 	}

@@ -55,17 +55,17 @@ func (Driver) Sweep(dir string) (killed int, err error) {
 func marked(dir string) []int {
 	var pids []int
 	for _, pid := range allProcesses() {
-		if isMarked(pid, dir) {
+		if isMarked(pid, dir, true) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
-// isMarked reports whether the environment of a process has the mark dir, or one below it. That of other
-// users' processes can not be read, and is not ours. A zombie has none.
-func isMarked(pid int, dir string) bool {
-	if dir == "" {
+// isMarked reports whether the environment of a process has the mark; with below also one below it. That of
+// other users' processes can not be read, and is not ours. A zombie has none.
+func isMarked(pid int, mark string, below bool) bool {
+	if mark == "" {
 		return false
 	}
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
@@ -73,8 +73,8 @@ func isMarked(pid int, dir string) bool {
 		return false
 	}
 	env = append([]byte{0}, env...)
-	want := append([]byte{0}, marker(dir)...)
-	return bytes.Contains(env, append(want, 0)) || bytes.Contains(env, append(want, '/'))
+	want := append([]byte{0}, marker(mark)...)
+	return bytes.Contains(env, append(want, 0)) || below && bytes.Contains(env, append(want, '/'))
 }
 
 func allProcesses() []int {
@@ -129,7 +129,7 @@ func (s signs) find() (pids []int) {
 			continue
 		}
 		parents[pid] = p.parent
-		if s.session > 0 && p.session == s.session || isMarked(pid, s.mark) {
+		if s.session > 0 && p.session == s.session || isMarked(pid, s.mark, false) {
 			ours[pid] = true
 		}
 	}
