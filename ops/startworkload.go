@@ -2,14 +2,12 @@ package ops
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
+	commands "github.com/seed-b490fa12/swarm/ops/run" // run is a word of this package
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -37,12 +35,6 @@ const (
 
 // Restarts lists the words for [WorkloadRequest.Restart].
 func Restarts() []string { return []string{RestartNo, RestartOnFailure, RestartAlways} }
-
-// markVariable is set by package process.
-const markVariable = "SWARM_WORKLOAD"
-
-// MaxEnv bounds the variables of a request.
-const MaxEnv = 64
 
 // WorkloadRequest asks for a workload that is no miner.
 type WorkloadRequest struct {
@@ -72,36 +64,13 @@ func (r WorkloadRequest) Validate() error {
 	if err := miner.ValidName(r.Name); err != nil {
 		return err
 	}
-	if len(r.Argv) == 0 || r.Argv[0] == "" {
-		return errors.New("argv: name the program to run")
-	}
 	if r.Restart != "" && !slices.Contains(Restarts(), r.Restart) {
 		return fmt.Errorf("restart %.40q: want one of %s", r.Restart, strings.Join(Restarts(), ", "))
 	}
 	if r.Driver != "" && r.Driver != DriverProcess {
 		return fmt.Errorf("driver %.40q: this version has %s", r.Driver, DriverProcess)
 	}
-	if r.Dir != "" && !filepath.IsAbs(r.Dir) {
-		return fmt.Errorf("dir %.200q is not an absolute path", r.Dir)
-	}
-	if len(r.Env) > MaxEnv {
-		return fmt.Errorf("env: %d variables, at most %d are allowed", len(r.Env), MaxEnv)
-	}
-	// The rest is what the driver checks, of which the paths are not known here.
-	spec := driver.Spec{Argv: append([]string{filepath.Join(string(filepath.Separator), "x")}, r.Argv[1:]...), Dir: filepath.Join(string(filepath.Separator), "x")}
-	if !filepath.IsAbs(spec.Dir) {
-		return nil // Windows: it is checked there
-	}
-	for name, value := range r.Env {
-		if name == markVariable {
-			return fmt.Errorf("env: %s is what the worker knows its workloads by", name)
-		}
-		spec.Env = append(spec.Env, name+"="+value)
-	}
-	if strings.ContainsRune(r.Argv[0], 0) || len(r.Argv[0]) > driver.MaxArgBytes {
-		return errors.New("argv: the program has no such name")
-	}
-	return spec.Validate()
+	return commands.Request{Argv: r.Argv, Dir: r.Dir, Env: r.Env}.Validate()
 }
 
 // WorkloadAck is the state of a workload after a command.

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
+	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -205,9 +206,9 @@ func TestWorkloadRequestIsBounded(t *testing.T) {
 		req ops.WorkloadRequest
 		ok  bool
 	}{
-		{ops.WorkloadRequest{Name: "a", Argv: args(driver.MaxArgs), Env: env(ops.MaxEnv), Driver: "process", Restart: "no", Dir: os.TempDir()}, true},
+		{ops.WorkloadRequest{Name: "a", Argv: args(driver.MaxArgs), Env: env(run.MaxEnv), Driver: "process", Restart: "no", Dir: os.TempDir()}, true},
 		{ops.WorkloadRequest{Name: "a", Argv: args(driver.MaxArgs + 1)}, false},
-		{ops.WorkloadRequest{Name: "a", Argv: args(1), Env: env(ops.MaxEnv + 1)}, false},
+		{ops.WorkloadRequest{Name: "a", Argv: args(1), Env: env(run.MaxEnv + 1)}, false},
 		{ops.WorkloadRequest{Name: "a", Argv: []string{"x", strings.Repeat("y", driver.MaxArgBytes)}}, false},
 		{ops.WorkloadRequest{Name: "a", Argv: []string{"x", "a\x00b"}}, false},
 		{ops.WorkloadRequest{Name: "a", Argv: []string{"x\x00"}}, false},

@@ -64,21 +64,31 @@ func (c *Command) Fill(r *run.Request) error {
 		return errors.New("run what? The command stands behind --, as in: swarm run rig-01 -- uptime")
 	}
 	r.Dir = cmp.Or(c.Dir, r.Dir)
-	for _, kv := range c.Env {
-		name, value, ok := strings.Cut(kv, "=")
-		if !ok {
-			return fmt.Errorf("--env %.80q: want NAME=VALUE", kv)
-		}
-		if r.Env == nil {
-			r.Env = make(map[string]string)
-		}
-		r.Env[name] = value
+	env, err := Variables(r.Env, c.Env)
+	if err != nil {
+		return err
 	}
+	r.Env = env
 	r.Input = r.Input || c.given
 	if c.timeout > 0 {
 		r.TimeoutMS = c.timeout.Milliseconds()
 	}
 	return nil
+}
+
+// Variables adds what --env says, words of NAME=VALUE, to the variables of a request.
+func Variables(env map[string]string, words []string) (map[string]string, error) {
+	for _, kv := range words {
+		name, value, ok := strings.Cut(kv, "=")
+		if !ok {
+			return nil, fmt.Errorf("--env %.80q: want NAME=VALUE", kv)
+		}
+		if env == nil {
+			env = make(map[string]string)
+		}
+		env[name] = value
+	}
+	return env, nil
 }
 
 // given reports whether standard input is a file or a pipe: nothing is read from a terminal that nobody

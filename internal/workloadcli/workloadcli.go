@@ -4,11 +4,10 @@ package workloadcli
 import (
 	"cmp"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed-b490fa12/swarm/internal/runcli"
 	"github.com/seed-b490fa12/swarm/ops"
 )
 
@@ -36,16 +35,11 @@ func (c *Command) Take(argv []string) { c.argv = argv }
 func (c *Command) Fill(r *ops.WorkloadRequest) error {
 	r.Name, r.Driver = cmp.Or(c.in.Name, r.Name), cmp.Or(c.in.Driver, r.Driver)
 	r.Restart, r.Dir = cmp.Or(c.in.Restart, r.Restart), cmp.Or(c.in.Dir, r.Dir)
-	for _, kv := range c.env {
-		name, value, ok := strings.Cut(kv, "=")
-		if !ok {
-			return fmt.Errorf("--env %.80q: want NAME=VALUE", kv)
-		}
-		if r.Env == nil {
-			r.Env = make(map[string]string)
-		}
-		r.Env[name] = value
+	env, err := runcli.Variables(r.Env, c.env)
+	if err != nil {
+		return err
 	}
+	r.Env = env
 	if len(c.argv) > 0 {
 		r.Argv = c.argv
 	}

@@ -53,7 +53,7 @@ var mayImport = map[string][]string{
 	"internal/results":     {"internal/lines", "internal/agent", "internal/audit", "internal/brief", "internal/console", "internal/output", "streams", "ops", "ops/logs", "ops/run", "host/route"},
 	"internal/ownlog":      {"internal/agent", "internal/agentlog", "internal/console", "internal/fleetdir", "ops"},
 	"internal/forwardcli":  {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/span", "ops/forward/target"},
-	"internal/workloadcli": {"ops"},
+	"internal/workloadcli": {"internal/runcli", "ops"},
 	"internal/runcli":      {"internal/agent", "internal/console", "internal/output", "internal/results", "ops/run", "streams"},
 	"internal/signing":     {"internal/lines", "internal/admin", "internal/agent", "internal/connect", "internal/console", "internal/control", "internal/output", "host/trust/...", "streams", "internal/span"},
 	"internal/demo":        {"internal/output", "internal/durable", "internal/refpow/pool", "ops"},
