@@ -1,11 +1,8 @@
 package journal_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,31 +78,11 @@ func (m *machine) stop() {
 // send sends a message as it is, and returns the last answer to it.
 func (m *machine) send(msg *streams.Message) (code streams.Code, answer string) {
 	m.t.Helper()
-	s, err := m.Caller.NewStream(m.t.Context(), m.Server.ID(), family.ProtocolID())
-	if err != nil {
-		m.t.Fatal(err)
+	answers, err := m.Send(m.t.Context(), family, msg)
+	if err != nil && len(answers) == 0 {
+		return 0, ""
 	}
-	defer s.Reset()
-	b, err := msg.MarshalJSON()
-	if err == nil {
-		_, err = s.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...))
-	}
-	if err = errors.Join(err, s.CloseWrite()); err != nil {
-		m.t.Fatal(err)
-	}
-	for r := bufio.NewReader(s); ; {
-		var got streams.Message
-		size, err := binary.ReadUvarint(r)
-		if err != nil {
-			return code, answer
-		}
-		b := make([]byte, size)
-		if _, err = io.ReadFull(r, b); err == nil {
-			err = got.UnmarshalJSON(b)
-		}
-		if err != nil {
-			m.t.Fatal(err)
-		}
+	for _, got := range answers {
 		code, answer = 0, string(got.Payload)
 		if got.Type == "error" {
 			var e streams.Error
@@ -115,6 +92,7 @@ func (m *machine) send(msg *streams.Message) (code streams.Code, answer string) 
 			code, answer = e.Code, e.Message
 		}
 	}
+	return code, answer
 }
 
 // A request with an effect has it once, also when the machine is restarted between it and its

@@ -14,11 +14,14 @@
 package streamtest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -75,4 +78,37 @@ func PeerID(name string) peer.ID {
 		}
 	}
 	panic(fmt.Sprintf("make a peer ID: %v", err)) // cannot happen with 32 bytes
+}
+
+// Send sends a message as it is, over a stream of its own, and returns the answers to it.
+func (p *Pipe) Send(ctx context.Context, f streams.Family, msg *streams.Message) (answers []*streams.Message, err error) {
+	s, err := p.Caller.NewStream(ctx, p.Server.ID(), f.ProtocolID())
+	if err != nil {
+		return nil, err
+	}
+	defer s.Reset()
+	b, err := msg.MarshalJSON()
+	if err == nil {
+		_, err = s.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...))
+	}
+	if err = errors.Join(err, s.CloseWrite()); err != nil {
+		return nil, err
+	}
+	for r := bufio.NewReader(s); ; {
+		size, err := binary.ReadUvarint(r)
+		if errors.Is(err, io.EOF) {
+			return answers, nil
+		}
+		b, m := make([]byte, min(size, streams.MaxFrame)), new(streams.Message)
+		if err == nil {
+			_, err = io.ReadFull(r, b)
+		}
+		if err == nil {
+			err = m.UnmarshalJSON(b)
+		}
+		if err != nil {
+			return answers, err
+		}
+		answers = append(answers, m)
+	}
 }
