@@ -132,6 +132,10 @@ func enable(dir, controller string) (err error) {
 
 // clearOut moves the processes of a cgroup of version 2 into the agent's.
 func clearOut(dir string) error {
+	if filepath.Ext(dir) == ".service" {
+		// Where limits are enforced it cannot start the next agent beside the workloads of this one.
+		return errors.New("systemd has put the agent itself into the cgroup of its service: it takes DelegateSubgroup=" + agentGroup + " in the unit, which systemd knows since version 254")
+	}
 	below := filepath.Join(dir, agentGroup)
 	if err := os.Mkdir(below, 0o755); err != nil && !os.IsExist(err) {
 		return err
