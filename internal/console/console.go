@@ -98,7 +98,11 @@ func (e *Env) Prepare(cmd *cobra.Command) error {
 	e.Log = slog.New(handler(&e.level))
 	// Libraries log by themselves: libp2p its faults, and the mDNS library by the standard logger
 	// what helps only in a search for trouble.
-	gologshim.SetDefaultHandler(handler(max(e.level.Level(), slog.LevelError)))
+	theirs := max(e.level.Level(), slog.LevelError)
+	if e.usual == slog.LevelWarn && e.logLevel == "" {
+		theirs++ // who asked for no log reads nothing of them: what matters is told in our words
+	}
+	gologshim.SetDefaultHandler(handler(theirs))
 	log.SetFlags(0)
 	log.SetOutput(slog.NewLogLogger(handler(&e.level), slog.LevelDebug).Writer())
 	return nil
