@@ -177,7 +177,13 @@ func (m *Machine) Uninstall(r Role, keep bool) (*Plan, error) {
 	copied, last := m.copies(), len(m.Installed()) == 1
 	p.Then = append(p.Then, Step{
 		Text: fmt.Sprintf("ended %s, and removed %s", r.Unit(), unitPath(r)),
-		do:   func(ctx context.Context) error { return m.removeUnit(ctx, r) },
+		do: func(ctx context.Context) error {
+			err := m.removeUnit(ctx, r)
+			if r == Worker && p.Ended != nil {
+				err = errors.Join(err, p.Ended(p.State))
+			}
+			return err
+		},
 	})
 	if r != Controller && !keep {
 		p.Then = append(p.Then, m.removeState(r))
@@ -220,6 +226,9 @@ func (m *Machine) stateOfOthers(r Role) bool {
 func (m *Machine) removeUnit(ctx context.Context, r Role) error {
 	var errs []error
 	if m.exists(unitPath(r)) {
+		if r == Worker { // as Ctrl-C does: its workloads end with it; an error says that it does not run
+			m.command(ctx, "systemctl", "kill", "--kill-who=main", "--signal=SIGINT", r.Unit())
+		}
 		_, err := m.command(ctx, "systemctl", "disable", "--now", r.Unit())
 		errs = append(errs, err)
 	}

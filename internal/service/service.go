@@ -131,6 +131,9 @@ type Plan struct {
 	Program, State string
 	User           string
 	Unit           string // the text of its file
+	// Ended is called when the service of a worker that is taken away has ended, with its state directory;
+	// nil is allowed.
+	Ended func(state string) error
 }
 
 // Steps are all of them.

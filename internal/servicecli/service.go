@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/internal/service"
@@ -268,6 +269,10 @@ what was deployed and the logs. That of a controller is yours, and stays.`,
 				case !ok:
 					return errors.New("nothing was removed")
 				}
+			}
+			plan.Ended = func(state string) error {
+				_, err := agent.EndWorkloads(state)
+				return err
 			}
 			steps, err := Run(cmd, e, plan, nil)
 			if err != nil {

@@ -53,20 +53,54 @@ func TestJoinAsServiceRebootAndUninstall(t *testing.T) {
 	if got := m.traces(); got != half {
 		t.Errorf("declined, and left: %s", differing(half, got))
 	}
-	m.must("alice", ticket+"\ny\n", "sudo ./swarm join - --service --enable deploy")
+	m.must("alice", ticket+"\ny\n", "sudo ./swarm join - --service --enable deploy,workload")
 	m.must("bob", "", "swarm controller exec get_stats rig-01")
 	m.answersWhoeverAsks()
+	m.keepsWorkloads()
 
 	m.reboot()
 	m.until("the machine answers after the reboot", func() bool {
 		_, err := m.run("bob", "", "swarm controller exec get_stats rig-01")
 		return err == nil
 	})
+	m.until("the workload runs after the reboot", func() bool {
+		_, err := m.run("root", "", "pgrep -x sleep")
+		return err == nil
+	})
 	m.must("alice", "y\n", "sudo swarm service uninstall worker")
+	if out, err := m.run("root", "", "pgrep -x sleep"); err == nil {
+		m.t.Errorf("uninstalled, and the workload runs: %s", out)
+	}
 	m.must("bob", "y\n", "sudo swarm service uninstall controller")
 	if got := m.traces(); got != before {
 		t.Errorf("uninstalled, and left: %s", differing(before, got))
 	}
+}
+
+// keepsWorkloads wants a workload to be the same process after each end of the worker, and none after one
+// that takes it along. It leaves one running.
+func (m *machine) keepsWorkloads() {
+	m.t.Helper()
+	m.must("bob", "", "swarm controller exec start_workload rig-01 --name sleeper -- sleep 100000")
+	pid := func() string { return strings.TrimSpace(m.must("root", "", "pgrep -x sleep")) }
+	first := pid()
+	for _, end := range []string{"restart", "kill --kill-who=main --signal=SIGKILL", "stop"} {
+		m.must("root", "", "systemctl "+end+" swarm-worker")
+		if now := pid(); now != first {
+			m.t.Errorf("after systemctl %s it is process %s, and was %s", end, now, first)
+		}
+		if strings.HasPrefix(end, "kill") {
+			m.until("the worker is another one", func() bool {
+				state, err := m.run("root", "", "systemctl is-active swarm-worker")
+				return err == nil && strings.TrimSpace(state) == "active"
+			})
+		}
+	}
+	m.must("root", "", "systemctl start swarm-worker")
+	m.until("the worker goes on with it", func() bool {
+		out, err := m.run("bob", "", "swarm controller exec list_workloads rig-01 --json")
+		return err == nil && strings.Contains(out, `"pid":`+first)
+	})
 }
 
 // answersWhoeverAsks wants the worker of the machine shown to root, and the line that shows it to
