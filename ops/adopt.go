@@ -2,9 +2,13 @@ package ops
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 )
 
@@ -55,11 +59,11 @@ func goOn(w *workload) bool {
 func (a *adopted) run(j job, n note) {
 	w := a.workload
 	r, life := w.newRun(j)
-	r.id, r.from = n.Run, n.From
+	r.id, r.from, r.limits = n.Run, n.From, n.Limits
 	w.beginRun(r)
 	p := &proc{Workload: a.Kept, started: a.Started()}
 	w.mu.Lock()
-	w.started, w.pid, w.status = p.started, p.PID(), miner.Status{State: miner.Starting}
+	w.started, w.pid, w.limits, w.status = p.started, p.PID(), n.Limits, miner.Status{State: miner.Starting}
 	w.mu.Unlock()
 	if err := w.lookAfter(life, r, p); err != nil {
 		a.Release()
@@ -126,4 +130,18 @@ func ending(s *Service) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.life == nil || s.life.Err() != nil
+}
+
+// EndLeft ends what the last service of a directory has left running, at once, and returns how many
+// processes that were. Where a service uses the directory the error is ErrInUse, and nothing ends.
+func EndLeft(dir string) (killed int, err error) {
+	s := &Service{cfg: Config{Dir: dir}.withDefaults()}
+	if _, err := os.Stat(s.workloadsDir()); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err := s.takeDir(); err != nil {
+		return 0, err
+	}
+	killed, err = process.Driver{}.Sweep(s.workloadsDir())
+	return killed, errors.Join(err, s.closeFiles())
 }

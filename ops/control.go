@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -290,9 +291,9 @@ func (w *workload) giveUp(ctx context.Context, r *run) error {
 	if w.ended { // it has done what it was for
 		return nil
 	}
-	w.failed, w.why = true, "it ended with "+w.exit.String()+" as soon as it was started"
-	return streams.Errorf(streams.CodeInternal, "%s ended with %s as soon as it was started; get_logs %s tells why",
-		w.name, w.exit, w.name)
+	w.failed, w.why = true, "it ended"+how(*w.exit)+" as soon as it was started"
+	return streams.Errorf(streams.CodeInternal, "%s ended%s as soon as it was started; get_logs %s tells why",
+		w.name, how(*w.exit), w.name)
 }
 
 // startRun starts the first process and the goroutine that looks after it.
@@ -367,6 +368,8 @@ func (w *workload) startError(kind string, err error) error {
 		return streams.Errorf(streams.CodeRefused, "%s", refusal.Reason)
 	case errors.Is(err, miner.ErrNotInstalled):
 		return streams.Errorf(streams.CodeRefused, "%s", notInstalled(kind, err))
+	case errors.Is(err, driver.ErrLimit):
+		return streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return e

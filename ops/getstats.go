@@ -55,7 +55,8 @@ type Workload struct {
 	UptimeSeconds  *float64    `json:"uptimeSeconds"`  // of the process; null when none runs
 	Restarts       int64       `json:"restarts"`       // since it was asked to start
 	Pool           string      `json:"pool"`
-	PID            *int        `json:"pid,omitzero"` // of the first process; left out when none runs
+	PID            *int        `json:"pid,omitzero"`    // of the first process; left out when none runs
+	Limits         Limits      `json:"limits,omitzero"` // that the kernel holds it to; left out when there are none
 	// Reason says why the state is no good one, in the words of the miner or the pool; left out when
 	// it is a good one or nobody knows.
 	Reason string `json:"reason,omitzero"`

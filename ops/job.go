@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/wasm"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -26,10 +27,12 @@ type job interface {
 	wanted() *wanted
 	// detect looks for the program.
 	detect(ctx context.Context) (version string, err error)
-	// render says how to run it, with files of its own in dir.
-	render(ctx context.Context, dir string) (driver.Spec, error)
+	// render says how to run it within limits, with files of its own in dir.
+	render(ctx context.Context, dir string, l Limits) (driver.Spec, error)
 	// status asks what runs in dir.
 	status(ctx context.Context, dir string) (miner.Status, error)
+	// limits are those that were asked for.
+	limits() Limits
 	// again reports whether it is started again after an end that nobody asked for.
 	again(driver.Exit) bool
 }
@@ -61,13 +64,17 @@ func (j minerJob) detect(ctx context.Context) (string, error) {
 	return info.Version, err
 }
 
-func (j minerJob) render(ctx context.Context, dir string) (driver.Spec, error) {
-	return j.adapter.Render(ctx, j.spec, dir)
+func (j minerJob) render(ctx context.Context, dir string, l Limits) (driver.Spec, error) {
+	spec, err := j.adapter.Render(ctx, j.spec, dir)
+	spec.Limits = driver.Limits(l)
+	return spec, err
 }
 
 func (j minerJob) status(ctx context.Context, dir string) (miner.Status, error) {
 	return j.adapter.Status(ctx, dir)
 }
+
+func (j minerJob) limits() Limits { return Limits{} }
 
 func (j minerJob) again(driver.Exit) bool { return true }
 
@@ -97,12 +104,19 @@ func (j commandJob) program() (string, error) {
 	return filepath.Abs(path)
 }
 
-func (j commandJob) render(_ context.Context, dir string) (driver.Spec, error) {
+func (j commandJob) render(_ context.Context, dir string, l Limits) (driver.Spec, error) {
 	path, err := j.program()
 	if err != nil {
 		return driver.Spec{}, err
 	}
-	spec := driver.Spec{Argv: append([]string{path}, j.req.Argv[1:]...), Dir: j.req.Dir, Mark: dir}
+	spec, err := j.place(dir)
+	spec.Argv, spec.Limits = append([]string{path}, j.req.Argv[1:]...), driver.Limits(l)
+	return spec, err
+}
+
+// place says where it runs, and with which variables.
+func (j commandJob) place(dir string) (driver.Spec, error) {
+	spec := driver.Spec{Dir: j.req.Dir, Mark: dir}
 	if spec.Dir == "" { // one that is there at the next start
 		spec.Dir = filepath.Join(filepath.Dir(dir), "files")
 		if err := os.MkdirAll(spec.Dir, 0o700); err != nil {
@@ -122,6 +136,8 @@ func (j commandJob) status(context.Context, string) (miner.Status, error) {
 	return miner.Status{State: miner.Running}, nil
 }
 
+func (j commandJob) limits() Limits { return j.req.Limits }
+
 func (j commandJob) again(e driver.Exit) bool {
 	switch j.req.Restart {
 	case RestartAlways:
@@ -130,4 +146,49 @@ func (j commandJob) again(e driver.Exit) bool {
 		return false
 	}
 	return e != driver.Exit{}
+}
+
+// wasmJob is a WebAssembly module.
+type wasmJob struct {
+	commandJob
+	program, cache string // of this machine's runtime
+}
+
+// module is the path of the module.
+func (j wasmJob) module() (string, error) {
+	path := j.req.Argv[0]
+	if !filepath.IsAbs(path) {
+		return "", streams.Errorf(streams.CodeRefused, "module %.200q: want its absolute path on the machine", path)
+	}
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		return "", streams.Errorf(streams.CodeNotFound, "there is no file %.200q on this machine", path)
+	case err != nil:
+		return "", streams.Errorf(streams.CodeRefused, "%.200q cannot be read: %w", path, errors.Unwrap(err))
+	case !info.Mode().IsRegular():
+		return "", streams.Errorf(streams.CodeRefused, "%.200q is no file", path)
+	}
+	return path, nil
+}
+
+func (j wasmJob) detect(context.Context) (string, error) {
+	_, err := j.module()
+	return "", err
+}
+
+// render has the runtime bound the module's memory, on any system; it needs some more for itself.
+func (j wasmJob) render(_ context.Context, dir string, l Limits) (driver.Spec, error) {
+	path, err := j.module()
+	if err != nil {
+		return driver.Spec{}, err
+	}
+	spec, err := j.place(dir)
+	if err != nil {
+		return driver.Spec{}, err
+	}
+	spec.Limits = driver.Limits{CPU: l.CPU, Processes: l.Processes}
+	spec.Argv, err = wasm.Argv(j.program, wasm.Module{
+		Path: path, Args: j.req.Argv[1:], Dir: spec.Dir, Env: slices.Sorted(maps.Keys(j.req.Env)), Cache: j.cache, MemoryBytes: l.MemoryBytes,
+	})
+	return spec, err
 }

@@ -184,6 +184,13 @@ func (a allowed) Threads(asked int) (int, error) {
 	return asked, nil
 }
 
+func (a allowed) Limits(asked driver.Limits) (driver.Limits, error) {
+	if asked.Processes == 7 {
+		return driver.Limits{}, errors.New("not 7 processes")
+	}
+	return asked, nil
+}
+
 // newService makes a service whose owner allows everything there is, and runs it.
 func newService(t testing.TB, dir string, configure ...func(*ops.Config)) (s *ops.Service, stop func()) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -37,7 +38,7 @@ type wanted struct {
 }
 
 // miner reports whether the workload is a miner: its kind is not that of a driver.
-func (r record) miner() bool { return r.Kind != DriverProcess }
+func (r record) miner() bool { return !slices.Contains(Drivers(), r.Kind) }
 
 // shelf is what is kept of a workload on disk, in its directory.
 type shelf struct {
@@ -126,13 +127,15 @@ func decodeRecord(path string) (rec record, mended, err error) {
 // end is how a workload ended that is not started again, kept beside what it shall do, so that it is
 // known after a restart of the agent.
 type end struct {
-	Code   int    `json:"code"`
-	Signal string `json:"signal,omitzero"`
+	Code        int    `json:"code"`
+	Signal      string `json:"signal,omitzero"`
+	OutOfMemory bool   `json:"outOfMemory,omitzero"`
+	Lost        bool   `json:"lost,omitzero"`
 }
 
 // keepEnd keeps how the workload ended.
 func (s *shelf) keepEnd(exit driver.Exit) {
-	b, err := json.Marshal(end{exit.Code, exit.Signal})
+	b, err := json.Marshal(end{exit.Code, exit.Signal, exit.OutOfMemory, exit.Lost})
 	if err == nil {
 		err = durable.WriteFile(s.endFile(), b, 0o600)
 	}
@@ -159,7 +162,7 @@ func (s *shelf) lastEnd() (exit driver.Exit, known bool) {
 	if err == nil {
 		err = json.Unmarshal(b, &e)
 	}
-	return driver.Exit{Code: e.Code, Signal: e.Signal}, err == nil
+	return driver.Exit{Code: e.Code, Signal: e.Signal, OutOfMemory: e.OutOfMemory, Lost: e.Lost}, err == nil
 }
 
 // note is kept beside a run, and goes with it: the next service goes on with what runs only where that
@@ -168,6 +171,7 @@ type note struct {
 	Wanted string `json:"wanted"` // its digest
 	Run    string `json:"run"`    // the run's ID
 	From   int64  `json:"from"`   // the offset in the log where it begins
+	Limits Limits `json:"limits,omitzero"`
 }
 
 // noteFile is in the directory of the run.
@@ -178,7 +182,7 @@ func (s *shelf) note(r *run) error {
 	sum, err := digest(r.job.wanted())
 	var b []byte
 	if err == nil {
-		b, err = json.Marshal(note{sum, r.id, r.from})
+		b, err = json.Marshal(note{sum, r.id, r.from, r.limits})
 	}
 	if err != nil {
 		return err

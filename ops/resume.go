@@ -99,7 +99,7 @@ func (w *workload) lastWords() string {
 	w.mu.Lock()
 	words := "it ended too often"
 	if w.exit != nil {
-		words += ", at last with " + w.exit.String()
+		words += ", at last" + how(*w.exit)
 	}
 	w.mu.Unlock()
 	if page, err := w.log.Tail(logs.Query{Lines: 1}); err == nil && len(page.Lines) == 1 {
@@ -119,7 +119,7 @@ func (w *workload) isOver(j job) bool {
 	defer w.mu.Unlock()
 	w.ended, w.why = true, "it ended with the worker, and is not started again"
 	if known {
-		w.why = "it ended with " + exit.String()
+		w.why = "it ended" + how(exit)
 	}
 	return true
 }

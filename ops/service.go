@@ -43,6 +43,9 @@ type Config struct {
 	// Driver runs the workloads; nil for the process driver. Those of a driver.Adopter outlive a service
 	// that is killed, and the next one goes on with them.
 	Driver driver.Driver
+	// Program is the path of this program, whose main function begins with wasm.Main; empty: it runs no
+	// WebAssembly modules.
+	Program string
 	// GoesOn reports whether the workloads of a driver.Adopter go on when Run ends, for the next service;
 	// nil: they end with it. It is asked at the end.
 	GoesOn func() bool
@@ -90,6 +93,8 @@ type Policy interface {
 	CheckWallet(wallet string) error
 	// Threads returns how many a workload gets that asks for so many; 0 is as many as it likes.
 	Threads(asked int) (int, error)
+	// Limits returns the limits that a workload gets that asks for these.
+	Limits(asked driver.Limits) (driver.Limits, error)
 }
 
 // nothing is the policy where there is none.
@@ -104,6 +109,8 @@ func (nothing) CheckDriver(string) error {
 func (nothing) CheckPool(string) error         { return errors.New("no pool is allowed") }
 func (nothing) CheckWallet(string) error       { return errors.New("no wallet is allowed") }
 func (nothing) Threads(asked int) (int, error) { return asked, nil }
+
+func (nothing) Limits(asked driver.Limits) (driver.Limits, error) { return asked, nil }
 
 // ErrInUse says that another agent, which still runs, uses the same directory.
 var ErrInUse = errors.New("state directory is in use by another running agent")

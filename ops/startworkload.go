@@ -3,9 +3,13 @@ package ops
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/docker/go-units"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	commands "github.com/seed-b490fa12/swarm/ops/run" // run is a word of this package
 	"github.com/seed-b490fa12/swarm/streams"
@@ -23,8 +27,14 @@ func startWorkload(w Worker) Operation {
 	})
 }
 
-// DriverProcess runs a workload as a process of the worker's user.
-const DriverProcess = "process"
+// How a workload runs.
+const (
+	DriverProcess = "process" // as a process of the worker's user
+	DriverWasm    = "wasm"    // as a WebAssembly module, which sees its directory and nothing else; see package wasm
+)
+
+// Drivers lists the words for [WorkloadRequest.Driver].
+func Drivers() []string { return []string{DriverProcess, DriverWasm} }
 
 // What happens when a workload ends by itself.
 const (
@@ -40,12 +50,21 @@ func Restarts() []string { return []string{RestartNo, RestartOnFailure, RestartA
 type WorkloadRequest struct {
 	Name string `json:"name"`
 	// Argv is the program and its arguments; no shell reads them. The program is a path, or a name that is
-	// looked up on the machine.
+	// looked up on the machine; of a WebAssembly module it is the path of its file.
 	Argv    []string          `json:"argv"`
 	Driver  string            `json:"driver,omitzero"`  // DriverProcess when empty
 	Dir     string            `json:"dir,omitzero"`     // an absolute path; one of its own when empty
 	Env     map[string]string `json:"env,omitzero"`     // its variables, beside PATH, HOME, TMPDIR and LANG
 	Restart string            `json:"restart,omitzero"` // RestartOnFailure when empty
+	// Limits bound all its processes together. A machine that cannot enforce one refuses the request.
+	Limits
+}
+
+// Limits are what a workload may use; 0 is as much as the owner of the machine allows.
+type Limits struct {
+	MemoryBytes int64   `json:"memoryBytes,omitzero"` // without swap; with more it is killed
+	CPU         float64 `json:"cpu,omitzero"`         // processors, 0.5 is half of one
+	Processes   int     `json:"processes,omitzero"`   // processes and their threads
 }
 
 // Summary says what is asked, without the variables.
@@ -55,6 +74,9 @@ func (r WorkloadRequest) Summary() string {
 		if w.value != "" {
 			words = append(words, w.key+"="+w.value)
 		}
+	}
+	if r.Limits != (Limits{}) {
+		words = append(words, r.Limits.String())
 	}
 	return strings.Join(words, " ") + ": " + shortened(strings.Join(r.Argv, " "))
 }
@@ -67,10 +89,28 @@ func (r WorkloadRequest) Validate() error {
 	if r.Restart != "" && !slices.Contains(Restarts(), r.Restart) {
 		return fmt.Errorf("restart %.40q: want one of %s", r.Restart, strings.Join(Restarts(), ", "))
 	}
-	if r.Driver != "" && r.Driver != DriverProcess {
-		return fmt.Errorf("driver %.40q: this version has %s", r.Driver, DriverProcess)
+	if r.Driver != "" && !slices.Contains(Drivers(), r.Driver) {
+		return fmt.Errorf("driver %.40q: this version has %s", r.Driver, strings.Join(Drivers(), ", "))
+	}
+	if err := driver.Limits(r.Limits).Validate(); err != nil {
+		return err
 	}
 	return commands.Request{Argv: r.Argv, Dir: r.Dir, Env: r.Env}.Validate()
+}
+
+// String names the limits that there are, as "memory=64MiB cpu=0.5".
+func (l Limits) String() string {
+	var words []string
+	if l.MemoryBytes > 0 {
+		words = append(words, "memory="+units.BytesSize(float64(l.MemoryBytes)))
+	}
+	if l.CPU > 0 {
+		words = append(words, fmt.Sprintf("cpu=%g", l.CPU))
+	}
+	if l.Processes > 0 {
+		words = append(words, fmt.Sprintf("processes=%d", l.Processes))
+	}
+	return strings.Join(words, " ")
 }
 
 // WorkloadAck is the state of a workload after a command.
@@ -92,8 +132,14 @@ func command(s *Service, req WorkloadRequest) (job, error) {
 	if err := s.cfg.Policy().CheckDriver(req.Driver); err != nil {
 		return nil, streams.Errorf(streams.CodeRefused, "%v", err)
 	}
-	j := commandJob{req}
-	if _, err := j.program(); err != nil {
+	var j job = commandJob{req}
+	if req.Driver == DriverWasm {
+		if s.cfg.Program == "" {
+			return nil, streams.Errorf(streams.CodeRefused, "this worker runs no WebAssembly modules")
+		}
+		j = wasmJob{commandJob{req}, s.cfg.Program, filepath.Join(s.cfg.Dir, "wasm")}
+	}
+	if _, err := j.detect(context.Background()); err != nil {
 		return nil, err
 	}
 	return j, nil

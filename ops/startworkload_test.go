@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -225,4 +226,54 @@ func TestWorkloadRequestIsBounded(t *testing.T) {
 			t.Errorf("%+.100v: %v", tt.req, err)
 		}
 	}
+}
+
+// A limit holds for all that a workload starts, and is told, or the workload is not started.
+func TestLimitsHoldOrAreRefused(t *testing.T) {
+	means := process.Driver{}.Probe()
+	s, _ := newService(t, t.TempDir())
+	for _, tt := range []struct {
+		limits ops.Limits
+		by     driver.Means
+	}{
+		{ops.Limits{MemoryBytes: 64 << 20}, means.Memory}, {ops.Limits{CPU: 0.5}, means.CPU}, {ops.Limits{Processes: 20}, means.Processes},
+	} {
+		req := shell("limited", ops.RestartNo, "sleep 300")
+		req.Limits = tt.limits
+		_, err := startWorkload(t, s, req)
+		if tt.by.By == "" {
+			if streams.CodeOf(err) != streams.CodeRefused || !strings.Contains(err.Error(), "enforced") {
+				t.Errorf("%v, which nothing enforces here: %v", tt.limits, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%v, which %s enforces: %v", tt.limits, tt.by.By, err)
+		}
+		if got := workload(t, s, "limited").Limits; got != tt.limits {
+			t.Errorf("stats tell %v, want %v", got, tt.limits)
+		}
+		if _, err := s.StopWorkload(t.Context(), ops.NameRequest{Name: "limited"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := workload(t, s, "limited").Limits; got != (ops.Limits{}) {
+			t.Errorf("of one that does not run, stats tell %v", got)
+		}
+	}
+	req := shell("owner", ops.RestartNo, "true")
+	req.Processes = 7
+	if _, err := startWorkload(t, s, req); streams.CodeOf(err) != streams.CodeRefused || !strings.Contains(err.Error(), "not 7 processes") {
+		t.Errorf("what the owner does not allow: %v", err)
+	}
+	if means.Memory.By == "" {
+		t.Log("SKIPPED: nothing here enforces a limit of memory: " + means.Memory.Why)
+		return
+	}
+	req = shell("eater", ops.RestartNo, "echo up; sleep 0.2; exec tail /dev/zero")
+	req.MemoryBytes = 16 << 20
+	mustStartWorkload(t, s, req)
+	eventually(t, "it is out of memory", func() bool {
+		w := workload(t, s, "eater")
+		return w.State == miner.Ended && w.Reason == "it ended: out of memory"
+	})
 }

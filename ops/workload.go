@@ -15,6 +15,7 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
+	"github.com/seed-b490fa12/swarm/streams"
 )
 
 const (
@@ -49,6 +50,7 @@ type workload struct {
 	why      string        // guarded by mu: it failed
 	ended    bool          // guarded by mu: by itself, and is not started again
 	pid      int           // guarded by mu: of the first process; 0 when none runs
+	limits   Limits        // guarded by mu: that the kernel holds that process to
 	status   miner.Status  // guarded by mu: as last told by the miner
 	silent   int           // guarded by mu: answers in a row that the miner did not give
 	started  time.Time     // guarded by mu: of the process; zero when none runs
@@ -61,6 +63,7 @@ type run struct {
 	id      string // no other run of any agent has it
 	from    int64  // the offset in the log where it begins
 	job     job
+	limits  Limits // of the last process, set before it is started
 	cancel  context.CancelFunc
 	stopped <-chan struct{} // closed when it was asked to stop
 	died    chan struct{}   // closed when the first process ends
@@ -141,7 +144,11 @@ type proc struct {
 
 // launch starts a process for the run.
 func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
-	spec, err := r.job.render(ctx, w.runDir())
+	var err error
+	if r.limits, err = limitsOf(w.svc, r.job); err != nil {
+		return nil, err
+	}
+	spec, err := r.job.render(ctx, w.runDir(), r.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +167,18 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.started, w.pid, w.status, w.silent = p.started, p.PID(), miner.Status{State: miner.Starting}, 0
+	w.started, w.pid, w.limits = p.started, p.PID(), r.limits
+	w.status, w.silent = miner.Status{State: miner.Starting}, 0
 	return p, nil
+}
+
+// limitsOf returns the limits that a job gets here: those that were asked for, within what the owner allows.
+func limitsOf(s *Service, j job) (Limits, error) {
+	l, err := s.cfg.Policy().Limits(driver.Limits(j.limits()))
+	if err != nil {
+		return Limits{}, streams.Errorf(streams.CodeRefused, "%v", oneLine(err))
+	}
+	return Limits(l), nil
 }
 
 // processEnded takes the end of a process into the state and its last words into the log.
@@ -348,6 +365,9 @@ func (w *workload) stats() Workload {
 		st.Reason = w.why
 		return st
 	}
+	if w.pid > 0 {
+		st.Limits = w.limits
+	}
 	st.HashRate, st.SharesAccepted, st.SharesRejected = w.status.HashRate, w.status.SharesAccepted, w.status.SharesRejected
 	if st.State != miner.Mining && st.State != miner.Running {
 		st.Reason = w.status.Reason
@@ -396,11 +416,19 @@ func (w *workload) workloadAck() WorkloadAck {
 	return WorkloadAck{Name: w.name, Running: st.State.Runs(), State: st.State, PID: st.PID}
 }
 
+// how is the way a workload ended, in the words that go on after "it ended".
+func how(e driver.Exit) string {
+	if e.OutOfMemory || e.Lost {
+		return ": " + e.String()
+	}
+	return " with " + e.String()
+}
+
 // over notes that the workload ended by itself, and is not started again.
 func (w *workload) over() {
 	w.mu.Lock()
 	exit := *w.exit
-	w.ended, w.why = true, "it ended with "+exit.String()
+	w.ended, w.why = true, "it ended"+how(exit)
 	w.mu.Unlock()
 	w.disk.keepEnd(exit)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/host/trust"
 	"github.com/seed-b490fa12/swarm/internal/admin"
+	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/internal/output"
@@ -50,6 +51,9 @@ and identity stay, and so does a root key. What is lost is named before the ques
 			}
 			if err := trust.LeaveFleet(fleetdir.Dir(dirs[0])); err != nil {
 				return err
+			}
+			if _, err := agent.EndWorkloads(dirs[0]); err != nil { // a worker that runs ends its own
+				return fmt.Errorf("this machine has left its fleet, but what its worker has left running does not end: %w", err)
 			}
 			return e.Print(signing.Change{Event: "left"}, func() error {
 				_, err := e.Stdout.Println("This machine has left its fleet. A service of it here stops, and stays stopped. Next, if you like: swarm join, " +

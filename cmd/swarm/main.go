@@ -17,10 +17,14 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/internal/process"
 	"github.com/seed-b490fa12/swarm/ops/driver/shim"
+	"github.com/seed-b490fa12/swarm/ops/driver/wasm"
 )
 
 func main() {
 	if code, done := shim.Main(); done {
+		os.Exit(code)
+	}
+	if code, done := wasm.Main(os.Args); done {
 		os.Exit(code)
 	}
 	if code, done := process.AsInit(); done {

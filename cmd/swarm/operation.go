@@ -54,7 +54,7 @@ type operation struct {
 func operations() []operation {
 	return []operation{
 		opPing(), opGetStats(), opStartMiner(), opStopMiner(), opGetLogs(), opDeploy(), opGetAudit(), opRun(),
-		opStartWorkload(), opStopWorkload(), opListWorkloads(),
+		opStartWorkload(), opStopWorkload(), opListWorkloads(), opPower(), opGetPower(),
 	}
 }
 

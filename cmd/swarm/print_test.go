@@ -26,9 +26,11 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/console"
 	"github.com/seed-b490fa12/swarm/internal/diagnose"
 	"github.com/seed-b490fa12/swarm/internal/forwardcli"
+	"github.com/seed-b490fa12/swarm/internal/pingcli"
 	"github.com/seed-b490fa12/swarm/internal/results"
 	"github.com/seed-b490fa12/swarm/internal/signing"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/power"
 	commands "github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -147,6 +149,8 @@ func printers() []struct {
 		{"an error of a machine", 1, func(e *env, s string) error {
 			return shown(e, opGetStats(), agent.Result{Target: target(s), Err: &streams.Error{Code: 500, Message: s, Trace: s}})
 		}},
+		{"power", 1, result(opPower(), func(s string) any { return power.Ack{Action: power.Reboot, Boot: s} })},
+		{"get_power", 1, result(opGetPower(), func(s string) any { return power.State{Boot: s, Failed: s} })},
 		{"forward", 1, func(e *env, s string) error {
 			return (&forwardcli.View{Env: e}).Show(agent.ForwardEvent{Event: agent.EventListening, Target: target(s), Route: agent.Route{Listen: s, To: s}})
 		}},
@@ -180,8 +184,8 @@ func printers() []struct {
 		{"peers", 3, func(e *env, s string) error { return listPeers(e, []agent.PeerLine{filled[agent.PeerLine](s)}, false) }},
 		{"connection lost", 1, event(agent.EventCut)},
 		{"connection back", 1, event(agent.EventBack)},
-		{"ping", 1, func(e *env, s string) error { return printPing(e, target(s), filled[pingLine](s), nil) }},
-		{"ping failed", 1, func(e *env, s string) error { return printPing(e, target(s), filled[pingLine](s), errors.New(s)) }},
+		{"ping", 1, func(e *env, s string) error { return pingcli.Print(e, target(s), filled[pingcli.Line](s), nil) }},
+		{"ping failed", 1, func(e *env, s string) error { return pingcli.Print(e, target(s), filled[pingcli.Line](s), errors.New(s)) }},
 		{"told", 1, func(e *env, s string) error {
 			return e.Print(filled[signing.Told](s), func() error { return e.Stderr.Block("", "-") })
 		}},

@@ -10,6 +10,8 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/forwardcli"
 	"github.com/seed-b490fa12/swarm/internal/meant"
 	"github.com/seed-b490fa12/swarm/internal/netflags"
+	"github.com/seed-b490fa12/swarm/internal/pingcli"
+	"github.com/seed-b490fa12/swarm/internal/powercli"
 	"github.com/seed-b490fa12/swarm/internal/servicecli"
 	"github.com/seed-b490fa12/swarm/internal/usage"
 )
@@ -67,7 +69,7 @@ func addCommands(root *cobra.Command, e *env) {
 		title    string
 		commands []func(*env) *cobra.Command
 	}{
-		{"Every Day:", []func(*env) *cobra.Command{newPeersCommand, newPingCommand, forwardcli.New, newEventsCommand, newDoctorCommand}},
+		{"Every Day:", []func(*env) *cobra.Command{newPeersCommand, pingcli.New, forwardcli.New, powercli.New, newEventsCommand, newDoctorCommand}},
 		{"The Fleet:", []func(*env) *cobra.Command{
 			newInitCommand, newInviteCommand, newMembersCommand, newGrantCommand, newRevokeCommand, newRenameCommand,
 			newLabelCommand, newRenewCommand, newAuditCommand, newKeyCommand,

@@ -5,6 +5,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/greet"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/power"
 	"github.com/seed-b490fa12/swarm/ops/run"
 )
 
@@ -17,6 +18,7 @@ type served struct {
 	deploy deploy.Receiver
 	audit  *audit.Recorder
 	run    *run.Service
+	power  *power.Service
 }
 
 func operations(w served) ops.Operations {
@@ -25,5 +27,7 @@ func operations(w served) ops.Operations {
 		ops.FromUpload(deploy.Deploy, deploy.Handler(w.deploy)),
 		audit.Operation(w.audit),
 		ops.FromBidi(run.Run, run.Handler(w.run)),
+		ops.FromCall(power.Power, power.Handler(w.power)),
+		ops.FromCall(power.GetPower, power.StateHandler(w.power)),
 	)
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/policy"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/driver"
+	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -121,10 +123,24 @@ func (w *Worker) ReloadPolicy() error {
 	return nil
 }
 
-// warnCaps says which caps of the policy nothing enforces yet.
+// warnCaps says which caps of the policy this machine cannot enforce.
 func (w *Worker) warnCaps() {
-	for _, unkept := range w.policy.Policy().Status().Unenforced {
-		w.log.Warn("a cap of the policy is not enforced by this version", "cap", unkept)
+	caps := w.policy.Policy().Status().Limits
+	if caps == (policy.Limits{}) {
+		return // trying what can be enforced makes cgroups
+	}
+	means := process.Driver{}.Probe()
+	for _, c := range []struct {
+		rule string
+		set  bool
+		by   driver.Means
+	}{
+		{"caps.cpuPercent", caps.CPUPercent > 0, means.CPU}, {"caps.memoryBytes", caps.MemoryBytes > 0, means.Memory},
+		{"caps.processes", caps.Processes > 0, means.Processes},
+	} {
+		if c.set && c.by.By == "" {
+			w.log.Warn("this machine cannot enforce a cap of the policy, and therefore starts no workloads and commands", "cap", c.rule, "why", c.by.Why)
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/ops/miner/xmrig"
+	"github.com/seed-b490fa12/swarm/ops/power"
 	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -114,6 +115,8 @@ type Worker struct {
 	journal  *journal.Journal
 	deployed *deploy.Store
 	unhook   func() // ends the news of fleet; nil without
+
+	power *power.Service
 
 	forwarded connectionNotes
 }
@@ -209,7 +212,7 @@ func (w *Worker) register() error {
 	w.Ops, err = ops.New(ops.Config{
 		Dir: filepath.Join(dir, "ops"), Node: w.Node.ID().String(), Name: w.cfg.Name,
 		Adapters: w.adapters, Policy: opsPolicy(w.policy), Logger: w.log,
-		Agent: ops.AgentLog{Log: w.cfg.AgentLog, May: w.may}, Driver: w.driver(), GoesOn: w.goesOn,
+		Agent: ops.AgentLog{Log: w.cfg.AgentLog, May: w.may}, Driver: w.driver(), Program: program, GoesOn: w.goesOn,
 	})
 	if err != nil {
 		return err
@@ -221,18 +224,21 @@ func (w *Worker) register() error {
 		return err
 	}
 	commands, err := run.New(run.Config{
-		Dir: filepath.Join(dir, "run"), Allowed: w.mayRunCommands, Ended: w.noteCommand, Logger: w.log,
+		Dir: filepath.Join(dir, "run"), Allowed: w.mayRunCommands, Limits: w.capsOfCommands, Ended: w.noteCommand, Logger: w.log,
 	})
 	if err != nil {
 		return err
 	}
+	w.power = power.New(power.Config{
+		Allowed: func() error { return w.policy.Policy().CheckPower() }, Failed: w.notePower, Logger: w.log,
+	})
 	w.forwarded.note = func(by peer.ID, words string) { w.audit.Note(audit.KindForwardEnd, by, words) }
 	connections := forward.New(forward.Config{
 		Allowed: func(target string) error { return w.policy.Policy().CheckForward(target) },
 		Ended:   w.forwarded.add, Logger: w.log,
 	})
 	return errors.Join(
-		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands}).Register(w.Node.Mux),
+		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands, w.power}).Register(w.Node.Mux),
 		connections.Register(w.Node.Mux),
 	)
 }
@@ -243,10 +249,21 @@ func (w *Worker) mayRunCommands() (most int, err error) {
 	return p.Caps.Runs, p.CheckRun()
 }
 
+// capsOfCommands are the limits of each command.
+func (w *Worker) capsOfCommands() driver.Limits {
+	l, _ := w.policy.Policy().Limits(driver.Limits{}) // it asks for none, so that none is refused
+	return l
+}
+
 // noteCommand records how a command ended.
 func (w *Worker) noteCommand(by peer.ID, req run.Request, e run.Exit) {
 	w.audit.Note(audit.KindRunEnd, by, fmt.Sprintf("%s after %.1f s, %d bytes to stdout and %d to stderr: %s",
 		e, e.Seconds, e.StdoutBytes, e.StderrBytes, req.Summary()))
+}
+
+// notePower records that the machine was not rebooted or shut down after all.
+func (w *Worker) notePower(by peer.ID, a power.Action, err error) {
+	w.audit.Note(audit.KindPowerFail, by, fmt.Sprintf("action=%s was not done: %v", a, err))
 }
 
 // may returns why a peer does not have a right.
@@ -272,6 +289,20 @@ func (w *Worker) driver() driver.Driver {
 		return nil
 	}
 	return shim.Driver{}
+}
+
+// EndWorkloads ends what a worker that has ended has left running, and returns how many processes that
+// were. Those of one that runs are its own.
+func EndWorkloads(stateDir string) (killed int, err error) {
+	dir, err := filepath.Abs(stateDir)
+	if err != nil {
+		return 0, err
+	}
+	killed, err = ops.EndLeft(filepath.Join(dir, "ops"))
+	if errors.Is(err, ops.ErrInUse) {
+		return 0, nil
+	}
+	return killed, err
 }
 
 // goesOn reports whether the workloads go on without the worker: it was told to stop, and not by a person
@@ -308,6 +339,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { w.warnMiners(ctx); return nil })
 	g.Go(func() error { return w.Node.Run(ctx) })
 	g.Go(func() error { return w.Ops.Run(ctx) })
+	g.Go(func() error { return w.power.Run(ctx) })
 	g.Go(func() error { return w.pushStats(ctx) })
 	g.Go(func() error { return w.audit.Run(ctx) })
 	g.Go(func() error { return w.deployed.Run(ctx) })

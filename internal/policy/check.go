@@ -1,14 +1,18 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
 // ErrRefused matches every [Refusal].
@@ -110,6 +114,14 @@ func (p Policy) CheckRun() error {
 	return &Refusal{Rule: "run", Reason: "the owner allows no commands to be run", Enable: "run"}
 }
 
+// CheckPower returns why the machine may not be rebooted or shut down.
+func (p Policy) CheckPower() error {
+	if p.Power {
+		return nil
+	}
+	return &Refusal{Rule: "power", Reason: "the owner does not allow that the machine is rebooted or shut down", Enable: "power"}
+}
+
 // mostListed is how many addresses a refusal names.
 const mostListed = 8
 
@@ -141,6 +153,36 @@ func (p Policy) Threads(asked int) (int, error) {
 		return 0, refuse(rule, "%d threads are asked, the owner allows %d", asked, most)
 	}
 	return asked, nil
+}
+
+// limits are the caps that a driver enforces.
+func (c Caps) limits() driver.Limits {
+	return driver.Limits{
+		MemoryBytes: c.MemoryBytes, CPU: float64(c.CPUPercent) / 100 * float64(runtime.NumCPU()), Processes: c.Processes,
+	}
+}
+
+// Limits returns the limits of a workload or command that asks for these, or why it gets none. A zero
+// limit asks for as much as it may have.
+func (p Policy) Limits(asked driver.Limits) (driver.Limits, error) {
+	most := p.Caps.limits()
+	got := driver.Limits{
+		MemoryBytes: cmp.Or(asked.MemoryBytes, most.MemoryBytes), CPU: cmp.Or(asked.CPU, most.CPU),
+		Processes: cmp.Or(asked.Processes, most.Processes),
+	}
+	return got, errors.Join(
+		over("caps.memoryBytes", "bytes of memory", asked.MemoryBytes, most.MemoryBytes),
+		over("caps.cpuPercent", "processors", asked.CPU, most.CPU),
+		over("caps.processes", "processes", asked.Processes, most.Processes),
+	)
+}
+
+// over returns why so much is not given.
+func over[T int | int64 | float64](rule, of string, asked, most T) error {
+	if most == 0 || asked <= most {
+		return nil
+	}
+	return refuse(rule, "%v %s are asked, the owner allows %v", asked, of, most)
 }
 
 // matchesPool reports whether a pattern, which is a host or host:port, means this pool. Names of

@@ -7,7 +7,7 @@ import (
 )
 
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload, forward=HOST:PORT"
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload or workload=DRIVER, power, forward=HOST:PORT"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
 // It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it
@@ -41,7 +41,7 @@ func (p *Policy) Enable(words ...string) error {
 func (p *Policy) enable(word string) error {
 	kind, value, hasValue := strings.Cut(word, "=")
 	lists := map[string]*[]string{
-		"miner": &p.Miners, "pool": &p.Pools, "wallet": &p.Wallets, "driver": &p.Drivers, "deploy": &p.Deploy.Names,
+		"miner": &p.Miners, "pool": &p.Pools, "wallet": &p.Wallets, "driver": &p.Drivers, "workload": &p.Drivers, "deploy": &p.Deploy.Names,
 		"forward": &p.Forward,
 	}
 	switch {
@@ -49,8 +49,11 @@ func (p *Policy) enable(word string) error {
 		return nil
 	case word == "run":
 		p.Run = true
+	case word == "power":
+		p.Power = true
 	case word == "workload":
 		add(&p.Drivers, "process")
+		add(&p.Drivers, "wasm") // which may do less
 	case word == "deploy":
 		p.Deploy.Enabled = true
 	case hasValue && value != "" && lists[kind] != nil:

@@ -26,6 +26,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/forward/target"
 )
 
@@ -51,7 +52,7 @@ var ErrInvalid = errors.New("invalid policy")
 // methods other than Enable do not change it and may be called concurrently.
 type Policy struct {
 	// Drivers are the ways in which workloads that are no miners may be run. This version knows
-	// "process": any command line, with the rights of the worker's user.
+	// "process", any command line with the rights of the worker's user, and "wasm", WebAssembly modules.
 	Drivers []string `json:"drivers"`
 	// Miners are the miners that may be started, such as "xmrig".
 	Miners []string `json:"miners"`
@@ -68,6 +69,8 @@ type Policy struct {
 	// Forward are the addresses, host:port, that peers may be connected to from this machine. There is no
 	// pattern for several.
 	Forward []string `json:"forward,omitzero"`
+	// Power allows to reboot the machine, and to shut it down.
+	Power bool `json:"power,omitzero"`
 	// Caps bound each workload.
 	Caps Caps `json:"caps"`
 }
@@ -83,12 +86,14 @@ type Deploy struct {
 	TotalBytes int64 `json:"totalBytes,omitzero"`
 }
 
-// Caps bound each workload. 0 means no cap. This version keeps Threads and Runs, and [Policy.Status]
-// names the others where they are set.
+// Caps bound each workload and each command. 0 means no cap. What cannot be held to one on a machine is
+// not started there.
 type Caps struct {
 	Threads     int   `json:"threads"`
 	CPUPercent  int   `json:"cpuPercent"` // of all processors together: 1 to 100
 	MemoryBytes int64 `json:"memoryBytes"`
+	// Processes is how many processes and threads there may be of a workload.
+	Processes int `json:"processes,omitzero"`
 	// Runs is how many command lines run at a time; 0 leaves it to the worker.
 	Runs int `json:"runs,omitzero"`
 }
@@ -145,8 +150,19 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("%w: caps.cpuPercent: %d is not from 0 to 100", ErrInvalid, p.Caps.CPUPercent)
 	case p.Caps.Runs < 0 || p.Caps.Runs > MaxRuns:
 		return fmt.Errorf("%w: caps.runs: %d is not from 0 to %d", ErrInvalid, p.Caps.Runs, MaxRuns)
-	case p.Caps.MemoryBytes < 0:
-		return fmt.Errorf("%w: caps.memoryBytes: %d is below 0", ErrInvalid, p.Caps.MemoryBytes)
+	}
+	return p.Caps.validateLimits()
+}
+
+// validateLimits checks those that a driver enforces.
+func (c Caps) validateLimits() error {
+	for _, one := range []struct {
+		rule string
+		l    driver.Limits
+	}{{"caps.memoryBytes", driver.Limits{MemoryBytes: c.MemoryBytes}}, {"caps.processes", driver.Limits{Processes: c.Processes}}} {
+		if err := one.l.Validate(); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrInvalid, one.rule, err)
+		}
 	}
 	return nil
 }

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -143,17 +146,43 @@ func TestCaps(t *testing.T) {
 	}
 }
 
-// A cap that this version cannot keep is told, and no promise.
-func TestUnkeptCapsAreTold(t *testing.T) {
-	s := Policy{Caps: Caps{Threads: 4, CPUPercent: 50, MemoryBytes: 1 << 30}}.Status()
-	if want := []string{"caps.cpuPercent", "caps.memoryBytes"}; !slices.Equal(s.Unenforced, want) {
-		t.Errorf("got %v, want %v", s.Unenforced, want)
+// A workload gets what it asks for within the caps, and the caps where it asks for nothing.
+func TestLimits(t *testing.T) {
+	half := float64(runtime.NumCPU()) / 2
+	capped := Policy{Caps: Caps{CPUPercent: 50, MemoryBytes: 1 << 30, Processes: 100}}
+	most := driver.Limits{MemoryBytes: 1 << 30, CPU: half, Processes: 100}
+	less := driver.Limits{MemoryBytes: 1 << 20, CPU: half / 2, Processes: 1}
+	for _, tt := range []struct {
+		name        string
+		p           Policy
+		asked, want driver.Limits
+		refused     string
+	}{
+		{"nothing asked", capped, driver.Limits{}, most, ""},
+		{"all of it", capped, most, most, ""},
+		{"less", capped, less, less, ""},
+		{"one asked", capped, driver.Limits{CPU: half / 2}, driver.Limits{MemoryBytes: 1 << 30, CPU: half / 2, Processes: 100}, ""},
+		{"a byte more", capped, driver.Limits{MemoryBytes: 1<<30 + 1}, most, "1073741825 bytes of memory are asked, the owner allows 1073741824 (policy.json: caps.memoryBytes)"},
+		{"a little more", capped, driver.Limits{CPU: half + 0.01}, most, "caps.cpuPercent"},
+		{"one process more", capped, driver.Limits{Processes: 101}, most, "caps.processes"},
+		{"no caps", Default(), most, most, ""},
+		{"no caps, nothing asked", Default(), driver.Limits{}, driver.Limits{}, ""},
+	} {
+		got, err := tt.p.Limits(tt.asked)
+		switch {
+		case tt.refused == "" && (err != nil || got != tt.want):
+			t.Errorf("%s: got %+v, %v; want %+v", tt.name, got, err, tt.want)
+		case tt.refused != "" && (err == nil || !strings.Contains(err.Error(), tt.refused)):
+			t.Errorf("%s: got %v, want %s", tt.name, err, tt.refused)
+		}
 	}
-	if text := s.String(); !strings.Contains(text, "4 threads at most") || !strings.Contains(text, "caps.memoryBytes is not enforced") {
+	for _, bad := range []Caps{{MemoryBytes: -1}, {MemoryBytes: 1}, {Processes: -1}, {CPUPercent: 101}} {
+		if err := (Policy{Caps: bad}).Validate(); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	if text := capped.Status().String(); !strings.Contains(text, "50 % of the processors at most; 1GiB of memory at most; 100 processes at most") {
 		t.Error(text)
-	}
-	if s := full().Status(); len(s.Unenforced) > 0 {
-		t.Errorf("without such caps: %v", s.Unenforced)
 	}
 }
 

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"strings"
+
+	"github.com/docker/go-units"
 )
 
 // Status is a policy for people and programs to read.
@@ -17,24 +19,27 @@ type Status struct {
 	Commands bool `json:"commands"`
 	// Forward are the addresses that peers may be connected to.
 	Forward []string `json:"forward,omitzero"`
-	Threads int      `json:"threads,omitzero"` // the cap; 0 is none
-	// Unenforced are the caps that the file sets and this version cannot keep.
-	Unenforced []string `json:"unenforced,omitzero"`
+	// Power says whether the machine may be rebooted and shut down.
+	Power bool `json:"power,omitzero"`
+	// Threads and Limits are the caps of each workload; 0 is none.
+	Threads int `json:"threads,omitzero"`
+	Limits
+}
+
+// Limits are caps, of which those that are not there are left out.
+type Limits struct {
+	CPUPercent  int   `json:"cpuPercent,omitzero"`
+	MemoryBytes int64 `json:"memoryBytes,omitzero"`
+	Processes   int   `json:"processes,omitzero"`
 }
 
 // Status returns what p allows.
 func (p Policy) Status() Status {
-	s := Status{
+	return Status{
 		Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Drivers: p.Drivers, Commands: p.Run,
-		Forward: p.Forward, Threads: p.Caps.Threads,
+		Forward: p.Forward, Power: p.Power, Threads: p.Caps.Threads,
+		Limits: Limits{p.Caps.CPUPercent, p.Caps.MemoryBytes, p.Caps.Processes},
 	}
-	if p.Caps.CPUPercent > 0 {
-		s.Unenforced = append(s.Unenforced, "caps.cpuPercent")
-	}
-	if p.Caps.MemoryBytes > 0 {
-		s.Unenforced = append(s.Unenforced, "caps.memoryBytes")
-	}
-	return s
 }
 
 // String says what may run in a line.
@@ -47,7 +52,7 @@ func (s Status) String() string {
 		parts = append(parts, "deploy")
 	}
 	if len(s.Drivers) > 0 {
-		parts = append(parts, "any workload as a "+strings.Join(s.Drivers, ", "))
+		parts = append(parts, "any workload by "+strings.Join(s.Drivers, ", "))
 	}
 	if s.Commands {
 		parts = append(parts, "any command")
@@ -55,11 +60,20 @@ func (s Status) String() string {
 	if len(s.Forward) > 0 {
 		parts = append(parts, "connections to "+strings.Join(s.Forward, ", "))
 	}
+	if s.Power {
+		parts = append(parts, "reboot and shutdown")
+	}
 	if s.Threads > 0 {
 		parts = append(parts, fmt.Sprintf("%d threads at most", s.Threads))
 	}
-	for _, u := range s.Unenforced {
-		parts = append(parts, u+" is not enforced by this version")
+	if s.CPUPercent > 0 {
+		parts = append(parts, fmt.Sprintf("%d %% of the processors at most", s.CPUPercent))
+	}
+	if s.MemoryBytes > 0 {
+		parts = append(parts, units.BytesSize(float64(s.MemoryBytes))+" of memory at most")
+	}
+	if s.Processes > 0 {
+		parts = append(parts, fmt.Sprintf("%d processes at most", s.Processes))
 	}
 	if len(parts) == 0 {
 		return "nothing"

@@ -103,6 +103,8 @@ func verbInWords(v string) string {
 		return "run commands"
 	case "forward":
 		return "forward connections"
+	case "power":
+		return "reboot machines and shut them down"
 	}
 	return v
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -116,6 +117,8 @@ func startError(name string, err error) error {
 		return streams.Errorf(streams.CodeNotFound, "%.200q, or what runs it, is not there", name)
 	case errors.Is(err, syscall.E2BIG):
 		return streams.Errorf(streams.CodeTooLarge, "the arguments and variables are more than that machine takes")
+	case errors.Is(err, driver.ErrLimit):
+		return streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	return err
 }

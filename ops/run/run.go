@@ -44,6 +44,8 @@ type Config struct {
 	// Allowed returns why the owner allows no commands, and how many may run at a time, 0 for
 	// DefaultMost. It is asked before each command, and every second while one runs. Nil allows none.
 	Allowed func() (most int, err error)
+	// Limits returns those of each command, with all that it starts; nil: there are none.
+	Limits func() driver.Limits
 	// Environ is the environment that the few variables are taken from that every command has; nil
 	// means that of this program.
 	Environ []string
@@ -80,6 +82,9 @@ func New(cfg Config) (*Service, error) {
 	}
 	if cfg.Allowed == nil {
 		cfg.Allowed = func() (int, error) { return 0, errors.New("commands are not allowed here") }
+	}
+	if cfg.Limits == nil {
+		cfg.Limits = func() driver.Limits { return driver.Limits{} }
 	}
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
@@ -277,7 +282,7 @@ func (s *Service) start(req Request) (_ *command, err error) {
 	c.work, err = s.driver.Start(driver.Spec{
 		Argv: append([]string{program}, req.Argv[1:]...), Dir: dir, Env: env, OnlyEnv: true,
 		Mark:  filepath.Join(s.cfg.Dir, rand.Text()),
-		Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2],
+		Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2], Limits: s.cfg.Limits(),
 	})
 	if err != nil {
 		return nil, startError(req.Argv[0], err)
