@@ -1,4 +1,5 @@
-package main
+// Package pingcli is the command that measures the way to machines.
+package pingcli
 
 import (
 	"context"
@@ -17,11 +18,12 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/span"
 )
 
-func newPingCommand(e *env) *cobra.Command {
+// New returns the command.
+func New(e *console.Env) *cobra.Command {
 	var (
 		r connect.Reach
 		s connect.Choice
-		p = pinging{env: e}
+		p = pinging{Env: e}
 	)
 	cmd := &cobra.Command{
 		Use:   "ping [TARGET…]",
@@ -63,8 +65,8 @@ right is needed. Of several machines each is asked once, unless -c says more.`,
 	return cmd
 }
 
-// pingLine is an answer as a line of JSON.
-type pingLine struct {
+// Line is an answer as a line of JSON.
+type Line struct {
 	Peer     peer.ID      `json:"peer"`
 	Name     string       `json:"name,omitzero"`
 	OK       bool         `json:"ok"`
@@ -77,7 +79,7 @@ type pingLine struct {
 
 // pinging is what the flags of ping say, and what has come of it.
 type pinging struct {
-	*env
+	*console.Env
 	count          int
 	timeout, every time.Duration
 	sum            agent.Summary
@@ -112,7 +114,7 @@ func (p *pinging) one(ctx context.Context, c *agent.Controller, t agent.Target) 
 		if err == nil {
 			until = time.Now().Add(p.timeout)
 		}
-		line := pingLine{Peer: t.Peer, Name: t.Display(), OK: err == nil, Seq: i + 1, Error: lines.NewError(err)}
+		line := Line{Peer: t.Peer, Name: t.Display(), OK: err == nil, Seq: i + 1, Error: lines.NewError(err)}
 		if err == nil {
 			rtt, offset := float64(pong.RTT.Microseconds())/1000, pong.ClockOffset.Milliseconds()
 			line.RTTMs, line.OffsetMs, line.Addr = &rtt, &offset, lines.Known(pong.Addr)
@@ -123,14 +125,15 @@ func (p *pinging) one(ctx context.Context, c *agent.Controller, t agent.Target) 
 		case err != nil:
 			p.told = words
 		}
-		if err := printPing(p.env, t, line, err); err != nil {
+		if err := Print(p.Env, t, line, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printPing(e *env, t agent.Target, l pingLine, pingErr error) error {
+// Print prints an answer, or why there is none.
+func Print(e *console.Env, t agent.Target, l Line, pingErr error) error {
 	if e.JSON {
 		return e.PrintJSON(l)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
 	"github.com/seed-b490fa12/swarm/ops/forward"
+	"github.com/seed-b490fa12/swarm/ops/power"
 	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -83,6 +84,12 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 
 	add("start_workload", 0, "the least", `{"name":"web","argv":["true"]}`)
 	add("start_workload", 0, "all members", `{"name":"web","argv":["sh","-c","exec serve"],"driver":"process","dir":"/srv","env":{"PORT":"80"},"restart":"always"}`)
+	add("start_workload", 0, "a module", `{"name":"job","argv":["/srv/job.wasm","input.txt"],"driver":"wasm"}`)
+	add("start_workload", 0, "limits", `{"name":"web","argv":["true"],"memoryBytes":67108864,"cpu":0.5,"processes":100}`)
+	add("start_workload", 0, "the least limits", `{"name":"web","argv":["true"],"memoryBytes":1048576,"cpu":0.01,"processes":1}`)
+	add("start_workload", invalid, "too little memory", `{"name":"web","argv":["true"],"memoryBytes":1048575}`)
+	add("start_workload", invalid, "too little of a processor", `{"name":"web","argv":["true"],"cpu":0.009}`)
+	add("start_workload", invalid, "processes below none", `{"name":"web","argv":["true"],"processes":-1}`)
 	add("start_workload", invalid, "no name", `{"argv":["true"]}`)
 	add("start_workload", invalid, "no program", `{"name":"web","argv":[]}`)
 	add("start_workload", invalid, "a driver that there is not", `{"name":"web","argv":["true"],"driver":"magic"}`)
@@ -132,6 +139,14 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("run_output", 0, "exited", `{"exit":{"code":0,"stdoutBytes":6,"stderrBytes":0,"seconds":0.25}}`)
 	add("run_output", 0, "ended after its time", `{"exit":{"signal":"SIGTERM","number":15,"why":"timeout","stdoutBytes":0,"stderrBytes":0,"seconds":60}}`)
 
+	add("power", 0, "a reboot", `{"action":"reboot"}`)
+	add("power", 0, "a shutdown", `{"action":"shutdown"}`)
+	add("power", invalid, "something else", `{"action":"explode"}`)
+	add("power", invalid, "nothing", `{}`)
+	add("power_ack", 0, "about to reboot", `{"action":"reboot","bootId":"5a2c8cf1-7d41-4b9f-9a3e-4c1c7f0f6f57"}`)
+	add("get_power", 0, "nothing to say", `{}`)
+	add("power_state", 0, "it runs", `{"bootId":"5a2c8cf1-7d41-4b9f-9a3e-4c1c7f0f6f57"}`)
+	add("power_state", 0, "it was not done", `{"bootId":"","failed":"/sbin/shutdown: exit status 1: "}`)
 	add("forward", 0, "a port of the machine", `{"target":"127.0.0.1:80"}`)
 	add("forward", 0, "a name", `{"target":"nas.lan:5000"}`)
 	add("forward", 0, "IPv6", `{"target":"[2001:db8::7]:443"}`)
@@ -215,6 +230,14 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(run.Input), false
 	case "run_output":
 		return new(run.Output), true
+	case "power":
+		return new(power.Request), false
+	case "power_ack":
+		return new(power.Ack), true
+	case "get_power":
+		return new(power.StateRequest), false
+	case "power_state":
+		return new(power.State), true
 	case "forward", "forward_check":
 		return new(forward.Request), false
 	case "forwarded", "forward_allowed":

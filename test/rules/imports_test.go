@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"cmd/swarm": {
 		"internal/nearest", "internal/usage", "internal/buildinfo", "internal/span", "internal/selector", "internal/meant", "internal/complete", "internal/manual",
 		"internal/control", "internal/admin", "internal/diagnose", "internal/hints", "internal/agent", "internal/audit", "internal/clock", "internal/health",
-		"internal/fleetdir", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/signing", "internal/running", "internal/agentlog", "internal/handout", "internal/reload", "internal/service", "internal/servicecli", "host", "host/book", "host/discovery", "host/identity", "host/node/greet", "host/route", "host/trust/...", "streams", "ops", "deploy", "internal/durable", "ops/driver/shim", "ops/logs", "internal/runcli", "internal/workloadcli", "internal/forwardcli", "internal/ownlog",
+		"internal/fleetdir", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/signing", "internal/running", "internal/agentlog", "internal/handout", "internal/reload", "internal/service", "internal/servicecli", "host", "host/book", "host/discovery", "host/identity", "host/node/greet", "host/route", "host/trust/...", "streams", "ops", "deploy", "internal/durable", "ops/driver/shim", "ops/driver/wasm", "ops/logs", "internal/runcli", "internal/workloadcli", "internal/forwardcli", "internal/pingcli", "internal/powercli", "internal/ownlog", "ops/power",
 	},
 	"internal/ask":     {"internal/output"},
 	"internal/lines":   {"internal/agent", "streams"},
@@ -53,6 +53,8 @@ var mayImport = map[string][]string{
 	"internal/results":     {"internal/lines", "internal/agent", "internal/audit", "internal/brief", "internal/console", "internal/output", "streams", "ops", "ops/logs", "ops/run", "host/route"},
 	"internal/ownlog":      {"internal/agent", "internal/agentlog", "internal/console", "internal/fleetdir", "ops"},
 	"internal/forwardcli":  {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/span", "ops/forward/target"},
+	"internal/pingcli":     {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/output", "internal/results", "internal/span"},
+	"internal/powercli":    {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/output", "internal/results", "internal/span", "ops", "ops/power", "streams"},
 	"internal/workloadcli": {"internal/runcli", "ops"},
 	"internal/runcli":      {"internal/agent", "internal/console", "internal/output", "internal/results", "ops/run", "streams"},
 	"internal/signing":     {"internal/lines", "internal/admin", "internal/agent", "internal/connect", "internal/console", "internal/control", "internal/output", "host/trust/...", "streams", "internal/span"},
@@ -61,7 +63,7 @@ var mayImport = map[string][]string{
 	"internal/output":      {},
 	"internal/process":     {},
 	"internal/running":     {"host/identity", "internal/durable"},
-	"internal/servicecli":  {"internal/console", "internal/output", "internal/running", "internal/service", "internal/span", "internal/hints", "internal/settings"},
+	"internal/servicecli":  {"internal/agent", "internal/console", "internal/output", "internal/running", "internal/service", "internal/span", "internal/hints", "internal/settings"},
 	"internal/agentlog":    {"ops/logs"},
 	"internal/handout":     {"host/trust/ticket", "internal/durable"},
 	"internal/reload":      {"internal/process", "internal/settings"},
@@ -101,11 +103,12 @@ var mayImport = map[string][]string{
 	"ops/run":              {"ops/driver/...", "streams"},
 	"ops/forward":          {"ops/forward/target", "streams"},
 	"ops/forward/target":   {},
+	"ops/power":            {"streams", "internal/durable"},
 	"deploy":               {"streams", "internal/durable"},
 	"internal/durable":     {},
 	"internal/audit":       {"ops", "streams", "internal/durable"},
 	"internal/journal":     {"streams", "internal/durable"},
-	"internal/policy":      {"internal/durable", "ops/forward/target"},
+	"internal/policy":      {"internal/durable", "ops/driver", "ops/forward/target"},
 	"test/contract":        {}, // what --json prints, as docs/json.md says
 	"test/integration/...": {"..."},
 	"examples/...":         {"host/...", "streams"},
@@ -116,8 +119,8 @@ var mayImport = map[string][]string{
 // onlyIn says where libraries may be imported that talk to people or serve numbers. The library
 // packages and internal/agent leave that to the program, and get a *slog.Logger with their Config.
 var onlyIn = map[string][]string{
-	"github.com/spf13/cobra":         {"cmd/swarm", "internal/forwardcli", "internal/ownlog", "internal/reload", "internal/connect", "internal/console", "internal/settings", "internal/servicecli", "internal/usage", "internal/meant", "internal/complete", "internal/manual"},
-	"github.com/spf13/pflag":         {"cmd/swarm", "internal/reload", "internal/connect", "internal/console", "internal/netflags", "internal/settings", "internal/signing", "internal/usage", "internal/meant", "internal/selector", "internal/span", "internal/complete", "internal/workloadcli"},
+	"github.com/spf13/cobra":         {"cmd/swarm", "internal/forwardcli", "internal/pingcli", "internal/powercli", "internal/ownlog", "internal/reload", "internal/connect", "internal/console", "internal/settings", "internal/servicecli", "internal/usage", "internal/meant", "internal/complete", "internal/manual"},
+	"github.com/spf13/pflag":         {"cmd/swarm", "internal/reload", "internal/connect", "internal/console", "internal/netflags", "internal/settings", "internal/signing", "internal/usage", "internal/meant", "internal/selector", "internal/span", "internal/complete", "internal/powercli", "internal/workloadcli"},
 	"github.com/goccy/go-yaml":       {"internal/settings"},
 	"go.yaml.in/yaml":                {},
 	"gopkg.in/yaml":                  {},

@@ -13,7 +13,7 @@ import (
 
 var (
 	// ruleItem begins a numbered rule of the protocol: "- **E7.** An object MUST NOT …".
-	ruleItem = regexp.MustCompile(`^ *- \*\*([A-Z])([0-9]+)\.\*\* `)
+	ruleItem = regexp.MustCompile(`^ *- \*\*([A-Z]{1,2})([0-9]+)\.\*\* `)
 	listItem = regexp.MustCompile(`^ *(-|[0-9]+\.) `)
 	must     = regexp.MustCompile(`\bMUST\b`)
 	// checks are what a rule names as its proof: a test, or a case of a file of vectors.
