@@ -16,6 +16,9 @@ PLATFORMS   = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 # that fmt calls, which keep secrets out of logs.
 ALIVE = -e '^streams/streamtest/' -e '^test/' -e '^internal/refpow/pool/' -e 'String$$'
 
+# Tests that take both processors for a long time, in programs without the race detector.
+ALONE = ^Test(ModelLong|Mutants)$$
+
 # How programs are built; checks are made in the same way, so that they find the packages compiled.
 STATIC = CGO_ENABLED=0
 
@@ -41,7 +44,8 @@ test: ## the fast set of tests, with the race detector
 
 .PHONY: slow
 slow: ## the fast set and the slow one
-	$(GO) test -race -tags slow -timeout 60m ./...
+	$(GO) test -race -tags slow -timeout 60m -skip '$(ALONE)' ./...
+	$(GO) test -tags slow -timeout 100m -run '$(ALONE)' -v ./host/trust
 	$(GO) test -tags slow -timeout 40m -run '^Test(ThousandStrangers|Hundreds|IdleBudgets|StrangersHoardMemory.*|MembersCostLittle)$$' -v ./test/integration
 
 .PHONY: lint

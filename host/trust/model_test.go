@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -149,6 +150,9 @@ func modelProgram(t testing.TB, overlay string) string {
 	return path
 }
 
+// toldEvery is after how many histories it is told what came of them.
+const toldEvery = 500
+
 // playPart plays some histories one after the other, and says how they ended line by line.
 func playPart(t *testing.T, part string) {
 	var from, count uint64
@@ -159,7 +163,17 @@ func playPart(t *testing.T, part string) {
 	}
 	c := newCast(t)
 	seen := map[string]int{}
+	tell := func(played uint64) {
+		for what, n := range seen {
+			fmt.Printf("seen %d %s\n", n, what)
+		}
+		clear(seen)
+		fmt.Printf("played %d\n", played)
+	}
 	for seed := from; seed < from+count; seed++ {
+		if n := seed - from; n > 0 && n%toldEvery == 0 {
+			tell(toldEvery)
+		}
 		out := c.history(t, seed, dir)
 		for what, yes := range out.seen {
 			if yes {
@@ -173,10 +187,7 @@ func playPart(t *testing.T, part string) {
 			}
 		}
 	}
-	for what, n := range seen {
-		fmt.Printf("seen %d %s\n", n, what)
-	}
-	fmt.Printf("played %d\n", count)
+	tell((count-1)%toldEvery + 1)
 }
 
 // told is what several programs have said of their parts.
@@ -210,31 +221,45 @@ func (r *told) line(line string) error {
 // run has a program play a part.
 func (r *told) run(ctx context.Context, program, dir string, from uint64, count int, stop bool) error {
 	cmd := exec.CommandContext(ctx, program, "-test.run=^TestModel$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s %v", partVariable, from, count, dir, stop), "GOMAXPROCS=1")
-	out, err := cmd.CombinedOutput()
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s %v", partVariable, from, count, dir, stop), "GOMAXPROCS=1", "GOGC=400")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+		return err
 	}
-	lines := bufio.NewScanner(bytes.NewReader(out))
+	lines := bufio.NewScanner(io.TeeReader(out, &said))
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if err := r.line(lines.Text()); err != nil {
-			return err
-		}
+	for err == nil && lines.Scan() {
+		err = r.line(lines.Text())
 	}
-	return lines.Err()
+	switch over := cmd.Wait(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case over != nil:
+		return fmt.Errorf("%w\n%s", over, said.Bytes())
+	}
+	return errors.Join(err, lines.Err())
 }
 
 // runParts has programs play histories on all processors.
 func (r *told) runParts(t *testing.T, program string, from uint64, count int, stop bool) error {
 	t.Helper()
-	parts, dir := min(runtime.NumCPU(), 16), memoryDir(t)
+	parts, dir, ctx := min(runtime.NumCPU(), 16), memoryDir(t), t.Context()
+	if end, ok := t.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, end.Add(-time.Minute), errors.New("there is no time left"))
+		defer cancel()
+	}
 	errs := make([]error, parts)
 	var wg sync.WaitGroup
 	for i := range parts {
 		wg.Go(func() {
 			first, next := count*i/parts, count*(i+1)/parts
-			errs[i] = r.run(t.Context(), program, filepath.Join(dir, fmt.Sprint(i)), from+uint64(first), next-first, stop)
+			errs[i] = r.run(ctx, program, filepath.Join(dir, fmt.Sprint(i)), from+uint64(first), next-first, stop)
 		})
 	}
 	wg.Wait()
