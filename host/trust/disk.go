@@ -290,8 +290,11 @@ func (m *memory) damage() error {
 func (m *memory) lost() []ID {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return slices.SortedFunc(maps.Keys(m.missing), ID.Compare)
+	return m.lostIDs()
 }
+
+// lostIDs is lost for a caller that holds mu.
+func (m *memory) lostIDs() []ID { return slices.SortedFunc(maps.Keys(m.missing), ID.Compare) }
 
 // update writes what is not on the disk yet, and reads what other processes of this node have
 // learned since.

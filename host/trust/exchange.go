@@ -115,6 +115,7 @@ func (e *Exchange) Digest(p peer.ID) string {
 			h.Write(make([]byte, sha256.Size))
 		}
 	}
+	writeIDs(h, e.memory.lostIDs()) // nobody agrees with a node that has lost something: it may be what others do not compare
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
@@ -275,6 +276,9 @@ func (e *Exchange) named(d *digest, id ID) []*Statement {
 	if st, known := e.memory.set.all[id]; known {
 		return []*Statement{st}
 	}
+	if st := e.memory.carried.bodies[id]; st != nil {
+		return []*Statement{st}
+	}
 	return d.groups[id]
 }
 
@@ -314,7 +318,8 @@ func bodies(list []*Statement) [][]byte {
 }
 
 // Bodies returns those of the statements that are known, and that are for everybody or concern the
-// peer or this node; before grants of members those of their signers.
+// peer or this node; before grants of members those of their signers. Who has lost what a closed book
+// holds, which nobody compares, asks for it by its ID.
 func (e *Exchange) Bodies(p peer.ID, ids []ID) [][]byte {
 	e.memory.mu.RLock()
 	defer e.memory.mu.RUnlock()
@@ -323,7 +328,7 @@ func (e *Exchange) Bodies(p peer.ID, ids []ID) [][]byte {
 	var asked []*Statement
 	for _, id := range ids {
 		for _, st := range e.named(d, id) {
-			if e.memory.set.common(st) || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject) {
+			if st.common() || st.Grant != nil && slices.Contains(concerned, st.Grant.Subject) {
 				asked = append(asked, st)
 			}
 		}

@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,6 +44,79 @@ func TestClosedBookIsNotMissed(t *testing.T) {
 		f = o.again(f)
 		must(t, f.Whole())
 		must(t, f.May(friend.id, "deploy"))
+	}
+}
+
+// A machine has lost what a closed book holds, which nobody compares, and the only one that has it never
+// meets it: who meets both carries it from one to the other. One that the root has not been asked about is
+// whole again.
+func TestLostOfAClosedBook(t *testing.T) {
+	o := newOwner(t)
+	holder, holderID := o.rig(t.TempDir(), nil, nil)
+	loser, loserID := o.rig(t.TempDir(), nil, nil)
+	laptop, _ := o.rig(t.TempDir(), nil, nil)
+	_, thief, c := o.stolen()
+	friend := newPerson(t)
+	paper := o.issue(o.second, trust.Grant{Subject: friend.id, Role: trust.RoleController, Name: "friend"})
+	lost := o.revocation(thief, c[0], friend.id, paper...)
+	for _, f := range []*trust.Fleet{holder, loser} {
+		o.learn(f, append(append(c, paper...), lost)...)
+	}
+	o.learn(laptop, append(c, paper...)...)
+	path := filepath.Join(loser.Dir(), "statements")
+	data, err := os.ReadFile(path)
+	must(t, err)
+	lines := strings.SplitAfter(string(data), "\n")
+	must(t, os.WriteFile(path, []byte(strings.Join(lines[:len(lines)-2], "")), 0o600)) // the last one is the one learnt last
+	loser = o.again(loser)
+	if got := loser.Missing(); len(got) != 1 {
+		t.Fatalf("%d statements are missing", len(got))
+	}
+	o.revoke(laptop, o.signer, thief.id)
+	must(t, laptop.Issuance().Close(o.signer, trust.Closing{Signer: thief.id}))
+	for _, f := range []*trust.Fleet{holder, loser} {
+		o.learn(f, laptop.Exchange().Common()...)
+	}
+
+	ex := laptop.Exchange()
+	if loser.Exchange().Digest(holderID.id) == holder.Exchange().Digest(loserID.id) {
+		t.Error("a machine that has lost something seems to have the same as others")
+	}
+	ex.Seek(loser.Missing())
+	if got := ex.Sought(10); !slices.Equal(got, loser.Missing()) {
+		t.Errorf("the laptop looks for %d", len(got))
+	}
+	o.learn(laptop, holder.Exchange().Bodies(holderID.id, ex.Sought(10))...)
+	if got := ex.Sought(10); len(got) != 0 {
+		t.Errorf("the laptop still looks for %d", len(got))
+	}
+	o.learn(loser, ex.Bodies(loserID.id, loser.Missing())...)
+	must(t, loser.Whole())
+	must(t, laptop.May(friend.id, "deploy")) // it counts for nobody
+	must(t, loser.May(friend.id, "deploy"))
+}
+
+// No more is looked for, or carried, than there is room for.
+func TestCarriedIsBounded(t *testing.T) {
+	o := newOwner(t)
+	f, _ := o.rig(t.TempDir(), nil, nil)
+	const most = 1_000
+	for range 3 {
+		ids := make([]trust.ID, most)
+		for i := range ids {
+			rand.Read(ids[i][:]) // never fails
+		}
+		f.Exchange().Seek(ids)
+		if got := f.Exchange().Sought(10 * most); len(got) != most {
+			t.Errorf("it looks for %d, want %d", len(got), most)
+		}
+		f.Exchange().Seek(append(ids, trust.ID{1}))
+		if got := f.Exchange().Sought(10 * most); len(got) != most {
+			t.Errorf("of one more it looks for %d, want %d", len(got), most)
+		}
+	}
+	if got := f.Exchange().Sought(3); len(got) != 3 {
+		t.Errorf("asked for 3 it names %d", len(got))
 	}
 }
 

@@ -34,6 +34,7 @@ type memory struct {
 	set     *set
 	missing map[ID]struct{} // what the index names and the set lacks
 	unsaved []*Statement    // what is not on the disk yet
+	carried carried         // what others have lost
 	shown   Chain           // what fleet.json holds
 	changes int             // of what all nodes should have, and of this node's own grant
 	// declined are statements for which there was no room: they are not asked for again.
@@ -164,6 +165,7 @@ func (m *memory) take(statements []*Statement, owed bool) (news bool, err error)
 			errs = append(errs, err)
 		}
 		if !added {
+			m.carried.take(st)
 			m.decline(st.ID, err)
 			continue
 		}

@@ -123,6 +123,8 @@ func fleetPayloads(t *testing.T) (cases []payloadCase) {
 	add("compared", 0, "nothing differs", `{"ids":[],"buckets":[]}`)
 	add("compared", 0, "there are more", fmt.Sprintf(`{"ids":[%s],"buckets":[%d],"more":true}`, id, st.ID[0]))
 	add("compared", invalid, "1,001 IDs", `{"ids":`+list(1001, id)+`,"buckets":[]}`)
+	add("compared", 0, "some are missing", `{"ids":[],"buckets":[],"missing":`+list(64, id)+`}`)
+	add("compared", invalid, "65 that are missing", `{"ids":[],"buckets":[],"missing":`+list(65, id)+`}`)
 	add("compared", invalid, "257 buckets", `{"ids":[],"buckets":`+list(257, `0`)+`}`)
 
 	add("get_statements", 0, "64 IDs", `{"ids":`+list(64, id)+`}`)

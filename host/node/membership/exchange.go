@@ -40,6 +40,9 @@ type party struct {
 // do.
 func (m *Membership) sync(ctx context.Context, to party, told string) error {
 	f := m.cfg.Fleet
+	if err := m.fetch(ctx, to, f.Exchange().Sought(maxStatements)); err != nil {
+		return err
+	}
 	if told != "" && told == f.Exchange().Digest(to.peer) {
 		return nil
 	}
@@ -52,6 +55,10 @@ func (m *Membership) sync(ctx context.Context, to party, told string) error {
 		if err := m.give(ctx, to, f.Exchange().Beyond(to.peer, got.IDs, got.Buckets)); err != nil {
 			return err
 		}
+		if err := m.give(ctx, to, f.Exchange().Bodies(to.peer, got.Missing)); err != nil {
+			return err
+		}
+		f.Exchange().Seek(got.Missing)
 		if err := m.fetch(ctx, to, f.Exchange().Lacks(got.IDs)); err != nil {
 			return err
 		}
@@ -191,7 +198,12 @@ func (m *Membership) answerCompare(_ context.Context, p streams.Peer, r CompareR
 		}
 	}
 	ids, buckets, more := m.cfg.Fleet.Exchange().Differing(p.ID, r.Sums, after, maxCompared)
-	return Compared{ids, buckets, more}, nil
+	c := Compared{IDs: ids, Buckets: buckets, More: more}
+	if r.After == "" { // once in a comparison
+		missing := m.cfg.Fleet.Missing()
+		c.Missing = missing[:min(len(missing), maxStatements)]
+	}
+	return c, nil
 }
 
 func (m *Membership) answerStatements(_ context.Context, p streams.Peer, r StatementsRequest) (Statements, error) {

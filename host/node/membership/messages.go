@@ -71,12 +71,15 @@ type Compared struct {
 	Buckets []int `json:"buckets"`
 	// More says that there are others: ask again, after the last one.
 	More bool `json:"more,omitzero"`
+	// Missing are statements that the answering side once had and has lost, and wants to be given whatever
+	// was compared.
+	Missing []trust.ID `json:"missing,omitzero"`
 }
 
 // Validate checks the bounds.
 func (c Compared) Validate() error {
-	if len(c.IDs) > maxCompared || len(c.Buckets) > trust.Buckets {
-		return fmt.Errorf("ids and buckets: want %d and %d at most", maxCompared, trust.Buckets)
+	if len(c.IDs) > maxCompared || len(c.Buckets) > trust.Buckets || len(c.Missing) > maxStatements {
+		return fmt.Errorf("ids, buckets and missing: want %d, %d and %d at most", maxCompared, trust.Buckets, maxStatements)
 	}
 	return nil
 }
