@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -93,7 +94,7 @@ func (r WorkloadRequest) Validate() error {
 		return fmt.Errorf("driver %.40q: this version has %s", r.Driver, strings.Join(Drivers(), ", "))
 	}
 	if err := driver.Limits(r.Limits).Validate(); err != nil {
-		return err
+		return errors.New(strings.TrimPrefix(err.Error(), driver.ErrSpec.Error()+": "))
 	}
 	return commands.Request{Argv: r.Argv, Dir: r.Dir, Env: r.Env}.Validate()
 }

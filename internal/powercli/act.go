@@ -67,7 +67,11 @@ type act struct {
 // do asks the person, then the machine, and looks what comes of it.
 func (x *act) do(ctx context.Context, yes bool) error {
 	var s power.State
-	if err := x.call(ctx, power.GetPower.Spec(), power.StateRequest{}, &s, answerTime); err != nil {
+	err := x.call(ctx, power.GetPower.Spec(), power.StateRequest{}, &s, answerTime)
+	if streams.CodeOf(err) == streams.CodeForbidden {
+		err, x.noWait = nil, true // it may be rebooted, and not be looked at
+	}
+	if err != nil {
 		return x.failed(ctx, err)
 	}
 	if !yes {

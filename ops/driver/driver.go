@@ -148,7 +148,8 @@ type Exit struct {
 	// signal.
 	Signal string
 	Number int
-	// OutOfMemory says that the kernel killed the process because it needed more memory than it may have.
+	// OutOfMemory says that the kernel killed the process because it needed more memory than it may have, or
+	// something that it has started, and it told so as a shell does (137).
 	OutOfMemory bool
 	// Lost says that what looked after the workload was ended itself, and the workload therefore too.
 	Lost bool

@@ -28,7 +28,7 @@ type Limits struct {
 func (l Limits) Validate() error {
 	switch {
 	case l.MemoryBytes != 0 && l.MemoryBytes < minMemory:
-		return fmt.Errorf("%w: %d bytes of memory, need %d at least", ErrSpec, l.MemoryBytes, minMemory)
+		return fmt.Errorf("%w: %d bytes of memory, need 1 MiB at least", ErrSpec, l.MemoryBytes)
 	case l.CPU != 0 && !(l.CPU >= minCPU && l.CPU <= maxCPU): // also what is no number
 		return fmt.Errorf("%w: %v processors, need %v to %v", ErrSpec, l.CPU, minCPU, maxCPU)
 	case l.Processes < 0:

@@ -6,8 +6,13 @@ import (
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
-// VerbPower is the right to reboot a machine and to shut it down.
-const VerbPower streams.Verb = "power"
+// The rights that the message types need.
+const (
+	// VerbPower is the right to reboot a machine and to shut it down.
+	VerbPower streams.Verb = "power"
+	// VerbStatsRead is the right to see how a machine stands.
+	VerbStatsRead streams.Verb = "stats.read"
+)
 
 // Family returns the family of power.
 func Family() streams.Family { return streams.Family{Name: "power", Versions: []string{"1.0.0"}} }
@@ -18,7 +23,7 @@ var (
 	Power = streams.Call[Request, Ack]{Family: Family(), Request: "power", Reply: "power_ack", Verb: VerbPower}
 	// GetPower asks what has become of it. It is refused where Power is.
 	GetPower = streams.Call[StateRequest, State]{
-		Family: Family(), Request: "get_power", Reply: "power_state", Verb: VerbPower,
+		Family: Family(), Request: "get_power", Reply: "power_state", Verb: VerbStatsRead,
 	}
 )
 

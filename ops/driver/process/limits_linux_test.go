@@ -29,11 +29,11 @@ func limited(t *testing.T, means driver.Means, out *buffer, l driver.Limits, scr
 	return w
 }
 
-// A workload that needs more memory than it may have ends in a way that says so; one whose helper was
-// killed for it, and which is stopped later, does not.
+// A workload that needs more memory than it may have ends in a way that says so, also by a shell; one whose
+// helper was killed for it, and which is stopped later, does not.
 func TestMemoryLimit(t *testing.T) {
 	means := process.Driver{}.Probe().Memory
-	for name, script := range map[string]string{"itself": "exec tail /dev/zero", "helper": "tail /dev/zero; echo 1; exec sleep 300"} {
+	for name, script := range map[string]string{"itself": "exec tail /dev/zero", "shell": "tail /dev/zero; exit $?", "helper": "tail /dev/zero; echo 1; exec sleep 300"} {
 		t.Run(name, func(t *testing.T) {
 			var out buffer
 			w := limited(t, means, &out, driver.Limits{MemoryBytes: 64 << 20}, script)
@@ -44,7 +44,7 @@ func TestMemoryLimit(t *testing.T) {
 				}
 			}
 			<-w.Done()
-			if e := w.Exit(); e.OutOfMemory != (name == "itself") || (e.String() == "out of memory") != e.OutOfMemory {
+			if e := w.Exit(); e.OutOfMemory != (name != "helper") || (e.String() == "out of memory") != e.OutOfMemory {
 				t.Errorf("Exit() = %+v, printed %q", e, out.String())
 			}
 		})

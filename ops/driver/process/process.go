@@ -102,7 +102,7 @@ func (w *workload) run(started chan<- error) {
 	w.tree.killWithFirst()
 	_ = w.cmd.Wait() // its error repeats the state, or says that the pipes had to be closed
 	w.exit = exitOf(w.cmd.ProcessState)
-	w.exit.OutOfMemory = w.exit.Number == killed && w.tree.outOfMemory() // the cgroup goes with the tree
+	w.exit.OutOfMemory = (w.exit.Number == killed || w.exit.Code == 128+killed) && w.tree.outOfMemory() // the cgroup goes with the tree
 	w.tree.sweep()
 	close(w.done)
 	<-stopped
