@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 
+	"github.com/seed-b490fa12/swarm/ops/hardware"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -41,6 +42,8 @@ type Host struct {
 	DiskTotal   *uint64  `json:"diskTotal"` // of the file system that holds the agent's state
 	DiskUsed    *uint64  `json:"diskUsed"`
 	TempCelsius *float64 `json:"tempCelsius,omitzero"` // the hottest processor sensor; left out when there is none
+	// Devices are graphics cards, processor packages and disks that tell how they are.
+	Devices []hardware.Device `json:"devices,omitzero"`
 }
 
 // Workload is the state of one workload.

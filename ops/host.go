@@ -10,6 +10,8 @@ import (
 	"github.com/shirou/gopsutil/v4/load"
 	"github.com/shirou/gopsutil/v4/mem"
 	"github.com/shirou/gopsutil/v4/sensors"
+
+	"github.com/seed-b490fa12/swarm/ops/hardware"
 )
 
 const (
@@ -38,6 +40,25 @@ func (s *Service) sampleHost(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
+		}
+	}
+}
+
+// devicesEvery is the time between two readings of the devices, which ask drivers.
+const devicesEvery = 10 * time.Second
+
+// sampleDevices reads the devices until ctx ends, apart from all else: a driver may take its time.
+func sampleDevices(ctx context.Context, s *Service) {
+	r := hardware.New(hardware.Config{})
+	for {
+		devices := r.Read(ctx)
+		s.mu.Lock()
+		s.devices = devices
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(devicesEvery):
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/durable"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/process"
+	"github.com/seed-b490fa12/swarm/ops/hardware"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -129,6 +130,7 @@ type Service struct {
 	closed    bool                 // guarded by mu: was run, or closed
 	workloads map[string]*workload // guarded by mu
 	host      Host                 // guarded by mu: as last measured
+	devices   []hardware.Device    // guarded by mu: as last read
 	seq       uint64               // guarded by mu: of the last Stats
 
 	parts sync.WaitGroup // the goroutines of workloads; added to under mu while life is there
@@ -210,6 +212,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.life, s.closed = ctx, true
 	s.mu.Unlock()
 	resumeAll(s)
+	s.parts.Go(func() { sampleDevices(ctx, s) })
 	s.sampleHost(ctx)
 	s.mu.Lock()
 	s.life = nil
@@ -249,6 +252,7 @@ func (s *Service) Stats(context.Context) (Stats, error) {
 		Node: s.cfg.Node, Name: s.cfg.Name, UptimeSeconds: time.Since(s.started).Seconds(),
 		Host: s.host, Seq: s.seq, Boot: s.boot, Workloads: []Workload{},
 	}
+	st.Host.Devices = s.devices
 	all := slices.SortedFunc(maps.Values(s.workloads), func(a, b *workload) int { return strings.Compare(a.name, b.name) })
 	s.mu.Unlock()
 	for _, w := range all {

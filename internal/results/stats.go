@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/output"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/hardware"
 )
 
 // Stats is the table of machines with their workloads. Without wide the columns are those for which
@@ -51,6 +53,34 @@ func statsRows(s *output.Sheet, t agent.Target, v ops.Stats) {
 			output.Number(w.SharesAccepted)+"/"+output.Number(w.SharesRejected), Pool(w.Pool))...)
 		first = []any{"", "", "", "", "", ""}
 	}
+	for _, d := range h.Devices {
+		if d.Kind == hardware.GPU {
+			s.Row("", "", "", "", "", output.Optional("%.0f °C", d.TempCelsius), device(d), load(d))
+		}
+	}
+}
+
+// device names a graphics card by the end of its address, which tells it from the others, and its name.
+func device(d hardware.Device) string {
+	_, id, ok := strings.Cut(d.ID, ":")
+	if !ok {
+		id = d.ID
+	}
+	return strings.TrimSpace("gpu " + id + " " + d.Name)
+}
+
+// load is what a device does, as far as it tells.
+func load(d hardware.Device) string {
+	var parts []string
+	for _, p := range []struct {
+		format string
+		v      *float64
+	}{{"%.0f %% busy", d.UsePercent}, {"%.0f W", d.PowerWatts}, {"fan %.0f %%", d.FanPercent}} {
+		if p.v != nil {
+			parts = append(parts, fmt.Sprintf(p.format, *p.v))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), d.Reason, output.Unknown)
 }
 
 // State is the state of a workload, with the reason where it is no good one.

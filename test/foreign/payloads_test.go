@@ -53,6 +53,9 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("get_stats", 0, "nothing to say", `{}`)
 	add("get_stats", invalid, "an array", `[]`)
 	add("stats", 0, "an idle machine that knows little", `{"node":"`+me+`","name":"rig-01","uptimeSeconds":12.5,"host":{"cpuPercent":null,"load1":null,"memTotal":null,"memUsed":null,"diskTotal":null,"diskUsed":null},"workloads":[],"seq":1,"boot":1795249800250}`)
+	add("stats", 0, "a machine with devices", `{"node":"`+me+`","name":"rig-01","uptimeSeconds":12.5,"host":{"cpuPercent":null,"load1":null,"memTotal":null,"memUsed":null,"diskTotal":null,"diskUsed":null,`+
+		`"devices":[{"id":"00000000:01:00.0","kind":"gpu","name":"NVIDIA GeForce RTX 3080","tempCelsius":62,"powerWatts":221.34,"fanPercent":70,"usePercent":100,"memTotal":10737418240,"memUsed":5306843136},`+
+		`{"id":"00000000:02:00.0","kind":"gpu","tempCelsius":null,"powerWatts":null,"reason":"its driver does not answer"}]},"workloads":[],"seq":1,"boot":1795249800250}`)
 	add("stats", 0, "a mining machine", `{"node":"`+me+`","name":"rig-01","uptimeSeconds":3600,"host":{"cpuPercent":98.5,"load1":3.9,"memTotal":25274793984,"memUsed":1234567,"diskTotal":270553174016,"diskUsed":15055716352,"tempCelsius":61.5},`+
 		`"workloads":[{"name":"refpow","kind":"refpow","state":"mining","algorithm":"sha256d","hashRate":1234567.5,"sharesAccepted":31,"sharesRejected":0,"uptimeSeconds":3590,"restarts":0,"pool":"stratum+tcp://pool.example.org:3333"},`+
 		`{"name":"xmrig","kind":"xmrig","state":"stopped","algorithm":"rx/0","hashRate":null,"sharesAccepted":null,"sharesRejected":null,"uptimeSeconds":null,"restarts":2,"pool":""}],"seq":720,"boot":1795249800250}`)

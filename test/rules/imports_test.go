@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"internal/console": {
 		"internal/agent", "internal/ask", "internal/clock", "internal/control", "internal/fleetdir", "internal/hints", "internal/lines", "internal/output", "internal/settings", "host/book", "host/identity", "host/trust/...", "streams", "internal/audit", "internal/running", "internal/service", "internal/usage",
 	},
-	"internal/results":     {"internal/lines", "internal/agent", "internal/audit", "internal/brief", "internal/console", "internal/output", "streams", "ops", "ops/logs", "ops/run", "host/route"},
+	"internal/results":     {"internal/lines", "internal/agent", "internal/audit", "internal/brief", "internal/console", "internal/output", "streams", "ops", "ops/hardware", "ops/logs", "ops/run", "host/route"},
 	"internal/ownlog":      {"internal/agent", "internal/agentlog", "internal/console", "internal/fleetdir", "ops"},
 	"internal/forwardcli":  {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/span", "ops/forward/target"},
 	"internal/pingcli":     {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/output", "internal/results", "internal/span"},
