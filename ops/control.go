@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/miner"
 	"github.com/seed-b490fa12/swarm/streams"
 )
@@ -368,8 +367,6 @@ func (w *workload) startError(kind string, err error) error {
 		return streams.Errorf(streams.CodeRefused, "%s", refusal.Reason)
 	case errors.Is(err, miner.ErrNotInstalled):
 		return streams.Errorf(streams.CodeRefused, "%s", notInstalled(kind, err))
-	case errors.Is(err, driver.ErrLimit):
-		return streams.Errorf(streams.CodeRefused, "%v", err)
 	}
 	if e, ok := errors.AsType[*streams.Error](err); ok {
 		return e

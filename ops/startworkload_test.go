@@ -277,3 +277,22 @@ func TestLimitsHoldOrAreRefused(t *testing.T) {
 		return w.State == miner.Ended && w.Reason == "it ended: out of memory"
 	})
 }
+
+// What is there and is no program is told in words.
+func TestNoProgramIsTold(t *testing.T) {
+	s, _ := newService(t, t.TempDir())
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"text": 0o700, "locked": 0o600} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("no program\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for argv0, want := range map[string]string{
+		dir + "/text": "is no program for that machine", dir + "/locked": "", dir + "/none": "there is no program", "no-such-program": "there is no program",
+	} {
+		_, err := startWorkload(t, s, ops.WorkloadRequest{Name: "x", Argv: []string{argv0}})
+		if code := streams.CodeOf(err); code != streams.CodeRefused && code != streams.CodeNotFound || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", argv0, err, want)
+		}
+	}
+}

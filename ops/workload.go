@@ -15,6 +15,7 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/logs"
 	"github.com/seed-b490fa12/swarm/ops/miner"
+	commands "github.com/seed-b490fa12/swarm/ops/run" // run is a word of this package
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -163,7 +164,7 @@ func (w *workload) launch(ctx context.Context, r *run) (*proc, error) {
 		spec.Stdout, spec.Stderr, p.out = stdout, stderr, []*logs.Writer{stdout, stderr}
 	}
 	if p.Workload, err = w.svc.cfg.Driver.Start(spec); err != nil {
-		return nil, err
+		return nil, commands.StartError(spec.Argv[0], err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -106,8 +106,9 @@ func find(name string, env []string, dir string) (string, error) {
 	return "", streams.Errorf(streams.CodeNotFound, "there is no program %.200q there, in %.300s", name, path)
 }
 
-// startError puts into words why a program that is there does not start.
-func startError(name string, err error) error {
+// StartError puts into words why a program that is there does not start: those of a *streams.Error, where
+// the reason is known.
+func StartError(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return streams.Errorf(streams.CodeRefused, "%.200q may not be executed by the worker's user", name)

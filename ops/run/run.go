@@ -285,7 +285,7 @@ func (s *Service) start(req Request) (_ *command, err error) {
 		Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2], Limits: s.cfg.Limits(),
 	})
 	if err != nil {
-		return nil, startError(req.Argv[0], err)
+		return nil, StartError(req.Argv[0], err)
 	}
 	return c, nil
 }
