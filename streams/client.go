@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	msmux "github.com/multiformats/go-multistream"
 
+	"github.com/seed-b490fa12/swarm/streams/arrivals"
 	"github.com/seed-b490fa12/swarm/streams/bulk"
 )
 
@@ -24,7 +25,7 @@ type Client struct {
 
 	bulks    bulk.Links
 	readings readings
-	arrivals arrivals
+	arrivals arrivals.Arrivals
 }
 
 // NewClient returns a client that opens its streams on h.
@@ -42,7 +43,7 @@ func NewClient(h Host, cfg Config) *Client {
 
 func (c *Client) connected(conn network.Conn) {
 	c.kept.connected(conn)
-	c.arrivals.connected(conn.RemotePeer())
+	c.arrivals.Connected(conn.RemotePeer())
 }
 
 // Close closes the kept streams. Calls under way are not touched; they end with their contexts.

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/streams/bulk"
 )
 
 // How long and for how much a closed connection goes on reading, so that what was written last
@@ -34,6 +37,7 @@ func (a Addr) String() string { return a.Peer.String() }
 type Conn struct {
 	stream        network.Stream
 	local, remote Addr
+	bulks         *bulk.Links
 	// ended, if set, tells the listening side that Close was called, which then lingers.
 	ended func()
 	// keep, set by a listener, reports whether the connection was still open when it was accepted.
@@ -53,8 +57,8 @@ type Conn struct {
 var _ net.Conn = (*Conn)(nil)
 
 // newConn makes a connection of a stream and of what br has read of it ahead.
-func newConn(s network.Stream, br *bufio.Reader, self peer.ID, ended func()) *Conn {
-	c := &Conn{stream: s, local: Addr{self}, remote: Addr{s.Conn().RemotePeer()}, ended: ended}
+func newConn(s network.Stream, br *bufio.Reader, self peer.ID, bulks *bulk.Links, ended func()) *Conn {
+	c := &Conn{stream: s, local: Addr{self}, remote: Addr{s.Conn().RemotePeer()}, bulks: bulks, ended: ended}
 	if n := br.Buffered(); n > 0 {
 		ahead, _ := br.Peek(n) // is there
 		c.rest = append(c.rest, ahead...)
@@ -127,6 +131,13 @@ func (c *Conn) Write(b []byte) (int, error) {
 	}
 	n, err := c.stream.Write(b)
 	return n, c.fault("write", err)
+}
+
+// Bulk returns a writer for much at once, behind which nothing else that uses the link waits for long: it
+// waits itself, until ctx ends. end must be called when no more is written by it.
+func (c *Conn) Bulk(ctx context.Context) (w io.Writer, end func()) {
+	on := c.stream.Conn()
+	return bulk.NewWriter(ctx, c, c.bulks.Begin(on)), func() { c.bulks.End(on) }
 }
 
 // CloseWrite tells the peer that no more will be written; it can still be read from.

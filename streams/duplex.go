@@ -154,7 +154,7 @@ func dial(ctx context.Context, c *Client, p peer.ID, s Spec, req any) (conn *Con
 	if untied := r.stop(); !untied {
 		return nil, ctx.Err() // which has reset the stream
 	}
-	conn = newConn(r.st.Stream, r.st.br, c.self.id, nil)
+	conn = newConn(r.st.Stream, r.st.br, c.self.id, &c.bulks, nil)
 	putReader(r.st.br)
 	return conn, nil
 }

@@ -88,7 +88,7 @@ func (o *opening) accept() (*Conn, error) {
 		return nil, Errorf(CodeUnavailable, "the asker of the connection is gone")
 	}
 	o.taken = true
-	o.conn = newConn(o.Stream, o.br, o.mux.self.id, func() {})
+	o.conn = newConn(o.Stream, o.br, o.mux.self.id, &o.mux.bulks, func() {})
 	o.untie = context.AfterFunc(o.ctx, o.cut)
 	return o.conn, nil
 }

@@ -47,7 +47,7 @@ func (r Resumption) Do(
 			return err
 		}
 		x.lost(err)
-		cl.arrivals.wait(ctx, p, x.pause())
+		cl.arrivals.Wait(ctx, p, x.pause())
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -134,44 +134,4 @@ func (x *resumed) pause() time.Duration {
 	}
 	x.tries++
 	return d/2 + rand.N(d/2)
-}
-
-// arrivals wakes those who wait for a connection with a peer.
-type arrivals struct {
-	mu      sync.Mutex // guards waiting
-	waiting map[chan struct{}]peer.ID
-}
-
-// connected wakes those who wait for p.
-func (a *arrivals) connected(p peer.ID) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for c, q := range a.waiting {
-		if p == q {
-			close(c)
-			delete(a.waiting, c)
-		}
-	}
-}
-
-// wait returns when a connection with p appears, after most, or when ctx ends.
-func (a *arrivals) wait(ctx context.Context, p peer.ID, most time.Duration) {
-	c := make(chan struct{})
-	a.mu.Lock()
-	if a.waiting == nil {
-		a.waiting = make(map[chan struct{}]peer.ID)
-	}
-	a.waiting[c] = p
-	a.mu.Unlock()
-	timer := time.NewTimer(most)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	a.mu.Lock()
-	delete(a.waiting, c)
-	a.mu.Unlock()
 }

@@ -92,7 +92,8 @@ var mayImport = map[string][]string{
 	"internal/complete":  {"internal/agent", "internal/console", "internal/fleetdir", "host/book", "host/trust/..."},
 	"internal/manual":    {"internal/usage"},
 
-	"streams":              {"streams/bulk", "streams/late", "streams/quota"},
+	"streams":              {"streams/arrivals", "streams/bulk", "streams/late", "streams/quota"},
+	"streams/arrivals":     {},
 	"streams/bulk":         {},
 	"streams/late":         {},
 	"streams/quota":        {},
