@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -122,7 +123,7 @@ func (p Policy) CheckPower() error {
 	return &Refusal{Rule: "power", Reason: "the owner does not allow that the machine is rebooted or shut down", Enable: "power"}
 }
 
-// mostListed is how many addresses a refusal names.
+// mostListed is how many addresses or directories a refusal names.
 const mostListed = 8
 
 // CheckForward returns why nobody may be connected to an address, host:port, from this machine.
@@ -131,13 +132,47 @@ func (p Policy) CheckForward(to string) error {
 		return nil
 	}
 	reason := "the owner allows no connections to be forwarded"
-	if n := len(p.Forward); n > 0 {
-		reason = fmt.Sprintf("%s is not in the owner's list of %s", to, strings.Join(p.Forward[:min(n, mostListed)], ", "))
-		if n > mostListed {
-			reason += fmt.Sprintf(" and %d more", n-mostListed)
-		}
+	if len(p.Forward) > 0 {
+		reason = fmt.Sprintf("%s is not in the owner's list of %s", to, listed(p.Forward))
 	}
 	return &Refusal{Rule: "forward", Reason: reason, Enable: "forward=" + to}
+}
+
+// CheckCopy returns the listed directory that a path is in, and the path from there; or why nothing may be
+// copied from or to it. A path that is not absolute begins at the directory, where only one is listed.
+func (p Policy) CheckCopy(path string) (dir, rel string, err error) {
+	refusal := func(format string, args ...any) error {
+		return &Refusal{Rule: "cp", Reason: fmt.Sprintf(format, args...), Enable: "cp=DIR"}
+	}
+	if len(p.Copy) == 0 {
+		return "", "", refusal("the owner allows nothing to be copied")
+	}
+	to := filepath.FromSlash(path)
+	if !filepath.IsAbs(to) {
+		if len(p.Copy) > 1 {
+			return "", "", refusal("%.80q is not the whole path, and the owner allows several directories: %s", path, listed(p.Copy))
+		}
+		to = filepath.Join(p.Copy[0], to)
+	}
+	to = filepath.Clean(to)
+	for _, d := range p.Copy {
+		if at, err := filepath.Rel(d, to); err == nil && filepath.IsLocal(at) && len(d) > len(dir) {
+			dir, rel = d, at
+		}
+	}
+	if dir == "" {
+		return "", "", refusal("%.80q is in none of the directories that the owner allows: %s", to, listed(p.Copy))
+	}
+	return dir, rel, nil
+}
+
+// listed is a list of the owner, as far as it fits into a line.
+func listed(items []string) string {
+	text := strings.Join(items[:min(len(items), mostListed)], ", ")
+	if more := len(items) - mostListed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // Threads returns how many threads a workload gets that asks for so many, or why it gets none: 0

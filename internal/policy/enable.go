@@ -2,12 +2,13 @@ package policy
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
 
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload or workload=DRIVER, power, forward=HOST:PORT"
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload or workload=DRIVER, power, forward=HOST:PORT, cp=DIR"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
 // It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it
@@ -56,6 +57,8 @@ func (p *Policy) enable(word string) error {
 		add(&p.Drivers, "wasm") // which may do less
 	case word == "deploy":
 		p.Deploy.Enabled = true
+	case kind == "cp" && value != "":
+		add(&p.Copy, filepath.Clean(value))
 	case hasValue && value != "" && lists[kind] != nil:
 		add(lists[kind], value)
 		p.Deploy.Enabled = p.Deploy.Enabled || kind == "deploy"

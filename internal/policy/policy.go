@@ -23,8 +23,11 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/forward/target"
@@ -71,6 +74,8 @@ type Policy struct {
 	Forward []string `json:"forward,omitzero"`
 	// Power allows to reboot the machine, and to shut it down.
 	Power bool `json:"power,omitzero"`
+	// Copy are the directories, as absolute paths, that files may be copied from and to, with all below them.
+	Copy []string `json:"cp,omitzero"`
 	// Caps bound each workload.
 	Caps Caps `json:"caps"`
 }
@@ -124,6 +129,7 @@ func (p *Policy) lists() []list {
 		{"wallets", &p.Wallets, checkText},
 		{"deploy.names", &p.Deploy.Names, checkText},
 		{"forward", &p.Forward, target.Check},
+		{"cp", &p.Copy, checkDir},
 	}
 }
 
@@ -174,6 +180,21 @@ func checkText(s string) error {
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fmt.Errorf("%.40q holds a character that is not printable ASCII", s)
+	}
+	return nil
+}
+
+// checkDir admits the absolute path of a directory, in its shortest form.
+func checkDir(s string) error {
+	switch {
+	case s == "" || len(s) > MaxItem:
+		return fmt.Errorf("need 1 to %d bytes", MaxItem)
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return fmt.Errorf("%.40q holds a character that no path has", s)
+	case !filepath.IsAbs(s):
+		return fmt.Errorf("%.80q: need an absolute path", s)
+	case filepath.Clean(s) != s:
+		return fmt.Errorf("%.80q: write it as %s", s, filepath.Clean(s))
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type Status struct {
 	Forward []string `json:"forward,omitzero"`
 	// Power says whether the machine may be rebooted and shut down.
 	Power bool `json:"power,omitzero"`
+	// Copy are the directories that may be copied from and to.
+	Copy []string `json:"cp,omitzero"`
 	// Threads and Limits are the caps of each workload; 0 is none.
 	Threads int `json:"threads,omitzero"`
 	Limits
@@ -37,7 +39,7 @@ type Limits struct {
 func (p Policy) Status() Status {
 	return Status{
 		Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Drivers: p.Drivers, Commands: p.Run,
-		Forward: p.Forward, Power: p.Power, Threads: p.Caps.Threads,
+		Forward: p.Forward, Power: p.Power, Copy: p.Copy, Threads: p.Caps.Threads,
 		Limits: Limits{p.Caps.CPUPercent, p.Caps.MemoryBytes, p.Caps.Processes},
 	}
 }
@@ -62,6 +64,9 @@ func (s Status) String() string {
 	}
 	if s.Power {
 		parts = append(parts, "reboot and shutdown")
+	}
+	if len(s.Copy) > 0 {
+		parts = append(parts, "copies from and to "+strings.Join(s.Copy, ", "))
 	}
 	if s.Threads > 0 {
 		parts = append(parts, fmt.Sprintf("%d threads at most", s.Threads))
