@@ -20,6 +20,7 @@ import (
 	"github.com/seed-b490fa12/swarm/host/node/membership"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/cp"
 	"github.com/seed-b490fa12/swarm/ops/forward"
 	"github.com/seed-b490fa12/swarm/ops/power"
 	"github.com/seed-b490fa12/swarm/ops/run"
@@ -164,6 +165,20 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("forward_check", invalid, "no target", `{}`)
 	add("forward_allowed", 0, "yes", `{}`)
 
+	add("cp_read", 0, "a file", `{"path":"/srv/app.log"}`)
+	add("cp_read", 0, "a directory", `{"path":"logs","list":true}`)
+	add("cp_read", 0, "all of the directory", `{"path":""}`)
+	add("cp_read", invalid, "an escape sequence", `{"path":"\u001b[2J"}`)
+	add("cp_reading", 0, "it begins", `{}`)
+	add("cp_write", 0, "a file into a directory", `{"path":"/srv/","name":"app.conf","bytes":4711,"entries":1}`)
+	add("cp_write", 0, "the contents of a directory", `{"path":"/srv/www","dir":true,"bytes":9422,"entries":250000}`)
+	add("cp_write", invalid, "a file without a name", `{"path":"/srv","bytes":1,"entries":1}`)
+	add("cp_write", invalid, "a name that leads out", `{"path":"/srv","name":"..","bytes":1,"entries":1}`)
+	add("cp_write", invalid, "a name with a slash", `{"path":"/srv","name":"a/b","bytes":1,"entries":1}`)
+	add("cp_write", invalid, "the name of a part", `{"path":"/srv","name":".a.swarm-part","bytes":1,"entries":1}`)
+	add("cp_write", invalid, "less than nothing", `{"path":"/srv","name":"a","bytes":-1,"entries":1}`)
+	add("cp_writing", 0, "it begins", `{}`)
+
 	add("get_audit", 0, "all that is kept", `{}`)
 	add("get_audit", 0, "all members", `{"since":1795249800000,"limit":100000,"verify":true,"heads":[{"count":7,"hash":"`+hash+`"}]}`)
 	add("get_audit", invalid, "more entries than there may be", `{"limit":100001}`)
@@ -245,6 +260,12 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(forward.Request), false
 	case "forwarded", "forward_allowed":
 		return new(forward.Allowed), true
+	case "cp_read":
+		return new(cp.ReadRequest), false
+	case "cp_write":
+		return new(cp.WriteRequest), false
+	case "cp_reading", "cp_writing":
+		return new(struct{}), true
 	case "get_audit":
 		return new(audit.Request), false
 	case "audit":

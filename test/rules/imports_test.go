@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"cmd/swarm": {
 		"internal/nearest", "internal/usage", "internal/buildinfo", "internal/span", "internal/selector", "internal/meant", "internal/complete", "internal/manual",
 		"internal/control", "internal/admin", "internal/diagnose", "internal/hints", "internal/agent", "internal/audit", "internal/clock", "internal/health",
-		"internal/fleetdir", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/signing", "internal/running", "internal/agentlog", "internal/handout", "internal/reload", "internal/service", "internal/servicecli", "host", "host/book", "host/discovery", "host/identity", "host/node/greet", "host/route", "host/trust/...", "streams", "ops", "deploy", "internal/durable", "ops/driver/shim", "ops/driver/wasm", "ops/logs", "internal/runcli", "internal/workloadcli", "internal/forwardcli", "internal/pingcli", "internal/powercli", "internal/ownlog", "ops/power",
+		"internal/fleetdir", "internal/policy", "internal/ask", "internal/demo", "internal/netflags", "internal/output", "internal/process", "internal/settings", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/signing", "internal/running", "internal/agentlog", "internal/handout", "internal/reload", "internal/service", "internal/servicecli", "host", "host/book", "host/discovery", "host/identity", "host/node/greet", "host/route", "host/trust/...", "streams", "ops", "deploy", "internal/durable", "ops/driver/shim", "ops/driver/wasm", "ops/logs", "internal/runcli", "internal/workloadcli", "internal/forwardcli", "internal/cpcli", "internal/pingcli", "internal/powercli", "internal/ownlog", "ops/power",
 	},
 	"internal/ask":     {"internal/output"},
 	"internal/lines":   {"internal/agent", "streams"},
@@ -53,6 +53,7 @@ var mayImport = map[string][]string{
 	"internal/results":     {"internal/lines", "internal/agent", "internal/audit", "internal/brief", "internal/console", "internal/output", "streams", "ops", "ops/hardware", "ops/logs", "ops/run", "host/route"},
 	"internal/ownlog":      {"internal/agent", "internal/agentlog", "internal/console", "internal/fleetdir", "ops"},
 	"internal/forwardcli":  {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/results", "internal/span", "ops/forward/target"},
+	"internal/cpcli":       {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/output", "internal/results", "internal/span", "ops/cp"},
 	"internal/pingcli":     {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/output", "internal/results", "internal/span"},
 	"internal/powercli":    {"internal/agent", "internal/connect", "internal/console", "internal/lines", "internal/output", "internal/results", "internal/span", "ops", "ops/power", "streams"},
 	"internal/workloadcli": {"internal/runcli", "ops"},
@@ -103,6 +104,7 @@ var mayImport = map[string][]string{
 	"ops/...":              {"ops/...", "internal/durable"},
 	"ops/run":              {"ops/driver/...", "streams"},
 	"ops/forward":          {"ops/forward/target", "streams"},
+	"ops/cp":               {"streams", "internal/durable"},
 	"ops/forward/target":   {},
 	"ops/power":            {"streams", "internal/durable"},
 	"deploy":               {"streams", "internal/durable"},
@@ -120,7 +122,7 @@ var mayImport = map[string][]string{
 // onlyIn says where libraries may be imported that talk to people or serve numbers. The library
 // packages and internal/agent leave that to the program, and get a *slog.Logger with their Config.
 var onlyIn = map[string][]string{
-	"github.com/spf13/cobra":         {"cmd/swarm", "internal/forwardcli", "internal/pingcli", "internal/powercli", "internal/ownlog", "internal/reload", "internal/connect", "internal/console", "internal/settings", "internal/servicecli", "internal/usage", "internal/meant", "internal/complete", "internal/manual"},
+	"github.com/spf13/cobra":         {"cmd/swarm", "internal/forwardcli", "internal/cpcli", "internal/pingcli", "internal/powercli", "internal/ownlog", "internal/reload", "internal/connect", "internal/console", "internal/settings", "internal/servicecli", "internal/usage", "internal/meant", "internal/complete", "internal/manual"},
 	"github.com/spf13/pflag":         {"cmd/swarm", "internal/reload", "internal/connect", "internal/console", "internal/netflags", "internal/settings", "internal/signing", "internal/usage", "internal/meant", "internal/selector", "internal/span", "internal/complete", "internal/powercli", "internal/workloadcli"},
 	"github.com/goccy/go-yaml":       {"internal/settings"},
 	"go.yaml.in/yaml":                {},
