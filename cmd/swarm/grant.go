@@ -37,7 +37,7 @@ func newGrantCommand(e *env) *cobra.Command {
 chooses, for a while or for as long as it is a member. With --only the right replaces all others.
 
 Verbs: stats.read logs.read agent.logs audit.read miner.control workload.control deploy run forward
-power admit grant revoke; *.read for all that read, * for all but the last three.
+cp power admit grant revoke; *.read for all that read, * for all but the last three.
 
 With --issue the member may let others in with these roles (swarm invite --via), and signs only for
 machines that joined by its own tickets. With --for-all it signs and revokes for everybody except
@@ -91,7 +91,7 @@ whose key is safe again.`,
 // knownVerbs returns the rights that there are.
 func knownVerbs() []string {
 	return []string{
-		"stats.read", "logs.read", "agent.logs", "audit.read", "miner.control", "workload.control", "deploy", "run", "forward", "power",
+		"stats.read", "logs.read", "agent.logs", "audit.read", "miner.control", "workload.control", "deploy", "run", "forward", "cp", "power",
 		trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke, trust.ReadVerbs, trust.AllVerbs,
 	}
 }

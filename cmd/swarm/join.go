@@ -72,7 +72,7 @@ With --wait the inviter calls this machine: give the address that is printed to
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&j.enable, "enable", nil, "`WHAT` may run here: miner=NAME (refpow, xmrig), for which pool=HOST[:PORT] or wallet=NAME only; "+
-		"deploy or deploy=NAME; run (any command); workload (any command, to stay); power (reboot, shutdown); forward=HOST:PORT (connections there); may be repeated")
+		"deploy or deploy=NAME; run (any command); workload (any command, to stay); power (reboot, shutdown); forward=HOST:PORT (connections there); cp=DIR (copies from and to it); may be repeated")
 	f.StringArrayVar(&j.listen, "listen", nil,
 		"`MADDR` the worker will listen on; may be repeated (default: TCP and QUIC on port 4747)")
 	j.net.Hint = hints.For

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/seed-b490fa12/swarm/internal/cpcli"
 	"github.com/seed-b490fa12/swarm/internal/forwardcli"
 	"github.com/seed-b490fa12/swarm/internal/lines"
 	"github.com/seed-b490fa12/swarm/internal/powercli"
@@ -27,7 +28,7 @@ func whole() map[string]any {
 		"a failure": lines.Failure{Error: filledPointer[lines.Error]()}, "status": filled[statusLine]("x"),
 		"members": filled[signing.Member]("x"), "grant": filled[signing.Change]("x"), "invite": filled[inviteEvent]("x"),
 		"join": filled[joinedLine]("x"), "key restore": filled[restoredLine]("x"), "worker": filled[readyLine]("x"),
-		"forward": filled[forwardcli.Line]("x"), "power": filled[powercli.Line]("x"),
+		"forward": filled[forwardcli.Line]("x"), "power": filled[powercli.Line]("x"), "cp": filled[cpcli.Line]("x"),
 	}
 }
 

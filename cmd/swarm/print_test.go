@@ -24,12 +24,14 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/audit"
 	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/cpcli"
 	"github.com/seed-b490fa12/swarm/internal/diagnose"
 	"github.com/seed-b490fa12/swarm/internal/forwardcli"
 	"github.com/seed-b490fa12/swarm/internal/pingcli"
 	"github.com/seed-b490fa12/swarm/internal/results"
 	"github.com/seed-b490fa12/swarm/internal/signing"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/cp"
 	"github.com/seed-b490fa12/swarm/ops/power"
 	commands "github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
@@ -157,6 +159,17 @@ func printers() []struct {
 		{"forward failed", 1, func(e *env, s string) error {
 			return (&forwardcli.View{Env: e}).Show(agent.ForwardEvent{Event: agent.EventFailed, Target: target(s), Route: agent.Route{Listen: s, To: s}, Err: errors.New(s)})
 		}},
+		{"cp failed", 1, func(e *env, s string) error {
+			return cpcli.NewView(e, agent.Copy{}).Show(agent.CopyEvent{Event: agent.EventFile, Target: target(s), File: &cp.File{Path: s, State: cp.StateFailed, Err: errors.New(s)}})
+		}},
+		{"cp", 1, func(e *env, s string) error {
+			v := cpcli.NewView(e, agent.Copy{})
+			b := cp.Beginning{From: s, To: s}
+			if err := v.Show(agent.CopyEvent{Event: agent.EventBegin, Target: target(s), Begin: &b}); err != nil {
+				return err
+			}
+			return v.Show(agent.CopyEvent{Event: agent.EventCopied, Target: target(s), Total: &cp.Total{Beginning: b}})
+		}},
 		{"watch", 2, func(e *env, s string) error {
 			if e.JSON {
 				return e.PrintJSON(filled[pushedLine](strings.ToValidUTF8(s, "?")))
@@ -185,7 +198,9 @@ func printers() []struct {
 		{"connection lost", 1, event(agent.EventCut)},
 		{"connection back", 1, event(agent.EventBack)},
 		{"ping", 1, func(e *env, s string) error { return pingcli.Print(e, target(s), filled[pingcli.Line](s), nil) }},
-		{"ping failed", 1, func(e *env, s string) error { return pingcli.Print(e, target(s), filled[pingcli.Line](s), errors.New(s)) }},
+		{"ping failed", 1, func(e *env, s string) error {
+			return pingcli.Print(e, target(s), filled[pingcli.Line](s), errors.New(s))
+		}},
 		{"told", 1, func(e *env, s string) error {
 			return e.Print(filled[signing.Told](s), func() error { return e.Stderr.Block("", "-") })
 		}},

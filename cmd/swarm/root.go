@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-b490fa12/swarm/internal/complete"
 	"github.com/seed-b490fa12/swarm/internal/console"
+	"github.com/seed-b490fa12/swarm/internal/cpcli"
 	"github.com/seed-b490fa12/swarm/internal/forwardcli"
 	"github.com/seed-b490fa12/swarm/internal/meant"
 	"github.com/seed-b490fa12/swarm/internal/netflags"
@@ -69,7 +70,7 @@ func addCommands(root *cobra.Command, e *env) {
 		title    string
 		commands []func(*env) *cobra.Command
 	}{
-		{"Every Day:", []func(*env) *cobra.Command{newPeersCommand, pingcli.New, forwardcli.New, powercli.New, newEventsCommand, newDoctorCommand}},
+		{"Every Day:", []func(*env) *cobra.Command{newPeersCommand, pingcli.New, forwardcli.New, cpcli.New, powercli.New, newEventsCommand, newDoctorCommand}},
 		{"The Fleet:", []func(*env) *cobra.Command{
 			newInitCommand, newInviteCommand, newMembersCommand, newGrantCommand, newRevokeCommand, newRenameCommand,
 			newLabelCommand, newRenewCommand, newAuditCommand, newKeyCommand,

@@ -70,7 +70,7 @@ func (w *workerFlags) declare(f *pflag.FlagSet) {
 	f.StringSliceVar(&w.allow, "allow", nil, "`PEER` ID that may command this worker; may be repeated")
 	f.StringSliceVar(&cfg.Enable, "enable", nil,
 		"`WHAT` may run here: miner=NAME (refpow, xmrig), for which pool=HOST[:PORT] or wallet=NAME only; "+
-			"deploy or deploy=NAME; run (any command); workload (any command, to stay); power (reboot, shutdown); forward=HOST:PORT (connections there); may be repeated")
+			"deploy or deploy=NAME; run (any command); workload (any command, to stay); power (reboot, shutdown); forward=HOST:PORT (connections there); cp=DIR (copies from and to it); may be repeated")
 	f.StringVar(&cfg.XMRig, "xmrig", "",
 		"`PATH` of the xmrig program (default: looked for in PATH); swarm never downloads a miner")
 	f.BoolVar(&cfg.KeepWorkloads, "keep-workloads", false,

@@ -247,3 +247,10 @@ func (c *Controller) Close() error {
 func (c *Controller) Forward(ctx context.Context, f Forwarding, emit func(ForwardEvent) error) error {
 	return carryTo(ctx, c, f, emit)
 }
+
+// Copy copies between this machine and another one, over further connections if need be, until all is
+// there, ctx ends or emit fails, which is called for one event at a time. The last event says what came of
+// it. Another error means that no machine was asked.
+func (c *Controller) Copy(ctx context.Context, y Copy, emit func(CopyEvent) error) error {
+	return copyBetween(ctx, c, y, emit)
+}

@@ -32,6 +32,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/process"
 	"github.com/seed-b490fa12/swarm/internal/refpow"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/cp"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/shim"
 	"github.com/seed-b490fa12/swarm/ops/forward"
@@ -237,9 +238,14 @@ func (w *Worker) register() error {
 		Allowed: func(target string) error { return w.policy.Policy().CheckForward(target) },
 		Ended:   w.forwarded.add, Logger: w.log,
 	})
+	copies := cp.New(cp.Config{
+		Place: func(path string) (string, string, error) { return w.policy.Policy().CheckCopy(path) }, Closed: []string{dir},
+		Ended:  func(by peer.ID, s cp.Session) { w.audit.Note(audit.KindCopyEnd, by, s.String()) },
+		Logger: w.log,
+	})
 	return errors.Join(
 		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands, w.power}).Register(w.Node.Mux),
-		connections.Register(w.Node.Mux),
+		connections.Register(w.Node.Mux), copies.Register(w.Node.Mux),
 	)
 }
 

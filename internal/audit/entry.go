@@ -27,6 +27,8 @@ const (
 	KindRunEnd  Kind = "run_end"  // a command that a peer had run has ended
 	// KindForwardEnd is of a connection that was carried for a peer and has ended.
 	KindForwardEnd Kind = "forward_end"
+	// KindCopyEnd is of a session in which a peer copied from or to this machine, and which has ended.
+	KindCopyEnd Kind = "cp_end"
 	// KindPowerFail: the machine was to be rebooted or shut down, and was not.
 	KindPowerFail Kind = "power_fail"
 )

@@ -30,6 +30,8 @@ type Commander interface {
 	// Forward carries connections of this machine to another one until ctx ends, and reports what becomes
 	// of it, one event at a time.
 	Forward(ctx context.Context, f agent.Forwarding, emit func(agent.ForwardEvent) error) error
+	// Copy copies between this machine and another one, and reports what becomes of it, one event at a time.
+	Copy(ctx context.Context, y agent.Copy, emit func(agent.CopyEvent) error) error
 	// Events reports what happens from now on, until ctx ends or emit fails.
 	Events(ctx context.Context, emit func(agent.Event) error) error
 	// Self returns what the controller finds about its own machine.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,6 +183,43 @@ func (r *Remote) Forward(ctx context.Context, f agent.Forwarding, emit func(agen
 		return nil
 	}
 	return err
+}
+
+// Copy is that of [Commander]. It goes on with the next controller when the one that serves ends: what is
+// there by then is found by its hash.
+func (r *Remote) Copy(ctx context.Context, y agent.Copy, emit func(agent.CopyEvent) error) error {
+	var (
+		since time.Time // of the cut
+		again agent.CopiedBefore
+	)
+	err := r.outlive(ctx, func(r *Remote) error {
+		lines, err := copyVerb.ask(ctx, r, again.Rest(y))
+		if err != nil && !since.IsZero() {
+			return ended(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+		for e, err := range lines {
+			if err != nil || ctx.Err() != nil {
+				return cmp.Or(err, ctx.Err())
+			}
+			if e.Event == agent.EventBegin && !since.IsZero() {
+				e = agent.CopyEvent{Event: agent.EventBack, Away: time.Since(since)}
+			}
+			if !again.Add(&e) {
+				continue
+			}
+			if err := emit(e); err != nil || e.Event == agent.EventCopied {
+				return err
+			}
+		}
+		return ErrServeEnded
+	}, func(why error) bool {
+		since = time.Now()
+		return emit(agent.CopyEvent{Event: agent.EventCut, Why: why.Error()}) == nil
+	})
+	return cmp.Or(ctx.Err(), err)
 }
 
 // ended is the error of a question that the controller did not live to answer, or another one.

@@ -102,6 +102,10 @@ func (s *Server) handler() http.Handler {
 		s.c.Refresh()
 		return s.c.Forward(ctx, f, emit)
 	})
+	copyVerb.serve(mux, func(ctx context.Context, y agent.Copy, emit func(agent.CopyEvent) error) error {
+		s.c.Refresh()
+		return s.c.Copy(ctx, y, emit)
+	})
 	eventsVerb.serve(mux, func(ctx context.Context, r eventsRequest, emit func(agent.Event) error) error {
 		hear := s.c.Events
 		if r.SoFar {

@@ -23,6 +23,7 @@ var (
 	addrsVerb   = endpoint[struct{}, []string]{path: "/v1/addrs", member: "addrs"}
 	peersVerb   = endpoint[peersRequest, agent.PeerLine]{path: "/v1/peers", member: "peer"}
 	forwardVerb = endpoint[agent.Forwarding, agent.ForwardEvent]{path: "/v1/forward", member: "forward"}
+	copyVerb    = endpoint[agent.Copy, agent.CopyEvent]{path: "/v1/copy", member: "copy"}
 	eventsVerb  = endpoint[eventsRequest, agent.Event]{path: "/v1/events", member: "event"}
 	examineVerb = endpoint[examineRequest, diagnose.Diagnosis]{path: "/v1/examine", member: "diagnosis"}
 	selfVerb    = endpoint[struct{}, agent.Self]{path: "/v1/self", member: "self"}

@@ -10,6 +10,7 @@ import (
 // Progress is a bar on a terminal, of what many are sent at a time. It is safe for concurrent use.
 type Progress struct {
 	terminal io.Writer // nil: there is none
+	what     string    // what is done
 
 	mu   sync.Mutex // guards what follows
 	sent map[string]int64
@@ -18,10 +19,16 @@ type Progress struct {
 
 // NewProgress returns the bar for w. Nothing is shown where that is no terminal.
 func NewProgress(w io.Writer) *Progress {
-	p := &Progress{sent: make(map[string]int64)}
+	p := &Progress{sent: make(map[string]int64), what: "sending"}
 	if IsTerminal(w) {
 		p.terminal = w
 	}
+	return p
+}
+
+// Called has the bar say what is done, where that is not sending.
+func (p *Progress) Called(what string) *Progress {
+	p.what = what
 	return p
 }
 
@@ -34,7 +41,7 @@ func (p *Progress) Show(one string, sent, total int64) {
 	defer p.mu.Unlock()
 	if p.bar == nil {
 		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.terminal), progressbar.OptionShowBytes(true),
-			progressbar.OptionSetDescription("sending"), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetDescription(p.what), progressbar.OptionClearOnFinish())
 	}
 	p.sent[one] = sent
 	var all int64

@@ -105,6 +105,8 @@ func verbInWords(v string) string {
 		return "forward connections"
 	case "power":
 		return "reboot machines and shut them down"
+	case "cp":
+		return "copy files"
 	}
 	return v
 }
