@@ -47,6 +47,12 @@ type Spec struct {
 	// Argv is the program, as an absolute path, and its arguments. Secrets do not belong here, as
 	// every user of the machine can read them: put them into a file with mode 0600.
 	Argv []string
+	// Name, if not empty, is what the program is told that it is called, in place of Argv[0]: a shell takes a
+	// "-" at its beginning for a login. A driver whose workloads outlive the agent has no use for it.
+	Name string
+	// User, if not nil, is whom the workload belongs to; the agent must be root. Nil is the agent's own. A
+	// driver whose workloads outlive the agent refuses it, and so does one on Windows.
+	User *User
 	// Dir is the working directory, an absolute path. It is also the workload's HOME.
 	Dir string
 	// Env holds "KEY=value" pairs that are added to the driver's short list. The environment of the
@@ -64,6 +70,10 @@ type Spec struct {
 	// goroutine each, and never again once the workload is done. A driver whose workloads outlive the
 	// agent has no use for them, and refuses them.
 	Stdout, Stderr io.Writer
+	// TTY, if not nil, is the workload's side of a terminal, which takes the place of Stdin, Stdout and
+	// Stderr, and controls the workload's session: Stop begins with a hangup. The caller closes it. A driver
+	// whose workloads outlive the agent refuses it, and so does one on Windows.
+	TTY *os.File
 	// Keep is the directory, as an absolute path, in which a driver whose workloads outlive the agent
 	// keeps what it knows of this one. No two workloads that run at a time have the same. Other drivers
 	// have no use for it.
@@ -74,6 +84,12 @@ type Spec struct {
 	LogConfig logs.Config
 	// Limits bound what the workload uses.
 	Limits Limits
+}
+
+// User is a user of the machine, by its numbers.
+type User struct {
+	UID, GID uint32
+	Groups   []uint32 // beside GID
 }
 
 // Validate tells what is wrong with the spec; the error is an [ErrSpec].
@@ -100,6 +116,12 @@ func (s Spec) Validate() error {
 		if dir != "" && (!filepath.IsAbs(dir) || strings.ContainsRune(dir, 0)) {
 			return fmt.Errorf("%w: %s directory %q must be an absolute path", ErrSpec, what, dir)
 		}
+	}
+	if s.TTY != nil && (s.Stdin != nil || s.Stdout != nil || s.Stderr != nil) {
+		return fmt.Errorf("%w: a terminal takes the place of stdin, stdout and stderr", ErrSpec)
+	}
+	if strings.ContainsRune(s.Name, 0) {
+		return fmt.Errorf("%w: zero byte in the name %q", ErrSpec, s.Name)
 	}
 	for _, kv := range s.Env {
 		if key, _, ok := strings.Cut(kv, "="); !ok || key == "" || strings.ContainsRune(kv, 0) {

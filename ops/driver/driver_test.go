@@ -3,6 +3,7 @@ package driver_test
 import (
 	"errors"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,6 +35,11 @@ func TestSpecValidate(t *testing.T) {
 		{"too little of a processor", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{CPU: 0.009}}, false},
 		{"no number of processors", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{CPU: math.NaN()}}, false},
 		{"negative processes", driver.Spec{Argv: []string{dir}, Dir: dir, Limits: driver.Limits{Processes: -1}}, false},
+		{"a name", driver.Spec{Argv: []string{dir}, Dir: dir, Name: "-sh"}, true},
+		{"a zero byte in the name", driver.Spec{Argv: []string{dir}, Dir: dir, Name: "\x00"}, false},
+		{"a terminal", driver.Spec{Argv: []string{dir}, Dir: dir, TTY: os.Stdin}, true},
+		{"a terminal and output", driver.Spec{Argv: []string{dir}, Dir: dir, TTY: os.Stdin, Stdout: os.Stdout}, false},
+		{"a terminal and input", driver.Spec{Argv: []string{dir}, Dir: dir, TTY: os.Stdin, Stdin: os.Stdin}, false},
 		{"environment without value", driver.Spec{Argv: []string{dir}, Dir: dir, Env: []string{"A"}}, false},
 	}
 	for _, tt := range tests {

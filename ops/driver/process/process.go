@@ -62,6 +62,12 @@ func (d Driver) Start(spec driver.Spec) (driver.Workload, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
+	if spec.TTY != nil && !terminals {
+		return nil, fmt.Errorf("%w: there are no terminals on this system", driver.ErrSpec)
+	}
+	if spec.User != nil && !users {
+		return nil, fmt.Errorf("%w: nothing runs as another user on this system", driver.ErrSpec)
+	}
 	spec.Mark = cmp.Or(spec.Mark, spec.Dir)
 	w := &workload{spec: spec, driver: d, done: make(chan struct{}), graces: make(chan time.Duration)}
 	started := make(chan error, 1)
@@ -134,6 +140,7 @@ func (w *workload) startIn() error {
 	}
 	w.cmd = command(w.spec)
 	w.cmd.SysProcAttr = w.tree.attributes()
+	become(w.cmd.SysProcAttr, w.spec.User)
 	err = w.cmd.Start()
 	if left := leave(); err == nil && left != nil {
 		return errors.Join(left, w.cmd.Process.Kill(), w.cmd.Wait())
@@ -227,6 +234,12 @@ func command(spec driver.Spec) *exec.Cmd {
 		cmd.Stdin = spec.Stdin
 	}
 	cmd.Stdout, cmd.Stderr = spec.Stdout, spec.Stderr
+	if spec.Name != "" {
+		cmd.Args[0] = spec.Name
+	}
+	if spec.TTY != nil {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = spec.TTY, spec.TTY, spec.TTY
+	}
 	cmd.WaitDelay = drainTime
 	return cmd
 }

@@ -15,7 +15,7 @@ import (
 func (t *tree) attributes() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	attr.CgroupFD, attr.UseCgroupFD = t.group.fd()
-	return attr
+	return t.controlled(attr)
 }
 
 // killWithFirst waits until the first process has ended, leaves it unreaped, and kills the rest:

@@ -9,7 +9,9 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
-func (t *tree) attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+func (t *tree) attributes() *syscall.SysProcAttr {
+	return t.controlled(&syscall.SysProcAttr{Setsid: true})
+}
 
 // cgroup is of Linux.
 type cgroup struct{}

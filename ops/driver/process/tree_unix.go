@@ -12,12 +12,20 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
+// terminals says that a terminal can control a session here, and users that a process can be another
+// user's.
+const (
+	terminals = true
+	users     = true
+)
+
 // tree is a session with its process group, both named by the process ID of its first process.
 type tree struct {
 	pid   int    // set once by adopt, before anyone else sees the tree
 	mark  string // set by prepare
 	group cgroup // what holds the whole tree, where there is one
 	all   bool   // set by prepare: all that is below this process is of the tree
+	tty   bool   // set by prepare: a terminal controls the session
 
 	mu   sync.Mutex
 	gone bool // guarded by mu: the tree ended, its number may belong to others
@@ -28,7 +36,7 @@ type tree struct {
 
 // prepare is called first.
 func (t *tree) prepare(spec driver.Spec, d Driver) error {
-	t.mark, t.all = spec.Mark, d.Reaper
+	t.mark, t.all, t.tty = spec.Mark, d.Reaper, spec.TTY != nil
 	if !d.NoCgroup {
 		return t.group.make(spec.Mark, spec.Limits)
 	}
@@ -53,8 +61,29 @@ func (t *tree) adopt(pid int) error {
 // outOfMemory reports whether the kernel killed something in the cgroup for want of memory.
 func (t *tree) outOfMemory() bool { return t.group.oomed() }
 
-// ask sends the polite signal to the whole process group.
-func (t *tree) ask() { t.signal(syscall.SIGTERM) }
+// ask sends the polite signal to the whole process group. At a terminal that is a hangup, as shells take
+// no notice of others there; what is stopped goes on to hear of it.
+func (t *tree) ask() {
+	if !t.tty {
+		t.signal(syscall.SIGTERM)
+		return
+	}
+	t.signal(syscall.SIGHUP)
+	t.signal(syscall.SIGCONT)
+}
+
+// become makes a process that of a user; nil is ours.
+func become(attr *syscall.SysProcAttr, u *driver.User) {
+	if u != nil {
+		attr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+	}
+}
+
+// controlled has the standard input control the session, where that is a terminal.
+func (t *tree) controlled(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
+	attr.Setctty = t.tty // Ctty is 0, the standard input
+	return attr
+}
 
 // kill ends all that is in the tree now.
 func (t *tree) kill() {

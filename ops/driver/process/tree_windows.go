@@ -13,6 +13,15 @@ import (
 	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
+// terminals says that no terminal can control a session here, and users that no process is another user's.
+const (
+	terminals = false
+	users     = false
+)
+
+// become is for other systems.
+func become(*syscall.SysProcAttr, *driver.User) {}
+
 // tree is a job object. It ends all its processes when its last handle closes, so also when the
 // agent is killed. A process that the first one starts before it is put into the job escapes: the
 // job would have to be given at creation, which os/exec can not do.

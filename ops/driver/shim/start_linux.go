@@ -83,7 +83,7 @@ func validate(spec driver.Spec) error {
 	switch {
 	case spec.Keep == "":
 		return fmt.Errorf("%w: no directory to keep it in", driver.ErrSpec)
-	case spec.Stdin != nil, spec.Stdout != nil, spec.Stderr != nil:
+	case spec.Stdin != nil, spec.Stdout != nil, spec.Stderr != nil, spec.TTY != nil, spec.User != nil:
 		return fmt.Errorf("%w: a workload that outlives the agent reads nothing from it and prints into a log", driver.ErrSpec)
 	}
 	for _, text := range slices.Concat(spec.Argv, spec.Env, []string{spec.Dir, spec.Mark, spec.Log}) {
