@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -22,8 +23,9 @@ var kept = []string{"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TERM", "Sy
 // defaultPath is for a worker that has none, as some supervisors start them.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment is all that a command gets to see: a few variables of ours, and those of the request.
-func environment(ours []string, asked map[string]string) []string {
+// environment is all that a command gets to see: a few variables of ours, the kind of terminal that it has,
+// and those of the request.
+func environment(ours []string, tty *TTY, asked map[string]string) []string {
 	all := make(map[string]string)
 	for _, kv := range ours {
 		name, value, _ := strings.Cut(kv, "=")
@@ -38,6 +40,9 @@ func environment(ours []string, asked map[string]string) []string {
 		if home, err := os.UserHomeDir(); err == nil {
 			all["HOME"] = home
 		}
+	}
+	if tty != nil && tty.Term != "" {
+		all["TERM"] = tty.Term
 	}
 	maps.Copy(all, asked)
 	env := make([]string, 0, len(all))
@@ -55,6 +60,14 @@ func variable(env []string, name string) string {
 		}
 	}
 	return ""
+}
+
+// inUTF8 reports whether the characters of an environment are UTF-8. Of its variables the first one that is
+// set counts.
+func inUTF8(env []string) bool {
+	locale := cmp.Or(variable(env, "LC_ALL"), variable(env, "LC_CTYPE"), variable(env, "LANG"))
+	_, charset, _ := strings.Cut(strings.ToLower(locale), ".")
+	return strings.HasPrefix(charset, "utf-8") || strings.HasPrefix(charset, "utf8")
 }
 
 // directory is where a command runs.

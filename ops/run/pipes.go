@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/seed-b490fa12/swarm/streams"
@@ -14,6 +15,12 @@ import (
 // drainTime is how long the pipes are read on after the command and all that it started have ended, in
 // case something that was not found still holds them.
 const drainTime = time.Second
+
+// source is what a command's output is read from.
+type source interface {
+	io.Reader
+	SetReadDeadline(time.Time) error
+}
 
 // output sends what a command prints, as far as the asker deals with it.
 type output struct {
@@ -52,7 +59,7 @@ func (o *output) send(item Output) error {
 }
 
 // copy sends what is printed to one stream, until its end.
-func (o *output) copy(s Stream, from *os.File, ended <-chan struct{}) {
+func (o *output) copy(s Stream, from source, ended <-chan struct{}) {
 	stop := context.AfterFunc(o.ctx, func() { from.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	drained := make(chan struct{})
@@ -87,7 +94,8 @@ func (o *output) copy(s Stream, from *os.File, ended <-chan struct{}) {
 		}
 		switch {
 		case err == nil:
-		case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded), o.ctx.Err() != nil:
+		case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded), o.ctx.Err() != nil,
+			errors.Is(err, syscall.EIO): // the end of a terminal
 			return
 		default:
 			o.mu.Lock()
@@ -179,6 +187,7 @@ func (o *output) fault() error {
 // stdin writes what is put in, and keeps what the command has not taken yet.
 type stdin struct {
 	pipe *os.File
+	keep bool // the pipe is a terminal, whose end is none of the input
 	took func(n int64)
 
 	mu      sync.Mutex
@@ -192,8 +201,8 @@ type stdin struct {
 	once    sync.Once
 }
 
-func newStdin(pipe *os.File, took func(n int64)) *stdin {
-	in := &stdin{pipe: pipe, took: took, more: make(chan struct{}, 1), done: make(chan struct{}), stop: make(chan struct{})}
+func newStdin(pipe *os.File, keep bool, took func(n int64)) *stdin {
+	in := &stdin{pipe: pipe, keep: keep, took: took, more: make(chan struct{}, 1), done: make(chan struct{}), stop: make(chan struct{})}
 	go in.write()
 	return in
 }
@@ -252,7 +261,9 @@ func (in *stdin) write() {
 		in.mu.Unlock()
 		if len(data) == 0 {
 			if over {
-				in.pipe.Close() // the command sees the end
+				if !in.keep {
+					in.pipe.Close() // the command sees the end
+				}
 				return
 			}
 			select {

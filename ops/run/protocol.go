@@ -44,6 +44,10 @@ const (
 	OutputWindow = 512 << 10
 	// InputWindow is how many bytes of input may be under way that the command has not taken.
 	InputWindow = 256 << 10
+	// MaxSide is the most rows and columns of a terminal, and MaxTerm the longest name of a kind of terminal,
+	// in bytes.
+	MaxSide = 4096
+	MaxTerm = 64
 )
 
 // reserved begins the names of variables that are the worker's own.
@@ -62,6 +66,70 @@ type Request struct {
 	Input bool `json:"input,omitzero"`
 	// TimeoutMS is after how many milliseconds the command is ended; 0: it is not.
 	TimeoutMS int64 `json:"timeoutMs,omitzero"`
+	// TTY asks for a terminal: then all that is printed comes as that of [Stdout], input comes whatever Input
+	// says, and its end is none of the command's: that of a terminal is a character. Nil: there is none.
+	TTY *TTY `json:"tty,omitzero"`
+	// Detach has the command go on without the asker: the answer says its ID, by which [Attach] shows what it
+	// prints, and ends. There is no input and no terminal.
+	Detach bool `json:"detach,omitzero"`
+}
+
+// Size is that of a terminal, in characters.
+type Size struct {
+	Rows int `json:"rows"`
+	Cols int `json:"cols"`
+}
+
+// Validate checks the bounds.
+func (s Size) Validate() error {
+	if s.Rows < 1 || s.Rows > MaxSide || s.Cols < 1 || s.Cols > MaxSide {
+		return fmt.Errorf("%d rows and %d columns: want 1 to %d of each", s.Rows, s.Cols, MaxSide)
+	}
+	return nil
+}
+
+// TTY is a terminal that a command is to have.
+type TTY struct {
+	// Rows and Cols are its size at first; an [Input] changes it.
+	Rows int `json:"rows"`
+	Cols int `json:"cols"`
+	// Term is the kind of terminal that the asker has, as xterm-256color, for the variable TERM; empty leaves
+	// that of the worker.
+	Term string `json:"term,omitzero"`
+}
+
+// Size returns the size.
+func (t TTY) Size() Size { return Size{t.Rows, t.Cols} }
+
+// Validate checks the bounds.
+func (t TTY) Validate() error {
+	if err := t.Size().Validate(); err != nil {
+		return fmt.Errorf("tty: %w", err)
+	}
+	if len(t.Term) > MaxTerm || strings.ContainsFunc(t.Term, func(r rune) bool { return !termLetter(r) }) || strings.HasPrefix(t.Term, ".") {
+		return fmt.Errorf("tty: term %.80q: want at most %d letters, digits and -+._, the first no dot", t.Term, MaxTerm)
+	}
+	return nil
+}
+
+// termLetter reports whether the name of a kind of terminal may have a character: programs make a path of
+// it.
+func termLetter(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-+._", r)
+}
+
+// maxLocale is the longest name of a locale, in bytes.
+const maxLocale = 64
+
+// IsLocale reports whether a variable says a person's language and characters, as LC_TIME=de_DE.UTF-8.
+func IsLocale(name, value string) bool {
+	switch name {
+	case "LANG", "LC_ALL", "LC_ADDRESS", "LC_COLLATE", "LC_CTYPE", "LC_IDENTIFICATION", "LC_MEASUREMENT", "LC_MESSAGES",
+		"LC_MONETARY", "LC_NAME", "LC_NUMERIC", "LC_PAPER", "LC_TELEPHONE", "LC_TIME":
+	default:
+		return false
+	}
+	return value != "" && len(value) <= maxLocale && !strings.ContainsFunc(value, func(r rune) bool { return r != '@' && !termLetter(r) })
 }
 
 // Timeout is after how long the command is ended; 0: it is not.
@@ -81,6 +149,12 @@ func (r Request) Summary() string {
 	}
 	if r.TimeoutMS > 0 {
 		words = append(words, "timeout="+r.Timeout().String())
+	}
+	if r.TTY != nil {
+		words = append(words, "tty")
+	}
+	if r.Detach {
+		words = append(words, "detached")
 	}
 	return strings.Join(words, " ")
 }
@@ -123,6 +197,14 @@ func (r Request) Validate() error {
 	}
 	if r.TimeoutMS < 0 || r.TimeoutMS > MaxTimeout.Milliseconds() {
 		return fmt.Errorf("timeoutMs: want 0 to %d", MaxTimeout.Milliseconds())
+	}
+	if r.TTY != nil {
+		if err := r.TTY.Validate(); err != nil {
+			return err
+		}
+	}
+	if r.Detach && (r.TTY != nil || r.Input) {
+		return errors.New("detach: a command that goes on alone has no terminal and no input")
 	}
 	return r.validateEnv()
 }
@@ -175,8 +257,10 @@ type Input struct {
 	// Taken, if not 0, is how many bytes of the output the asker has dealt with so far, of both streams
 	// together.
 	Taken int64 `json:"taken,omitzero"`
-	// Stop ends the command; how it ended is answered still.
+	// Stop ends the command, one at a terminal by a hangup; how it ended is answered still.
 	Stop bool `json:"stop,omitzero"`
+	// Size, if not nil, is the size that the asker's terminal has from now on.
+	Size *Size `json:"size,omitzero"`
 }
 
 // Validate checks the bounds.
@@ -186,6 +270,11 @@ func (i Input) Validate() error {
 	}
 	if i.Taken < 0 {
 		return errors.New("taken: it is negative")
+	}
+	if i.Size != nil {
+		if err := i.Size.Validate(); err != nil {
+			return fmt.Errorf("size: %w", err)
+		}
 	}
 	return nil
 }
@@ -210,6 +299,19 @@ type Output struct {
 	// Taken is how many bytes of standard input the command has taken so far, or will not take.
 	Taken int64 `json:"taken,omitzero"`
 	Exit  *Exit `json:"exit,omitzero"`
+	// Next, in an answer to [Attach], is how many bytes of both streams together came up to the end of this
+	// item: what follows is asked for by that.
+	Next int64 `json:"next,omitzero"`
+	// Gap says which of these bytes are kept no more.
+	Gap *Gap `json:"gap,omitzero"`
+	// Detached are those that there are.
+	Detached []Detached `json:"detached,omitzero"`
+}
+
+// Gap is output that is kept no more, from one byte to before another.
+type Gap struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
 }
 
 // Validate checks the bounds.
@@ -219,6 +321,10 @@ func (o Output) Validate() error {
 		return fmt.Errorf("data: %d bytes, at most %d", len(o.Data), MaxData)
 	case len(o.Data) > 0 && o.Stream != Stdout && o.Stream != Stderr:
 		return fmt.Errorf("stream: %.20q is none", o.Stream)
+	case o.Gap != nil && (o.Gap.From < 0 || o.Gap.To < o.Gap.From), o.Next < 0:
+		return errors.New("next and gap: want bytes that follow one another")
+	case len(o.Detached) > MaxDetached:
+		return fmt.Errorf("detached: %d, at most %d", len(o.Detached), MaxDetached)
 	}
 	return nil
 }
@@ -226,6 +332,11 @@ func (o Output) Validate() error {
 // Started is set when the command runs.
 type Started struct {
 	PID int `json:"pid"`
+	// TTY is set when the command has the terminal that was asked for. A machine of an older program leaves
+	// it out, and has none.
+	TTY bool `json:"tty,omitzero"`
+	// ID names a command that goes on without the asker.
+	ID string `json:"id,omitzero"`
 }
 
 // Why a command ended that neither exited by itself nor was ended by a signal of others.

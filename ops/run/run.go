@@ -53,6 +53,18 @@ type Config struct {
 	Grace time.Duration
 	// Ended is told how each command ended. Nil is allowed.
 	Ended func(by peer.ID, req Request, e Exit)
+	// Shell returns for whom the owner allows login shells, empty for the worker's user, and how many may run
+	// at a time, commands among them, 0 for DefaultMost; or why none. It is asked as Allowed is. Nil allows
+	// none.
+	Shell func() (user string, most int, err error)
+	// ShellEnded is told how each login shell ended. Nil is allowed.
+	ShellEnded func(by peer.ID, user string, req ShellRequest, e Exit)
+	// Spool is the directory, an absolute path, of what commands print that go on without their askers. What
+	// is in it is removed. Empty: there are none.
+	Spool string
+	// Still returns why the peer who has detached a command may not run commands any more. It is asked as
+	// Allowed is. Nil: it may.
+	Still func(by peer.ID) error
 	// Logger gets what happens; nil is silent.
 	Logger *slog.Logger
 }
@@ -61,14 +73,17 @@ type Config struct {
 //   - the program and arguments as they are, without a shell;
 //   - PATH, HOME, USER, LOGNAME, LANG, LC_…, TZ and TERM of the worker, and what the request adds,
 //     but none of the worker's other variables, and no open files;
-//   - the home directory of the worker's user, or the directory that the request names.
+//   - the home directory of the worker's user, or the directory that the request names;
+//   - a terminal that controls its session, where the request asks for one.
 //
 // When it ends, so does all that it has started, also what has left its process group: see package
 // process for how that is found. The same happens when the asker leaves or is lost, its time is over,
-// the owner forbids commands, or the worker stops.
+// the owner forbids commands, or the worker stops. One that is detached goes on without its asker. Close the
+// service in the end.
 type Service struct {
-	cfg    Config
-	driver process.Driver
+	cfg      Config
+	driver   process.Driver
+	detached *detachments
 
 	mu      sync.Mutex
 	running int // guarded by mu
@@ -86,13 +101,20 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Limits == nil {
 		cfg.Limits = func() driver.Limits { return driver.Limits{} }
 	}
+	if cfg.Shell == nil {
+		cfg.Shell = func() (string, int, error) { return "", 0, errors.New("shells are not allowed here") }
+	}
 	if cfg.Environ == nil {
 		cfg.Environ = os.Environ()
 	}
 	if !filepath.IsAbs(cfg.Dir) {
 		return nil, fmt.Errorf("directory of commands %q: want an absolute path", cfg.Dir)
 	}
-	s := &Service{cfg: cfg}
+	kept, err := openDetachments(cfg.Spool)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, detached: kept}
 	n, err := s.driver.Sweep(cfg.Dir)
 	if n > 0 {
 		cfg.Logger.Warn("ended what commands of an earlier run of the worker had left", "processes", n)
@@ -111,9 +133,17 @@ func Handler(s *Service) func(context.Context, streams.Peer, Request, <-chan Inp
 	return s.handle
 }
 
+// session is what a request comes to.
+type session struct {
+	input   bool
+	timeout time.Duration
+	allowed func() (most int, err error)
+	start   func() (*command, error)
+}
+
 // take makes room for one more command, or says why there is none.
-func (s *Service) take() error {
-	most, err := s.cfg.Allowed()
+func (s *Service) take(allowed func() (most int, err error)) error {
+	most, err := allowed()
 	if err != nil {
 		return streams.Errorf(streams.CodeRefused, "%v", err)
 	}
@@ -138,48 +168,71 @@ func (s *Service) release() {
 func (s *Service) handle(
 	ctx context.Context, p streams.Peer, req Request, inputs <-chan Input, send func(Output) error,
 ) (Output, error) {
-	if err := s.take(); err != nil {
-		return Output{}, err
+	if req.Detach {
+		return s.detach(p.ID, req)
+	}
+	x := session{
+		input: req.Input, timeout: req.Timeout(), allowed: s.cfg.Allowed, start: func() (*command, error) { return s.start(req) },
+	}
+	exit, err := s.serve(ctx, p, x, inputs, send)
+	if exit != nil && s.cfg.Ended != nil {
+		s.cfg.Ended(p.ID, req, *exit)
+	}
+	return Output{Exit: exit}, err
+}
+
+// serve runs a session to its end, and returns how it ended; nil where it did not begin.
+func (s *Service) serve(
+	ctx context.Context, p streams.Peer, x session, inputs <-chan Input, send func(Output) error,
+) (*Exit, error) {
+	if err := s.take(x.allowed); err != nil {
+		return nil, err
 	}
 	defer s.release()
-	c, err := s.start(req)
+	c, err := x.start()
 	if err != nil {
-		return Output{}, err
+		return nil, err
 	}
 	began := time.Now()
 	s.cfg.Logger.Info("command started", "peer", p.ID, "pid", c.work.PID())
-	exit, err := s.attend(ctx, c, req, inputs, send)
+	exit, err := s.attend(ctx, c, x, inputs, send)
 	exit.Seconds = time.Since(began).Seconds()
 	s.cfg.Logger.Info("command ended", "peer", p.ID, "pid", c.work.PID(), "end", exit.String(), "seconds", exit.Seconds)
-	if s.cfg.Ended != nil {
-		s.cfg.Ended(p.ID, req, exit)
-	}
-	return Output{Exit: &exit}, err
+	return &exit, err
 }
 
 // attend carries what is printed and put in until the command has ended and all was sent. An error
 // means that there is nobody to send it to, or that the asker has broken a rule.
 func (s *Service) attend(
-	ctx context.Context, c *command, req Request, inputs <-chan Input, send func(Output) error,
+	ctx context.Context, c *command, x session, inputs <-chan Input, send func(Output) error,
 ) (Exit, error) {
 	out := newOutput(ctx, send)
 	var copying sync.WaitGroup
 	copied := make(chan struct{})
-	first := out.send(Output{Started: &Started{PID: c.work.PID()}})
-	copying.Go(func() { out.copy(Stdout, c.stdout, c.work.Done()) })
-	copying.Go(func() { out.copy(Stderr, c.stderr, c.work.Done()) })
+	first := out.send(Output{Started: &Started{PID: c.work.PID(), TTY: c.tty != nil}})
+	if c.tty != nil {
+		screen := newAhead(c.stdout, func(yes bool) { _ = holds(c.tty, yes) }) // the terminal may be gone
+		copying.Go(screen.fill)
+		copying.Go(func() { out.copy(Stdout, screen, c.work.Done()) })
+	} else {
+		copying.Go(func() { out.copy(Stdout, c.stdout, c.work.Done()) })
+		copying.Go(func() { out.copy(Stderr, c.stderr, c.work.Done()) })
+	}
 	go func() {
+		<-c.work.Done()
+		if c.tty != nil {
+			c.tty.Close() // the last one who has it open: then its reader sees the end
+		}
 		copying.Wait()
-		<-c.work.Done() // it may have closed its output before
 		close(copied)
 	}()
-	in := newStdin(c.stdin, out.tookInput)
-	if !req.Input {
+	in := newStdin(c.stdin, c.tty != nil, out.tookInput)
+	if !x.input && c.tty == nil {
 		in.end()
 	}
 	fault := first
 	if fault == nil {
-		fault = s.carry(ctx, c, req, inputs, in, out, copied)
+		fault = s.carry(ctx, c, x, inputs, in, out, copied)
 	}
 	if fault != nil {
 		out.cancel(fault)
@@ -196,11 +249,11 @@ func (s *Service) attend(
 
 // carry takes inputs and looks at the time until the command has ended and its output was sent.
 func (s *Service) carry(
-	ctx context.Context, c *command, req Request, inputs <-chan Input, in *stdin, out *output, copied <-chan struct{},
+	ctx context.Context, c *command, x session, inputs <-chan Input, in *stdin, out *output, copied <-chan struct{},
 ) error {
 	var over <-chan time.Time
-	if req.TimeoutMS > 0 {
-		over = time.After(req.Timeout())
+	if x.timeout > 0 {
+		over = time.After(x.timeout)
 	}
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
@@ -225,13 +278,18 @@ func (s *Service) carry(
 			if i.End {
 				in.end()
 			}
+			if i.Size != nil {
+				if err := c.resize(*i.Size); err != nil {
+					return err
+				}
+			}
 			if i.Stop {
 				c.end(s.cfg.Grace, WhyStopped)
 			}
 		case <-over:
 			c.end(s.cfg.Grace, WhyTimeout)
 		case <-look.C:
-			if _, err := s.cfg.Allowed(); err != nil {
+			if _, err := x.allowed(); err != nil {
 				return streams.Errorf(streams.CodeRefused, "%v", err)
 			}
 		}
@@ -240,16 +298,19 @@ func (s *Service) carry(
 
 // command is one that runs.
 type command struct {
-	work           driver.Workload
-	stdin          *os.File // our end of each pipe
-	stdout, stderr *os.File
-	once           sync.Once
-	why            string // why the worker ended it; set by the first end
+	work driver.Workload
+	// stdin, stdout and stderr are our ends of the pipes; with tty the first two are our side of the terminal,
+	// and the third is nil.
+	stdin, stdout, stderr *os.File
+
+	tty  *os.File // the command's side of the terminal; nil where there is none
+	once sync.Once
+	why  string // why the worker ended it; set by the first end
 }
 
 // start starts the command of a request.
-func (s *Service) start(req Request) (_ *command, err error) {
-	env := environment(s.cfg.Environ, req.Env)
+func (s *Service) start(req Request) (*command, error) {
+	env := environment(s.cfg.Environ, req.TTY, req.Env)
 	dir, err := directory(env, req.Dir)
 	if err != nil {
 		return nil, err
@@ -258,6 +319,18 @@ func (s *Service) start(req Request) (_ *command, err error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := s.launch(driver.Spec{
+		Argv: append([]string{program}, req.Argv[1:]...), Dir: dir, Env: env, OnlyEnv: true,
+		Mark: filepath.Join(s.cfg.Dir, rand.Text()), Limits: s.cfg.Limits(),
+	}, req.TTY)
+	if err != nil {
+		return nil, StartError(req.Argv[0], err)
+	}
+	return c, nil
+}
+
+// launch starts what a spec says, at a terminal or with pipes.
+func (s *Service) launch(spec driver.Spec, tty *TTY) (_ *command, err error) {
 	c := new(command)
 	var theirs [3]*os.File
 	defer func() {
@@ -270,24 +343,30 @@ func (s *Service) start(req Request) (_ *command, err error) {
 			c.close()
 		}
 	}()
-	if theirs[0], c.stdin, err = os.Pipe(); err != nil {
+	if tty != nil {
+		err = c.open(*tty, spec)
+		spec.TTY = c.tty
+	} else {
+		theirs, err = c.connect()
+		spec.Stdin, spec.Stdout, spec.Stderr = theirs[0], theirs[1], theirs[2]
+	}
+	if err != nil {
 		return nil, err
+	}
+	c.work, err = s.driver.Start(spec)
+	return c, err
+}
+
+// connect makes the pipes of a command, and returns its ends.
+func (c *command) connect() (theirs [3]*os.File, err error) {
+	if theirs[0], c.stdin, err = os.Pipe(); err != nil {
+		return theirs, err
 	}
 	if c.stdout, theirs[1], err = os.Pipe(); err != nil {
-		return nil, err
+		return theirs, err
 	}
-	if c.stderr, theirs[2], err = os.Pipe(); err != nil {
-		return nil, err
-	}
-	c.work, err = s.driver.Start(driver.Spec{
-		Argv: append([]string{program}, req.Argv[1:]...), Dir: dir, Env: env, OnlyEnv: true,
-		Mark:  filepath.Join(s.cfg.Dir, rand.Text()),
-		Stdin: theirs[0], Stdout: theirs[1], Stderr: theirs[2], Limits: s.cfg.Limits(),
-	})
-	if err != nil {
-		return nil, StartError(req.Argv[0], err)
-	}
-	return c, nil
+	c.stderr, theirs[2], err = os.Pipe()
+	return theirs, err
 }
 
 // end asks the command to end, and ends all of it after the grace. The first reason counts.
@@ -318,7 +397,7 @@ func (c *command) exit() Exit {
 }
 
 func (c *command) close() {
-	for _, f := range []*os.File{c.stdin, c.stdout, c.stderr} {
+	for _, f := range []*os.File{c.stdin, c.stdout, c.stderr, c.tty} {
 		if f != nil {
 			f.Close()
 		}
