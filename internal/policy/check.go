@@ -123,6 +123,14 @@ func (p Policy) CheckPower() error {
 	return &Refusal{Rule: "power", Reason: "the owner does not allow that the machine is rebooted or shut down", Enable: "power"}
 }
 
+// CheckShell returns why no login shell may be opened.
+func (p Policy) CheckShell() error {
+	if p.Shell.Enabled {
+		return nil
+	}
+	return &Refusal{Rule: "shell.enabled", Reason: "the owner allows no shells", Enable: "shell"}
+}
+
 // mostListed is how many addresses or directories a refusal names.
 const mostListed = 8
 

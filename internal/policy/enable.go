@@ -8,7 +8,7 @@ import (
 )
 
 // EnableHelp says which words of [Policy.Enable] there is something to enable for.
-const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, workload or workload=DRIVER, power, forward=HOST:PORT, cp=DIR"
+const EnableHelp = "miner=NAME, pool=HOST[:PORT], wallet=NAME, deploy or deploy=NAME, run, shell or shell=USER, workload or workload=DRIVER, power, forward=HOST:PORT, cp=DIR"
 
 // Enable adds what words say, each of which may be several joined by commas: "miner=xmrig,deploy".
 // It never takes anything away. On an error, which matches [ErrInvalid], the policy stays as it
@@ -52,6 +52,10 @@ func (p *Policy) enable(word string) error {
 		p.Run = true
 	case word == "power":
 		p.Power = true
+	case word == "shell":
+		p.Shell.Enabled = true
+	case kind == "shell" && value != "":
+		p.Shell = Shell{Enabled: true, User: value}
 	case word == "workload":
 		add(&p.Drivers, "process")
 		add(&p.Drivers, "wasm") // which may do less

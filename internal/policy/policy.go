@@ -69,6 +69,8 @@ type Policy struct {
 	Deploy Deploy `json:"deploy"`
 	// Run allows to run any command line, with the rights of the worker's user.
 	Run bool `json:"run"`
+	// Shell says whether login shells may be opened.
+	Shell Shell `json:"shell,omitzero"`
 	// Forward are the addresses, host:port, that peers may be connected to from this machine. There is no
 	// pattern for several.
 	Forward []string `json:"forward,omitzero"`
@@ -91,6 +93,27 @@ type Deploy struct {
 	TotalBytes int64 `json:"totalBytes,omitzero"`
 }
 
+// Shell is whose login shell may be opened.
+type Shell struct {
+	Enabled bool `json:"enabled"`
+	// User is whose; empty means the worker's own. Only a worker that is root opens those of others.
+	User string `json:"user,omitzero"`
+}
+
+// maxUser is the longest name of a user, in bytes.
+const maxUser = 64
+
+// checkUser admits the name of a user of the machine.
+func checkUser(s string) error {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_.-", r)
+	}
+	if len(s) > maxUser || strings.ContainsFunc(s, odd) || strings.HasPrefix(s, "-") {
+		return fmt.Errorf("%.80q is no user's name: want at most %d letters, digits and _.-, the first no -", s, maxUser)
+	}
+	return nil
+}
+
 // Caps bound each workload and each command. 0 means no cap. What cannot be held to one on a machine is
 // not started there.
 type Caps struct {
@@ -99,7 +122,7 @@ type Caps struct {
 	MemoryBytes int64 `json:"memoryBytes"`
 	// Processes is how many processes and threads there may be of a workload.
 	Processes int `json:"processes,omitzero"`
-	// Runs is how many command lines run at a time; 0 leaves it to the worker.
+	// Runs is how many command lines and shells run at a time; 0 leaves it to the worker.
 	Runs int `json:"runs,omitzero"`
 }
 
@@ -144,6 +167,9 @@ func (p Policy) Validate() error {
 				return fmt.Errorf("%w: %s[%d]: %w", ErrInvalid, l.name, i, err)
 			}
 		}
+	}
+	if err := checkUser(p.Shell.User); err != nil {
+		return fmt.Errorf("%w: shell.user: %w", ErrInvalid, err)
 	}
 	switch {
 	case p.Deploy.MaxBytes < 0:

@@ -17,6 +17,9 @@ type Status struct {
 	Drivers []string `json:"drivers"`
 	// Commands says whether any command line may be run.
 	Commands bool `json:"commands"`
+	// Shell says whether login shells may be opened, and ShellUser whose; empty for the worker's own user.
+	Shell     bool   `json:"shell,omitzero"`
+	ShellUser string `json:"shellUser,omitzero"`
 	// Forward are the addresses that peers may be connected to.
 	Forward []string `json:"forward,omitzero"`
 	// Power says whether the machine may be rebooted and shut down.
@@ -39,9 +42,17 @@ type Limits struct {
 func (p Policy) Status() Status {
 	return Status{
 		Miners: p.Miners, Pools: p.Pools, Wallets: p.Wallets, Deploy: p.Deploy.Enabled, Drivers: p.Drivers, Commands: p.Run,
-		Forward: p.Forward, Power: p.Power, Copy: p.Copy, Threads: p.Caps.Threads,
+		Shell: p.Shell.Enabled, ShellUser: p.shellUser(), Forward: p.Forward, Power: p.Power, Copy: p.Copy, Threads: p.Caps.Threads,
 		Limits: Limits{p.Caps.CPUPercent, p.Caps.MemoryBytes, p.Caps.Processes},
 	}
+}
+
+// shellUser is whose login shell may be opened, where one may.
+func (p Policy) shellUser() string {
+	if !p.Shell.Enabled {
+		return ""
+	}
+	return p.Shell.User
 }
 
 // String says what may run in a line.
@@ -58,6 +69,12 @@ func (s Status) String() string {
 	}
 	if s.Commands {
 		parts = append(parts, "any command")
+	}
+	switch {
+	case s.Shell && s.ShellUser != "":
+		parts = append(parts, "shells of user "+s.ShellUser)
+	case s.Shell:
+		parts = append(parts, "shells")
 	}
 	if len(s.Forward) > 0 {
 		parts = append(parts, "connections to "+strings.Join(s.Forward, ", "))
