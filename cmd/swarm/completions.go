@@ -12,7 +12,7 @@ func completions() complete.Words {
 	return complete.Words{
 		"verbs": knownVerbs(), "issue": issuable, "role": append(issuable, string(trust.RoleIssuer)),
 		"join role": {string(trust.RoleWorker), string(trust.RoleRelay)},
-		"miner":     miners, "enable": {"miner=refpow", "miner=xmrig", "deploy", "deploy=", "pool=", "wallet=", "run", "workload", "power", "forward=", "cp="},
+		"miner":     miners, "enable": {"miner=refpow", "miner=xmrig", "deploy", "deploy=", "pool=", "wallet=", "run", "shell", "shell=", "workload", "power", "forward=", "cp="},
 		"start name": miners, "stop name": miners, "logs name": miners,
 		"profile": {"eco", "balanced", "full"}, "beacon": {"multicast", "broadcast", "false"},
 		"log-level": {"debug", "info", "warn", "error"},

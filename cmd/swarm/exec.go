@@ -36,7 +36,7 @@ func newExecCommand(e *env) *cobra.Command {
 		Short: "Do one operation on one, several or all machines",
 		Long: `Do one operation on the machines named, or on those that --all, --on or --best choose. See the flags
 of an operation with: swarm controller exec OPERATION --help. The everyday ones are also commands of
-their own, with the same flags: swarm stats, logs, start, stop, deploy, run.
+their own, with the same flags: swarm stats, logs, start, stop, deploy, run, shell.
 
 --all means all saved machines and, for operations that only read, those found within --wait; these
 are saved when they answer. A command never goes to a machine that was only just found: anybody may
@@ -108,7 +108,7 @@ func newWordCommands(e *env) (cmds []*cobra.Command) {
 func (x *execution) command(op operation) *cobra.Command {
 	long := "swarm controller exec " + string(op.Request)
 	cmd := &cobra.Command{
-		Use:     string(op.Request) + " [TARGET…]",
+		Use:     string(op.Request) + op.command.Usage(),
 		Short:   op.short,
 		Example: strings.ReplaceAll(op.example, "swarm "+op.word+" ", long+" "),
 		RunE:    func(cmd *cobra.Command, args []string) error { return x.run(cmd, op, args) },
@@ -116,7 +116,7 @@ func (x *execution) command(op operation) *cobra.Command {
 	if op.bundle != nil {
 		cmd.Use += " BUNDLE"
 	}
-	if op.command != nil || op.behind != nil {
+	if op.behind != nil {
 		cmd.Use += " -- COMMAND [ARGUMENT…]"
 	}
 	if op.flags != nil {

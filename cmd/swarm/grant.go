@@ -36,7 +36,7 @@ func newGrantCommand(e *env) *cobra.Command {
 		Long: `Give a member a right in addition to those it has: verbs, on all machines or on those that a selector
 chooses, for a while or for as long as it is a member. With --only the right replaces all others.
 
-Verbs: stats.read logs.read agent.logs audit.read miner.control workload.control deploy run forward
+Verbs: stats.read logs.read agent.logs audit.read miner.control workload.control deploy run shell forward
 cp power admit grant revoke; *.read for all that read, * for all but the last three.
 
 With --issue the member may let others in with these roles (swarm invite --via), and signs only for
@@ -91,7 +91,7 @@ whose key is safe again.`,
 // knownVerbs returns the rights that there are.
 func knownVerbs() []string {
 	return []string{
-		"stats.read", "logs.read", "agent.logs", "audit.read", "miner.control", "workload.control", "deploy", "run", "forward", "cp", "power",
+		"stats.read", "logs.read", "agent.logs", "audit.read", "miner.control", "workload.control", "deploy", "run", "shell", "forward", "cp", "power",
 		trust.VerbAdmit, trust.VerbGrant, trust.VerbRevoke, trust.ReadVerbs, trust.AllVerbs,
 	}
 }

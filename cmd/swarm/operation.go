@@ -53,7 +53,7 @@ type operation struct {
 // operations are all operations, each made by the file op_NAME.go.
 func operations() []operation {
 	return []operation{
-		opPing(), opGetStats(), opStartMiner(), opStopMiner(), opGetLogs(), opDeploy(), opGetAudit(), opRun(),
+		opPing(), opGetStats(), opStartMiner(), opStopMiner(), opGetLogs(), opDeploy(), opGetAudit(), opRun(), opShell(), opAttach(),
 		opStartWorkload(), opStopWorkload(), opListWorkloads(), opPower(), opGetPower(),
 	}
 }

@@ -139,9 +139,12 @@ func printers() []struct {
 		})},
 		{"run ended", 1, result(opRun(), func(s string) any {
 			code := 1
-			return commands.Output{Started: &commands.Started{PID: 1}, Exit: &commands.Exit{
+			return commands.Output{Started: &commands.Started{PID: 1, TTY: true, ID: s}, Next: 1, Gap: &commands.Gap{From: 1, To: 2}, Exit: &commands.Exit{
 				Code: &code, Signal: s, Number: 9, Why: s, StdoutBytes: 1, StderrBytes: 1, Seconds: 1,
 			}}
+		})},
+		{"run detached", 2, result(opRun(), func(s string) any {
+			return commands.Output{Detached: []commands.Detached{filled[commands.Detached](s)}}
 		})},
 		{"another answer", 1, result(operation{Spec: streams.Spec{Reply: "other"}}, func(s string) any { return s })},
 		{"an answer that cannot be read", 2, result(opGetStats(), func(s string) any { return []string{s} })},

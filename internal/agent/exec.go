@@ -22,6 +22,7 @@ import (
 	"github.com/seed-b490fa12/swarm/internal/brief"
 	"github.com/seed-b490fa12/swarm/internal/fleetdir"
 	"github.com/seed-b490fa12/swarm/ops"
+	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -49,6 +50,9 @@ type Job struct {
 	Input <-chan []byte
 	// Stop, when it is closed, has a command end; how it did is still told. Nil: there is no such wish.
 	Stop <-chan struct{}
+	// Sizes, for a command at a terminal, are what that of the asker has from now on. Nil: the command has no
+	// terminal.
+	Sizes <-chan run.Size
 	// Transfer names a deployment, so that another controller can go on with it; empty for one that
 	// ends with this one.
 	Transfer string

@@ -27,6 +27,8 @@ func operations(w served) ops.Operations {
 		ops.FromUpload(deploy.Deploy, deploy.Handler(w.deploy)),
 		audit.Operation(w.audit),
 		ops.FromBidi(run.Run, run.Handler(w.run)),
+		ops.FromBidi(run.Shell, run.ShellHandler(w.run)),
+		ops.FromFeed(run.Attach, run.AttachHandler(w.run)),
 		ops.FromCall(power.Power, power.Handler(w.power)),
 		ops.FromCall(power.GetPower, power.StateHandler(w.power)),
 	)

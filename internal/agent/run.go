@@ -143,6 +143,12 @@ func runCommand(
 		if err != nil {
 			return nil, nil, streams.Errorf(streams.CodeInternal, "%s broke the protocol: %v", t.Label(), err)
 		}
+		if o.Started != nil && j.Sizes != nil && !o.Started.TTY {
+			return nil, nil, streams.Errorf(streams.CodeUnsupported, "the worker of %s is of an older version, which has no terminals", t.Label())
+		}
+		if o.Started != nil && o.Started.ID != "" {
+			return item, nil, nil // it goes on without us
+		}
 		if o.Exit != nil {
 			return item, o.Exit, r.complete(*o.Exit)
 		}
@@ -192,7 +198,8 @@ func (r *commandRun) tell() {
 	}
 }
 
-// talk sends the input, how much of the output was dealt with, and the wish to stop.
+// talk sends the input, how much of the output was dealt with, the size of the terminal, and the wish to
+// stop.
 func (r *commandRun) talk(ctx context.Context, send func(input any) error) error {
 	var (
 		told, given int64
@@ -213,6 +220,8 @@ func (r *commandRun) talk(ctx context.Context, send func(input any) error) error
 			return nil
 		case <-stop:
 			stop, in.Stop = nil, true
+		case size := <-r.job.Sizes:
+			in.Size = &size
 		case <-r.changed:
 			if dealt := r.dealt.Load(); dealt-told >= run.OutputWindow/8 {
 				told, in.Taken = dealt, dealt

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,6 +116,7 @@ type Worker struct {
 	audit    *audit.Recorder
 	journal  *journal.Journal
 	deployed *deploy.Store
+	commands *run.Service
 	unhook   func() // ends the news of fleet; nil without
 
 	power *power.Service
@@ -169,6 +171,9 @@ func NewWorker(cfg WorkerConfig) (*Worker, error) {
 	w.protectAllowed(cfg.Allow)
 	w.warnCaps()
 	if err := w.register(); err != nil {
+		if w.commands != nil {
+			err = errors.Join(err, w.commands.Close())
+		}
 		if w.Ops != nil {
 			err = errors.Join(err, w.Ops.Close())
 		}
@@ -224,8 +229,10 @@ func (w *Worker) register() error {
 	if err != nil {
 		return err
 	}
-	commands, err := run.New(run.Config{
-		Dir: filepath.Join(dir, "run"), Allowed: w.mayRunCommands, Limits: w.capsOfCommands, Ended: w.noteCommand, Logger: w.log,
+	w.commands, err = run.New(run.Config{
+		Dir: filepath.Join(dir, "run"), Allowed: w.mayRunCommands, Limits: w.capsOfCommands, Ended: w.noteCommand,
+		Shell: w.mayOpenShells, ShellEnded: w.noteShell, Logger: w.log,
+		Spool: filepath.Join(dir, "detached"), Still: func(by peer.ID) error { return w.may(by, run.VerbRun) },
 	})
 	if err != nil {
 		return err
@@ -244,7 +251,7 @@ func (w *Worker) register() error {
 		Logger: w.log,
 	})
 	return errors.Join(
-		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, commands, w.power}).Register(w.Node.Mux),
+		operations(served{w.Ops, policed{w.policy, w.deployed}, w.audit, w.commands, w.power}).Register(w.Node.Mux),
 		connections.Register(w.Node.Mux), copies.Register(w.Node.Mux),
 	)
 }
@@ -270,6 +277,18 @@ func (w *Worker) noteCommand(by peer.ID, req run.Request, e run.Exit) {
 // notePower records that the machine was not rebooted or shut down after all.
 func (w *Worker) notePower(by peer.ID, a power.Action, err error) {
 	w.audit.Note(audit.KindPowerFail, by, fmt.Sprintf("action=%s was not done: %v", a, err))
+}
+
+// mayOpenShells returns for whom the owner allows login shells and how many, or why none.
+func (w *Worker) mayOpenShells() (user string, most int, err error) {
+	p := w.policy.Policy()
+	return p.Shell.User, p.Caps.Runs, p.CheckShell()
+}
+
+// noteShell records how a login shell ended.
+func (w *Worker) noteShell(by peer.ID, user string, _ run.ShellRequest, e run.Exit) {
+	w.audit.Note(audit.KindShellEnd, by, fmt.Sprintf("%s after %.1f s, %d bytes to stdout and %d to stderr: shell of %s",
+		e, e.Seconds, e.StdoutBytes, e.StderrBytes, cmp.Or(user, "the worker's user")))
 }
 
 // may returns why a peer does not have a right.
@@ -391,7 +410,7 @@ func (w *Worker) Close() error {
 	if w.unhook != nil {
 		w.unhook()
 	}
-	err := errors.Join(w.Node.Close(), w.Ops.Close(), w.journal.Close())
+	err := errors.Join(w.Node.Close(), w.commands.Close(), w.Ops.Close(), w.journal.Close())
 	w.forwarded.close()
 	return errors.Join(err, w.audit.Close())
 }

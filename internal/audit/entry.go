@@ -25,6 +25,8 @@ const (
 	KindStart   Kind = "start"    // the worker started
 	KindStop    Kind = "stop"     // the worker stopped
 	KindRunEnd  Kind = "run_end"  // a command that a peer had run has ended
+	// KindShellEnd is of a login shell of a peer that has ended.
+	KindShellEnd Kind = "shell_end"
 	// KindForwardEnd is of a connection that was carried for a peer and has ended.
 	KindForwardEnd Kind = "forward_end"
 	// KindCopyEnd is of a session in which a peer copied from or to this machine, and which has ended.

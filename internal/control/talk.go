@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/ops/run"
 )
 
 // talks are the jobs that inputs may come for, by their names.
@@ -20,6 +21,7 @@ type talk struct {
 	ctx   context.Context // ends with the job
 	input chan []byte
 	stop  chan struct{}
+	sizes chan run.Size
 	turn  sync.Mutex // the pieces come one after the other
 	ended bool       // guarded by turn
 	once  sync.Once
@@ -32,6 +34,10 @@ func (t *talks) begin(ctx context.Context, req execRequest, j *agent.Job) (end f
 	if req.Input {
 		in.input = make(chan []byte)
 		j.Input = in.input
+	}
+	if req.Sizes {
+		in.sizes = make(chan run.Size)
+		j.Sizes = in.sizes
 	}
 	j.Stop = in.stop
 	t.mu.Lock()
@@ -63,6 +69,19 @@ func (t *talks) take(ctx context.Context, r inputRequest, _ func(struct{}) error
 		in.once.Do(func() { close(in.stop) })
 		return nil
 	}
+	if r.Size != nil && in.sizes == nil {
+		return nil // the job has no terminal
+	}
+	if r.Size != nil {
+		select {
+		case in.sizes <- *r.Size:
+			return nil
+		case <-in.ctx.Done():
+			return errNoTalk
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	in.turn.Lock()
 	defer in.turn.Unlock()
 	if in.ended {
@@ -89,6 +108,7 @@ type talking struct {
 	name  string
 	input <-chan []byte
 	stop  <-chan struct{}
+	sizes <-chan run.Size
 
 	once    sync.Once
 	cancel  context.CancelFunc
@@ -97,10 +117,10 @@ type talking struct {
 
 // talk prepares for the inputs of the job, if it has any.
 func (x *execution) talk(req *execRequest) *talking {
-	t := &talking{input: x.job.Input, stop: x.job.Stop}
-	if t.input != nil || t.stop != nil {
+	t := &talking{input: x.job.Input, stop: x.job.Stop, sizes: x.job.Sizes}
+	if t.input != nil || t.stop != nil || t.sizes != nil {
 		t.name = rand.Text()
-		req.Talk, req.Input = t.name, t.input != nil
+		req.Talk, req.Input, req.Sizes = t.name, t.input != nil, t.sizes != nil
 	}
 	return t
 }
@@ -111,6 +131,9 @@ func (t *talking) begin(ctx context.Context, r *Remote) {
 		ctx, t.cancel = context.WithCancel(ctx)
 		if t.input != nil {
 			t.running.Go(func() { t.sendInput(ctx, r) })
+		}
+		if t.sizes != nil {
+			t.running.Go(func() { t.sendSizes(ctx, r) })
 		}
 		if t.stop != nil {
 			t.running.Go(func() {
@@ -138,6 +161,19 @@ func (t *talking) sendInput(ctx context.Context, r *Remote) {
 		select {
 		case piece, more := <-t.input:
 			if t.send(ctx, r, inputRequest{Data: piece, End: !more}) != nil || !more {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *talking) sendSizes(ctx context.Context, r *Remote) {
+	for {
+		select {
+		case size := <-t.sizes:
+			if t.send(ctx, r, inputRequest{Size: &size}) != nil {
 				return
 			}
 		case <-ctx.Done():

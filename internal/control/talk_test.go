@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed-b490fa12/swarm/internal/agent"
+	"github.com/seed-b490fa12/swarm/ops/run"
 )
 
 // Inputs reach the job that they name, in order, until it ends; a wish to stop overtakes them.
@@ -53,6 +54,40 @@ func TestTalks(t *testing.T) {
 	endOther()
 	if err := take(inputRequest{Talk: "one", Stop: true}); !errors.Is(err, errNoTalk) {
 		t.Errorf("a job that has ended: %v", err)
+	}
+}
+
+// The sizes of a terminal reach the job that has one, and overtake what is typed.
+func TestTalksOfTerminals(t *testing.T) {
+	var all talks
+	var at, plain agent.Job
+	end := all.begin(t.Context(), execRequest{Talk: "at", Input: true, Sizes: true}, &at)
+	endPlain := all.begin(t.Context(), execRequest{Talk: "plain"}, &plain)
+	defer endPlain()
+	if at.Sizes == nil || plain.Sizes != nil {
+		t.Fatalf("the jobs are %+v and %+v", at, plain)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	typed := make(chan error)
+	go func() { typed <- all.take(ctx, inputRequest{Talk: "at", Data: []byte("x")}, nil) }() // nobody takes it
+	size := run.Size{Rows: 50, Cols: 132}
+	taken := make(chan error)
+	go func() { taken <- all.take(t.Context(), inputRequest{Talk: "at", Size: &size}, nil) }()
+	if got := <-at.Sizes; got != size {
+		t.Errorf("got %+v", got)
+	}
+	if err := <-taken; err != nil {
+		t.Error(err)
+	}
+	cancel()
+	<-typed
+	if err := all.take(t.Context(), inputRequest{Talk: "plain", Size: &size}, nil); err != nil {
+		t.Errorf("a size for a job without a terminal: %v", err)
+	}
+	go func() { taken <- all.take(t.Context(), inputRequest{Talk: "at", Size: &size}, nil) }()
+	end()
+	if err := <-taken; !errors.Is(err, errNoTalk) {
+		t.Errorf("a size for a job that ends: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-b490fa12/swarm/deploy"
 	"github.com/seed-b490fa12/swarm/internal/agent"
 	"github.com/seed-b490fa12/swarm/internal/diagnose"
+	"github.com/seed-b490fa12/swarm/ops/run"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -56,14 +57,18 @@ type execRequest struct {
 	// them.
 	Talk  string `json:"talk,omitzero"`
 	Input bool   `json:"input,omitzero"`
+	// Sizes says that the command has a terminal, and that sizes of it are among the inputs.
+	Sizes bool `json:"sizes,omitzero"`
 }
 
-// inputRequest is for a job that runs: a piece of standard input, its end, or the wish to stop.
+// inputRequest is for a job that runs: a piece of standard input, its end, the size of the terminal, or the
+// wish to stop.
 type inputRequest struct {
-	Talk string `json:"talk"`
-	Data []byte `json:"data,omitzero"`
-	End  bool   `json:"end,omitzero"`
-	Stop bool   `json:"stop,omitzero"`
+	Talk string    `json:"talk"`
+	Data []byte    `json:"data,omitzero"`
+	End  bool      `json:"end,omitzero"`
+	Stop bool      `json:"stop,omitzero"`
+	Size *run.Size `json:"size,omitzero"`
 }
 
 // resumes is a machine that a job goes on with.

@@ -63,7 +63,7 @@ type exitLine struct {
 // exitOf is set in the last result of a command.
 func exitOf(res agent.Result) *exitLine {
 	switch {
-	case !res.Done || res.Type != run.Run.Reply:
+	case !res.Done || res.Type != run.Run.Reply, res.Code == nil && res.Err == nil: // or it goes on
 		return nil
 	case res.Code == nil:
 		return &exitLine{OwnFailure, "swarm"}

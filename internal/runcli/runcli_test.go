@@ -45,6 +45,20 @@ func (s *screen) say(t *testing.T, name string, o run.Output) {
 	}
 }
 
+// said is what a machine says of a command.
+func said(o run.Output) agent.Result {
+	b, err := json.Marshal(o)
+	if err != nil {
+		panic(err)
+	}
+	res := agent.Result{Target: agent.Target{Name: "rig-01"}, Type: run.Run.Reply, Payload: b, Feed: true}
+	if o.Exit != nil {
+		code := o.Exit.ShellCode()
+		res.Done, res.Code = true, &code
+	}
+	return res
+}
+
 func text(s string) run.Output { return run.Output{Stream: run.Stdout, Data: []byte(s)} }
 
 // What one machine prints into a pipe arrives byte for byte.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -38,6 +39,8 @@ type view struct {
 	bad   []string                 // the machines where it did not end with 0, and how it did
 	count int                      // of machines that are done
 	good  int
+
+	detached bool // what was started goes on alone
 }
 
 // source is a stream of a machine.
@@ -60,14 +63,18 @@ func (v *view) note(res agent.Result) {
 	}
 	v.count++
 	v.code = res.Code
+	o, err := outputOf(res)
 	switch {
+	case err == nil && o.Started != nil && o.Started.ID != "": // it goes on alone
+		v.good++
+		v.code, v.detached = new(int), true
 	case res.Code == nil:
 		v.bad = append(v.bad, res.Target.Label()+" (not known)")
 	case *res.Code == 0:
 		v.good++
 	default:
 		how := fmt.Sprintf("exit code %d", *res.Code)
-		if o, err := outputOf(res); err == nil && o.Exit != nil {
+		if err == nil && o.Exit != nil {
 			how = o.Exit.String()
 		}
 		v.bad = append(v.bad, res.Target.Label()+" ("+how+")")
@@ -91,8 +98,29 @@ func (v *view) show(res agent.Result) error {
 		return v.add(res.Target, o)
 	case o.Exit != nil:
 		return v.ended(res.Target, *o.Exit)
+	case o.Gap != nil:
+		v.Stderr.Printf("swarm: %s: %d bytes of output are kept no more\n", res.Target.Label(), o.Gap.To-o.Gap.From)
+	case o.Detached != nil:
+		return v.list(o.Detached)
+	case o.Started != nil && o.Started.ID != "" && res.Done && v.single:
+		v.Stdout.Println(o.Started.ID)
+	case o.Started != nil && o.Started.ID != "" && res.Done:
+		v.Stdout.Printf("%s: %s\n", res.Target.Label(), o.Started.ID)
 	}
 	return nil
+}
+
+// list prints the detached commands of a machine.
+func (v *view) list(all []run.Detached) error {
+	t := v.Stdout.Table("ID", "STARTED", "BYTES", "STATE", "COMMAND")
+	for _, d := range all {
+		state := "running"
+		if d.Exit != nil {
+			state = d.Exit.String()
+		}
+		t.Row(d.ID, time.UnixMilli(d.Since).Format(time.DateTime), d.Bytes, state, d.Command)
+	}
+	return t.Flush()
 }
 
 // to is our output that stands for a stream.
@@ -229,7 +257,11 @@ func (v *view) outcome(ctx context.Context, sum agent.Summary) error {
 		return &console.Exit{Code: *v.code}
 	}
 	if ctx.Err() == nil && !v.JSON && v.count > 1 {
-		text := fmt.Sprintf("exit code 0 on %d of %d machines", v.good, v.count)
+		what := "exit code 0"
+		if v.detached {
+			what = "started"
+		}
+		text := fmt.Sprintf("%s on %d of %d machines", what, v.good, v.count)
 		if named := v.bad[:min(len(v.bad), mostNamed)]; len(named) > 0 {
 			text += "; not on " + strings.Join(named, ", ")
 		}

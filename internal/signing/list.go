@@ -101,6 +101,8 @@ func verbInWords(v string) string {
 		return "take rights"
 	case "run":
 		return "run commands"
+	case "shell":
+		return "open shells"
 	case "forward":
 		return "forward connections"
 	case "power":

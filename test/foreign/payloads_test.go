@@ -133,10 +133,37 @@ func payloadCases(t *testing.T) (cases []payloadCase) {
 	add("run", invalid, "a variable of the worker's own", `{"argv":["p"],"env":{"SWARM_WORKLOAD":"/"}}`)
 	add("run", invalid, "a variable without a name", `{"argv":["p"],"env":{"":"x"}}`)
 	add("run", invalid, "a negative time", `{"argv":["p"],"timeoutMs":-1}`)
+	add("run", 0, "a terminal", `{"argv":["top"],"tty":{"rows":24,"cols":80,"term":"xterm-256color"}}`)
+	add("run", 0, "the largest terminal", `{"argv":["top"],"tty":{"rows":4096,"cols":4096}}`)
+	add("run", invalid, "a terminal with a row more", `{"argv":["top"],"tty":{"rows":4097,"cols":80}}`)
+	add("run", invalid, "a terminal without a size", `{"argv":["top"],"tty":{}}`)
+	add("run", 0, "a kind of terminal of 64 characters", `{"argv":["top"],"tty":{"rows":24,"cols":80,"term":"`+x(64)+`"}}`)
+	add("run", invalid, "a kind of terminal of 65 characters", `{"argv":["top"],"tty":{"rows":24,"cols":80,"term":"`+x(65)+`"}}`)
+	add("run", invalid, "a kind of terminal that is a path", `{"argv":["top"],"tty":{"rows":24,"cols":80,"term":"../x"}}`)
+	add("run", 0, "a command that goes on alone", `{"argv":["make"],"detach":true}`)
+	add("run", invalid, "a command that goes on alone with input", `{"argv":["make"],"detach":true,"input":true}`)
+	add("attach", 0, "a list", `{}`)
+	add("attach", 0, "all members", `{"id":"k4xq2m","offset":4096,"stop":true}`)
+	add("attach", invalid, "a negative offset", `{"id":"k4xq2m","offset":-1}`)
+	add("attach", invalid, "an ID of 17 characters", `{"id":"`+x(17)+`"}`)
+	add("attach", invalid, "an ID that is a path", `{"id":"../x"}`)
+	add("attach", invalid, "the end of no command", `{"stop":true}`)
+	add("shell", 0, "no terminal", `{"input":true}`)
+	add("shell", 0, "all members", `{"tty":{"rows":24,"cols":80,"term":"xterm-256color"},"locale":{"LANG":"de_DE.UTF-8"},"input":true}`)
+	add("shell", invalid, "a variable that is no locale", `{"locale":{"LD_PRELOAD":"x"}}`)
+	add("shell", invalid, "a locale of 65 characters", `{"locale":{"LANG":"`+x(65)+`"}}`)
+	add("shell", invalid, "a terminal without columns", `{"tty":{"rows":24,"cols":0}}`)
+	add("run_input", 0, "another size", `{"size":{"rows":50,"cols":132}}`)
+	add("run_input", invalid, "a size without rows", `{"size":{"rows":0,"cols":132}}`)
 	add("run_input", 0, "the last bytes of input", `{"data":"aGVsbG8K","end":true}`)
 	add("run_input", 0, "output was dealt with", `{"taken":65536}`)
 	add("run_input", invalid, "less than nothing was dealt with", `{"taken":-1}`)
 	add("run_output", 0, "it runs", `{"started":{"pid":4711}}`)
+	add("run_output", 0, "it runs at a terminal", `{"started":{"pid":4711,"tty":true}}`)
+	add("run_output", 0, "it goes on alone", `{"started":{"pid":4711,"id":"k4xq2m"}}`)
+	add("run_output", 0, "what was kept", `{"stream":"stdout","data":"/wD+","next":4099}`)
+	add("run_output", 0, "what is kept no more", `{"next":4096,"gap":{"from":0,"to":4096}}`)
+	add("run_output", 0, "those that go on alone", `{"detached":[{"id":"k4xq2m","command":"\"make\" detached","since":1795249800250,"pid":4711,"bytes":0}]}`)
 	add("run_output", 0, "bytes that are no text", `{"stream":"stderr","offset":4,"data":"/wD+"}`)
 	add("run_output", invalid, "bytes of no stream", `{"data":"/wD+"}`)
 	add("run_output", 0, "input was taken", `{"taken":6}`)
@@ -244,6 +271,10 @@ func payloadOf(t *testing.T, typ string) (v any, reply bool) {
 		return new(deploy.Request), false
 	case "run":
 		return new(run.Request), false
+	case "attach":
+		return new(run.AttachRequest), false
+	case "shell":
+		return new(run.ShellRequest), false
 	case "run_input":
 		return new(run.Input), false
 	case "run_output":
