@@ -242,6 +242,21 @@ func (e *Exchange) Lacks(ids []ID) (out []ID) {
 	return out
 }
 
+// Seek notes what a peer has lost: what this node does not have is asked of others.
+func (e *Exchange) Seek(lost []ID) {
+	e.memory.mu.Lock()
+	defer e.memory.mu.Unlock()
+	e.memory.carried.Want(slices.DeleteFunc(slices.Clone(lost), func(id ID) bool { return e.memory.set.all[id] != nil }))
+}
+
+// Sought returns what this node has lost itself, and what it seeks for others: at most so many.
+func (e *Exchange) Sought(most int) []ID {
+	e.memory.mu.RLock()
+	defer e.memory.mu.RUnlock()
+	ids := append(e.memory.lostIDs(), e.memory.carried.Wanted()...)
+	return ids[:min(len(ids), most)]
+}
+
 // Beyond returns the statements that this node has for a peer in some buckets and that are not
 // among the peer's IDs: what to send it, with what the root signed first.
 func (e *Exchange) Beyond(p peer.ID, theirs []ID, buckets []int) (out [][]byte) {
@@ -276,7 +291,7 @@ func (e *Exchange) named(d *digest, id ID) []*Statement {
 	if st, known := e.memory.set.all[id]; known {
 		return []*Statement{st}
 	}
-	if st := e.memory.carried.bodies[id]; st != nil {
+	if st, ok := e.memory.carried.Body(id); ok {
 		return []*Statement{st}
 	}
 	return d.groups[id]

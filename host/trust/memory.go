@@ -34,9 +34,10 @@ type memory struct {
 	set     *set
 	missing map[ID]struct{} // what the index names and the set lacks
 	unsaved []*Statement    // what is not on the disk yet
-	carried carried         // what others have lost
-	shown   Chain           // what fleet.json holds
-	changes int             // of what all nodes should have, and of this node's own grant
+	// carried is of closed books: it counts for nobody, but who has lost it decides nothing without it.
+	carried statements.Carried[*Statement]
+	shown   Chain // what fleet.json holds
+	changes int   // of what all nodes should have, and of this node's own grant
 	// declined are statements for which there was no room: they are not asked for again.
 	declined map[ID]struct{}
 	hooks    map[int]func()
@@ -165,7 +166,7 @@ func (m *memory) take(statements []*Statement, owed bool) (news bool, err error)
 			errs = append(errs, err)
 		}
 		if !added {
-			m.carried.take(st)
+			m.carried.Take(st.ID, st)
 			m.decline(st.ID, err)
 			continue
 		}

@@ -7,10 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
-	"strings"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/seed-b490fa12/swarm/internal/byteword"
 )
 
 // text32 is base32 in lower case without padding: easy to read out and to select.
@@ -38,12 +39,7 @@ func (f FleetID) Short() string { return string(f[:min(len(f), shortLength)]) }
 // Fingerprint returns eight words that two people can compare: 64 bits of the SHA-256 of the ID.
 func (f FleetID) Fingerprint() string {
 	sum := sha256.Sum256([]byte(f))
-	list := strings.Fields(words)
-	out := make([]string, 8)
-	for i := range out {
-		out[i] = list[sum[i]]
-	}
-	return strings.Join(out, " ")
+	return byteword.Text(sum[:8])
 }
 
 // FleetOf returns the ID of the fleet whose root has this public key.

@@ -511,11 +511,11 @@ func (n *node) shown(o *node) {
 // exchange is what two machines do at a contact: a says what it has in sums, b answers with what
 // differs, and each gives the other what it lacks.
 func (w *world) exchange(a, b *node) {
-	most := oneOf(w, 1, 3, 30, 3000)
-	a.learn(w.facts(b.f.Exchange().Bodies(a.id, a.f.Exchange().Sought(most)))...)
+	a.learn(w.facts(b.f.Exchange().Bodies(a.id, a.f.Exchange().Sought(64)))...)
 	if a.f.Exchange().Digest(b.id) == b.f.Exchange().Digest(a.id) {
 		return
 	}
+	most := oneOf(w, 1, 3, 30, 3000)
 	b.learn(w.facts(a.f.Exchange().Bodies(b.id, b.f.Missing()))...)
 	a.f.Exchange().Seek(b.f.Missing())
 	sums := a.f.Exchange().Sums(b.id)

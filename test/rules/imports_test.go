@@ -34,7 +34,8 @@ var mayImport = map[string][]string{
 	"host/node/scores":     {"host/route", "scoring", "streams", "internal/durable"},
 	"host/node/strangers":  {"host/node/greet", "host/route", "host/trust/..."},
 	"host/node/twins":      {"host/node/greet", "host/dial", "host/trust/...", "streams"},
-	"host/trust":           {"internal/statements", "internal/durable"},
+	"host/trust":           {"internal/byteword", "internal/statements", "internal/durable"},
+	"internal/byteword":    {},
 	"internal/statements":  {"internal/durable"},
 	"host/trust/...":       {"host/trust", "internal/durable"}, // tickets, and the root key at rest
 	"internal/backoff":     {},

@@ -1,7 +1,7 @@
-package trust
+package byteword
 
-// words are the 256 words of a fingerprint, one for each value of a byte. Their
-// order is part of what people compare: it never changes.
+// words are 256, one for each value of a byte. Their order is part of what people compare: it never
+// changes.
 const words = `
 able acid acorn actor agent album alley amber angel ankle apple apron arch arena army arrow
 atlas attic aunt autumn badge bagel baker bamboo banana banjo barn basin basket beach
