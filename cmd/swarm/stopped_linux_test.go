@@ -54,7 +54,7 @@ var stopped = map[string]struct{ args, how string }{
 	"swarm controller exec stop_workload":  {"RIG --name x", without},
 	"swarm controller serve":               {"", stuck},
 	"swarm controller watch":               {"", stuck},
-	"swarm cp":                             {"x RIG:x", without},
+	"swarm cp":                             {"main.go RIG:x", without},
 	"swarm demo":                           {"", endless},
 	"swarm doctor":                         {"RIG", without},
 	"swarm events":                         {"", stuck},

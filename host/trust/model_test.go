@@ -222,8 +222,8 @@ func (r *told) line(line string) error {
 func (r *told) run(ctx context.Context, program, dir string, from uint64, count int, stop bool) error {
 	cmd := exec.CommandContext(ctx, program, "-test.run=^TestModel$", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s %v", partVariable, from, count, dir, stop), "GOMAXPROCS=1", "GOGC=400")
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var said, complained bytes.Buffer
+	cmd.Stderr = &complained
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -240,7 +240,7 @@ func (r *told) run(ctx context.Context, program, dir string, from uint64, count 
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case over != nil:
-		return fmt.Errorf("%w\n%s", over, said.Bytes())
+		return fmt.Errorf("%w\n%s%s", over, said.Bytes(), complained.Bytes())
 	}
 	return errors.Join(err, lines.Err())
 }

@@ -104,6 +104,9 @@ func (x *copyRun) run(ctx context.Context, s Selection) (total cp.Total, err err
 	if twin, ok := x.Node.Twin(x.t.Peer); ok {
 		return total, twins.Error(twin)
 	}
+	if _, err := x.Node.Greeting(wait, x.t.Peer); err != nil {
+		return total, timedOut(wait, x.t, err)
+	}
 	x.Node.AwaitDirect(wait, x.t.Peer)
 	if wait.Err() != nil && ctx.Err() == nil && x.Node.BestConn(x.t.Peer) == nil {
 		return total, streams.Errorf(streams.CodeTimeout, "no answer from %s in time", x.t.Label())

@@ -111,8 +111,11 @@ func (x *act) call(ctx context.Context, spec streams.Spec, req, into any, within
 	if err != nil {
 		return err
 	}
+	if end, ok := ctx.Deadline(); ok {
+		within = min(within, time.Until(end))
+	}
 	var answer agent.Result
-	job := agent.Job{Operation: op, Payload: payload, Timeout: x.Within(within)}
+	job := agent.Job{Operation: op, Payload: payload, Timeout: within}
 	_, err = x.exec(ctx, job, agent.Selection{Names: []string{x.name}}, func(res agent.Result) { answer = res })
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ owner wants to run is started again with the machine. With --json there is a lin
 				return err
 			}
 			defer func() { err = errors.Join(err, c.Close()) }()
-			ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, errLate)
+			ctx, cancel := context.WithTimeoutCause(cmd.Context(), e.Within(timeout), errLate)
 			defer cancel()
 			x := &act{Env: e, exec: c.Exec, name: args[0], action: a, noWait: noWait}
 			return x.do(ctx, yes)

@@ -30,6 +30,7 @@ const (
 // Ctrl-C too, and what comes from there is shown as it is. It is given back on every way out.
 type terminal struct {
 	in     *os.File
+	fd     int // of in
 	out    io.Writer
 	asked  run.Size      // what the machine was asked for
 	pieces chan []byte   // what is typed
@@ -59,14 +60,14 @@ func newTerminal(e *console.Env, single bool) (*terminal, error) {
 	case in == nil || !output.IsTerminal(in) || !output.IsTerminal(e.Stdout):
 		return nil, errors.New("--tty needs a terminal as standard input and output: leave it out where one of them is a file or a pipe")
 	}
-	t := &terminal{in: in, out: e.Stdout.Bytes(), pieces: make(chan []byte), sizes: make(chan run.Size)}
+	t := &terminal{in: in, fd: int(in.Fd()), out: e.Stdout.Bytes(), pieces: make(chan []byte), sizes: make(chan run.Size)}
 	t.asked = t.size()
 	return t, nil
 }
 
 // size is the one that it has now.
 func (t *terminal) size() run.Size {
-	cols, rows, err := term.GetSize(int(t.in.Fd()))
+	cols, rows, err := term.GetSize(t.fd)
 	if err != nil {
 		cols, rows = 0, 0
 	}
@@ -126,7 +127,7 @@ func (t *terminal) begin(ctx context.Context) {
 	if t.over || t.was != nil {
 		return
 	}
-	if t.was, t.fault = term.MakeRaw(int(t.in.Fd())); t.fault != nil {
+	if t.was, t.fault = term.MakeRaw(t.fd); t.fault != nil {
 		t.leave()
 		return
 	}
@@ -220,7 +221,7 @@ func (t *terminal) giveBack() {
 	if was == nil {
 		return
 	}
-	_ = term.Restore(int(t.in.Fd()), was) // it fails where the terminal is gone
+	_ = term.Restore(t.fd, was) // it fails where the terminal is gone
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	if undo := t.modes.undo(); len(undo) > 0 {
