@@ -50,7 +50,8 @@ type detached struct {
 	forget    *time.Timer   // set before done is closed
 }
 
-// openDetachments makes room for them, and removes what those of an earlier worker have printed.
+// openDetachments makes room for them, and removes what those of an earlier worker have printed. They are good
+// for use also with an error.
 func openDetachments(dir string) (*detachments, error) {
 	d := &detachments{dir: dir, all: make(map[string]*detached)}
 	d.ctx, d.end = context.WithCancel(context.Background())
@@ -58,7 +59,7 @@ func openDetachments(dir string) (*detachments, error) {
 		return d, nil
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("remove what commands have printed: %w", err)
+		return d, fmt.Errorf("remove what commands have printed: %w", err)
 	}
 	return d, nil
 }

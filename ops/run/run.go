@@ -111,8 +111,8 @@ func New(cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("directory of commands %q: want an absolute path", cfg.Dir)
 	}
 	kept, err := openDetachments(cfg.Spool)
-	if err != nil {
-		return nil, err
+	if err != nil { // as on a disk that is read-only
+		cfg.Logger.Error("what commands of an earlier run of the worker have printed stays", "err", err)
 	}
 	s := &Service{cfg: cfg, detached: kept}
 	n, err := s.driver.Sweep(cfg.Dir)

@@ -56,7 +56,7 @@ func TestTerminal(t *testing.T) {
 
 // Another size reaches the programs at once; without a terminal there is none.
 func TestResize(t *testing.T) {
-	s := newService(t)
+	s := newService(t, func(c *Config) { c.Grace = time.Minute })
 	a := ask(t, s, at(`trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done`), false)
 	waitFor(t, "the command", func() bool { return strings.Contains(a.text(Stdout), "ready") })
 	a.put(Input{Size: &Size{Rows: 50, Cols: 132}})

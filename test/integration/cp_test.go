@@ -72,6 +72,7 @@ func partSize(path string) int64 {
 // Files and trees are copied in both directions, alone and through the controller that serves; one whose worker
 // is killed in the middle goes on when that is back, or at the next command, with the rest only.
 func TestCopy(t *testing.T) {
+	onlySlow(t)
 	big := make([]byte, 256<<20)
 	rand.NewChaCha8([32]byte{}).Read(big)
 	for _, how := range []string{"alone", "through serve"} {

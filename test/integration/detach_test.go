@@ -76,6 +76,7 @@ func (w *wire) cut() {
 // A command that was detached goes on when its asker has left, and attach shows every byte of 10 MB once,
 // over a link that is cut at each tenth, with a controller that serves and without.
 func TestDetachAndAttach(t *testing.T) {
+	onlySlow(t)
 	const size, tenth = 10_000_000, 1_000_000
 	for _, how := range []string{"alone", "through serve"} {
 		t.Run(how, func(t *testing.T) {

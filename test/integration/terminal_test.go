@@ -179,6 +179,7 @@ func TestShellIsARightOfItsOwn(t *testing.T) {
 
 // However a session ends, the terminal is as before and nothing is left on the machine.
 func TestTerminalIsGivenBack(t *testing.T) {
+	onlySlow(t)
 	for _, tt := range []struct {
 		how   string
 		do    func(t *testing.T, p *seat, w *process)
@@ -233,6 +234,7 @@ func TestTerminalIsGivenBack(t *testing.T) {
 
 // A key is there and back within a few milliseconds, with a controller that serves and without.
 func TestKeysAreQuick(t *testing.T) {
+	onlySlow(t)
 	for _, how := range []string{"alone", "through serve"} {
 		t.Run(how, func(t *testing.T) {
 			c := newController(t)
@@ -267,6 +269,7 @@ func TestKeysAreQuick(t *testing.T) {
 
 // An editor and a monitor are worked with as here.
 func TestPrograms(t *testing.T) {
+	onlySlow(t)
 	for _, name := range []string{"tmux", "vi", "top"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip("NOT TESTED: ", err)
