@@ -57,7 +57,7 @@ func split(system, word string) (machine, path string, ok bool) {
 // as its contents.
 func whole(path string) (string, error) {
 	if path == "" {
-		return "", errors.New("an empty path; for this directory write .")
+		return "", errors.New("an empty path; write . for this directory")
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
