@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/streams/quota"
 )
 
 const (
@@ -80,11 +81,8 @@ func (s Session) String() string {
 
 // Service copies for peers. The zero value allows none.
 type Service struct {
-	cfg Config
-
-	mu   sync.Mutex
-	open map[peer.ID]int // guarded by mu: sessions of each peer
-	all  int             // guarded by mu: and of all
+	cfg    Config
+	places quota.Places
 }
 
 // New returns a service.
@@ -95,7 +93,7 @@ func New(cfg Config) *Service {
 	if cfg.Place == nil {
 		cfg.Place = func(string) (string, string, error) { return "", "", errors.New("nothing may be copied here") }
 	}
-	return &Service{cfg: cfg, open: make(map[peer.ID]int)}
+	return &Service{cfg: cfg, places: quota.Places{Most: Most, MostPerPeer: MostPerPeer}}
 }
 
 // Register serves the family on m.
@@ -105,23 +103,13 @@ func (s *Service) Register(m *streams.Mux) error {
 
 // take makes room for one more session of a peer, or says why there is none.
 func (s *Service) take(p peer.ID) (release func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[p] >= MostPerPeer || s.all >= Most {
+	release, ofPeer, all := s.places.Take(p)
+	if release == nil {
 		return nil, streams.Errorf(streams.CodeTooMany,
 			"%d copies of this peer and %d in all are under way there, and it takes %d and %d: wait for one to end",
-			s.open[p], s.all, MostPerPeer, Most)
+			ofPeer, all, MostPerPeer, Most)
 	}
-	s.open[p]++
-	s.all++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.all--
-		if s.open[p]--; s.open[p] == 0 {
-			delete(s.open, p)
-		}
-	}, nil
+	return release, nil
 }
 
 // allowed opens the directory that the owner has listed which a path is in.

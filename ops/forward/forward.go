@@ -28,6 +28,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/seed-b490fa12/swarm/streams"
+	"github.com/seed-b490fa12/swarm/streams/quota"
 )
 
 const (
@@ -73,11 +74,8 @@ func (c Connection) String() string {
 
 // Service makes connections for peers. The zero value allows none.
 type Service struct {
-	cfg Config
-
-	mu   sync.Mutex
-	open map[peer.ID]int // guarded by mu: connections of each peer
-	all  int             // guarded by mu: and of all
+	cfg    Config
+	places quota.Places
 }
 
 // New returns a service.
@@ -88,7 +86,7 @@ func New(cfg Config) *Service {
 	if cfg.Allowed == nil {
 		cfg.Allowed = func(string) error { return errors.New("no connections are allowed here") }
 	}
-	return &Service{cfg: cfg, open: make(map[peer.ID]int)}
+	return &Service{cfg: cfg, places: quota.Places{Most: Most, MostPerPeer: MostPerPeer}}
 }
 
 // Register serves the family on m.
@@ -110,23 +108,13 @@ func (s *Service) allowed(target string) error {
 
 // take makes room for one more connection of a peer, or says why there is none.
 func (s *Service) take(p peer.ID) (release func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open[p] >= MostPerPeer || s.all >= Most {
+	release, ofPeer, all := s.places.Take(p)
+	if release == nil {
 		return nil, streams.Errorf(streams.CodeTooMany,
 			"%d connections of this peer and %d in all are open there, and it takes %d and %d: wait for one to end",
-			s.open[p], s.all, MostPerPeer, Most)
+			ofPeer, all, MostPerPeer, Most)
 	}
-	s.open[p]++
-	s.all++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.all--
-		if s.open[p]--; s.open[p] == 0 {
-			delete(s.open, p)
-		}
-	}, nil
+	return release, nil
 }
 
 // serve makes one connection, and carries it to its end.
