@@ -23,6 +23,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/seed-b490fa12/swarm/ops/boot"
 	"github.com/seed-b490fa12/swarm/streams"
 )
 
@@ -83,7 +84,7 @@ func New(cfg Config) *Service {
 	if cfg.Command == nil {
 		cfg.Command = command
 	}
-	return &Service{cfg: cfg, boot: bootID(), todo: make(chan task, 1)}
+	return &Service{cfg: cfg, boot: boot.ID(), todo: make(chan task, 1)}
 }
 
 // Handler returns the handler of [Power]; nil for a nil service, on the side that only asks.

@@ -14,7 +14,7 @@ var mayOpen = map[string]string{
 	"ops/driver/process/tree_linux.go isMarked":     "what /proc holds is the kernel's",
 	"ops/driver/process/tree_linux.go statOf":       "what /proc holds is the kernel's",
 	"ops/driver/process/cgroup_linux.go kernelSays": "what cgroups hold is the kernel's",
-	"ops/driver/shim/files_linux.go bootID":         "what /proc holds is the kernel's",
+	"ops/boot/boot_linux.go ID":                     "what /proc holds is the kernel's",
 	"ops/driver/shim/main_linux.go startSelf":       "the null device",
 	"internal/refpow/status.go writeStatus":         "the workload itself writes it, and not to last",
 	"internal/settings/value.go Argument":           "a person names the file on the command line: it may be a pipe",

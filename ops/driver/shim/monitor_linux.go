@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/ops/boot"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/process"
 	"github.com/seed-b490fa12/swarm/ops/logs"
@@ -121,7 +122,7 @@ func preferVictim() (undo func()) {
 // state is what runs. A workload that has ended by now has no identity any more.
 func (m *monitor) state() state {
 	s := state{
-		Version: version, Run: m.order.Run, Boot: bootID(), Guard: m.guard, Mark: m.order.Mark,
+		Version: version, Run: m.order.Run, Boot: boot.ID(), Guard: m.guard, Mark: m.order.Mark,
 		Groups: process.Groups(m.Workload), Started: time.Now(),
 	}
 	s.Shim, _ = process.Identify(os.Getpid())

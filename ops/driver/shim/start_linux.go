@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-b490fa12/swarm/internal/durable"
+	"github.com/seed-b490fa12/swarm/ops/boot"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 	"github.com/seed-b490fa12/swarm/ops/driver/process"
 )
@@ -36,7 +37,7 @@ func Supported() error {
 	if _, err := os.Readlink("/proc/self/exe"); err != nil {
 		return fmt.Errorf("%w: /proc is not there: %w", ErrUnsupported, err)
 	}
-	if bootID() == "" {
+	if boot.ID() == "" {
 		return fmt.Errorf("%w: the kernel does not tell one boot from another", ErrUnsupported)
 	}
 	fd, err := unix.PidfdOpen(os.Getpid(), 0)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-b490fa12/swarm/ops/boot"
 	"github.com/seed-b490fa12/swarm/ops/driver"
 )
 
@@ -86,7 +87,7 @@ func neverRan(keep string) (driver.Kept, error) {
 
 // attach returns the handle of a run.
 func attach(keep string, s state) (*workload, error) {
-	if boot := bootID(); s.Boot != boot || boot == "" { // all numbers in the state are of another time
+	if now := boot.ID(); s.Boot != now || now == "" { // all numbers in the state are of another time
 		e, err := readEnding(keep, s.Run)
 		if err != nil {
 			return over(keep, s, driver.Exit{Code: -1}, time.Time{}), nil

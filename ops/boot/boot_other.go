@@ -1,6 +1,6 @@
 //go:build !linux
 
-package power
+package boot
 
 import (
 	"strconv"
@@ -8,9 +8,9 @@ import (
 	"github.com/shirou/gopsutil/v4/host"
 )
 
-// bootID is when the system was started, in seconds, which differs from boot to boot; empty where that is
+// ID is when the system was started, in seconds, which differs from boot to boot; empty where that is
 // not known.
-func bootID() string {
+func ID() string {
 	at, err := host.BootTime()
 	if err != nil {
 		return ""

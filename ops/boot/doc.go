@@ -1,0 +1,2 @@
+// Package boot tells one run of the operating system from another.
+package boot
